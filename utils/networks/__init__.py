@@ -1,0 +1,12 @@
+"""The reference networks of the course, one file a family.
+
+>>> from utils import networks
+>>> networks.available("lenet")
+['lenet5_1998', 'lenet']
+>>> network = networks.build("lenet", activation="sigmoid", pooling="average")
+"""
+
+from utils.networks import lenet, nin
+from utils.networks.common import ImageClassifier, available, build
+
+__all__ = ["ImageClassifier", "available", "build", "lenet", "nin"]

@@ -1,0 +1,191 @@
+"""What every network of the course shares: the registry, the base class, and small helpers."""
+
+import difflib
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.fx
+from torch import Tensor, nn
+
+
+class ImageClassifier(nn.Module):
+    """Images of shape (N, C, H, W) in, logits of shape (N, num_classes) out.
+
+    ``features`` turns images into feature maps, ``classifier`` turns feature maps into logits.
+    Both are ``nn.Sequential`` with named layers, registered in the order in which they run.
+
+    Attributes: ``name``, ``in_channels``, ``num_classes``, ``image_size`` (the size in pixels
+    the network was made for), ``smallest_size`` (the smallest size that still gives logits) and
+    ``fixed_size`` (True where a linear layer behind the feature maps allows ``image_size`` only).
+    """
+
+    name = "network"  # build() puts the registered name here
+
+    def __init__(
+        self,
+        features: nn.Module,
+        classifier: nn.Module,
+        *,
+        in_channels: int,
+        num_classes: int,
+        image_size: int,
+        smallest_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.num_classes = num_classes
+        self.image_size = image_size
+        self.fixed_size = smallest_size is None
+        self.smallest_size = image_size if smallest_size is None else smallest_size
+        self.features = features
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, num_classes) of float images (N, C, H, W).
+
+        Raises TypeError for images of the wrong type and ValueError for a wrong shape or size.
+        """
+        check_images(self, images)
+        return self.classifier(self.features(images))
+
+    def _get_name(self) -> str:
+        return self.name  # print(network) begins with the name that build() was given
+
+
+def check_images(network: ImageClassifier, images: Tensor) -> None:
+    """Raise one clear sentence unless ``images`` are float images that ``network`` can take."""
+    if isinstance(images, torch.fx.Proxy):
+        return  # torch.fx traces with stand-ins that have no shape yet
+    channels, size = network.in_channels, network.image_size
+    wanted = f"{network.name} expects float images of shape (N, {channels}, {size}, {size})"
+    if not isinstance(images, Tensor):
+        raise TypeError(
+            f"{wanted}, but got {type(images).__name__}: convert it with torch.as_tensor first."
+        )
+    shape = tuple(images.shape)
+    if images.ndim != 4:
+        advice = "reshape it to (N, C, H, W)"
+        if images.ndim == 3 and shape[0] == channels:
+            advice = "add the batch dimension with images.unsqueeze(0)"
+        elif images.ndim == 3 and channels == 1:
+            advice = "add the channel dimension with images.unsqueeze(1)"
+        elif images.ndim == 2 and channels == 1 and shape[0] == shape[1]:
+            advice = "add batch and channel dimensions with images[None, None]"
+        raise ValueError(f"{wanted}, but got a tensor of shape {shape}: {advice}.")
+    if not images.is_floating_point():
+        raise TypeError(
+            f"{wanted}, but got {images.dtype}: divide by 255 and normalise,"
+            " or take the batches of utils.data, which do both."
+        )
+    if images.dtype == torch.float64 and next(network.parameters()).dtype != torch.float64:
+        raise TypeError(f"{wanted}, but got torch.float64: convert them with images.float().")
+    if shape[1] != channels:
+        advice = f'build("{network.name}", in_channels={shape[1]}) takes such images'
+        if shape[3] == channels:
+            advice = "move the channels forward with images.permute(0, 3, 1, 2)"
+        raise ValueError(f"{wanted}, but got shape {shape} with {shape[1]} channels: {advice}.")
+    if network.fixed_size and (shape[2] != size or shape[3] != size):
+        raise ValueError(
+            f"{wanted}, but got {shape[2]}x{shape[3]} pixels: its linear layer allows no other"
+            f" size, so resize them to {size}, for example with data.load(image_size={size})."
+        )
+    if shape[2] < network.smallest_size or shape[3] < network.smallest_size:
+        raise ValueError(
+            f"{wanted} and at least {network.smallest_size}x{network.smallest_size} pixels, but"
+            f" got {shape[2]}x{shape[3]}: enlarge them, for example with"
+            f" data.load(image_size={size})."
+        )
+
+
+def named(**layers: nn.Module) -> nn.Sequential:
+    """``nn.Sequential`` whose layers have names, in the order given."""
+    return nn.Sequential(OrderedDict(layers))
+
+
+def choose(option: str, value: str, choices: Mapping[str, Any]) -> Any:
+    """``choices[value]``, or a ValueError that lists the choices of this option."""
+    if value not in choices:
+        listed = ", ".join(f'"{choice}"' for choice in choices)
+        raise ValueError(f"{option} must be one of {listed}, but got {value!r}.")
+    return choices[value]
+
+
+def initialise(network: nn.Module, how: str) -> None:
+    """Set the weights of every convolution and linear layer, in place.
+
+    ``how`` is ``"torch"`` (leave what torch has drawn), ``"xavier"`` (Xavier uniform, as d2l's
+    training functions do; biases stay as torch has drawn them) or ``"he"`` (He normal for ReLU,
+    arXiv 1502.01852; biases 0).
+    """
+    how = choose("initialisation", how, {name: name for name in ("torch", "xavier", "he")})
+    for module in network.modules():
+        if not isinstance(module, nn.Conv2d | nn.Linear):
+            continue
+        if how == "xavier":
+            nn.init.xavier_uniform_(module.weight)
+        elif how == "he":
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+_COMMON = ("num_classes", "in_channels")  # what every network takes; the rest are its options
+_builders: dict[str, Callable[..., ImageClassifier]] = {}
+_families: dict[str, list[str]] = {}
+
+
+def register(family: str) -> Callable[[Callable[..., ImageClassifier]], Callable]:
+    """Decorator: make a function that builds a network known to ``build`` under its own name.
+
+    The function takes keyword arguments only, ``in_channels`` and ``num_classes`` among them,
+    and its defaults are those of the paper.
+    """
+
+    def add(builder: Callable[..., ImageClassifier]) -> Callable[..., ImageClassifier]:
+        _builders[builder.__name__] = builder
+        _families.setdefault(family, []).append(builder.__name__)
+        return builder
+
+    return add
+
+
+def available(family: str | None = None) -> list[str]:
+    """Names that ``build`` knows, of all families or of one (``available("nin")``).
+
+    Raises ValueError for an unknown family.
+    """
+    if family is None:
+        return list(_builders)
+    return list(choose("family", family.lower(), _families))
+
+
+def build(
+    name: str, *, num_classes: int | None = None, in_channels: int | None = None, **options: Any
+) -> ImageClassifier:
+    """Build a network by name; everything left out is as in the paper.
+
+    ``available()`` lists the names; the options of each network are described in its own
+    function, for example ``utils.networks.nin.nin_small``. Raises ValueError for an unknown name
+    and for values a network cannot take, TypeError for an unknown option.
+    """
+    if name not in _builders:
+        near = difflib.get_close_matches(str(name).lower(), _builders, n=3, cutoff=0.5)
+        listed = f"near it: {', '.join(near)}" if near else f"known: {', '.join(_builders)}"
+        raise ValueError(f"There is no network called {name!r}; {listed}.")
+    known = [o for o in inspect.signature(_builders[name]).parameters if o not in _COMMON]
+    for option in options:
+        if option not in known:
+            listed = f"its options are {', '.join(known)}" if known else "it has none"
+            raise TypeError(f"{name} has no option {option!r}; {listed}.")
+    for option, value in zip(_COMMON, (num_classes, in_channels)):
+        if value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{option} must be a whole number of at least 1, but got {value!r}.")
+        options[option] = value
+    network = _builders[name](**options)
+    network.name = name
+    return network
