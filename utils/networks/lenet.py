@@ -6,6 +6,7 @@ recognition", Proceedings of the IEEE 86(11), 1998. It is older than arXiv.
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from utils.networks.common import ImageClassifier, choose, initialise, named, register
 
@@ -66,26 +67,32 @@ class Subsampling(nn.Module):
 
 
 class PartialConvolution(nn.Module):
-    """C3: 5x5 convolutions in which each of the 16 output maps sees only part of the 6 inputs.
+    """C3: a 5x5 convolution in which each of the 16 output maps sees only part of the 6 inputs.
 
-    (N, 6, H, W) to (N, 16, H-4, W-4), 1,516 parameters. Output maps that see equally many
-    inputs (six see 3, nine see 4, one sees 6) share one grouped convolution, one group a map.
+    (N, 6, H, W) to (N, 16, H-4, W-4). ``weight`` (60, 5, 5) holds one kernel for each cross in
+    Table I, 1,516 parameters with the biases. ``forward`` writes them into a full kernel whose
+    other entries are zero: one full convolution is ten times faster than 16 partial ones. A
+    layer table therefore counts 240,000 MACs here, of which 150,000 have a weight.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.convolutions = nn.ModuleList()
-        for seen in (3, 4, 6):
-            rows = [row for row in C3_TABLE if len(row) == seen]
-            self.register_buffer(f"inputs{seen}", torch.tensor(rows).flatten(), persistent=False)
-            self.convolutions.append(
-                nn.Conv2d(seen * len(rows), len(rows), kernel_size=5, groups=len(rows))
-            )
+        crosses = [(out, seen) for out, row in enumerate(C3_TABLE) for seen in row]
+        out_map, in_map = torch.tensor(crosses).T
+        self.register_buffer("out_map", out_map, persistent=False)
+        self.register_buffer("in_map", in_map, persistent=False)
+        bounds = torch.tensor([2.4 / (25 * len(row)) for row in C3_TABLE])
+        self.weight = nn.Parameter(_uniform(bounds[out_map, None, None].expand(-1, 5, 5)))
+        self.bias = nn.Parameter(_uniform(bounds))
 
     def forward(self, maps: Tensor) -> Tensor:
-        chosen = (maps[:, i] for i in (self.inputs3, self.inputs4, self.inputs6))
-        parts = [convolution(part) for convolution, part in zip(self.convolutions, chosen)]
-        return torch.cat(parts, dim=1)
+        kernel = self.weight.new_zeros(16, 6, 5, 5)
+        kernel = kernel.index_put((self.out_map, self.in_map), self.weight)
+        return functional.conv2d(maps, kernel, self.bias)
+
+
+def _uniform(bounds: Tensor) -> Tensor:
+    return bounds * (2 * torch.rand(bounds.shape) - 1)
 
 
 class RBFOutput(nn.Module):
