@@ -1,8 +1,310 @@
-"""Why does a network not learn?"""
+"""Why does a network not learn? Look at its activations and gradients before changing anything.
+
+All functions look at one batch. They leave the network as it was: its weights, gradients, running
+averages and training mode. Batch norm works with the statistics of the batch, as in training;
+dropout is off. Only modules are seen: a `torch.relu` called inside `forward` leaves no trace of
+its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, fields
 
 import torch
+import torch.nn.functional as F
 from torch import nn
+
+__all__ = [
+    "GradientStatistics",
+    "LayerStatistics",
+    "activation_statistics",
+    "dead_logits",
+    "explain",
+    "gradient_statistics",
+]
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """What a layer gave for one batch.
+
+    Attributes:
+        name: the layer's name in the network, as in `model.named_modules()`.
+        kind: its class.
+        mean, std: over all values of the layer.
+        variation: standard deviation over the images, averaged over the positions and channels;
+            near zero where the layer says the same about every image.
+        zeros: share of values that are exactly zero, 0 to 1.
+        dead_channels: channels (units of a linear layer) that are zero for every image everywhere.
+        channels: how many there are.
+    """
+
+    name: str
+    kind: str
+    mean: float
+    std: float
+    variation: float
+    zeros: float
+    dead_channels: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class GradientStatistics:
+    """Length of the gradient of one layer's parameters, and of the parameters themselves.
+
+    Attributes:
+        name, kind: as in `LayerStatistics`.
+        gradient: Euclidean norm of the gradient of the loss.
+        weight: Euclidean norm of the parameters.
+        ratio: gradient / weight (0 where the parameters are all zero). A step of SGD changes the
+            layer by about learning rate times ratio.
+    """
+
+    name: str
+    kind: str
+    gradient: float
+    weight: float
+    ratio: float
+
+
+class _Table(list):
+    """A list of statistics that prints as a table."""
+
+    def __str__(self) -> str:
+        if not self:
+            return "no layers"
+        rows = [tuple(f.name.replace("_", " ") for f in fields(self[0]))]
+        rows += [tuple(_cell(value) for value in astuple(item)) for item in self]
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        return "\n".join(
+            "  ".join(
+                cell.ljust(width) if column < 2 else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths))
+            ).rstrip()
+            for row in rows
+        )
+
+    __repr__ = __str__
+
+
+def _cell(value: str | int | float) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def activation_statistics(model: nn.Module, images: torch.Tensor) -> list[LayerStatistics]:
+    """Statistics of the output of every layer for `images` (N, C, H, W), in the order of the calls.
+
+    A layer is a module without modules of its own; one that is called twice appears twice.
+    """
+    found = _Table()
+
+    def look(name: str):
+        def hook(module: nn.Module, inputs, output) -> None:
+            if isinstance(output, torch.Tensor) and output.is_floating_point():
+                found.append(_describe(name, type(module).__name__, output.detach().float()))
+
+        return hook
+
+    layers = [(name, m) for name, m in model.named_modules() if not any(m.children())]
+    handles = [module.register_forward_hook(look(name)) for name, module in layers]
+    try:
+        with _undisturbed(model), torch.no_grad():
+            model(images.to(_device(model)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _describe(name: str, kind: str, values: torch.Tensor) -> LayerStatistics:
+    """Statistics of the values (N, C, ...) that a layer gave."""
+    values = values.reshape(len(values), values.shape[1] if values.ndim > 1 else 1, -1)
+    dead = (values == 0).all(dim=2).all(dim=0)
+    return LayerStatistics(
+        name=name,
+        kind=kind,
+        mean=values.mean().item(),
+        std=values.std(correction=0).item(),
+        variation=values.std(dim=0, correction=0).mean().item(),
+        zeros=(values == 0).float().mean().item(),
+        dead_channels=int(dead.sum()),
+        channels=len(dead),
+    )
+
+
+def gradient_statistics(
+    model: nn.Module, images: torch.Tensor, labels: torch.Tensor
+) -> list[GradientStatistics]:
+    """Gradient norms of the cross-entropy on this batch, for every layer that has parameters.
+
+    `images` (N, C, H, W), `labels` (N,). Layers stand in the order of their registration.
+    """
+    layers = []
+    for name, module in model.named_modules():
+        own = [p for p in module.parameters(recurse=False) if p.requires_grad]
+        if own:
+            layers.append((name, type(module).__name__, own))
+    device = _device(model)
+    with _undisturbed(model), torch.enable_grad():
+        loss = F.cross_entropy(model(images.to(device)), labels.to(device))
+        parameters = [p for _, _, own in layers for p in own]
+        # autograd.grad leaves the .grad of the parameters alone.
+        gradients = iter(torch.autograd.grad(loss, parameters, allow_unused=True))
+    rows = _Table()
+    for name, kind, own in layers:
+        gradient = _norm([next(gradients) for _ in own])
+        weight = _norm(own)
+        rows.append(
+            GradientStatistics(name, kind, gradient, weight, gradient / weight if weight else 0.0)
+        )
+    return rows
+
+
+def _norm(tensors: list[torch.Tensor | None]) -> float:
+    squares = [t.detach().double().cpu().square().sum() for t in tensors if t is not None]
+    return float(sum(squares)) ** 0.5
+
+
+def dead_logits(model: nn.Module, images: torch.Tensor) -> list[int]:
+    """Classes whose logit is exactly zero for every image of `images` (N, C, H, W).
+
+    That happens where a ReLU stands on the logits and cuts off all of a class's values. No
+    gradient passes it any more, so that the class never comes back by itself.
+    """
+    return _zero_columns(_logits(model, images))
+
+
+def _logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    with _undisturbed(model), torch.no_grad():
+        return model(images.to(_device(model))).float()
+
+
+def _zero_columns(logits: torch.Tensor) -> list[int]:
+    return (logits == 0).all(dim=0).nonzero().flatten().tolist()
 
 
 def explain(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> str:
-    return ""
+    """Say in plain sentences what keeps `model` from learning, and what to try.
+
+    Looks at one batch: `images` (N, C, H, W), `labels` (N,). What only a run can show, above all
+    a learning rate that is too high, cannot be seen here, and the text says so.
+    """
+    bad = [name for name, p in model.named_parameters() if not bool(p.isfinite().all())]
+    if bad:
+        count = len(list(model.parameters()))
+        return (
+            f"{len(bad)} of the {count} weight tensors hold values that are not numbers (first "
+            f"{bad[0]}): the run has diverged. Most often the learning rate is too high, which "
+            "the network alone cannot show. Train from fresh weights with a third or a tenth of "
+            "it; He initialisation or batch norm let a network bear a higher one."
+        )
+    if not bool(images.isfinite().all()):
+        return "The images hold values that are not numbers; look at how they were prepared."
+    statistics = activation_statistics(model, images)
+    broken = next((s for s in statistics if not math.isfinite(s.mean)), None)
+    if broken:
+        return (
+            f"The weights are numbers, but the values overflow in layer {broken.name} "
+            f"({broken.kind}): the weights have grown too large. Train from fresh weights with a "
+            "third or a tenth of the learning rate, or put batch norm after the convolutions."
+        )
+    logits = _logits(model, images)
+    dead = _zero_columns(logits)
+    if dead and bool((logits >= 0).all()):
+        which = "All logits are" if len(dead) == logits.shape[1] else _classes(dead)
+        return (
+            f"{which} zero for every one of the {len(images)} images, and no logit is below zero: "
+            "a ReLU stands on the logits, and no gradient passes it where it gives zero. Leave "
+            "the last ReLU out; if the network must keep it, He initialisation or batch norm "
+            "makes dead classes rarer."
+        )
+    for find in (_vanishing, _dead_layer, _huge_logits):
+        found = find(model, images, labels, statistics, logits)
+        if found:
+            return found
+    return (
+        "Activations and gradients look sound on this batch. The learning rate cannot be judged "
+        "from the network alone: try a tenth of it, then three times as much. See also whether "
+        "the labels belong to the images."
+    )
+
+
+def _classes(dead: list[int]) -> str:
+    names = ", ".join(map(str, dead))
+    return (
+        f"The logit of class {names} is" if len(dead) == 1 else f"The logits of classes {names} are"
+    )
+
+
+def _vanishing(model, images, labels, statistics, logits) -> str | None:
+    varied = images.float().std(dim=0, correction=0).mean().item()
+    reached = logits.std(dim=0, correction=0).mean().item()
+    if varied > 0 and reached < 1e-2 * varied:
+        thin = next((s for s in statistics if s.variation < 1e-2 * varied), statistics[-1])
+        return (
+            f"The network says the same about every image: their values differ by {varied:.2g} "
+            f"(standard deviation over the images), the logits by only {reached:.2g}. The "
+            f"difference is lost by layer {thin.name} ({thin.kind}), where it is "
+            f"{thin.variation:.2g}. Use He initialisation, ReLU instead of sigmoid or tanh, or "
+            "batch norm after the convolutions."
+        )
+    gradients = [g for g in gradient_statistics(model, images, labels) if g.weight]
+    if len(gradients) > 1 and gradients[0].ratio < 1e-4 * gradients[-1].ratio:
+        first, last = gradients[0], gradients[-1]
+        return (
+            f"The gradient vanishes on its way back: its norm is {last.gradient:.2g} in the last "
+            f"layer, {last.name}, and {first.gradient:.2g} in the first, {first.name}. Use He "
+            "initialisation, ReLU instead of sigmoid or tanh, or batch norm after the "
+            "convolutions."
+        )
+    return None
+
+
+def _dead_layer(model, images, labels, statistics, logits) -> str | None:
+    worst = max(statistics, key=lambda s: s.dead_channels / s.channels, default=None)
+    if worst is None or worst.dead_channels < 0.5 * worst.channels:
+        return None
+    return (
+        f"In layer {worst.name} ({worst.kind}) {worst.dead_channels} of {worst.channels} channels "
+        "are zero for every image, and pass on no gradient. A step that was too large often does "
+        "that. Train from fresh weights with a third of the learning rate, with He "
+        "initialisation, or with batch norm before the ReLU."
+    )
+
+
+def _huge_logits(model, images, labels, statistics, logits) -> str | None:
+    size = logits.abs().mean().item()
+    if size < 100:
+        return None
+    return (
+        f"The logits are far too large ({size:.2g} on average; 1 to 10 is usual), so that wrong "
+        "answers cost very much. Train from fresh weights with a tenth of the learning rate, "
+        "or with He initialisation."
+    )
+
+
+@contextlib.contextmanager
+def _undisturbed(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, except that batch norm uses the batch; everything is put back at the end."""
+    modes = [(module, module.training) for module in model.modules()]
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    buffers = [(b, b.clone()) for norm in norms for b in norm.buffers()]
+    model.eval()
+    for norm in norms:
+        norm.train()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        with torch.no_grad():
+            for buffer, value in buffers:
+                buffer.copy_(value)
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next((p.device for p in model.parameters()), torch.device("cpu"))

@@ -6,27 +6,23 @@ not part of the idea (devices, learning rates, progress, checkpoints) stands bel
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
 import os
-import pickle
-import random
 import sys
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from utils import checkpoints, diagnosis
 from utils import device as devices
-from utils import diagnosis
+from utils.checkpoints import CheckpointError, load_weights, save_checkpoint
 
 __all__ = [
     "CheckpointError",
@@ -79,8 +75,8 @@ def fit(
     setup = Setup(model, device, precision, channels_last)
     optimizer = make_optimizer(model, optimizer, learning_rate, momentum, weight_decay)
     rates = Rates(optimizer, schedule, total_steps=epochs * len(train))
-    keeper = Keeper(checkpoint, settings, model, optimizer, rates, setup)
-    history = keeper.resume(History(planned=epochs))
+    keeper = Keeper(checkpoint, settings, model, optimizer, rates, setup, train)
+    history = keeper.resume(History(planned=epochs), stop_when_stuck, quiet=progress is False)
     forward = torch.compile(model) if compile else model
 
     with setup, Progress(progress, live, history, steps=len(train)) as bar:
@@ -172,10 +168,12 @@ def predict(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits (N, num_classes) in float32 and labels (N,) of all `batches`, on the CPU."""
     setup = Setup(model, device or model_device(model), precision, False)
-    pairs = [(logits.float().cpu(), labels.cpu()) for logits, labels in setup.answers(model, batches)]
+    pairs = [
+        (logits.float().cpu(), labels.cpu()) for logits, labels in setup.answers(model, batches)
+    ]
     if not pairs:
         raise ValueError("There is nothing to predict: the batches are empty.")
-    logits, labels = zip(*pairs, strict=True)
+    logits, labels = zip(*pairs)
     return torch.cat(logits), torch.cat(labels)
 
 
@@ -263,14 +261,30 @@ class Setup:
         if channels_last == "auto":
             channels_last = self.device.type == "cuda" and self.precision.dtype is not None
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.num_classes = 0
+        self.num_classes = self.images_in_batch = 0
 
     def __enter__(self) -> Setup:
         self.model.to(memory_format=self.memory_format)
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, kind, error, traceback) -> None:
         self.model.to(memory_format=torch.contiguous_format)
+        if error is not None:
+            self.say_it_clearly(error)
+
+    def say_it_clearly(self, error: BaseException) -> None:
+        """Raise one clear sentence for what torch says in other words."""
+        text = str(error)
+        if isinstance(error, torch.OutOfMemoryError) or "out of memory" in text:
+            raise MemoryError(
+                f"The memory of {self.device} does not hold a batch of {self.images_in_batch} "
+                f"images: load the data with batch_size={max(1, self.images_in_batch // 2)}."
+            ) from None
+        if isinstance(error, IndexError) and "out of bounds" in text and "Target" in text:
+            raise ValueError(
+                f"A label does not fit: {text} The network has {self.num_classes} classes, which "
+                f"are 0 to {self.num_classes - 1}."
+            ) from None
 
     def zero(self) -> torch.Tensor:
         """A sum to start with, in float64 where the device has it."""
@@ -278,6 +292,7 @@ class Setup:
         return torch.zeros((), dtype=dtype, device=self.device)
 
     def move(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.images_in_batch = len(images)
         images = images.to(self.device, non_blocking=True)
         if self.memory_format == torch.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
@@ -338,8 +353,90 @@ def model_device(model: nn.Module) -> torch.device:
     return torch.device("cpu") if parameter is None else parameter.device
 
 
-def check_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
-    return arguments
+def check_arguments(given: dict[str, Any]) -> dict[str, Any]:
+    """Refuse arguments of `fit` that make no sense; return those that decide what comes out."""
+    model, train, epochs, optimizer = (given[k] for k in ("model", "train", "epochs", "optimizer"))
+    check_model(model)
+    for name in ("train", "validation"):
+        if given[name] is None and name == "validation":
+            continue
+        try:
+            steps = len(given[name])
+        except TypeError:
+            raise ValueError(
+                f"{name} should be batches with a len, not {type(given[name])}."
+            ) from None
+        if steps == 0:
+            raise ValueError(f"{name} has no batches: there is nothing to learn from or to check.")
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"epochs should be a whole number from 1 on, not {epochs!r}.")
+    own = isinstance(optimizer, torch.optim.Optimizer)
+    if not own and optimizer not in ("sgd", "adamw"):
+        raise ValueError(
+            f'optimizer should be "sgd", "adamw" or a torch optimizer, not {optimizer!r}.'
+        )
+    if not (own and given["learning_rate"] is None):
+        check_number("learning_rate", given["learning_rate"], 0, math.inf, above=True)
+    check_number("momentum", given["momentum"], 0, 1)
+    check_number("weight_decay", given["weight_decay"], 0, math.inf)
+    check_number("label_smoothing", given["label_smoothing"], 0, 1)
+    for name, allowed in (
+        ("schedule", tuple(SCHEDULES)),
+        ("channels_last", ("auto", True, False)),
+        ("progress", ("auto", True, False)),
+    ):
+        if given[name] not in allowed:
+            listed = ", ".join(map(repr, allowed))
+            raise ValueError(f"{name} should be one of {listed}, not {given[name]!r}.")
+    settings = {
+        name: given[name]
+        for name in (
+            *("epochs", "learning_rate", "momentum", "weight_decay", "schedule"),
+            *("label_smoothing", "precision", "seed"),
+        )
+    }
+    settings["optimizer"] = describe_optimizer(optimizer) if own else optimizer
+    settings["steps an epoch"] = len(train)
+    for name in ("batch_size", "image_size", "augment"):
+        if isinstance(value := getattr(train, name, None), bool | int | str):
+            settings[name] = value
+    return settings
+
+
+def check_number(name: str, value: Any, low: float, high: float, *, above: bool = False) -> None:
+    """Raise ValueError unless low <= value < high (low < value with `above`)."""
+    if isinstance(value, int | float) and low <= value < high and not (above and value == low):
+        return
+    limits = f"{'above' if above else 'at least'} {low}"
+    if high < math.inf:
+        limits += f" and below {high}"
+    raise ValueError(f"{name} should be a number {limits}, not {value!r}.")
+
+
+def check_model(model: nn.Module) -> None:
+    if not isinstance(model, nn.Module):
+        raise ValueError(
+            f"The network should be an nn.Module, not {type(model).__name__}"
+            f"{': build it first, with brackets' if isinstance(model, type) else ''}."
+        )
+    parameters = list(model.parameters())
+    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in parameters):
+        raise ValueError(
+            "The network has lazy layers that do not know their size yet: show it one batch of "
+            "images first, model(images), and only then initialise and train it."
+        )
+    if not any(p.requires_grad for p in parameters):
+        raise ValueError("The network has no parameters to train (requires_grad is off or none).")
+    if not is_finite(model):
+        raise ValueError(
+            "The network's weights hold values that are not numbers, perhaps from a run that "
+            "diverged; build it anew."
+        )
+
+
+def is_finite(model: nn.Module) -> bool:
+    tensors = [*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())]
+    return all(bool(tensor.detach().isfinite().all()) for tensor in tensors)
 
 
 # ----------------------------------------------------------------- optimiser and learning rate
@@ -352,13 +449,30 @@ def make_optimizer(
     momentum: float,
     weight_decay: float,
 ) -> torch.optim.Optimizer:
-    if isinstance(optimizer, torch.optim.Optimizer):
-        return optimizer
+    """The optimizer by its name; one that was made outside gets the learning rate, if any."""
     if optimizer == "sgd":
         return torch.optim.SGD(
             model.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay
         )
-    return torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    if optimizer == "adamw":
+        return torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    theirs = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    if not theirs & {id(p) for p in model.parameters()}:
+        raise ValueError(
+            "The optimizer was made for another network: it holds none of its weights."
+        )
+    if learning_rate is not None:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+    return optimizer
+
+
+def describe_optimizer(optimizer: torch.optim.Optimizer) -> str:
+    groups = [
+        {k: v for k, v in group.items() if k not in ("params", "lr")}
+        for group in optimizer.param_groups
+    ]
+    return f"{type(optimizer).__name__} {groups}"
 
 
 def one_cycle(step: int, total_steps: int) -> float:
@@ -393,7 +507,7 @@ class Rates:
 
     def set_next(self) -> None:
         share = self.share(self.steps, self.total_steps)
-        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+        for group, peak in zip(self.optimizer.param_groups, self.peaks):
             group["lr"] = peak * share
         self.last = self.peaks[0] * share
         self.steps += 1
@@ -407,6 +521,7 @@ class Diverged(Exception):
 
 
 def is_stuck(history: History, rates: Rates, setup: Setup) -> bool:
+    """Whether the last epoch's loss and accuracy are those of guessing, after 100 steps or more."""
     if rates.steps < 100 or setup.num_classes < 2:
         return False
     guessing = math.log(setup.num_classes)
@@ -416,78 +531,204 @@ def is_stuck(history: History, rates: Rates, setup: Setup) -> bool:
     )
 
 
-def stuck_message(model, train, setup, history) -> str:
+def stuck_message(model: nn.Module, train, setup: Setup, history: History) -> str:
     return (
-        f"The loss stands at ln {setup.num_classes} = {math.log(setup.num_classes):.3f}, the value "
-        f"of guessing. {diagnose(model, train, setup)}"
+        f"Stopped after epoch {len(history.epochs)} of {history.planned}: the loss stays at "
+        f"ln {setup.num_classes} = {math.log(setup.num_classes):.3f}, that of guessing. "
+        f"{diagnose(model, train, setup)} (stop_when_stuck=False trains on all the same.)"
     )
 
 
-def diverged_message(model, train, setup, history, error) -> str:
-    return f"{error} {diagnose(model, train, setup)}"
-
-
-def interrupted_message(history: History, checkpoint) -> str:
-    return f"Stopped by hand in epoch {len(history.epochs) + 1} of {history.planned}."
+def diverged_message(model: nn.Module, train, setup: Setup, history: History, error) -> str:
+    epoch = len(history.epochs)
+    where = f"the end of epoch {epoch}" if epoch else "before the run"
+    return (
+        f"Stopped in epoch {epoch + 1} of {history.planned}: {error} "
+        f"{diagnose(model, train, setup)} The network has its weights of {where} again."
+    )
 
 
 def diagnose(model: nn.Module, train, setup: Setup) -> str:
     images, labels = next(iter(train))
-    images, labels = setup.move(images[:256], labels[:256])
-    return diagnosis.explain(model, images, labels)
+    return diagnosis.explain(model, *setup.move(images[:256], labels[:256]))
+
+
+def interrupted_message(history: History, checkpoint: str | Path | None) -> str:
+    epoch = len(history.epochs) + 1
+    if checkpoint is None:
+        how = "fit on the same network trains on from there, with a new schedule"
+    else:
+        how = f"the same call goes on from the start of epoch {epoch}, from {checkpoint}"
+    return (
+        f"Stopped by hand in epoch {epoch} of {history.planned}. The network keeps the weights it "
+        f"has now; {how}."
+    )
 
 
 # ------------------------------------------------------------------------------------- progress
 
 
 class Progress:
-    """Tells how far the run is, and looks at the loss now and then."""
+    """Shows how far the run is, and looks at the loss now and then to see whether it is a number.
+
+    In notebooks and terminals a bar that disappears at the end; elsewhere one line an epoch.
+    """
 
     def __init__(self, progress: bool | str, live: bool, history: History, steps: int):
-        self.next_look = 0.0
+        self.history, self.steps = history, steps
+        under_pytest = os.environ.get("COURSE_UNDER_PYTEST") == "1"
+        notebook = in_notebook()
+        if progress is False or (progress == "auto" and under_pytest):
+            self.style = "nothing"
+        else:
+            self.style = "bar" if notebook or sys.stderr.isatty() else "lines"
+        self.live = live and notebook and not under_pytest
+        self.bar = self.curve = None
+        self.step_of_run, self.next_look = len(history.epochs) * steps, 0.0
 
     def __enter__(self) -> Progress:
+        if self.history.status != "running":
+            return self
+        if self.style == "bar":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # tqdm's advice to install ipywidgets
+                from tqdm.auto import tqdm
+
+                total = self.history.planned * self.steps
+                self.bar = tqdm(total=total, initial=self.step_of_run, leave=False, unit="step")
+        if self.live:
+            from utils.plotting import LiveCurve
+
+            self.curve = LiveCurve()
         return self
 
     def __exit__(self, *error) -> None:
-        pass
+        if self.bar is not None:
+            self.bar.close()
 
     def step(self, loss_sum: torch.Tensor, seen: int) -> None:
-        if loss_sum.device.type == "cpu" and not math.isfinite(loss_sum.item()):
-            raise Diverged("The loss is no longer a number.")
+        """Called after every step; on a GPU it asks for the loss only twice a second."""
+        self.step_of_run += 1
+        now = time.perf_counter()
+        due = now >= self.next_look
+        if due or loss_sum.device.type == "cpu":
+            loss = float(loss_sum) / seen
+            if not math.isfinite(loss):
+                raise Diverged(f"by step {self.step_of_run} of the run the loss was {loss}.")
+        if due:
+            self.next_look = now + 0.5
+            self.show(loss)
+
+    def show(self, loss: float) -> None:
+        if self.bar is not None:
+            epoch = len(self.history.epochs) + 1
+            self.bar.set_postfix_str(
+                f"epoch {epoch}/{self.history.planned}, loss {loss:.3f}", refresh=False
+            )
+            self.bar.update(self.step_of_run - self.bar.n)
 
     def finish_epoch(self, history: History) -> None:
-        pass
+        if self.style == "lines":
+            print(history, flush=True)
+        if self.curve is not None:
+            self.curve.update(history)
+
+
+def in_notebook() -> bool:
+    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)
+    return "IPKernelApp" in getattr(get_ipython(), "config", {})
 
 
 # ---------------------------------------------------------------------------------- checkpoints
 
 
-class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be written, read or used; one sentence says why."""
-
-
 class Keeper:
-    def __init__(self, path, settings, model, optimizer, rates, setup):
-        self.model = model
+    """Keeps the state at the end of each epoch: the weights in memory, all of it in a file."""
 
-    def resume(self, history: History) -> History:
-        return history
+    def __init__(
+        self,
+        path: str | Path | None,
+        settings: dict[str, Any],
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        rates: Rates,
+        setup: Setup,
+        train,
+    ):
+        self.path = None if path is None else Path(path)
+        self.settings, self.model, self.optimizer = settings, model, optimizer
+        self.rates, self.scaler, self.train = rates, setup.scaler, train
+        self.last_good: dict[str, Any] = {}
 
     def save(self, history: History) -> None:
-        pass
+        """Remember the weights, and write the file. A file that cannot be written ends nothing."""
+        try:
+            self.write(history)
+        except CheckpointError as error:
+            if str(error) != history.message:
+                print(error)
+            history.message = str(error)
+
+    def write(self, history: History) -> None:
+        self.last_good = checkpoints.copy_of_weights(self.model)
+        if self.path is None:
+            return
+        checkpoints.write_file(
+            self.path,
+            {
+                "format": checkpoints.FORMAT,
+                "network": checkpoints.fingerprint(self.model),
+                "settings": self.settings,
+                "history": history.to_dict(),
+                "model": self.last_good,
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "steps": self.rates.steps,
+                "random": checkpoints.random_state(self.train),
+            },
+        )
+
+    def resume(self, history: History, stop_when_stuck: bool, quiet: bool) -> History:
+        """Take up the run of the file, if there is one; otherwise write the first state."""
+        if self.path is None or not self.path.exists():
+            self.write(history)
+            return history
+        saved = checkpoints.read_file(self.path)
+        if "optimizer" not in saved:
+            raise CheckpointError(
+                f"{self.path} holds weights but no run to go on with: load it with load_weights, "
+                "or give this run another file name."
+            )
+        checkpoints.check_network(self.path, saved["network"], self.model)
+        self.check_settings(saved["settings"])
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.scaler.load_state_dict(saved["scaler"])
+        self.rates.steps = saved["steps"]
+        checkpoints.set_random_state(saved["random"], self.train)
+        self.last_good = checkpoints.copy_of_weights(self.model)
+        history = History.from_dict(saved["history"])
+        if history.status == "stuck" and not stop_when_stuck:
+            history.status, history.message = "running", ""
+        if not quiet and history.epochs:
+            print(f"From {self.path}: {history}")
+        return history
+
+    def check_settings(self, saved: dict[str, Any]) -> None:
+        names = [k for k in self.settings | saved if self.settings.get(k) != saved.get(k)]
+        if names:
+            changes = ", ".join(
+                f"{k} {saved.get(k)} there and {self.settings.get(k)} here" for k in names
+            )
+            raise CheckpointError(
+                f"{self.path} belongs to a run with other settings ({changes}). Give this run "
+                "another file name, or delete the file to start anew."
+            )
 
     def check_finite(self, trained: Evaluation, checked: Evaluation | None) -> None:
-        pass
+        losses = [e.loss for e in (trained, checked) if e is not None]
+        if not all(map(math.isfinite, losses)) or not is_finite(self.model):
+            raise Diverged("at its end the loss or the weights were no longer numbers.")
 
     def restore_last_good(self) -> None:
-        pass
-
-
-def save_checkpoint(path: str | Path, model: nn.Module, history: History | None = None) -> None:
-    torch.save(model.state_dict(), path)
-
-
-def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
-    model.load_state_dict(torch.load(path, weights_only=True))
-    return model
+        self.model.load_state_dict(self.last_good)

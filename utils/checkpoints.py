@@ -1,0 +1,155 @@
+"""Files that hold a network's weights or a whole run: written whole or not at all, safe to read.
+
+A checkpoint holds tensors and plain values only and is read with `weights_only=True`, so that a
+file from elsewhere cannot run code. `utils.training` decides what a run stores.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+__all__ = ["CheckpointError", "load_weights", "save_checkpoint"]
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be written, read or used; one sentence says why."""
+
+
+FORMAT = "One by One checkpoint 1"
+
+
+def copy_of_weights(model: nn.Module) -> dict[str, Any]:
+    return {
+        name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()
+    }
+
+
+def save_checkpoint(path: str | Path, model: nn.Module, history=None) -> None:
+    """Write the weights (and the history) to `path`, whole or not at all.
+
+    Raises:
+        CheckpointError: the file cannot be written; one that stood there before is untouched.
+    """
+    content = {"format": FORMAT, "network": fingerprint(model), "model": copy_of_weights(model)}
+    if history is not None:
+        content["history"] = history.to_dict()
+    write_file(Path(path), content)
+
+
+def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
+    """Fill `model` with the weights of a checkpoint of `fit` or `save_checkpoint`; return it.
+
+    Raises:
+        CheckpointError: no such file, a damaged one, or one of another network.
+    """
+    saved = read_file(Path(path))
+    check_network(Path(path), saved["network"], model)
+    model.load_state_dict(saved["model"])
+    return model
+
+
+def fingerprint(model: nn.Module) -> dict[str, Any]:
+    return {
+        "name": getattr(model, "name", None) or type(model).__name__,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "shapes": {name: list(tensor.shape) for name, tensor in model.state_dict().items()},
+    }
+
+
+def check_network(path: Path, saved: dict[str, Any], model: nn.Module) -> None:
+    here = fingerprint(model)
+    if saved["name"] == here["name"] and saved["shapes"] == here["shapes"]:
+        return
+    names = [*here["shapes"], *saved["shapes"]]
+    first = next((n for n in names if saved["shapes"].get(n) != here["shapes"].get(n)), None)
+    difference = ""
+    if first is not None:
+        difference = (
+            f"; the first difference is {first}: {saved['shapes'].get(first, 'missing')} there, "
+            f"{here['shapes'].get(first, 'missing')} here"
+        )
+    raise CheckpointError(
+        f"{path} holds the network {saved['name']} ({saved['parameters']:,} parameters), expected "
+        f"was {here['name']} ({here['parameters']:,}){difference}. Choose another file name, or "
+        "delete the file if it is no longer needed."
+    )
+
+
+def write_file(path: Path, content: dict[str, Any]) -> None:
+    """Write beside the file first, then put it in its place in one step."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(buffer.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"The checkpoint {path} could not be written ({error.strerror or error}). What stood "
+            "there before is untouched; free some space or choose another folder."
+        ) from None
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    try:
+        # weights_only: a checkpoint from elsewhere can hold no code that runs when it is read.
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"There is no checkpoint {path}; train the network first.") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from None
+    except Exception as error:  # a damaged file makes the reader fail in many ways
+        if isinstance(error, pickle.UnpicklingError) and "nsupported" in str(error):
+            raise CheckpointError(
+                f"{path} was refused: it holds more than weights and plain values. Nothing in it "
+                "was run; delete it unless you know where it comes from."
+            ) from None
+        raise CheckpointError(
+            f"{path} is damaged or was cut short; delete it and train again."
+        ) from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not a checkpoint of this course; choose another file.")
+    return content
+
+
+def random_state(train) -> dict[str, Any]:
+    name, keys, *rest = np.random.get_state()
+    state = {
+        "python": random.getstate(),
+        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *rest],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
+    }
+    if isinstance(generator := getattr(train, "generator", None), torch.Generator):
+        state["train"] = generator.get_state()
+    return state
+
+
+def set_random_state(state: dict[str, Any], train) -> None:
+    random.setstate(state["python"])
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    if state["mps"] is not None and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"])
+    if "train" in state:
+        train.generator.set_state(state["train"])
