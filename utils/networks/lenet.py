@@ -60,10 +60,10 @@ class Subsampling(nn.Module):
         super().__init__()
         self.coefficient = nn.Parameter(torch.full((channels, 1, 1), 0.25))
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
-        self.sum = nn.AvgPool2d(kernel_size=2, stride=2, divisor_override=1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.coefficient * self.sum(maps) + self.bias
+        sums = functional.avg_pool2d(maps, kernel_size=2, divisor_override=1)
+        return self.coefficient * sums + self.bias
 
 
 class PartialConvolution(nn.Module):
