@@ -33,7 +33,7 @@ class Unfinished(Exception):
 # --- calling the learner's code ------------------------------------------------------------------
 
 _LIBRARIES = tuple(
-    {os.path.normcase(path) for path in sysconfig.get_paths().values()}
+    {os.path.normcase(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")}
     | {
         os.path.normcase(Path(torch.__file__).parents[1]),
         os.path.normcase(Path(__file__).parents[1]),
@@ -42,7 +42,10 @@ _LIBRARIES = tuple(
 
 
 def learner_line(error: BaseException) -> str:
-    """` (line 3 of your cell: "x = self.conv(x)")` for the innermost line that the learner wrote."""
+    """Where it happened: ` (line 3 of your cell: "x = self.conv(x)")`, or nothing.
+
+    It is the innermost line that stands neither in a library nor in the course's own code.
+    """
     place = ""
     for frame, line_number in traceback.walk_tb(error.__traceback__):
         file = frame.f_code.co_filename
@@ -150,7 +153,7 @@ def _short(value: Any) -> str:
 
 def _pair(value: Any) -> str:
     height, width = value if isinstance(value, Sequence) else (value, value)
-    return f"{height}×{width}"  # noqa: RUF001
+    return f"{height}×{width}"
 
 
 def _same_pair(value: Any) -> Any:
@@ -281,7 +284,7 @@ def same_results(
     mistakes: Mapping[str, Callable] | None = None,
     tolerance: float = 1e-4,
 ) -> None:
-    """`answer(*case)` must give what `reference(*case)` gives, for each case (a tuple of arguments).
+    """`answer(*case)` must give what `reference(*case)` gives; a case is a tuple of arguments.
 
     mistakes: {message: function that makes this mistake}. An answer that behaves like one of them
     in every case gets its message; any other wrong answer gets the first case that differs.

@@ -24,7 +24,7 @@ CHAPTER = "00_start_here"
     """,
     hints=[
         "Divide the number of images by the batch size. What happens to the remainder?",
-        "The images that are left over need a batch as well: round up, for example with `math.ceil`.",
+        "The images that are left over need a batch too: round up, for example with `math.ceil`.",
     ],
     solution="""
         import math
