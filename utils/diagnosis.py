@@ -21,6 +21,7 @@ __all__ = [
     "GradientStatistics",
     "LayerStatistics",
     "activation_statistics",
+    "answers_alike",
     "dead_logits",
     "explain",
     "gradient_statistics",
@@ -176,6 +177,14 @@ def dead_logits(model: nn.Module, images: torch.Tensor) -> list[int]:
     gradient passes it any more, so that the class never comes back by itself.
     """
     return _zero_columns(_logits(model, images))
+
+
+def answers_alike(model: nn.Module, images: torch.Tensor) -> bool:
+    """Whether all of `images` (N, C, H, W) get the same logits, but for rounding."""
+    logits = _logits(model, images)
+    return len(logits) > 1 and bool(
+        logits.std(dim=0).max() <= 1e-6 * logits.abs().max().clamp(min=1)
+    )
 
 
 def _logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:

@@ -91,16 +91,16 @@ def fit(
                 checked = None if validation is None else setup.evaluate(model, validation)
                 keeper.check_finite(trained, checked)
                 history.add(trained, checked, rates.last, time.perf_counter() - start)
-                if len(history.epochs) == epochs:
+                if stop_when_stuck and is_stuck(model, history, rates, setup):
+                    history.end("stuck", stuck_message(model, setup, history))
+                elif len(history.epochs) == epochs:
                     history.end("finished")
-                elif stop_when_stuck and is_stuck(history, rates, setup):
-                    history.end("stuck", stuck_message(model, train, setup, history))
                 keeper.save(history)
                 bar.finish_epoch(history)
         except KeyboardInterrupt:
             history.end("interrupted", interrupted_message(history, checkpoint))
         except Diverged as error:
-            history.end("diverged", diverged_message(model, train, setup, history, error))
+            history.end("diverged", diverged_message(model, setup, history, error))
             keeper.restore_last_good()
     return history
 
@@ -261,7 +261,8 @@ class Setup:
         if channels_last == "auto":
             channels_last = self.device.type == "cuda" and self.precision.dtype is not None
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.num_classes = self.images_in_batch = 0
+        self.num_classes = 0
+        self.sample: tuple[torch.Tensor, torch.Tensor] = (torch.empty(0), torch.empty(0))
 
     def __enter__(self) -> Setup:
         self.model.to(memory_format=self.memory_format)
@@ -276,9 +277,10 @@ class Setup:
         """Raise one clear sentence for what torch says in other words."""
         text = str(error)
         if isinstance(error, torch.OutOfMemoryError) or "out of memory" in text:
+            images = len(self.sample[0])
             raise MemoryError(
-                f"The memory of {self.device} does not hold a batch of {self.images_in_batch} "
-                f"images: load the data with batch_size={max(1, self.images_in_batch // 2)}."
+                f"The memory of {self.device} does not hold what a batch of {images} images needs: "
+                f"load the data with batch_size={max(1, images // 2)}."
             ) from None
         if isinstance(error, IndexError) and "out of bounds" in text and "Target" in text:
             raise ValueError(
@@ -292,11 +294,13 @@ class Setup:
         return torch.zeros((), dtype=dtype, device=self.device)
 
     def move(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        self.images_in_batch = len(images)
         images = images.to(self.device, non_blocking=True)
+        labels = labels.to(self.device, non_blocking=True)
         if self.memory_format == torch.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        return images, labels.to(self.device, non_blocking=True)
+        if len(images) >= len(self.sample[0]):
+            self.sample = images, labels  # one full batch, for a diagnosis
+        return images, labels
 
     def check_once(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         """On the first batch: do the labels fit the logits?"""
@@ -520,37 +524,42 @@ class Diverged(Exception):
     """The loss or the weights are no longer numbers."""
 
 
-def is_stuck(history: History, rates: Rates, setup: Setup) -> bool:
-    """Whether the last epoch's loss and accuracy are those of guessing, after 100 steps or more."""
+def is_stuck(model: nn.Module, history: History, rates: Rates, setup: Setup) -> bool:
+    """Whether the loss has stayed at ln(num_classes), that of guessing, and will not leave it.
+
+    A network that answers every image alike will not. Others may only be slow: a LeNet with
+    sigmoids spends two epochs there before it learns. They get five, or until the end of the run.
+    """
     if rates.steps < 100 or setup.num_classes < 2:
         return False
-    guessing = math.log(setup.num_classes)
-    return (
-        abs(history.train_loss[-1] - guessing) < 0.005
-        and history.train_accuracy[-1] < 1.5 / setup.num_classes
-    )
+    guessing, epochs = math.log(setup.num_classes), 0
+    for loss, accuracy in zip(reversed(history.train_loss), reversed(history.train_accuracy)):
+        if abs(loss - guessing) > 0.005 or accuracy > 1.5 / setup.num_classes:
+            break
+        epochs += 1
+    if epochs == 0:
+        return False
+    if epochs >= 5 or len(history.epochs) == history.planned:
+        return True
+    return diagnosis.answers_alike(model, setup.sample[0])
 
 
-def stuck_message(model: nn.Module, train, setup: Setup, history: History) -> str:
+def stuck_message(model: nn.Module, setup: Setup, history: History) -> str:
     return (
-        f"Stopped after epoch {len(history.epochs)} of {history.planned}: the loss stays at "
+        f"After epoch {len(history.epochs)} of {history.planned} the loss stands at "
         f"ln {setup.num_classes} = {math.log(setup.num_classes):.3f}, that of guessing. "
-        f"{diagnose(model, train, setup)} (stop_when_stuck=False trains on all the same.)"
+        f"{diagnosis.explain(model, *setup.sample)}"
     )
 
 
-def diverged_message(model: nn.Module, train, setup: Setup, history: History, error) -> str:
+def diverged_message(model: nn.Module, setup: Setup, history: History, error: Diverged) -> str:
     epoch = len(history.epochs)
     where = f"the end of epoch {epoch}" if epoch else "before the run"
     return (
         f"Stopped in epoch {epoch + 1} of {history.planned}: {error} "
-        f"{diagnose(model, train, setup)} The network has its weights of {where} again."
+        f"{diagnosis.explain(model, *setup.sample)} "
+        f"The network has its weights of {where} again."
     )
-
-
-def diagnose(model: nn.Module, train, setup: Setup) -> str:
-    images, labels = next(iter(train))
-    return diagnosis.explain(model, *setup.move(images[:256], labels[:256]))
 
 
 def interrupted_message(history: History, checkpoint: str | Path | None) -> str:
