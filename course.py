@@ -63,7 +63,7 @@ STAMP = VENV / "course.json"
 COMMAND = "python course.py" if os.name == "nt" else "python3 course.py"
 GIGABYTE = 1e9
 # Measured with requirements.lock: what is downloaded, and what lies on the disk afterwards.
-DOWNLOAD_GB, INSTALLED_GB = (3.0, 6.5) if sys.platform == "linux" else (0.5, 2.0)
+DOWNLOAD_GB, INSTALLED_GB = (3.0, 6.5) if sys.platform == "linux" else (0.3, 1.3)
 # What an environment brings itself; Colab's torch is built for Colab's GPU driver.
 HOST_PACKAGES = ("torch", "torchvision", "numpy")
 # The files that a clone brings, with their sizes; utils.data checks every byte when it reads them.
