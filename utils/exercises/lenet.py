@@ -1,0 +1,781 @@
+"""Exercises of chapter 01: convolution by hand, LeNet-5, the LeNet of today, a training step."""
+
+import copy
+import itertools
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .compare import (
+    Wrong,
+    call,
+    close,
+    describe,
+    expect_number,
+    expect_parameters,
+    make,
+    same_outputs,
+    same_results,
+)
+from .engine import exercise, question
+
+CHAPTER = "01_lenet"
+
+
+@exercise(
+    "lenet.1",
+    title="A convolution with stride and padding",
+    answer="conv2d",
+    difficulty=2,
+    minutes=15,
+    task="""
+        Extend the loops above. `conv2d(image, kernel, stride, padding)` takes an image (H, W) and
+        a kernel (K, L), which need not be square, and gives the output (rows, columns).
+
+        `padding` puts that many rows and columns of zeros on each of the four sides first.
+        `stride` is the distance from one position of the kernel to the next, in both directions.
+        Loops and slices are enough; `nn.Conv2d` is what the check compares with.
+    """,
+    stub='''
+        def conv2d(image: torch.Tensor, kernel: torch.Tensor, stride: int, padding: int):
+            """Image (H, W) and kernel (K, L) to output (rows, columns)."""
+            # Your code here.
+            ...
+    ''',
+    hints=[
+        "Padding first: make a larger image of zeros, `torch.zeros(H + 2 * padding, …)`, and write "
+        "the image into its middle. After that the padding is forgotten.",
+        "With stride 1 there are `H - K + 1` rows. With stride s only every s-th of them is left: "
+        "`(H - K) // s + 1`, where H is now the height of the padded image.",
+        "The output in row r was computed from a patch that begins in row `r * stride`.",
+    ],
+    solution='''
+        def conv2d(image: torch.Tensor, kernel: torch.Tensor, stride: int, padding: int):
+            """Image (H, W) and kernel (K, L) to output (rows, columns)."""
+            height, width = image.shape
+            padded = torch.zeros(height + 2 * padding, width + 2 * padding)
+            padded[padding : padding + height, padding : padding + width] = image
+
+            rows = (padded.shape[0] - kernel.shape[0]) // stride + 1
+            columns = (padded.shape[1] - kernel.shape[1]) // stride + 1
+            output = torch.zeros(rows, columns)
+            for row in range(rows):
+                for column in range(columns):
+                    top, left = row * stride, column * stride
+                    patch = padded[top : top + kernel.shape[0], left : left + kernel.shape[1]]
+                    output[row, column] = (patch * kernel).sum()
+            return output
+    ''',
+    explanation="""
+        Padding happens once, before everything else. Stride appears in two places: in the number
+        of positions, and in where each patch begins. `//` leaves out a last position that would
+        hang over the edge.
+    """,
+)
+def _(answer, reference):
+    def torch_conv2d(image, kernel, stride, padding, **options):
+        options = {"stride": stride, "padding": padding} | options
+        return F.conv2d(image[None, None], kernel[None, None], **options)[0, 0]
+
+    def pad(image, padding, mode="constant"):
+        return F.pad(image[None, None], padding, mode=mode)[0, 0]
+
+    def case(height, width, *kernel, stride, padding):
+        return torch.randn(height, width), torch.randn(*kernel), stride, padding
+
+    same_results(
+        answer,
+        torch_conv2d,
+        case(6, 8, 3, 3, stride=1, padding=0),
+        case(7, 6, 3, 2, stride=1, padding=1),
+        case(8, 9, 3, 4, stride=2, padding=0),
+        case(7, 10, 2, 3, stride=3, padding=2),
+        case(5, 4, 5, 4, stride=1, padding=0),
+        case(6, 6, 1, 1, stride=2, padding=0),
+        mistakes={
+            "You turn the kernel round before you lay it on. Mathematicians call that a "
+            "convolution; torch, and this chapter, lay it on as it is.": (
+                lambda i, k, s, p: torch_conv2d(i, k.flip(0, 1), s, p)
+            ),
+            "You transpose the kernel's numbers: patch and kernel are multiplied place by place.": (
+                lambda i, k, s, p: torch_conv2d(i, k.T.contiguous(), s, p)
+            ),
+            "You do not use `stride`.": lambda i, k, s, p: torch_conv2d(i, k, 1, p),
+            "The number of positions follows the stride, but the patches begin in neighbouring "
+            "rows and columns: the patch of row r begins at r * stride.": (
+                lambda i, k, s, p: torch_conv2d(i, k, 1, p)[
+                    : (i.shape[0] + 2 * p - k.shape[0]) // s + 1,
+                    : (i.shape[1] + 2 * p - k.shape[1]) // s + 1,
+                ]
+            ),
+            "You do not use `padding`.": lambda i, k, s, p: torch_conv2d(i, k, s, 0),
+            "You pad below and on the right only; all four sides get `padding` rows or columns.": (
+                lambda i, k, s, p: torch_conv2d(pad(i, (0, p, 0, p)), k, s, 0)
+            ),
+            "Your padding stands below and on the right only; it belongs on all four sides.": (
+                lambda i, k, s, p: torch_conv2d(pad(i, (0, 2 * p, 0, 2 * p)), k, s, 0)
+            ),
+            "You pad with the pixels of the edge; padding is made of zeros.": (
+                lambda i, k, s, p: torch_conv2d(pad(i, (p, p, p, p), "replicate"), k, s, 0)
+            ),
+            "You pad with ones; padding is made of zeros.": (
+                lambda i, k, s, p: torch_conv2d(pad(i - 1, (p, p, p, p)) + 1, k, s, 0)
+            ),
+            "Your last row and your last column are missing: n - k + 1 positions, not n - k.": (
+                lambda i, k, s, p: torch_conv2d(i, k, s, p)[:-1, :-1]
+            ),
+            "You take the mean of the products; a convolution takes their sum.": (
+                lambda i, k, s, p: torch_conv2d(i, k / k.numel(), s, p)
+            ),
+            "You add the pixels of the patch without the weights of the kernel.": (
+                lambda i, k, s, p: torch_conv2d(i, torch.ones_like(k), s, p)
+            ),
+        },
+    )
+    return "The same numbers as torch for six combinations of sizes, stride and padding."
+
+
+@exercise(
+    "lenet.2",
+    title="The subsampling layer of 1998",
+    answer="Subsampling",
+    difficulty=2,
+    minutes=10,
+    task="""
+        Write the module `Subsampling(channels)`. It turns (N, C, H, W) into (N, C, H/2, W/2):
+
+        $$\\text{output} = \\text{coefficient}_c \\cdot (\\text{sum of the four numbers of a 2×2
+        square}) + \\text{bias}_c$$
+
+        The squares do not overlap. Each of the C maps has one trainable coefficient and one
+        trainable bias, so S2 with its 6 maps has 12 parameters. The squashing function is a layer
+        of its own and does not belong here. Let the module start as average pooling: which
+        coefficient and which bias are that?
+    """,
+    stub='''
+        class Subsampling(nn.Module):
+            """(N, C, H, W) to (N, C, H/2, W/2), one coefficient and one bias for each map."""
+
+            def __init__(self, channels: int):
+                super().__init__()
+                # Your code here.
+                ...
+
+            def forward(self, maps: torch.Tensor) -> torch.Tensor:
+                # Your code here.
+                ...
+    ''',
+    hints=[
+        "A tensor is trained if it is an `nn.Parameter` and an attribute of the module.",
+        "`F.avg_pool2d(maps, 2)` gives means. The sum of four numbers is four times their mean.",
+        "A parameter of shape (C, 1, 1) multiplies each map by its own number. One of shape (C,) "
+        "would be laid along the width.",
+    ],
+    solution='''
+        class Subsampling(nn.Module):
+            """(N, C, H, W) to (N, C, H/2, W/2), one coefficient and one bias for each map."""
+
+            def __init__(self, channels: int):
+                super().__init__()
+                self.coefficient = nn.Parameter(torch.full((channels, 1, 1), 0.25))
+                self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+            def forward(self, maps: torch.Tensor) -> torch.Tensor:
+                sums = 4 * F.avg_pool2d(maps, kernel_size=2)
+                return self.coefficient * sums + self.bias
+    ''',
+    explanation="""
+        With the coefficient 1/4 and the bias 0 the module is average pooling. Training may move
+        both: a small coefficient keeps the squashing function in its straight part, a large one
+        turns it into a switch. The average pooling of today is what is left when both are frozen.
+    """,
+)
+def _(answer, reference):
+    module = make(answer, 6)
+    expect_parameters(
+        module,
+        12,
+        common={
+            0: "Coefficient and bias are not trainable: they have to be `nn.Parameter`s and "
+            "attributes of the module.",
+            2: "One coefficient and one bias serve all six maps; each map has its own.",
+            6: "Of coefficient and bias only one is an `nn.Parameter`.",
+            24: "Each of the four numbers has a weight of its own; all four share one coefficient.",
+            30: "Each of the four numbers has a weight of its own; all four share one coefficient.",
+        },
+    )
+    bias_first = _bias_comes_first(module)
+
+    class Variant(nn.Module):
+        """The right module or a mistaken one; `formula` gets maps, coefficient and bias."""
+
+        def __init__(self, formula: Callable):
+            super().__init__()
+            for name in ("bias", "coefficient") if bias_first else ("coefficient", "bias"):
+                self.register_parameter(name, nn.Parameter(torch.full((6, 1, 1), 0.25)))
+            self.formula = formula
+
+        def forward(self, maps: Tensor) -> Tensor:
+            return self.formula(maps, self.coefficient, self.bias)
+
+    def right(m: Tensor, c: Tensor, b: Tensor) -> Tensor:
+        return c * 4 * F.avg_pool2d(m, 2) + b
+
+    formulas = {
+        "You take the mean of the four numbers; the paper takes their sum.": (
+            lambda m, c, b: c * F.avg_pool2d(m, 2) + b
+        ),
+        "You take the largest of the four numbers; the paper takes their sum.": (
+            lambda m, c, b: c * F.max_pool2d(m, 2) + b
+        ),
+        "You multiply the bias by the coefficient as well: multiply the sum first, then add.": (
+            lambda m, c, b: right(m, c, c * b)
+        ),
+        "The squashing function is in it; here it is a layer of its own, after this one.": (
+            lambda m, c, b: 1.7159 * torch.tanh(2 / 3 * right(m, c, b))
+        ),
+        "A tanh is in it; the squashing function is a layer of its own, after this one.": (
+            lambda m, c, b: torch.tanh(right(m, c, b))
+        ),
+        "A sigmoid is in it; the squashing function is a layer of its own, after this one.": (
+            lambda m, c, b: torch.sigmoid(right(m, c, b))
+        ),
+        "You do not use the bias.": lambda m, c, b: right(m, c, 0 * b),
+        "You do not use the coefficient.": lambda m, c, b: right(m, 0 * c + 1, b),
+        "Your coefficient multiplies columns, not maps: give it the shape (C, 1, 1).": (
+            lambda m, c, b: right(m, c.view(-1), b.view(-1))
+        ),
+    }
+    same_outputs(
+        module,
+        Variant(right),
+        # Six maps of 6×6: here a coefficient laid along the width runs through and is named.
+        (2, 6, 12, 12),
+        mistakes={text: lambda f=formula: Variant(f) for text, formula in formulas.items()},
+    )
+    same_outputs(module, Variant(right), (1, 6, 10, 4), (3, 6, 2, 8))
+
+    start = make(answer, 3)
+    maps = torch.randn(2, 3, 8, 8)
+    if not close(call(start, maps), F.avg_pool2d(maps, 2)):
+        raise Wrong(
+            "The formula is right, but the new module does not yet compute average pooling: "
+            "let the coefficient start at 1/4 and the bias at 0."
+        )
+    return "12 parameters for 6 maps, and it starts as average pooling."
+
+
+def _bias_comes_first(module: nn.Module) -> bool:
+    """Which of the two parameters is added: the one that answers to a black image."""
+    module = copy.deepcopy(module)
+    values = [p for p in module.parameters() if p.requires_grad]
+    with torch.no_grad():
+        for index, parameter in enumerate(values):
+            parameter.fill_(float(index == 0))
+        answer = call(module, torch.zeros(1, 6, 12, 12))
+    return isinstance(answer, Tensor) and bool((answer != 0).any())
+
+
+@exercise(
+    "lenet.3",
+    title="Counting by hand",
+    answer="counts",
+    difficulty=1,
+    minutes=10,
+    task="""
+        Work these six numbers out on paper and write them into the dictionary. All of them are
+        whole numbers.
+
+        The first four are sizes: how many rows has the output for an image of 28 × 28 pixels?
+
+        - `no_padding`: a 5×5 kernel, stride 1, no padding
+        - `padding_2`: a 5×5 kernel, stride 1, padding 2
+        - `stride_2`: a 5×5 kernel, stride 2, padding 2
+        - `window_3`: a pooling window of 3×3, stride 2, no padding
+
+        The last two are numbers of parameters, biases included. C3 makes 16 maps from 6 with 5×5
+        kernels. How many parameters would it have,
+
+        - `all_six`: if each of its 16 maps read all six maps of S2?
+        - `three_each`: if each of its 16 maps read three maps of S2?
+    """,
+    stub="""
+        counts = {
+            "no_padding": ...,
+            "padding_2": ...,
+            "stride_2": ...,
+            "window_3": ...,
+            "all_six": ...,
+            "three_each": ...,
+        }
+    """,
+    hints=[
+        "floor((size + 2 · padding − kernel) / stride) + 1. Pooling windows follow the same "
+        "formula.",
+        "A map of C3 that reads m maps has m kernels of 25 weights, and one bias.",
+    ],
+    solution="""
+        counts = {
+            "no_padding": 28 - 5 + 1,
+            "padding_2": 28 + 2 * 2 - 5 + 1,
+            "stride_2": (28 + 2 * 2 - 5) // 2 + 1,
+            "window_3": (28 - 3) // 2 + 1,
+            "all_six": 16 * (6 * 25 + 1),
+            "three_each": 16 * (3 * 25 + 1),
+        }
+    """,
+    explanation="""
+        24, 28, 14, 13 rows; 2,416 and 1,216 parameters. The published table lies between the two
+        with 1,516. A bias belongs to a map of the output, so there is one for each of the 16,
+        however many maps it reads.
+    """,
+)
+def _(answer, reference):
+    if not isinstance(answer, dict):
+        raise Wrong(f"The dictionary of the stub is expected, not {describe(answer)}.")
+    if missing := [name for name in reference if name not in answer]:
+        raise Wrong(f'The entry "{missing[0]}" is missing; keep the six names of the stub.')
+    plus_one = "There is one position more than there are steps from the first to the last."
+    both_sides = "Padding is added on both sides, so it counts twice."
+    down = "A last position that hangs over the edge is left out, so round down."
+    biases = "Each of the 16 maps has a bias."
+    one_bias = "There is one bias for each map of the output, not for each kernel."
+    kernels = "Each of the 16 maps has a kernel for each of the maps that it reads."
+    common = {
+        "no_padding": {23: plus_one, 28: "That is the size with padding 2."},
+        "padding_2": {27: plus_one, 26: both_sides, 24: "That is the size without padding."},
+        "stride_2": {
+            13: plus_one,
+            13.5: f"{down} {plus_one}",
+            14.5: down,
+            15: down,
+            12: "That is the size without padding.",
+            28: "That is the size with stride 1.",
+        },
+        "window_3": {
+            12: plus_one,
+            12.5: f"{down} {plus_one}",
+            13.5: down,
+            14: down,
+            26: "That is the size with stride 1.",
+            9: "Windows of 3 with stride 2 overlap.",
+        },
+        "all_six": {
+            2400: biases,
+            2401: biases,
+            2496: one_bias,
+            400: kernels,
+            416: kernels,
+            1516: "That is the published table, where most maps read three or four.",
+        },
+        "three_each": {
+            1200: biases,
+            1201: biases,
+            1248: one_bias,
+            400: kernels,
+            416: kernels,
+            1516: "That is the published table, where nine maps read four and one reads six.",
+        },
+    }
+    for name, right in reference.items():
+        try:
+            expect_number(answer[name], right, common[name])
+        except Wrong as error:
+            raise Wrong(f"{name}: {error}") from None
+    return "All six."
+
+
+@exercise(
+    "lenet.4",
+    title="The LeNet of today",
+    answer="lenet",
+    difficulty=2,
+    minutes=15,
+    task="""
+        Write `lenet(activation, pooling)`, which builds the network of 61,706 parameters for
+        images of 28 × 28 pixels: the seven layers of the table below, with `activation()` after
+        every convolution and after every linear layer but the last, and `pooling(2)` where the
+        table says pooling. Both arguments are classes such as `nn.ReLU` and `nn.MaxPool2d`.
+
+        | layer | output |
+        |---|---|
+        | convolution 5×5, 6 kernels, padding 2 | 6 × 28 × 28 |
+        | pooling 2×2 | 6 × 14 × 14 |
+        | convolution 5×5, 16 kernels | 16 × 10 × 10 |
+        | pooling 2×2 | 16 × 5 × 5 |
+        | linear | 120 |
+        | linear | 84 |
+        | linear: the logits | 10 |
+    """,
+    stub='''
+        def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d) -> nn.Module:
+            """Images (N, 1, 28, 28) to logits (N, 10), 61,706 parameters."""
+            # Your code here.
+            ...
+    ''',
+    hints=[
+        "One `nn.Sequential` is enough. `activation()` builds a new layer each time.",
+        "Between the maps and the first linear layer stands `nn.Flatten()`. How many numbers are "
+        "there in 16 maps of 5 × 5?",
+        "Nothing comes after the last linear layer: `F.cross_entropy` takes logits and applies the "
+        "softmax itself.",
+    ],
+    solution='''
+        def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d) -> nn.Module:
+            """Images (N, 1, 28, 28) to logits (N, 10), 61,706 parameters."""
+            return nn.Sequential(
+                nn.Conv2d(1, 6, kernel_size=5, padding=2),
+                activation(),
+                pooling(2),
+                nn.Conv2d(6, 16, kernel_size=5),
+                activation(),
+                pooling(2),
+                nn.Flatten(),
+                nn.Linear(16 * 5 * 5, 120),
+                activation(),
+                nn.Linear(120, 84),
+                activation(),
+                nn.Linear(84, 10),
+            )
+    ''',
+    explanation="""
+        The shape table is the plan: each line of it is one or two lines of code. `nn.Flatten`
+        keeps the batch dimension, which `x.view(-1)` would lose.
+    """,
+)
+def _(answer, reference):
+    def without(*places: int) -> Callable[[], nn.Module]:
+        return lambda: nn.Sequential(*(m for i, m in enumerate(reference()) if i not in places))
+
+    def followed_by(layer: nn.Module) -> Callable[[], nn.Module]:
+        return lambda: nn.Sequential(*reference(), layer)
+
+    network = make(answer, nn.ReLU, nn.MaxPool2d)
+    padding = (
+        "Without padding the first convolution gives 24 rows, and 16 maps of 4 × 4 are left for "
+        "the first linear layer."
+    )
+    expect_parameters(
+        network,
+        61_706,
+        common={
+            44_426: padding,
+            61_684: "The biases of the convolutions are missing.",
+            61_470: "All biases are missing.",
+            60_856: "The last linear layer, from 84 to 10, is missing.",
+        },
+    )
+    places = {
+        1: "after the first convolution",
+        4: "after the second convolution",
+        8: "after the linear layer of 120",
+        10: "after the linear layer of 84",
+    }
+    missing = {f"The activation {where} is missing.": without(i) for i, where in places.items()}
+    no_softmax = "the last layer gives logits, and cross-entropy applies the softmax itself"
+    same_outputs(
+        network,
+        reference(),
+        (2, 1, 28, 28),
+        (1, 1, 28, 28),
+        mistakes=missing
+        | {
+            "The activations after both convolutions are missing.": without(1, 4),
+            "The activations after the linear layers are missing.": without(8, 10),
+            "All activations are missing.": without(1, 4, 8, 10),
+            f"A softmax comes last; {no_softmax}.": followed_by(nn.Softmax(dim=1)),
+            f"A log-softmax comes last; {no_softmax}.": followed_by(nn.LogSoftmax(dim=1)),
+            "An activation comes last; a logit may be negative.": followed_by(nn.ReLU()),
+            "Your network pools by averaging, although `pooling` is nn.MaxPool2d.": (
+                lambda: reference(nn.ReLU, nn.AvgPool2d)
+            ),
+            "Your network has sigmoids, although `activation` is nn.ReLU.": (
+                lambda: reference(nn.Sigmoid, nn.MaxPool2d)
+            ),
+            "Your network has sigmoids and averages, whatever `activation` and `pooling` say.": (
+                lambda: reference(nn.Sigmoid, nn.AvgPool2d)
+            ),
+        },
+    )
+    same_outputs(
+        make(answer, nn.Sigmoid, nn.AvgPool2d),
+        reference(nn.Sigmoid, nn.AvgPool2d),
+        (2, 1, 28, 28),
+        mistakes={
+            "You do not use the argument `activation`: asked for sigmoids, it has ReLUs.": (
+                lambda: reference(nn.ReLU, nn.AvgPool2d)
+            ),
+            "You do not use the argument `pooling`: asked for averages, it takes maxima.": (
+                lambda: reference(nn.Sigmoid, nn.MaxPool2d)
+            ),
+            "You use neither `activation` nor `pooling`: the network is always the same.": (
+                reference
+            ),
+        },
+    )
+    return "61,706 parameters, and the logits of the reference with both kinds of layers."
+
+
+@exercise(
+    "lenet.5",
+    title="A training step that learns badly",
+    answer="training_step",
+    difficulty=2,
+    minutes=10,
+    task="""
+        This function runs without an error message, and yet the network learns badly with it. It
+        has three mistakes. Find and repair them.
+
+        It does one step of training with one batch: compute the logits and their loss, compute
+        the gradients of this loss and of no other, let the optimizer move the weights, and return
+        the loss as a number.
+    """,
+    stub='''
+        def training_step(model, images, labels, optimizer) -> float:
+            """One step with images (N, C, H, W) and labels (N,); returns the loss before it."""
+            probabilities = model(images).softmax(dim=1)
+            loss = F.cross_entropy(probabilities, labels)
+            optimizer.step()
+            loss.backward()
+            return loss.item()
+    ''',
+    hints=[
+        "What does `F.cross_entropy` expect: logits or probabilities?",
+        "`optimizer.step()` moves the weights along the gradients that are stored in them. Which "
+        "gradients are stored when it is called here?",
+        "`backward()` adds to what is stored. Who takes the old gradients away?",
+    ],
+    solution='''
+        def training_step(model, images, labels, optimizer) -> float:
+            """One step with images (N, C, H, W) and labels (N,); returns the loss before it."""
+            logits = model(images)
+            loss = F.cross_entropy(logits, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+    ''',
+    explanation="""
+        `F.cross_entropy` applies the softmax itself. Given probabilities, it takes the softmax of
+        numbers between 0 and 1: even a perfect answer then costs a loss of 1.46 for ten classes,
+        and the gradients are small. `step` came before `backward`, so each step used the
+        gradients of the batches before. And without `zero_grad` the gradients of all batches so
+        far add up. None of the three raises an error; only the numbers show them.
+    """,
+)
+def _(answer, reference):
+    if not callable(answer):
+        raise Wrong(f"A function is expected, not {describe(answer)}.")
+    start = nn.Sequential(nn.Flatten(), nn.Linear(25, 8), nn.Tanh(), nn.Linear(8, 4))
+    batches = [(torch.randn(n, 1, 5, 5), torch.randint(0, 4, (n,))) for n in (6, 3, 8, 5)]
+
+    def outcome(step: Callable) -> tuple[list, list[Tensor]]:
+        model, losses = copy.deepcopy(start), []
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        for images, labels in batches:
+            arguments = (model, images.clone(), labels.clone(), optimizer)
+            loss = call(step, *arguments, what="training_step(model, images, labels, optimizer)")
+            if isinstance(loss, Tensor) and loss.requires_grad:
+                raise Wrong(
+                    "The returned loss still holds the graph of the whole network; return a "
+                    "number, loss.item()."
+                )
+            losses.append(loss)
+        return losses, [parameter.detach() for parameter in model.parameters()]
+
+    def mistaken(softmax: int | None, clear: str, early: bool, loss_after: bool) -> Callable:
+        def step(model, images, labels, optimizer):
+            outputs = model(images)
+            outputs = outputs if softmax is None else outputs.softmax(dim=softmax)
+            loss = F.cross_entropy(outputs, labels)
+            if clear == "before":
+                optimizer.zero_grad()
+            if early:
+                optimizer.step()
+            loss.backward()
+            if clear == "between":
+                optimizer.zero_grad()
+            if not early:
+                optimizer.step()
+            if loss_after:
+                loss = F.cross_entropy(model(images), labels)
+            return loss.item()
+
+        return step
+
+    losses, weights = outcome(answer)
+    if losses[0] is None:
+        raise Wrong("training_step returns nothing (None). Is the `return` missing?")
+    right_losses, right_weights = outcome(reference)
+    if close(weights, right_weights) and close(losses, right_losses):
+        return "Four steps move the weights exactly as they should."
+    softmax = "There is still a softmax before `F.cross_entropy`, which applies one itself."
+    options = {
+        "softmax": {None: "", 0: f"{softmax} (And it runs along the images.)", 1: softmax},
+        "clear": {
+            "before": "",
+            "never": "Nobody calls `optimizer.zero_grad()`: the gradients of all batches add up.",
+            "between": "`zero_grad()` stands between `backward()` and `step()`, so there is "
+            "nothing left to step along.",
+        },
+        "early": {False: "", True: "`optimizer.step()` still comes before `loss.backward()`."},
+        "loss_after": {False: "", True: "The loss is computed after the step, not before it."},
+    }
+    for values in itertools.product(*options.values()):
+        texts = [text[value] for text, value in zip(options.values(), values) if text[value]]
+        other_losses, other_weights = outcome(mistaken(*values))
+        if texts and close(weights, other_weights) and close(losses, other_losses):
+            raise Wrong(" ".join(texts))
+    if not close(losses[0], right_losses[0]):
+        raise Wrong(
+            f"The first batch gets the loss {describe(losses[0])} from your function; right is "
+            f"{right_losses[0]:.4f}, the mean cross-entropy of its logits before the step."
+        )
+    if not close(weights, right_weights):
+        raise Wrong(
+            "The first loss is right, but after four steps the weights are not where they should "
+            "be: each step follows the gradient of its own batch, once."
+        )
+    raise Wrong("The weights are right after four steps, but the returned losses are not.")
+
+
+@exercise(
+    "lenet.6",
+    title="An experiment: what one unit sees",
+    answer="receptive_field",
+    difficulty=3,
+    minutes=20,
+    task="""
+        Find out by experiment how many pixels one unit of a network depends on. Write
+        `receptive_field(model, size)`: it gives `model` one random image of shape (1, 1, size,
+        size), takes the unit in the middle of the output maps, and asks for the gradient of that
+        unit with respect to the pixels. Where the gradient is zero, the unit does not see.
+
+        Return (height, width) of the smallest rectangle that holds all pixels whose gradient is
+        not zero. Your function should not look at the layers, only at what happens.
+    """,
+    stub='''
+        def receptive_field(model: nn.Module, size: int) -> tuple[int, int]:
+            """Height and width, in pixels, of what the middle unit of the output sees."""
+            # Your code here.
+            ...
+    ''',
+    hints=[
+        "`images = torch.randn(1, 1, size, size, requires_grad=True)` remembers what is done "
+        "with it. After `number.backward()` the gradient stands in `images.grad`.",
+        "`backward()` needs one number: pick row H // 2 and column W // 2 of the output and add "
+        "up over the channels.",
+        "`gradient.nonzero()` lists the (row, column) pairs. From row 3 to row 7 there are five "
+        "rows.",
+    ],
+    solution='''
+        def receptive_field(model: nn.Module, size: int) -> tuple[int, int]:
+            """Height and width, in pixels, of what the middle unit of the output sees."""
+            images = torch.randn(1, 1, size, size, requires_grad=True)
+            maps = model(images)
+            middle = maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2]
+            middle.sum().backward()
+            rows, columns = images.grad[0, 0].nonzero().T
+            height = rows.max() - rows.min() + 1
+            width = columns.max() - columns.min() + 1
+            return height.item(), width.item()
+    ''',
+    explanation="""
+        The rectangle is called the receptive field. The middle unit is taken because a unit near
+        the edge may see padding instead of pixels. Layers that choose, such as max pooling and
+        ReLU, let the gradient through in some places only; with them, one image can show less
+        than the whole field.
+    """,
+)
+def _(answer, reference):
+    cases = (
+        (nn.Conv2d(1, 2, (3, 5)), 16),
+        (nn.Sequential(nn.Conv2d(1, 3, 5, padding=2), nn.AvgPool2d(2)), 24),
+        (nn.Sequential(nn.Conv2d(1, 2, 3, stride=2, padding=1), nn.Conv2d(2, 3, (5, 3))), 40),
+        (nn.Sequential(nn.Conv2d(1, 2, 3, padding=2, dilation=2), nn.Tanh()), 20),
+        (nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(1, 4, (3, 1)), nn.AvgPool2d(2)), 28),
+        (nn.Sequential(nn.Conv2d(1, 2, 1), nn.Tanh(), nn.Conv2d(2, 1, 1)), 9),
+    )
+
+    def seen(unit: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, int], Tensor]:
+        """The (row, column) pairs with a gradient, for the number that `unit` takes of the maps."""
+
+        def pixels(model: nn.Module, size: int) -> Tensor:
+            images = torch.randn(1, 1, size, size, requires_grad=True)
+            unit(model(images)).backward()
+            return images.grad[0, 0].nonzero()
+
+        return pixels
+
+    middle = seen(lambda maps: maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2].sum())
+    corner = seen(lambda maps: maps[0, :, 0, 0].sum())
+    everything = seen(lambda maps: maps.sum())
+
+    def extent(pixels: Tensor) -> tuple[int, int]:
+        height, width = (pixels.max(dim=0).values - pixels.min(dim=0).values + 1).tolist()
+        return height, width
+
+    def distinct(pixels: Tensor) -> tuple[int, int]:
+        return len(pixels[:, 0].unique()), len(pixels[:, 1].unique())
+
+    same_results(
+        answer,
+        reference,
+        *cases,
+        mistakes={
+            "You ask for the gradient of all units together; ask for that of the middle one.": (
+                lambda m, s: extent(everything(m, s))
+            ),
+            "You took the unit in the corner: with padding it sees less than the others.": (
+                lambda m, s: extent(corner(m, s))
+            ),
+            "From the first row to the last, both counted: one more than their difference.": (
+                lambda m, s: tuple(n - 1 for n in extent(middle(m, s)))
+            ),
+            "Height and width are exchanged: the first number of a pair is the row.": (
+                lambda m, s: extent(middle(m, s))[::-1]
+            ),
+            "You count rows and columns with a gradient; a kernel with gaps (dilation) skips "
+            "some in between, and the rectangle holds those as well.": (
+                lambda m, s: distinct(middle(m, s))
+            ),
+            "You count the pixels; asked for are height and width of the rectangle.": (
+                lambda m, s: len(middle(m, s))
+            ),
+            "That is the height alone; return (height, width).": (
+                lambda m, s: extent(middle(m, s))[0]
+            ),
+            "That is the size of the output, not of what one unit sees.": (
+                lambda m, s: tuple(m(torch.randn(1, 1, s, s)).shape[2:])
+            ),
+        },
+    )
+    return "It measures six small networks rightly, one with gaps in its kernel among them."
+
+
+question(
+    "lenet.7",
+    title="When nearness means nothing",
+    difficulty=2,
+    minutes=15,
+    task="""
+        A convolution assumes two things about its input: what belongs together lies near
+        together, and what is worth finding in one place is worth finding in all others. Think of
+        data for which one of the two does not hold: a spreadsheet with one column for each
+        measurement, the letters of a word, portraits in which the eyes are always in the same
+        place. Which of the two fails, and what would you change in LeNet? How would you test
+        whether it matters?
+    """,
+    hints=["Could you exchange two columns of the data without losing anything?"],
+    discussion="""
+        A spreadsheet's columns have no order that matters: nearness fails, and a convolution over
+        them has nothing to find; linear layers, or a network that treats columns as a set, fit
+        better. In a word nearness holds, along one dimension, so a one-dimensional convolution
+        fits. In aligned portraits nearness holds, but a kernel that is worth having at the eyes
+        may be useless at the chin: layers with a kernel of their own for each place, called
+        locally connected, were built for faces. A test needs the same number of parameters, the
+        same recipe and several seeds on both sides, as in the experiment above.
+    """,
+)
