@@ -19,6 +19,7 @@ import uuid
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,7 @@ def _read_files(folder: str | Path | None) -> dict[str, np.ndarray]:
             try:
                 _write_whole(raw / name, content)
             except OSError as error:
-                # Another process may have put the file there; Windows then refuses to replace it.
+                # It does not matter if another process has put the file there in the meantime.
                 if _read_if_intact(raw / name, digest) is None:
                     write_error = error
         contents[name] = content
@@ -158,21 +159,20 @@ def _read_if_intact(path: Path, digest: str) -> np.ndarray | None:
 
 
 def _read_packed(path: Path, size: int, digest: str) -> np.ndarray:
-    packed = b""
     try:
         packed = path.read_bytes()
-        content = gzip.decompress(packed)
-        if hashlib.sha256(content).hexdigest() == digest:
-            return np.frombuffer(bytearray(content), dtype=np.uint8)
-        problem = "has another content than the published file"
     except FileNotFoundError:
         problem = "is missing"
-    except (EOFError, OSError, zlib.error) as error:
-        problem = f"cannot be unpacked ({error})"
-    if packed and len(packed) != size:
-        problem = f"has {len(packed):,} bytes instead of {size:,}"
-    elif packed == b"" and problem != "is missing":
-        problem = "is empty or cannot be read"
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+    else:
+        with contextlib.suppress(EOFError, OSError, zlib.error):
+            content = bytearray(gzip.decompress(packed))
+            if hashlib.sha256(content).hexdigest() == digest:
+                return np.frombuffer(content, dtype=np.uint8)
+        problem = "is damaged: it does not unpack to the published content"
+        if len(packed) != size:
+            problem = f"is damaged: it has {len(packed):,} bytes instead of {size:,}"
     repair = (
         'run "git checkout -- data/FashionMNIST" in the course folder, or clone the course again'
         if path.resolve().is_relative_to(DATA)
@@ -193,7 +193,15 @@ def _write_whole(path: Path, content: np.ndarray) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        for attempt in range(5):
+            try:
+                os.replace(temporary, path)
+                break
+            except PermissionError:
+                # Windows, while a virus scanner or another process has one of the two files open.
+                if attempt == 4:
+                    raise
+                time.sleep(0.1 * 2**attempt)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -213,9 +221,9 @@ class _Epochs:
     """Counts epochs and gives each its own random numbers, which depend on (seed, epoch) alone."""
 
     def __init__(self, count: int, batch_size: int, shuffle: bool, seed: int):
-        if not isinstance(batch_size, int) or batch_size < 1:
+        if not isinstance(batch_size, Integral) or batch_size < 1:
             raise ValueError(f"batch_size is a whole number of at least 1, not {batch_size!r}.")
-        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, check_seed(seed)
+        self.batch_size, self.shuffle, self.seed = int(batch_size), shuffle, check_seed(seed)
         self._count, self._epoch = count, 0
 
     def __len__(self) -> int:
@@ -325,19 +333,16 @@ class Batches(_Epochs):
 class _ImageFiles(Dataset):
     """Image files as bytes (3, size, size), each with random numbers of its own."""
 
-    def __init__(self, paths: np.ndarray, labels: Tensor, size: int, augment: bool | str):
+    def __init__(self, paths: Sequence[str], labels: Tensor, size: int, augment: bool | str):
         from torchvision.transforms import v2
 
-        crops = augment in (True, "crop")
-        flips = augment in (True, "flip")
-        # The test crop is 7/8 of the short side, as in AlexNet and ever since.
-        fit = (
-            [v2.RandomResizedCrop(size)]
-            if crops
-            else [v2.Resize(size * 8 // 7), v2.CenterCrop(size)]
-        )
-        flip = [v2.RandomHorizontalFlip()] if flips else []
-        self.transform = v2.Compose([*fit, *flip, v2.PILToTensor()])
+        # 7/8 of the short side, which is 224 of 256 pixels, as AlexNet had it.
+        steps = [v2.Resize(size * 8 // 7), v2.CenterCrop(size)]
+        if augment in (True, "crop"):
+            steps = [v2.RandomResizedCrop(size)]
+        if augment in (True, "flip"):
+            steps.append(v2.RandomHorizontalFlip())
+        self.transform = v2.Compose([*steps, v2.PILToTensor()])
         self.paths, self.labels = paths, labels
 
     def __getitem__(self, item: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -345,7 +350,7 @@ class _ImageFiles(Dataset):
 
         index, key = item
         try:
-            image = pil_loader(str(self.paths[index]))
+            image = pil_loader(self.paths[index])
         except OSError as error:
             raise DataError(
                 f"The image {self.paths[index]} cannot be read ({error}); replace or delete it."
@@ -359,7 +364,7 @@ class StreamedBatches(_Epochs):
     """Image files in batches, read while they are needed: what `Batches` is for small datasets.
 
     Args:
-        paths: one file per image, an array of str (N,).
+        paths: one file per image.
         image_size: pixels a side of what comes out; 224 if None.
         augment: "crop" takes a random part of each image (`RandomResizedCrop`), "flip" mirrors
             every other image at random, True does both. Without "crop", the middle of the image.
@@ -394,7 +399,7 @@ class StreamedBatches(_Epochs):
         if num_workers is None:
             num_workers = 0 if sys.platform == "win32" else min(4, os.cpu_count() or 1)
         self._loader = DataLoader(
-            _ImageFiles(np.asarray(paths), labels, self.image_size, augment),
+            _ImageFiles(paths, labels, self.image_size, augment),
             batch_size,
             sampler=_Order(self),
             num_workers=num_workers,
@@ -404,7 +409,15 @@ class StreamedBatches(_Epochs):
         )
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for images, labels in self._loader:
+        batches = iter(self._loader)
+        while True:
+            try:
+                images, labels = next(batches)
+            except StopIteration:
+                return
+            except DataError as error:  # from a worker it comes wrapped in a page of traceback
+                message = str(error).strip().splitlines()[-1]
+                raise DataError(message.partition("DataError: ")[2] or message) from None
             images = images.to(self.device, non_blocking=True).float()
             images = images.mul_(self._scale).add_(self._shift)
             yield images, labels.to(self.device, non_blocking=True)
@@ -457,7 +470,7 @@ def _scale_and_shift(
 
 
 def _check_options(image_size: int | None, augment: bool | str) -> None:
-    if image_size is not None and (not isinstance(image_size, int) or image_size < 1):
+    if image_size is not None and (not isinstance(image_size, Integral) or image_size < 1):
         raise ValueError(f"image_size is a whole number of pixels or None, not {image_size!r}.")
     if augment not in (False, True, "crop", "flip"):
         raise ValueError(f'augment is False, True, "crop" or "flip", not {augment!r}.')
@@ -539,6 +552,7 @@ def load(
     augment: bool | str = False,
     train_images: int | None = None,
     validation_images: int | None = None,
+    test_images: int | None = None,
     seed: int = 0,
     folder: str | Path | None = None,
     num_workers: int | None = None,
@@ -555,11 +569,13 @@ def load(
         augment: change the training images at random, see `Batches`; True does not mirror MNIST,
             because mirrored digits are no digits. In a folder, True is a random part of the image
             (`RandomResizedCrop`) and mirroring.
-        train_images: how many images to train on; None is all that validation leaves. All classes
-            keep their share, and a smaller number is part of a larger one.
-        validation_images: how many of the published training images to set aside; None is 5,000,
-            or a tenth where that is less. They are always the same, in the classes' own
-            proportions (500 of each class of Fashion-MNIST). 0 sets none aside.
+        train_images: how many images to train on; None is all that are not set aside.
+        validation_images: how many to validate on. 5,000 of the published training images (a
+            tenth where that is less) are always set aside, always the same ones, and None takes
+            them all: 500 of each class of Fashion-MNIST. 0 sets none aside.
+        test_images: how many of the test images to use; None is all, and what a result needs.
+            These three numbers keep the proportions of the classes, and a smaller set is part of
+            a larger one.
         seed: for the order of the training images and for augmentation.
         folder: where the data lies; the course's own `data` folder by default.
         num_workers: processes that read an image folder; None is 0 on Windows, else up to 4.
@@ -587,32 +603,31 @@ def load(
         augment = "crop"
     options["classes"] = classes
     kept, held_out = _split(train_y.numpy(), train_images, validation_images)
+    seen = _split(test_y.numpy(), test_images, 0)[0]
     train = kind(train_x[kept], train_y[kept], shuffle=True, augment=augment, seed=seed, **options)
     validation = kind(train_x[held_out], train_y[held_out], **options) if len(held_out) else None
-    test = kind(test_x, test_y, **options)
+    test = kind(test_x[seen], test_y[seen], **options)
     return Splits(train, validation, test, classes, name, mean, std)
 
 
 def _split(
-    labels: np.ndarray, train_images: int | None, validation_images: int | None
+    labels: np.ndarray, wanted: int | None, wanted_aside: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the images to train on and of those set aside, each in the order of the file."""
+    """Indices of the images to use and of those held out, each in the order of the file."""
     count = len(labels)
-    aside = min(5000, count // 10) if validation_images is None else validation_images
-    if not 0 <= aside < count:
+    aside = min(5000, count // 10)
+    held_out = aside if wanted_aside is None else wanted_aside
+    if not 0 <= held_out < count:
         raise ValueError(
-            f"validation_images is {aside:,}, but there are {count:,} training images to take them "
-            "from."
+            f"validation_images is {held_out:,}, but only {count:,} training images are there to "
+            "take them from."
         )
-    if train_images is None:
-        train_images = count - aside
-    if not 1 <= train_images <= count - aside:
-        raise ValueError(
-            f"train_images is {train_images:,}, but {count - aside:,} are there: {count:,} less "
-            f"{aside:,} for validation."
-        )
+    aside = max(aside, held_out) if held_out else 0
+    used = count - aside if wanted is None else wanted
+    if not 1 <= used <= count - aside:
+        raise ValueError(f"{used:,} images were asked for, but 1 to {count - aside:,} are there.")
     order = _stratified_order(labels)
-    return np.sort(order[aside : aside + train_images]), np.sort(order[:aside])
+    return np.sort(order[aside : aside + used]), np.sort(order[:held_out])
 
 
 def _stratified_order(labels: np.ndarray) -> np.ndarray:
@@ -684,5 +699,8 @@ def _from_folder(folder: str | Path | None) -> tuple:
         )
     arrays = []
     for part in (train, test):
-        arrays += [np.array([path for path, _ in part.samples]), torch.tensor(part.targets)]
+        arrays += [
+            np.array([path for path, _ in part.samples], dtype=object),
+            torch.tensor(part.targets),
+        ]
     return *arrays, tuple(train.classes)
