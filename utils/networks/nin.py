@@ -201,6 +201,8 @@ def nin_small(
     ``batch_norm=False, final_relu=True, dropout=0.5, initialisation="xavier"`` has the head and
     the start of d2l's network.
     """
+    if len(widths) != 3:
+        raise ValueError(f"widths must be three numbers, one for each block, but got {widths}.")
     first, second, third = widths
     block = partial(mlpconv, batch_norm=batch_norm)
     features = named(
