@@ -253,8 +253,9 @@ def _chapters() -> dict[str, str]:
 
 def exercises(group: str | None = None) -> list[Exercise]:
     """All exercises, or those of one file, in the order of their numbers."""
-    for name in groups() if group is None else [group]:
-        importlib.import_module(f"{__package__}.{name}")
+    for name in groups():
+        if group in (None, name):
+            importlib.import_module(f"{__package__}.{name}")
     found = [e for e in _registry.values() if group in (None, e.group)]
     return sorted(found, key=lambda e: (e.chapter, int(e.id.partition(".")[2])))
 

@@ -1,0 +1,152 @@
+"""pytest for the course: the notebooks' kernels, the scoreboard of the exercises, the long tests.
+
+pytest --nbval                         unit tests and every chapter
+pytest --nbval --strict-exercises      exercises that are still open fail as well
+pytest --nbval --exercise-report=FILE  the scoreboard as JSON too
+COURSE_LONG=1 pytest --nbval           also the tests marked `long`
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from queue import Empty
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent
+BOARD = pytest.StashKey[Path]()
+
+collect_ignore_glob = ["**/.ipynb_checkpoints/*"]
+
+# Kernels inherit the environment. They must find `utils` even where a first cell failed.
+os.environ["COURSE_UNDER_PYTEST"] = "1"
+os.environ.setdefault("COURSE_BUDGET", "cpu")
+_paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+if str(ROOT) not in _paths:
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, _paths)])
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("course", "exercises of the course")
+    group.addoption(
+        "--strict-exercises", action="store_true", help="exercises that are still open fail"
+    )
+    group.addoption(
+        "--exercise-report", metavar="FILE", help="write which exercises are solved, as JSON"
+    )
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes minutes; runs where COURSE_LONG=1 is set")
+    if config.getoption("--strict-exercises"):
+        os.environ["COURSE_STRICT_EXERCISES"] = "1"
+    if not hasattr(config, "workerinput"):  # workers of pytest-xdist write to the same board
+        handle, name = tempfile.mkstemp(prefix="course_scoreboard_", suffix=".jsonl")
+        os.close(handle)
+        os.environ["COURSE_SCOREBOARD_OF_NOTEBOOKS"] = name
+        config.stash[BOARD] = Path(name)
+    if config.pluginmanager.hasplugin("nbval"):
+        _notice_dead_kernels()
+        rules = config.getoption("nbval_sanitize_with")
+        if rules and not Path(rules).exists():  # pytest was not started in the root folder
+            config.option.nbval_sanitize_with = str(ROOT / rules)
+
+
+def pytest_unconfigure(config):
+    if board := config.stash.get(BOARD, None):
+        board.unlink(missing_ok=True)
+
+
+def pytest_collection_modifyitems(items):
+    if os.environ.get("COURSE_LONG") != "1":
+        reason = "takes minutes: `course.py test --all` runs it (or COURSE_LONG=1)"
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Notebooks draw inline and count for the scoreboard; other tests do neither."""
+    if item.path.suffix == ".ipynb":
+        os.environ.pop("MPLBACKEND", None)
+        os.environ["COURSE_SCOREBOARD"] = os.environ["COURSE_SCOREBOARD_OF_NOTEBOOKS"]
+    else:
+        os.environ["MPLBACKEND"] = "Agg"
+        os.environ.pop("COURSE_SCOREBOARD", None)
+
+
+def _notice_dead_kernels():
+    """nbval waits for a cell's answer until the cell's time is up, even if the kernel is gone."""
+    from nbval.kernel import RunningKernel
+
+    wait = RunningKernel.get_message
+
+    def get_message(self, stream, timeout=None):
+        end = time.monotonic() + (timeout or float("inf"))
+        while True:
+            try:
+                return wait(self, stream, timeout=max(0.0, min(2.0, end - time.monotonic())))
+            except Empty:
+                if not self.is_alive():
+                    raise RuntimeError(
+                        "The notebook's kernel died in this cell. Most often the memory ran out: "
+                        "close other programs, or set COURSE_BUDGET=smoke."
+                    ) from None
+                if time.monotonic() >= end:
+                    raise
+
+    if wait.__module__ == "nbval.kernel":  # not replaced yet
+        RunningKernel.get_message = get_message
+
+
+# --- the scoreboard ------------------------------------------------------------------------------
+
+
+def _scores(board):
+    """{chapter: {exercise: (outcome, message)}}; the last check of an exercise counts."""
+    chapters = {}
+    for line in board.read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        exercises = chapters.setdefault(
+            entry["chapter"], {id: ("open", "not reached") for id in entry["all"]}
+        )
+        exercises[entry["exercise"]] = (entry["outcome"], entry["message"])
+    return dict(sorted(chapters.items()))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    board = config.stash.get(BOARD, None)
+    scores = _scores(board) if board and board.exists() else {}
+    if report := config.getoption("--exercise-report"):
+        content = {
+            chapter: {id: {"outcome": o, "message": m} for id, (o, m) in exercises.items()}
+            for chapter, exercises in scores.items()
+        }
+        Path(report).write_text(
+            json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+    if not scores:
+        return
+    terminalreporter.section("exercises")
+    width = max(map(len, scores)) + 2
+    terminalreporter.write_line(f"{'':{width}}{'solved':>8}{'wrong':>8}{'open':>8}")
+    total = {"right": 0, "wrong": 0, "open": 0}
+    for chapter, exercises in [*scores.items(), ("all", None)]:
+        if exercises is None:
+            counts = total
+        else:
+            outcomes = [outcome for outcome, _ in exercises.values()]
+            counts = {outcome: outcomes.count(outcome) for outcome in total}
+            total = {outcome: total[outcome] + counts[outcome] for outcome in total}
+        cells = "".join(f"{counts[outcome]:>8}" for outcome in total)
+        terminalreporter.write_line(f"{chapter:{width}}{cells}")
+    for exercises in scores.values():
+        for id, (outcome, message) in exercises.items():
+            if outcome == "wrong":
+                terminalreporter.write_line(f"{id} is wrong: {message}")
