@@ -69,9 +69,30 @@ def fit(
 ) -> History:
     """Train `model` on the batches of `train` and return the history of the run.
 
-    `train` and `validation` iterate as (images (N, C, H, W), labels (N,)) and have a `len`.
-    Ctrl-C, a loss that is not a number and a loss that never leaves the value of guessing end
-    the run early; its history says why. With `checkpoint`, a run that was killed goes on.
+    Nothing is lost when it ends early: Ctrl-C, a loss that is not a number and a loss that does
+    not leave the value of guessing print one message and set `history.status`. The network is
+    left on the device, in evaluation mode.
+
+    Args:
+        train, validation: iterate as (images (N, C, H, W), labels (N,)) and have a `len`.
+        learning_rate: the highest of the run; None keeps those of an `optimizer` made outside.
+        optimizer: "sgd", "adamw" (which ignores `momentum`), or a torch optimizer.
+        schedule: "one_cycle" (up for 30 % of all steps, then down to 0) or "constant".
+        label_smoothing: share of each label spread over all classes (arXiv:1512.00567).
+        precision: see `utils.device.precision`.
+        channels_last: memory format of images and weights; "auto" where it is faster.
+        compile: torch.compile, which takes its time first; evaluation stays uncompiled.
+        seed: for order, dropout and augmentation. It cannot reach weights drawn before.
+        checkpoint: file that is written after each epoch. The same call goes on from there, to
+            the very same weights on the same device with the same number of threads.
+        progress: False shows nothing, True a bar (or lines) under pytest too.
+        live: draw the curves after each epoch, in a notebook.
+        stop_when_stuck: end a run whose loss stays at ln(num_classes).
+
+    Raises:
+        ValueError: arguments, labels or logits that do not fit.
+        MemoryError: a batch is too large for the device; says which size to try.
+        CheckpointError: the file is damaged, or of another network or other settings.
     """
     settings = check_arguments(dict(locals()))
     if seed is not None:
@@ -84,7 +105,7 @@ def fit(
     history = keeper.resume(History(planned=epochs), stop_when_stuck, quiet=progress is False)
     forward = torch.compile(model) if compile else model
 
-    with setup, Progress(progress, live, history, steps=len(train)) as bar:
+    with setup, rates, Progress(progress, live, history, steps=len(train)) as bar:
         try:
             while history.status == "running":
                 start = time.perf_counter()
@@ -107,6 +128,7 @@ def fit(
         except Diverged as error:
             history.end("diverged", diverged_message(model, setup, history, error))
             keeper.restore_last_good()
+    model.eval()
     return history
 
 
@@ -141,7 +163,7 @@ def train_epoch(
         correct += (logits.argmax(dim=1) == labels).sum()
         seen += len(labels)
         bar.step(loss_sum, seen)
-    return Evaluation(float(loss_sum) / seen, int(correct) / seen, seen)
+    return Evaluation.of(loss_sum, correct, seen)
 
 
 # ------------------------------------------------------------------------ evaluate and predict
@@ -153,6 +175,12 @@ class Evaluation(NamedTuple):
     loss: float
     accuracy: float
     images: int
+
+    @classmethod
+    def of(cls, loss_sum: torch.Tensor, correct: torch.Tensor, images: int) -> Evaluation:
+        if not images:
+            raise ValueError("The batches are empty: there is nothing to learn from or to check.")
+        return cls(float(loss_sum) / images, int(correct) / images, images)
 
     def __str__(self) -> str:
         return f"loss {self.loss:.3f}, accuracy {self.accuracy:.3f} on {self.images:,} images"
@@ -369,9 +397,7 @@ class Setup:
             loss_sum += F.cross_entropy(logits.float(), labels, reduction="sum")
             correct += (logits.argmax(dim=1) == labels).sum()
             seen += len(labels)
-        if not seen:
-            raise ValueError("There is nothing to evaluate: the batches are empty.")
-        return Evaluation(float(loss_sum) / seen, int(correct) / seen, seen)
+        return Evaluation.of(loss_sum, correct, seen)
 
 
 def prefers_channels_last(
@@ -575,6 +601,13 @@ class Rates:
         self.last = self.peaks[0] * share
         self.steps += 1
 
+    def __enter__(self) -> Rates:
+        return self
+
+    def __exit__(self, *error) -> None:
+        for group, peak in zip(self.optimizer.param_groups, self.peaks):
+            group["lr"] = peak  # an optimizer made outside may be used again
+
 
 # --------------------------------------------------------------------- when a run does not learn
 
@@ -592,8 +625,9 @@ def is_stuck(model: nn.Module, history: History, rates: Rates, setup: Setup) -> 
     if rates.steps < 100 or setup.num_classes < 2:
         return False
     guessing, epochs = math.log(setup.num_classes), 0
+    chance = min(1.5 / setup.num_classes, 1 / setup.num_classes + 0.05)
     for loss, accuracy in zip(reversed(history.train_loss), reversed(history.train_accuracy)):
-        if abs(loss - guessing) > 0.005 or accuracy > 1.5 / setup.num_classes:
+        if abs(loss - guessing) > 0.005 or accuracy > chance:
             break
         epochs += 1
     if epochs == 0:
