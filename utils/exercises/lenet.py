@@ -242,8 +242,8 @@ def _(answer, reference):
         "A sigmoid is in it; the squashing function is a layer of its own, after this one.": (
             lambda m, c, b: torch.sigmoid(right(m, c, b))
         ),
-        "You do not use the bias.": lambda m, c, b: right(m, c, 0 * b),
-        "You do not use the coefficient.": lambda m, c, b: right(m, 0 * c + 1, b),
+        "You do not use the bias.": lambda m, c, b: right(m, c, 0),
+        "You do not use the coefficient.": lambda m, c, b: right(m, 1, b),
         "Your coefficient multiplies columns, not maps: give it the shape (C, 1, 1).": (
             lambda m, c, b: right(m, c.view(-1), b.view(-1))
         ),
@@ -268,14 +268,16 @@ def _(answer, reference):
 
 
 def _bias_comes_first(module: nn.Module) -> bool:
-    """Which of the two parameters is added: the one that answers to a black image."""
+    """Which of the two parameters is added: the one that a black image depends on."""
     module = copy.deepcopy(module)
-    values = [p for p in module.parameters() if p.requires_grad]
+    first, second = (p for p in module.parameters() if p.requires_grad)
+    outputs = []
     with torch.no_grad():
-        for index, parameter in enumerate(values):
-            parameter.fill_(float(index == 0))
-        answer = call(module, torch.zeros(1, 6, 12, 12))
-    return isinstance(answer, Tensor) and bool((answer != 0).any())
+        second.zero_()
+        for value in (0.0, 1.0):
+            first.fill_(value)
+            outputs.append(call(module, torch.zeros(1, 6, 12, 12)))
+    return not close(*outputs)
 
 
 @exercise(
@@ -452,7 +454,10 @@ def _(answer, reference):
     def followed_by(layer: nn.Module) -> Callable[[], nn.Module]:
         return lambda: nn.Sequential(*reference(), layer)
 
-    network = make(answer, nn.ReLU, nn.MaxPool2d)
+    def build(*arguments: type) -> nn.Module:
+        return _with_linear_c5(make(answer, *arguments))
+
+    network = build(nn.ReLU, nn.MaxPool2d)
     padding = (
         "Without padding the first convolution gives 24 rows, and 16 maps of 4 × 4 are left for "
         "the first linear layer."
@@ -500,7 +505,7 @@ def _(answer, reference):
         },
     )
     same_outputs(
-        make(answer, nn.Sigmoid, nn.AvgPool2d),
+        build(nn.Sigmoid, nn.AvgPool2d),
         reference(nn.Sigmoid, nn.AvgPool2d),
         (2, 1, 28, 28),
         mistakes={
@@ -516,6 +521,16 @@ def _(answer, reference):
         },
     )
     return "61,706 parameters, and the logits of the reference with both kinds of layers."
+
+
+def _with_linear_c5(network: nn.Module) -> nn.Module:
+    """C5 may be a 5×5 convolution, as in 1998: the same numbers as a linear layer, other shapes."""
+    for module in list(network.modules()):
+        for name, layer in module.named_children():
+            if isinstance(layer, nn.Conv2d) and layer.weight.shape == (120, 16, 5, 5):
+                linear = (nn.Flatten(), nn.Linear(400, 120), nn.Unflatten(1, (120, 1, 1)))
+                setattr(module, name, nn.Sequential(*linear))
+    return network
 
 
 @exercise(
@@ -537,15 +552,14 @@ def _(answer, reference):
             """One step with images (N, C, H, W) and labels (N,); returns the loss before it."""
             probabilities = model(images).softmax(dim=1)
             loss = F.cross_entropy(probabilities, labels)
-            optimizer.step()
             loss.backward()
-            return loss.item()
+            optimizer.step()
+            return loss
     ''',
     hints=[
         "What does `F.cross_entropy` expect: logits or probabilities?",
-        "`optimizer.step()` moves the weights along the gradients that are stored in them. Which "
-        "gradients are stored when it is called here?",
-        "`backward()` adds to what is stored. Who takes the old gradients away?",
+        "`backward()` adds to the gradients that are stored. Who takes the old ones away?",
+        "A tensor that was computed from weights remembers how. What turns it into a number?",
     ],
     solution='''
         def training_step(model, images, labels, optimizer) -> float:
@@ -560,9 +574,10 @@ def _(answer, reference):
     explanation="""
         `F.cross_entropy` applies the softmax itself. Given probabilities, it takes the softmax of
         numbers between 0 and 1: even a perfect answer then costs a loss of 1.46 for ten classes,
-        and the gradients are small. `step` came before `backward`, so each step used the
-        gradients of the batches before. And without `zero_grad` the gradients of all batches so
-        far add up. None of the three raises an error; only the numbers show them.
+        and the gradients are small. Without `zero_grad` the gradients of all batches so far add
+        up. And a loss that is returned as a tensor is still tied to the graph it came from; a
+        list of such losses keeps the graph of every batch in memory. None of the three raises an
+        error; only the numbers show them.
     """,
 )
 def _(answer, reference):
@@ -570,35 +585,38 @@ def _(answer, reference):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
     start = nn.Sequential(nn.Flatten(), nn.Linear(25, 8), nn.Tanh(), nn.Linear(8, 4))
     batches = [(torch.randn(n, 1, 5, 5), torch.randint(0, 4, (n,))) for n in (6, 3, 8, 5)]
+    what = "training_step(model, images, labels, optimizer)"
 
     def outcome(step: Callable) -> tuple[list, list[Tensor]]:
         model, losses = copy.deepcopy(start), []
         optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
         for images, labels in batches:
             arguments = (model, images.clone(), labels.clone(), optimizer)
-            loss = call(step, *arguments, what="training_step(model, images, labels, optimizer)")
-            if isinstance(loss, Tensor) and loss.requires_grad:
+            try:
+                loss = call(step, *arguments, what=what)
+            except Wrong as error:
+                if "modified by an inplace operation" not in str(error):
+                    raise
                 raise Wrong(
-                    "The returned loss still holds the graph of the whole network; return a "
-                    "number, loss.item()."
-                )
+                    "`optimizer.step()` comes before `loss.backward()`: it moves the weights from "
+                    f"which the gradients are still to be computed. {error}"
+                ) from None
+            if loss is None:
+                raise Wrong(f"{what} returns nothing (None). Is the `return` missing?")
             losses.append(loss)
         return losses, [parameter.detach() for parameter in model.parameters()]
 
-    def mistaken(softmax: int | None, clear: str, early: bool, loss_after: bool) -> Callable:
+    def mistaken(softmax: int | None, clear: str, loss_after: bool) -> Callable:
         def step(model, images, labels, optimizer):
             outputs = model(images)
             outputs = outputs if softmax is None else outputs.softmax(dim=softmax)
             loss = F.cross_entropy(outputs, labels)
             if clear == "before":
                 optimizer.zero_grad()
-            if early:
-                optimizer.step()
             loss.backward()
             if clear == "between":
                 optimizer.zero_grad()
-            if not early:
-                optimizer.step()
+            optimizer.step()
             if loss_after:
                 loss = F.cross_entropy(model(images), labels)
             return loss.item()
@@ -606,10 +624,13 @@ def _(answer, reference):
         return step
 
     losses, weights = outcome(answer)
-    if losses[0] is None:
-        raise Wrong("training_step returns nothing (None). Is the `return` missing?")
     right_losses, right_weights = outcome(reference)
+    graph = ""
+    if any(isinstance(loss, Tensor) and loss.requires_grad for loss in losses):
+        graph = "The returned loss is still tied to the graph; return a number, loss.item()."
     if close(weights, right_weights) and close(losses, right_losses):
+        if graph:
+            raise Wrong(graph)
         return "Four steps move the weights exactly as they should."
     softmax = "There is still a softmax before `F.cross_entropy`, which applies one itself."
     options = {
@@ -617,17 +638,16 @@ def _(answer, reference):
         "clear": {
             "before": "",
             "never": "Nobody calls `optimizer.zero_grad()`: the gradients of all batches add up.",
-            "between": "`zero_grad()` stands between `backward()` and `step()`, so there is "
-            "nothing left to step along.",
+            "between": "The weights do not move: either nobody calls `optimizer.step()`, or "
+            "`zero_grad()` stands before it and leaves no gradient to step along.",
         },
-        "early": {False: "", True: "`optimizer.step()` still comes before `loss.backward()`."},
         "loss_after": {False: "", True: "The loss is computed after the step, not before it."},
     }
     for values in itertools.product(*options.values()):
         texts = [text[value] for text, value in zip(options.values(), values) if text[value]]
         other_losses, other_weights = outcome(mistaken(*values))
         if texts and close(weights, other_weights) and close(losses, other_losses):
-            raise Wrong(" ".join(texts))
+            raise Wrong(" ".join([*texts, graph]).strip())
     if not close(losses[0], right_losses[0]):
         raise Wrong(
             f"The first batch gets the loss {describe(losses[0])} from your function; right is "

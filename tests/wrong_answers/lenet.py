@@ -1,0 +1,653 @@
+"""Answers to the exercises of chapter 01."""
+
+
+def conv2d(top="row * stride", left="column * stride", **changes):
+    """The loops of the solution with some of its parts changed."""
+    parts = {
+        "pad": "F.pad(image, (padding, padding, padding, padding))",
+        "rows": "(padded.shape[0] - kernel.shape[0]) // stride + 1",
+        "columns": "(padded.shape[1] - kernel.shape[1]) // stride + 1",
+        "value": "(patch * kernel).sum()",
+    } | changes
+    return f"""
+def conv2d(image, kernel, stride, padding):
+    padded = {parts["pad"]}
+    rows = {parts["rows"]}
+    columns = {parts["columns"]}
+    output = torch.zeros(rows, columns)
+    for row in range(rows):
+        for column in range(columns):
+            top, left = {top}, {left}
+            patch = padded[top : top + kernel.shape[0], left : left + kernel.shape[1]]
+            output[row, column] = {parts["value"]}
+    return output
+"""
+
+
+def subsampling(
+    coefficient="nn.Parameter(torch.full((channels, 1, 1), 0.25))",
+    bias="nn.Parameter(torch.zeros(channels, 1, 1))",
+    forward="self.coefficient * 4 * F.avg_pool2d(maps, 2) + self.bias",
+):
+    return f"""
+class Subsampling(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.coefficient = {coefficient}
+        self.bias = {bias}
+
+    def forward(self, maps):
+        return {forward}
+"""
+
+
+def counts(**changes):
+    right = {
+        "no_padding": 24,
+        "padding_2": 28,
+        "stride_2": 14,
+        "window_3": 13,
+        "all_six": 2416,
+        "three_each": 1216,
+    }
+    return f"counts = {right | changes}"
+
+
+def lenet(**changes):
+    """The Sequential of the solution with some of its lines changed."""
+    lines = {
+        "conv1": "nn.Conv2d(1, 6, 5, padding=2)",
+        "activation1": "activation()",
+        "pool1": "pooling(2)",
+        "conv2": "nn.Conv2d(6, 16, 5)",
+        "activation2": "activation()",
+        "pool2": "pooling(2)",
+        "flatten": "nn.Flatten()",
+        "linear1": "nn.Linear(400, 120)",
+        "activation3": "activation()",
+        "linear2": "nn.Linear(120, 84)",
+        "activation4": "activation()",
+        "linear3": "nn.Linear(84, 10)",
+    } | changes
+    inside = ", ".join(line for line in lines.values() if line)
+    return f"""
+def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
+    return nn.Sequential({inside})
+"""
+
+
+def training_step(*lines):
+    inside = "\n    ".join(lines)
+    return f"def training_step(model, images, labels, optimizer):\n    {inside}\n"
+
+
+LOSS = "loss = F.cross_entropy(model(images), labels)"
+SOFTMAX = "loss = F.cross_entropy(model(images).softmax(dim=1), labels)"
+CLEAR, BACK, STEP = "optimizer.zero_grad()", "loss.backward()", "optimizer.step()"
+RETURN = "return loss.item()"
+
+
+MIDDLE = "maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2].sum()"
+EXTENT = (
+    "rows, columns = images.grad[0, 0].nonzero().T",
+    "height, width = rows.max() - rows.min() + 1, columns.max() - columns.min() + 1",
+    "return height.item(), width.item()",
+)
+
+
+def receptive_field(unit=MIDDLE, result=EXTENT):
+    inside = "\n    ".join(result)
+    return f"""
+def receptive_field(model, size):
+    images = torch.randn(1, 1, size, size, requires_grad=True)
+    maps = model(images)
+    unit = {unit}
+    unit.backward()
+    {inside}
+"""
+
+
+wrong_answers = {
+    "lenet.1": [
+        (
+            "kernel turned round",
+            conv2d(value="(patch * kernel.flip(0, 1)).sum()"),
+            r"turn the kernel round.*wrong values",
+        ),
+        (
+            "no stride",
+            conv2d(
+                "row",
+                "column",
+                rows="padded.shape[0] - kernel.shape[0] + 1",
+                columns="padded.shape[1] - kernel.shape[1] + 1",
+            ),
+            r"do not use `stride`",
+        ),
+        ("stride in the size alone", conv2d("row", "column"), r"patch of row r begins"),
+        ("no padding", conv2d(pad="image"), r"do not use `padding`"),
+        (
+            "padding on two sides",
+            conv2d(pad="F.pad(image, (0, padding, 0, padding))"),
+            r"below and on the right only; all four sides",
+        ),
+        (
+            "all padding on two sides",
+            conv2d(pad="F.pad(image, (0, 2 * padding, 0, 2 * padding))"),
+            r"stands below and on the right",
+        ),
+        (
+            "padding of ones",
+            conv2d(pad="F.pad(image, (padding, padding, padding, padding), value=1.0)"),
+            r"pad with ones",
+        ),
+        (
+            "padding repeats the edge",
+            conv2d(pad="F.pad(image[None], (padding,) * 4, mode='replicate')[0]"),
+            r"pixels of the edge",
+        ),
+        (
+            "one position too few",
+            conv2d(
+                rows="(padded.shape[0] - kernel.shape[0]) // stride",
+                columns="(padded.shape[1] - kernel.shape[1]) // stride",
+            ),
+            r"last row and your last column are missing",
+        ),
+        ("a mean", conv2d(value="(patch * kernel).mean()"), r"mean of the products"),
+        ("no kernel", conv2d(value="patch.sum()"), r"without the weights of the kernel"),
+        (
+            "square kernels only",
+            conv2d(columns="(padded.shape[1] - kernel.shape[0]) // stride + 1"),
+            r"conv2d\(.*\) (raised|gives)",
+        ),
+        (
+            "rounded up",
+            conv2d(rows="-(-(padded.shape[0] - kernel.shape[0]) // stride) + 1"),
+            r"raised RuntimeError.*of your cell",
+        ),
+        (
+            "works in place",
+            "def conv2d(image, kernel, stride, padding):\n"
+            "    out = F.conv2d(image[None, None], kernel[None, None], None, stride, padding)\n"
+            "    image.zero_()\n"
+            "    return out[0, 0]",
+            r"changes its argument in place",
+        ),
+        (
+            "batch dimensions left",
+            "def conv2d(image, kernel, stride, padding):\n"
+            "    return F.conv2d(image[None, None], kernel[None, None], None, stride, padding)",
+            r"gives a tensor of shape \(1, 1, 4, 6\)",
+        ),
+        ("no return", conv2d().replace("    return output", ""), r"Is the `return` missing"),
+    ],
+    "lenet.2": [
+        (
+            "a mean",
+            subsampling(forward="self.coefficient * F.avg_pool2d(maps, 2) + self.bias"),
+            r"take the mean of the four",
+        ),
+        (
+            "a maximum",
+            subsampling(forward="self.coefficient * F.max_pool2d(maps, 2) + self.bias"),
+            r"largest of the four",
+        ),
+        (
+            "bias multiplied",
+            subsampling(forward="self.coefficient * (4 * F.avg_pool2d(maps, 2) + self.bias)"),
+            r"multiply the bias",
+        ),
+        (
+            "squashed",
+            subsampling(
+                forward="1.7159 * torch.tanh("
+                "2 / 3 * (self.coefficient * 4 * F.avg_pool2d(maps, 2) + self.bias))"
+            ),
+            r"squashing function is in it",
+        ),
+        (
+            "with a sigmoid",
+            subsampling(
+                forward="(self.coefficient * 4 * F.avg_pool2d(maps, 2) + self.bias).sigmoid()"
+            ),
+            r"A sigmoid is in it",
+        ),
+        (
+            "one coefficient for all maps",
+            subsampling("nn.Parameter(torch.tensor(0.25))", "nn.Parameter(torch.tensor(0.0))"),
+            r"2 parameters.*serve all six maps",
+        ),
+        (
+            "not trainable",
+            subsampling("torch.full((channels, 1, 1), 0.25)", "torch.zeros(channels, 1, 1)"),
+            r"0 parameters.*not trainable",
+        ),
+        (
+            "no bias",
+            subsampling(bias="0.0"),
+            r"6 parameters.*only one",
+        ),
+        (
+            "a grouped convolution",
+            """
+class Subsampling(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.convolution = nn.Conv2d(channels, channels, 2, stride=2, groups=channels)
+
+    def forward(self, maps):
+        return self.convolution(maps)
+""",
+            r"30 parameters.*weight of its own",
+        ),
+        (
+            "along the width",
+            subsampling(
+                "nn.Parameter(torch.full((channels,), 0.25))",
+                "nn.Parameter(torch.zeros(channels))",
+            ),
+            r"multiplies columns, not maps",
+        ),
+        (
+            "squares overlap",
+            subsampling(
+                forward="self.coefficient * 4 * F.avg_pool2d(maps, 2, stride=1) + self.bias"
+            ),
+            r"shape \(2, 6, 11, 11\); \(2, 6, 6, 6\) is right",
+        ),
+        (
+            "starts as a sum",
+            subsampling("nn.Parameter(torch.ones(channels, 1, 1))"),
+            r"start at 1/4",
+        ),
+        (
+            "coefficient forgotten in forward",
+            subsampling(forward="4 * F.avg_pool2d(maps, 2) + self.bias"),
+            r"coefficient",
+        ),
+    ],
+    "lenet.3": [
+        ("no + 1", counts(no_padding=23), r"no_padding: 23 .*one position more"),
+        ("padded once", counts(padding_2=26), r"padding_2: 26 .*both sides"),
+        ("not rounded", counts(stride_2=14.5), r"stride_2: 14\.5 .*round down"),
+        ("rounded up", counts(window_3=14), r"window_3: 14 .*round down"),
+        ("stride forgotten", counts(window_3=26), r"window_3: 26 .*stride 1"),
+        ("padding forgotten", counts(stride_2=12), r"stride_2: 12 .*without padding"),
+        ("no biases", counts(all_six=2400), r"all_six: 2,400 .*has a bias"),
+        ("a bias for each kernel", counts(all_six=2496), r"all_six: 2,496 .*one bias"),
+        ("one input map", counts(three_each=416), r"three_each: 416 .*a kernel for each"),
+        ("the published table", counts(three_each=1516), r"three_each: 1,516 .*published"),
+        ("a text", counts(all_six="2416"), r"all_six: A number is expected"),
+        ("anything else", counts(padding_2=7), r"padding_2: 7 is not right"),
+        ("an entry less", "counts = {'no_padding': 24}", r'entry "padding_2" is missing'),
+        ("a list", "counts = [24, 28, 14, 13, 2416, 1216]", r"dictionary of the stub is expected"),
+    ],
+    "lenet.4": [
+        (
+            "no padding",
+            lenet(conv1="nn.Conv2d(1, 6, 5)", linear1="nn.Linear(256, 120)"),
+            r"44,426 parameters.*Without padding",
+        ),
+        (
+            "no padding, 400 numbers all the same",
+            lenet(conv1="nn.Conv2d(1, 6, 5)"),
+            r"raised RuntimeError: .*mat1 and mat2 .*Conv2d\(1→6, 5×5\)",
+        ),
+        ("softmax at the end", lenet(end="nn.Softmax(dim=1)"), r"A softmax comes last"),
+        ("log-softmax", lenet(end="nn.LogSoftmax(dim=1)"), r"A log-softmax comes last"),
+        ("ReLU at the end", lenet(end="activation()"), r"An activation comes last"),
+        ("no activation 1", lenet(activation1=""), r"after the first convolution is missing"),
+        ("no activation 2", lenet(activation2=""), r"after the second convolution is missing"),
+        ("no activation 3", lenet(activation3=""), r"after the linear layer of 120 is missing"),
+        ("no activation 4", lenet(activation4=""), r"after the linear layer of 84 is missing"),
+        (
+            "convolutions without activation",
+            lenet(activation1="", activation2=""),
+            r"after both convolutions are missing",
+        ),
+        (
+            "always ReLU",
+            lenet(**{f"activation{n}": "nn.ReLU()" for n in (1, 2, 3, 4)}),
+            r"do not use the argument `activation`",
+        ),
+        (
+            "always max pooling",
+            lenet(pool1="nn.MaxPool2d(2)", pool2="nn.MaxPool2d(2)"),
+            r"do not use the argument `pooling`",
+        ),
+        (
+            "always sigmoid and average",
+            lenet(
+                **{f"activation{n}": "nn.Sigmoid()" for n in (1, 2, 3, 4)},
+                pool1="nn.AvgPool2d(2)",
+                pool2="nn.AvgPool2d(2)",
+            ),
+            r"sigmoids and averages, whatever",
+        ),
+        ("a layer less", lenet(linear2="nn.Linear(120, 10)", linear3=""), r"parameters; 61,706"),
+        (
+            "no flatten",
+            lenet(flatten=""),
+            r"raised RuntimeError",
+        ),
+        (
+            "batch lost",
+            lenet(flatten="nn.Flatten(0)"),
+            r"raised RuntimeError|shape",
+        ),
+        ("no return", lenet().replace("return ", ""), r"Is the `return` missing"),
+        (
+            "dropout",
+            lenet(activation4="activation(), nn.Dropout(0.5)"),
+            r"gives other values in train mode.*Dropout",
+        ),
+    ],
+    "lenet.5": [
+        ("softmax kept", training_step(SOFTMAX, CLEAR, BACK, STEP, RETURN), r"still a softmax"),
+        (
+            "softmax along the images",
+            training_step(SOFTMAX.replace("dim=1", "dim=0"), CLEAR, BACK, STEP, RETURN),
+            r"still a softmax.*along the images",
+        ),
+        ("never cleared", training_step(LOSS, BACK, STEP, RETURN), r"Nobody calls"),
+        (
+            "cleared too late",
+            training_step(LOSS, BACK, CLEAR, STEP, RETURN),
+            r"weights do not move.*no gradient to step along",
+        ),
+        (
+            "step first",
+            training_step(LOSS, STEP, CLEAR, BACK, RETURN),
+            r"`optimizer.step\(\)` comes before.*of your cell",
+        ),
+        (
+            "two of three left",
+            training_step(SOFTMAX, BACK, STEP, RETURN),
+            r"still a softmax.*Nobody calls",
+        ),
+        (
+            "the other two of three left",
+            training_step(LOSS, BACK, STEP, "return loss"),
+            r"Nobody calls.*tied to the graph",
+        ),
+        (
+            "loss after the step",
+            training_step(LOSS, CLEAR, BACK, STEP, LOSS, RETURN),
+            r"after the step, not before",
+        ),
+        (
+            "a sum",
+            training_step(
+                LOSS.replace("labels)", "labels, reduction='sum')"), CLEAR, BACK, STEP, RETURN
+            ),
+            r"mean cross-entropy",
+        ),
+        (
+            "graph kept",
+            training_step(LOSS, CLEAR, BACK, STEP, "return loss"),
+            r"^The returned loss is still tied to the graph",
+        ),
+        ("no return", training_step(LOSS, CLEAR, BACK, STEP), r"Is the `return` missing"),
+        (
+            "nll of logits",
+            training_step("loss = F.nll_loss(model(images), labels)", CLEAR, BACK, STEP, RETURN),
+            r"right is \d\.\d+, the mean cross-entropy",
+        ),
+        (
+            "steps twice",
+            training_step(LOSS, CLEAR, BACK, STEP, STEP, RETURN),
+            r"first loss is right, but after four steps",
+        ),
+        ("no step", training_step(LOSS, CLEAR, BACK, RETURN), r"weights do not move"),
+    ],
+    "lenet.6": [
+        ("all units", receptive_field("maps.sum()"), r"gradient of all units together"),
+        ("the corner", receptive_field("maps[0, :, 0, 0].sum()"), r"unit in the corner"),
+        (
+            "no + 1",
+            receptive_field(result=[line.replace(" + 1", "") for line in EXTENT]),
+            r"one more than their difference.*gives \(2, 4\); right is \(3, 5\)",
+        ),
+        (
+            "exchanged",
+            receptive_field(
+                result=[line.replace("rows, columns =", "columns, rows =") for line in EXTENT]
+            ),
+            r"Height and width are exchanged",
+        ),
+        (
+            "distinct rows and columns",
+            receptive_field(
+                result=[
+                    "seen = images.grad[0, 0] != 0",
+                    "return seen.any(dim=1).sum().item(), seen.any(dim=0).sum().item()",
+                ]
+            ),
+            r"kernel with gaps",
+        ),
+        (
+            "pixels counted",
+            receptive_field(result=["return (images.grad != 0).sum().item()"]),
+            r"You count the pixels.*gives 15; right is \(3, 5\)",
+        ),
+        (
+            "height alone",
+            receptive_field(result=[*EXTENT[:2], "return height.item()"]),
+            r"height alone",
+        ),
+        (
+            "the size of the output",
+            "def receptive_field(model, size):\n"
+            "    return tuple(model(torch.zeros(1, 1, size, size)).shape[2:])",
+            r"size of the output",
+        ),
+        (
+            "not one number",
+            receptive_field("maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2]"),
+            r"grad can be implicitly created only for scalar outputs \(line \d+ of your cell",
+        ),
+        (
+            "no gradient asked for",
+            receptive_field().replace(", requires_grad=True", ""),
+            r"raised",
+        ),
+        (
+            "the kernel size of the first layer",
+            "def receptive_field(model, size):\n    return next(model.parameters()).shape[2:]",
+            r"; right is \(",
+        ),
+    ],
+}
+
+right_answers = {
+    "lenet.1": [
+        (
+            "padded by torch, the output as a list",
+            """
+def conv2d(image, kernel, stride=1, padding=0):
+    image = F.pad(image, (padding, padding, padding, padding))
+    (h, w), (k, l) = image.shape, kernel.shape
+    return torch.tensor([
+        [(image[r : r + k, c : c + l] * kernel).sum() for c in range(0, w - l + 1, stride)]
+        for r in range(0, h - k + 1, stride)
+    ])
+""",
+        ),
+        (
+            "loops over the kernel instead",
+            """
+def conv2d(image, kernel, stride, padding):
+    image = F.pad(image, [padding] * 4)
+    h = (image.shape[0] - kernel.shape[0]) // stride + 1
+    w = (image.shape[1] - kernel.shape[1]) // stride + 1
+    output = 0
+    for i in range(kernel.shape[0]):
+        for j in range(kernel.shape[1]):
+            part = image[i:, j:][: stride * h : stride, : stride * w : stride]
+            output = output + kernel[i, j] * part[:h, :w]
+    return output
+""",
+        ),
+        (
+            "as a matrix product",
+            """
+def conv2d(image, kernel, stride, padding):
+    columns = F.unfold(image[None, None], kernel.shape, padding=padding, stride=stride)[0]
+    rows = (image.shape[0] + 2 * padding - kernel.shape[0]) // stride + 1
+    return (kernel.flatten() @ columns).reshape(rows, -1)
+""",
+        ),
+    ],
+    "lenet.2": [
+        (
+            "a 1x1 convolution in six groups",
+            """
+class Subsampling(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.scale = nn.Conv2d(channels, channels, kernel_size=1, groups=channels)
+        nn.init.constant_(self.scale.weight, 0.25)
+        nn.init.zeros_(self.scale.bias)
+
+    def forward(self, maps):
+        sums = maps[:, :, ::2, ::2] + maps[:, :, 1::2, ::2]
+        return self.scale(sums + maps[:, :, ::2, 1::2] + maps[:, :, 1::2, 1::2])
+""",
+        ),
+        (
+            "bias first, other shapes",
+            """
+class Subsampling(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.b = nn.Parameter(torch.zeros(1, channels, 1, 1))
+        self.a = nn.Parameter(torch.ones(1, channels, 1, 1) / 4)
+
+    def forward(self, x):
+        n, c, h, w = x.shape
+        return self.a * x.reshape(n, c, h // 2, 2, w // 2, 2).sum(dim=(3, 5)) + self.b
+""",
+        ),
+        (
+            "vectors, reshaped in forward",
+            """
+class Subsampling(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.coefficient = nn.Parameter(torch.full((channels,), 0.25))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.sum = nn.AvgPool2d(2, divisor_override=1)
+
+    def forward(self, maps):
+        return self.coefficient[:, None, None] * self.sum(maps) + self.bias[:, None, None]
+""",
+        ),
+    ],
+    "lenet.3": [
+        ("numbers", counts()),
+        ("floats and tensors", counts(no_padding=24.0).replace("28", "torch.tensor(28)")),
+        (
+            "counted by torch",
+            """
+def rows(layer):
+    return layer(torch.zeros(1, 1, 28, 28)).shape[2]
+
+def parameters(maps):
+    return 16 * sum(p.numel() for p in nn.Conv2d(maps, 1, 5).parameters())
+
+counts = dict(
+    no_padding=rows(nn.Conv2d(1, 1, 5)),
+    padding_2=rows(nn.Conv2d(1, 1, 5, padding=2)),
+    stride_2=rows(nn.Conv2d(1, 1, 5, padding=2, stride=2)),
+    window_3=rows(nn.MaxPool2d(3, 2)),
+    all_six=parameters(6),
+    three_each=parameters(3),
+)
+""",
+        ),
+    ],
+    "lenet.4": [
+        (
+            "a class",
+            """
+class lenet(nn.Module):
+    def __init__(self, activation=nn.ReLU, pooling=nn.MaxPool2d):
+        super().__init__()
+        self.fc3, self.fc2 = nn.Linear(84, 10), nn.Linear(120, 84)
+        self.fc1 = nn.Linear(400, 120)
+        self.conv2, self.conv1 = nn.Conv2d(6, 16, 5), nn.Conv2d(1, 6, 5, padding=2)
+        self.act, self.pool = activation(), pooling(2)
+
+    def forward(self, x):
+        x = self.pool(self.act(self.conv1(x)))
+        x = self.pool(self.act(self.conv2(x)))
+        x = x.view(-1, 16 * 5 * 5)
+        return self.fc3(self.act(self.fc2(self.act(self.fc1(x)))))
+""",
+        ),
+        (
+            "C5 as a convolution, as in 1998",
+            """
+def lenet(activation, pooling):
+    return nn.Sequential(
+        nn.ZeroPad2d(2), nn.Conv2d(1, 6, (5, 5)), activation(), pooling(2, 2),
+        nn.Conv2d(6, 16, (5, 5)), activation(), pooling(2, 2),
+        nn.Conv2d(16, 120, 5), activation(), nn.Flatten(),
+        nn.Linear(120, 84), activation(), nn.Linear(84, 10),
+    )
+""",
+        ),
+    ],
+    "lenet.5": [
+        (
+            "log-softmax and nll",
+            training_step(
+                "model.zero_grad()",
+                "loss = F.nll_loss(model(images).log_softmax(dim=1), labels)",
+                BACK,
+                STEP,
+                "return float(loss)",
+            ),
+        ),
+        ("cleared afterwards", training_step(LOSS, BACK, STEP, CLEAR, RETURN)),
+        (
+            "log-softmax before cross-entropy, which changes nothing",
+            training_step(
+                CLEAR,
+                "loss = nn.CrossEntropyLoss()(model(images).log_softmax(1), labels)",
+                BACK,
+                STEP,
+                "return loss.detach()",
+            ),
+        ),
+    ],
+    "lenet.6": [
+        (
+            "autograd.grad, tensors",
+            """
+def receptive_field(model, size):
+    x = torch.rand(1, 1, size, size).requires_grad_()
+    y = model(x)
+    (gradient,) = torch.autograd.grad(y[:, :, y.size(2) // 2, y.size(3) // 2].sum(), x)
+    seen = gradient[0, 0].abs().sum(dim=1).nonzero(), gradient[0, 0].abs().sum(dim=0).nonzero()
+    return tuple(places.max() - places.min() + 1 for places in seen)
+""",
+        ),
+        (
+            "by changing one pixel after another",
+            """
+def receptive_field(model, size):
+    with torch.no_grad():
+        image = torch.randn(1, 1, size, size)
+        middle = [n // 2 for n in model(image).shape[2:]]
+        changed = image.repeat(size * size, 1, 1, 1)
+        changed.view(size * size, -1).diagonal().add_(1)
+        before = model(image)[:, :, middle[0], middle[1]]
+        after = model(changed)[:, :, middle[0], middle[1]]
+        seen = ((after - before).abs().amax(dim=1) > 1e-6).view(size, size).nonzero()
+    return tuple((seen.amax(dim=0) - seen.amin(dim=0) + 1).tolist())
+""",
+        ),
+    ],
+}
