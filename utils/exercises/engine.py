@@ -56,6 +56,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import dis
 import importlib
 import inspect
 import json
@@ -283,19 +284,14 @@ def _has_ellipsis(value: Any) -> bool:
     )
 
 
-def _fingerprint(code: types.CodeType) -> tuple:
-    """What a code object does, without file, line numbers and docstring."""
-    constants = [_fingerprint(c) if isinstance(c, types.CodeType) else c for c in code.co_consts]
-    if constants and isinstance(constants[0], (str, type(None))):
-        constants[0] = None  # the docstring, before Python 3.13 None where there is none
-    return (
-        code.co_code,
-        repr(constants),
-        code.co_names,
-        code.co_varnames,
-        code.co_freevars,
-        code.co_cellvars,
-    )
+def _fingerprint(code: types.CodeType) -> list[tuple]:
+    """What a function does, instruction by instruction: without line numbers and docstring."""
+    return [
+        (step.opname, _fingerprint(value) if isinstance(value, types.CodeType) else repr(value))
+        for step in dis.get_instructions(code)
+        for value in [step.argval]
+        if step.opname != "NOP"
+    ]
 
 
 def _same(answer: Any, stub: Any) -> bool:

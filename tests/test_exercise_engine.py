@@ -1,0 +1,661 @@
+"""The engine behind the exercises, tried on small exercises made for the purpose."""
+
+import copy
+import json
+import random
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from utils.exercises import check, compare, engine, hint, solution, use
+from utils.exercises.compare import Wrong
+
+SOURCES = {
+    "fake.1": {
+        "answer": "add_one",
+        "stub": '''
+def add_one(x: float) -> float:
+    """One more."""
+    # Your code here.
+    ...
+''',
+        "solution": "def add_one(x):\n    return x + 1",
+    },
+    "fake.2": {
+        "answer": "Block",
+        "stub": """
+class Block(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        # Your code here.
+
+    def forward(self, x):
+        # Your code here.
+        ...
+""",
+        "solution": """
+class Block(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        return self.norm(self.conv(x)).relu()
+""",
+    },
+    "fake.3": {"answer": "number", "stub": "number = ...", "solution": "number = 42"},
+    "fake.4": {
+        "answer": "repaired",
+        "stub": "def repaired(x, power=1):\n    return [x**power, x]",
+        "solution": "def repaired(x, power=2):\n    return [x**power, x]",
+    },
+}
+
+
+def check_add_one(answer, reference):
+    compare.same_results(answer, reference, (1.0,), (2.0,))
+    return "On two numbers."
+
+
+def check_block(answer, reference):
+    compare.same_outputs(compare.make(answer, 3), reference(3), (2, 3, 6, 6))
+
+
+def check_number(answer):
+    compare.expect_number(answer, 42, common={41: "One too few."})
+
+
+def check_repaired(answer, reference):
+    compare.same_results(answer, reference, (3,))
+
+
+@pytest.fixture(autouse=True)
+def fakes(monkeypatch):
+    """Four exercises and a question, and an engine that is not run by pytest."""
+    for name in ("COURSE_UNDER_PYTEST", "COURSE_SCOREBOARD", "COURSE_STRICT_EXERCISES"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("_registry", "_last", "_hints_shown"):
+        monkeypatch.setattr(engine, name, {})
+    checks = [check_add_one, check_block, check_number, check_repaired]
+    for (id, sources), function in zip(SOURCES.items(), checks, strict=True):
+        engine.exercise(
+            id,
+            title="A title",
+            difficulty=1,
+            minutes=1,
+            task="A task.",
+            hints=["First hint.", "Second hint."],
+            explanation="Because.",
+            **sources,
+        )(function)
+    engine.question(
+        "fake.5",
+        title="Why?",
+        difficulty=3,
+        minutes=5,
+        task="Why?",
+        hints=["Think."],
+        discussion="Therefore.",
+    )
+
+
+def answer(id, source=None):
+    item = engine.find(id)
+    return item.run(source or item.solution, "answer")
+
+
+def outcome(id, value):
+    result = engine.evaluate(id, value)
+    return result.outcome, result.message
+
+
+# --- three outcomes ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("id", SOURCES)
+def test_right(id):
+    assert engine.evaluate(id, answer(id)).outcome == "right"
+
+
+@pytest.mark.parametrize("id", SOURCES)
+@pytest.mark.parametrize("value", [None, ..., [1, ...], {"a": ...}])
+def test_nothing_is_open(id, value):
+    assert engine.evaluate(id, value).outcome == "open"
+
+
+@pytest.mark.parametrize("id", SOURCES)
+def test_the_stub_is_open(id):
+    state, message = outcome(id, answer(id, engine.find(id).stub))
+    assert state == "open"
+    assert f'hint("{id}")' in message
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def add_one(x): ...",
+        "def add_one(x: int):\n    '''Another docstring.'''\n    # another comment",
+        "def add_one(x):\n    y = x\n    return ...",
+        "def add_one(x):\n    raise NotImplementedError",
+        "def add_one(x):\n    raise NotImplementedError('later')",
+    ],
+)
+def test_unfinished_functions_are_open(source):
+    assert engine.evaluate("fake.1", answer("fake.1", source)).outcome == "open"
+
+
+def test_unfinished_classes_are_open():
+    stub = engine.find("fake.2").stub
+    assert engine.evaluate("fake.2", answer("fake.2", stub + "    # a comment\n")).outcome == "open"
+    started = stub.replace("# Your code here.\n\n", "self.conv = nn.Conv2d(3, 4, 3)\n\n")
+    assert started != stub
+    assert outcome("fake.2", answer("fake.2", started))[0] == "wrong"  # forward gives None
+    later = started.replace("        ...", "        raise NotImplementedError")
+    assert later != started
+    assert outcome("fake.2", answer("fake.2", later))[0] == "open"
+
+
+def test_a_changed_default_is_an_attempt():
+    assert outcome("fake.4", answer("fake.4"))[0] == "right"
+    other = "def repaired(x, power=3):\n    return [x**power, x]"
+    assert outcome("fake.4", answer("fake.4", other))[0] == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("id", "source", "message"),
+    [
+        ("fake.1", "def add_one(x):\n    return x", "add_one(1) gives 1; right is 2."),
+        (
+            "fake.1",
+            "def add_one(x):\n    x + 1",
+            "add_one(1) gives nothing (None). Is the `return`",
+        ),
+        ("fake.1", "add_one = 3", "A function is expected, not 3."),
+        (
+            "fake.1",
+            "def helper(x):\n    return x.size(0)\n\ndef add_one(x):\n    return helper(x)",
+            "add_one(1) raised AttributeError: 'float' object has no attribute 'size' "
+            '(line 2 of your cell: "return x.size(0)").',
+        ),
+        ("fake.3", "number = 41", "41 is not right. One too few."),
+        ("fake.3", "number = 'many'", "A number is expected, not the text 'many'."),
+        ("fake.3", "number = True", "A number is expected, not True."),
+        ("fake.3", "number = torch.zeros(2)", "A number is expected, not the tensor [0.0, 0.0]."),
+        (
+            "fake.2",
+            "def Block(channels):\n    nn.ReLU()",
+            "Block(3) gives nothing (None), but a torch module is expected. Is the `return`",
+        ),
+        (
+            "fake.2",
+            "Block = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(5), nn.ReLU())",
+            "your Sequential, given a tensor of shape (2, 3, 6, 6), raised RuntimeError: "
+            "running_mean should contain 4 elements not 5. It consists of "
+            "Conv2d(3→4, 3×3, padding 1) → BatchNorm2d(5) → ReLU.",
+        ),
+        (
+            "fake.2",
+            "class Block(nn.Module):\n    def __init__(self, n):\n        super().__init__()",
+            'raised NotImplementedError: Module [Block] is missing the required "forward"',
+        ),
+    ],
+)
+def test_wrong_answers_are_quoted(id, source, message):
+    state, text = outcome(id, answer(id, source))
+    assert state == "wrong"
+    assert message in text
+    assert "Traceback" not in text and "\n" not in text
+
+
+def test_a_check_that_trips_over_the_answer_calls_it_wrong(monkeypatch):
+    item = engine.find("fake.3")
+    broken = copy.copy(vars(item)) | {"check": lambda answer: answer.shape}
+    engine._registry["fake.3"] = engine.Exercise(**broken)
+    state, text = outcome("fake.3", 7)
+    assert state == "wrong"
+    assert "your answer (7) could not be checked: AttributeError" in text
+
+
+# --- the learner's state -------------------------------------------------------------------------
+
+
+def random_numbers():
+    return random.random(), float(np.random.rand()), float(torch.rand(1))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def add_one(x):\n    torch.manual_seed(3)\n    return x + 1",
+        "def add_one(x):\n    torch.rand(3)\n    raise ValueError",
+        "def add_one(x):\n    torch.set_default_dtype(torch.float64)\n    return x + 1",
+    ],
+)
+def test_random_state_and_settings_stay(source):
+    random.seed(5), np.random.seed(5), torch.manual_seed(5)
+    expected = random_numbers()
+    random.seed(5), np.random.seed(5), torch.manual_seed(5)
+    with torch.no_grad():
+        engine.evaluate("fake.1", answer("fake.1", source))
+        use("fake.1", answer("fake.1", source))
+        assert not torch.is_grad_enabled()
+    assert torch.get_default_dtype() == torch.float32
+    assert random_numbers() == expected
+
+
+def test_checks_do_not_depend_on_the_learners_seed():
+    values = []
+    engine._registry["fake.3"] = engine.Exercise(
+        **vars(engine.find("fake.3")) | {"check": lambda answer: values.append(random_numbers())}
+    )
+    for seed in (1, 2):
+        random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
+        engine.evaluate("fake.3", 42)
+    assert values[0] == values[1]
+
+
+def test_modules_stay_as_they_are():
+    block = answer("fake.2")(3).eval()
+    block(torch.rand(1, 3, 6, 6)).sum().backward()
+    before = copy.deepcopy(block.state_dict())
+    gradient = block.conv.weight.grad.clone()
+    assert outcome("fake.2", block)[0] == "right"
+    assert not block.training
+    assert all(torch.equal(before[name], value) for name, value in block.state_dict().items())
+    assert torch.equal(block.conv.weight.grad, gradient)
+
+
+def test_a_module_that_cannot_be_copied():
+    block = answer("fake.2")(3)
+    block.last = block(torch.rand(2, 3, 6, 6))
+    state, text = outcome("fake.2", block)
+    assert state == "wrong"
+    assert "cannot be copied" in text
+
+
+# --- check, use, hint, solution ------------------------------------------------------------------
+
+
+def test_check_prints_one_of_three(capsys):
+    check("fake.1", answer("fake.1"))
+    check("fake.1", 1)
+    check("fake.1", ...)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "fake.1 is right: On two numbers."
+    assert lines[1] == "fake.1 is wrong: A function is expected, not 1."
+    assert lines[2].startswith("fake.1 is open: not attempted yet.")
+
+
+def test_use_hands_on_what_is_right(capsys):
+    mine = answer("fake.1")
+    assert use("fake.1", mine) is mine
+    assert capsys.readouterr().out == "fake.1: the chapter goes on with your add_one.\n"
+    for other in (..., 3, answer("fake.1", "def add_one(x):\n    return x")):
+        course = use("fake.1", other)
+        assert course(1) == 2
+        assert (
+            capsys.readouterr().out
+            == "fake.1: the chapter goes on with the add_one of the course.\n"
+        )
+
+
+def test_use_after_check_does_not_check_again(monkeypatch):
+    calls = []
+    evaluate = engine.evaluate
+    monkeypatch.setattr(engine, "evaluate", lambda *a: calls.append(a) or evaluate(*a))
+    mine = answer("fake.1")
+    check("fake.1", mine)
+    use("fake.1", mine)
+    assert len(calls) == 1
+    use("fake.1", mine)
+    check("fake.1", 3)
+    use("fake.1", mine)
+    assert len(calls) == 4
+
+
+def test_hints_come_one_at_a_time_and_end(capsys):
+    for _ in range(3):
+        hint("fake.1")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "**Hint 1 of 2.** First hint."
+    assert lines[1] == "**Hint 2 of 2.** Second hint."
+    assert lines[2] == 'fake.1: there are no more hints. solution("fake.1") shows the solution.'
+
+
+def test_solution_shows_code_and_explanation(capsys):
+    solution("fake.1")
+    out = capsys.readouterr().out
+    assert "def add_one(x):\n    return x + 1" in out
+    assert "Because." in out
+    solution("fake.5")
+    assert capsys.readouterr().out == "Therefore.\n"
+
+
+@pytest.mark.parametrize("id", ["fake.11", "Fake.1", "fak.1"])
+def test_unknown_ids_name_the_nearest(id):
+    with pytest.raises(engine.UnknownExercise, match=r"Did you mean fake\.1"):
+        check(id, 3)
+
+
+def test_unknown_ids_far_from_all_list_all():
+    with pytest.raises(engine.UnknownExercise, match=r"There are .*fake\.1, fake\.2"):
+        hint("xyz")
+    with pytest.raises(engine.UnknownExercise):
+        hint(3)
+
+
+def test_questions_have_no_check():
+    with pytest.raises(ValueError, match="open question"):
+        check("fake.5", "because")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("id", "fake"), ("difficulty", 4), ("answer", "two words"), ("hints", ())],
+)
+def test_declarations_are_checked(field, value):
+    with pytest.raises(ValueError):
+        engine.Exercise(**vars(engine.find("fake.1")) | {field: value})
+
+
+def test_needs_and_given_are_at_hand():
+    item = engine.Exercise(
+        **vars(engine.find("fake.3")) | {"needs": ("fake.1",), "given": "start = 40"}
+    )
+    assert item.run("number = add_one(add_one(start))") == 42
+
+
+# --- under pytest --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def under_pytest(monkeypatch, tmp_path):
+    board = tmp_path / "board.jsonl"
+    monkeypatch.setenv("COURSE_UNDER_PYTEST", "1")
+    monkeypatch.setenv("COURSE_SCOREBOARD", str(board))
+    return lambda: [json.loads(line) for line in board.read_text("utf-8").splitlines()]
+
+
+def test_wrong_raises_under_pytest_and_counts(under_pytest):
+    check("fake.1", answer("fake.1"))
+    check("fake.3", ...)
+    with pytest.raises(engine.WrongAnswer) as caught:
+        check("fake.3", 41)
+    assert caught.value._render_traceback_() == ["fake.3 is wrong: 41 is not right. One too few."]
+    assert [(e["exercise"], e["outcome"]) for e in under_pytest()] == [
+        ("fake.1", "right"),
+        ("fake.3", "open"),
+        ("fake.3", "wrong"),
+    ]
+    assert under_pytest()[0]["all"] == ["fake.1", "fake.2", "fake.3", "fake.4"]
+
+
+def test_open_raises_where_the_tests_are_strict(under_pytest, monkeypatch):
+    monkeypatch.setenv("COURSE_STRICT_EXERCISES", "1")
+    with pytest.raises(engine.WrongAnswer, match=r"fake\.3 is open"):
+        check("fake.3", ...)
+
+
+def test_examples_neither_raise_nor_count(under_pytest, capsys):
+    check("fake.3", 41, example=True)
+    assert capsys.readouterr().out == "fake.3 is wrong: 41 is not right. One too few.\n"
+    with pytest.raises(FileNotFoundError):
+        under_pytest()
+
+
+KERNEL_CELLS = [
+    "from utils.exercises import check, hint, solution, use",
+    "def accuracy(logits, labels):\n    return (logits.argmax(0) == labels).sum()",
+    'check("start.2", accuracy)\naccuracy = use("start.2", accuracy)',
+    'import torch\nprint("goes on with", accuracy(torch.eye(4), torch.arange(4)))',
+    'hint("start.2")\nsolution("start.2")',
+    'check("start.22", 1)',
+]
+
+
+@pytest.fixture(scope="module")
+def kernel_runs():
+    """The same cells in a real kernel: as in JupyterLab, and as under pytest."""
+    authoring = pytest.importorskip("utils.authoring", reason="nbclient is not installed")
+
+    def run(**variables):
+        nb = authoring.notebook(
+            [authoring.code(c, tags=["raises-exception"]) for c in KERNEL_CELLS],
+            title="Kernel",
+            minutes=1,
+        )
+        return authoring.execute(nb, budget="smoke", timeout=120, **variables).cells
+
+    return run(), run(COURSE_UNDER_PYTEST="1")
+
+
+def test_in_jupyterlab_a_wrong_answer_prints_and_goes_on(kernel_runs):
+    cells, _ = kernel_runs
+    (output,) = cells[2].outputs
+    assert output.output_type == "stream"
+    assert "start.2 is wrong: Your argmax runs" not in output.text  # it also counts
+    assert output.text.startswith("start.2 is wrong: accuracy(tensor of shape (10, 10)")
+    assert "goes on with the accuracy of the course" in output.text
+    assert cells[3].outputs[0].text == "goes on with 1.0\n"
+
+
+def test_under_pytest_a_wrong_answer_is_an_error_and_the_next_cell_runs(kernel_runs):
+    _, cells = kernel_runs
+    (output,) = cells[2].outputs
+    assert output.output_type == "error"
+    assert output.ename == "WrongAnswer"
+    assert len(output.traceback) == 1
+    assert output.traceback[0].startswith("start.2 is wrong: ")
+    assert cells[3].outputs[0].text == "goes on with 1.0\n"
+
+
+def test_hints_and_solutions_are_markdown_in_a_notebook(kernel_runs):
+    cells, _ = kernel_runs
+    texts = [output.data["text/markdown"] for output in cells[4].outputs]
+    assert texts[0].startswith("**Hint 1 of 2.**")
+    assert texts[1].startswith("```python\ndef accuracy")
+
+
+def test_unknown_ids_show_no_traceback(kernel_runs):
+    cells, _ = kernel_runs
+    (output,) = cells[5].outputs
+    assert output.traceback == ["There is no exercise 'start.22'. Did you mean start.2 or start.1?"]
+
+
+# --- comparing -----------------------------------------------------------------------------------
+
+
+class Reference(nn.Module):
+    def __init__(self, dropout=0.5, bias=True, norm=True):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1, bias=bias)
+        self.norm = nn.BatchNorm2d(8) if norm else nn.Identity()
+        self.mix = nn.Conv2d(8, 4, 1)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x):
+        x = self.norm(self.conv(x)).relu()
+        return self.dropout(self.mix(x).relu())
+
+
+class OtherSpelling(nn.Module):
+    """The same network: other names, other order, a linear layer at each pixel, one by weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(8, 4)
+        self.b = nn.Parameter(torch.zeros(8))
+        self.between = nn.BatchNorm2d(8)
+        self.w = nn.Parameter(torch.randn(8, 3, 3, 3))
+
+    def forward(self, x):
+        x = torch.nn.functional.conv2d(x, self.w, self.b, padding=1)
+        x = torch.relu(self.between(x)).movedim(1, -1)
+        x = self.last(x).movedim(-1, 1).clamp(min=0)
+        return torch.nn.functional.dropout(x, 0.5, self.training)
+
+
+def difference(module, **options):
+    torch.manual_seed(0)
+    try:
+        compare.same_outputs(module, Reference(), (2, 3, 6, 6), (3, 3, 5, 7), **options)
+    except Wrong as error:
+        return str(error)
+    return None
+
+
+def changed(**replaced):
+    """Reference with another forward, made of a function of the module and the input."""
+    module = Reference()
+    module.__class__ = type("Changed", (Reference,), replaced)
+    return module
+
+
+@pytest.mark.parametrize("module", [Reference(), Reference().eval(), OtherSpelling()])
+def test_same_outputs_does_not_care_for_spelling(module):
+    assert difference(module) is None
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (3, "A torch module is expected, not 3"),
+        (Reference(bias=False), r"has 268 parameters; 276 are right"),
+        (Reference(norm=False), r"has 260 parameters; 276 are right"),
+        (Reference(dropout=0.4), "other values in train mode"),
+        (
+            changed(forward=lambda self, x: self.mix(self.norm(self.conv(x)).relu()).relu()),
+            "other values in train mode",
+        ),
+        (
+            changed(forward=lambda self, x: self.dropout(self.mix(self.norm(self.conv(x)).relu()))),
+            "other values in train mode",
+        ),
+        (
+            changed(
+                forward=lambda self, x: nn.functional.dropout(
+                    self.mix(self.norm(self.conv(x)).relu()).relu(), 0.5
+                )
+            ),
+            "other values in eval mode",
+        ),
+        (
+            changed(forward=lambda self, x: Reference.forward(self, x).detach()),
+            "the gradients do not: is something detached",
+        ),
+        (
+            changed(forward=lambda self, x: Reference.forward(self, x.detach())),
+            "the gradients do not",
+        ),
+        (
+            changed(
+                forward=lambda self, x: self.dropout(
+                    self.mix(self.norm(self.conv(x)).relu().detach()).relu()
+                )
+            ),
+            "the gradients do not",
+        ),
+        (changed(forward=lambda self, x: None), r"gives nothing \(None\).*`return` of `forward`"),
+        (
+            changed(forward=lambda self, x: Reference.forward(self, x)[..., 1:]),
+            r"input of shape \(2, 3, 6, 6\) your module gives the shape \(2, 4, 6, 5\); "
+            r"\(2, 4, 6, 6\) is right",
+        ),
+        (
+            changed(forward=lambda self, x: (Reference.forward(self, x), x.zero_())[0]),
+            "changes its input in place",
+        ),
+        (nn.Conv2d(3, 4, 3, padding=1), r"has 112 parameters; 276 are right.*Conv2d\(3→4, 3×3"),
+    ],
+)
+def test_same_outputs_finds(module, message):
+    found = difference(module)
+    assert found is not None
+    assert re.search(message, found), found
+
+
+def test_the_weights_of_two_equal_layers_may_be_registered_the_other_way_round():
+    class Twice(nn.Module):
+        def __init__(self, names):
+            super().__init__()
+            for name in names:
+                setattr(self, name, nn.Linear(4, 4))
+
+        def forward(self, x):
+            return self.second(self.first(x).relu())
+
+    compare.same_outputs(Twice(["second", "first"]), Twice(["first", "second"]), (3, 4))
+
+
+def test_a_known_mistake_is_named():
+    mistakes = {"The dropout is too weak.": lambda: Reference(dropout=0.4)}
+    found = difference(Reference(dropout=0.4), mistakes=mistakes)
+    assert found.startswith("The dropout is too weak. Your module consists of Conv2d(3→8, 3×3, ")
+    assert "other values" in difference(Reference(dropout=0.3), mistakes=mistakes)
+    assert difference(Reference(), mistakes=mistakes) is None
+
+
+def test_layers_in_one_line():
+    net = nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, 1),
+        nn.Conv2d(6, 6, (1, 3), stride=2, groups=6, bias=False),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Sequential(nn.Dropout(0.5), nn.Linear(6, 10, bias=False)),
+    )
+    assert compare.layers(net) == (
+        "Conv2d(1→6, 5×5, padding 2) → ReLU → MaxPool2d(3×3, stride 2, padding 1) → "
+        "Conv2d(6→6, 1×3, stride 2, groups 6, no bias) → AdaptiveAvgPool2d(1×1) → Flatten → "
+        "Dropout(0.5) → Linear(6→10, no bias)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        (1.0, 1.00001, True),
+        (1.0, 1.001, False),
+        (torch.ones(2), [1, 1], False),  # a tensor is no list
+        (torch.ones(2), torch.ones(2, dtype=torch.float64), True),
+        (torch.ones(2), torch.ones(2, 1), False),
+        (torch.tensor(3), 3, True),
+        (float("nan"), float("nan"), False),
+        ([1, (2.0, None)], [1, (2, None)], True),
+        ({"a": 1}, {"a": 1}, True),
+        ({"a": 1}, {"b": 1}, False),
+        ("1", 1, False),
+        (None, 0, False),
+        (1000.05, 1000.0, True),
+    ],
+)
+def test_close(a, b, expected):
+    assert compare.close(a, b) is expected
+
+
+def test_expect_shape():
+    compare.expect_shape(torch.zeros(2, 3).shape, (2, 3))
+    compare.expect_shape([2, 3], (2, 3))
+    with pytest.raises(Wrong, match=r"\(3, 2\) is not right\. Turned round\."):
+        compare.expect_shape((3, 2), (2, 3), {(3, 2): "Turned round."})
+    with pytest.raises(Wrong, match="has 1 entries where 2 are expected"):
+        compare.expect_shape((2,), (2, 3))
+    with pytest.raises(Wrong, match="A shape such as"):
+        compare.expect_shape(6, (2, 3))
+
+
+def test_expect_parameters():
+    compare.expect_parameters(nn.Linear(2, 3), 9)
+    with pytest.raises(Wrong, match=r"has 6 parameters; 9 are right\. No bias\."):
+        compare.expect_parameters(nn.Linear(2, 3, bias=False), 9, {6: "No bias."})
+
+
+def test_counting_leaves_out_what_is_frozen():
+    layer = nn.Linear(2, 3)
+    layer.bias.requires_grad_(False)
+    assert compare.count_parameters(layer) == 6
