@@ -7,6 +7,6 @@
 """
 
 from utils.networks import lenet, nin
-from utils.networks.common import ImageClassifier, available, build
+from utils.networks.common import ImageClassifier, available, build, initialise
 
-__all__ = ["ImageClassifier", "available", "build", "lenet", "nin"]
+__all__ = ["ImageClassifier", "available", "build", "initialise", "lenet", "nin"]
