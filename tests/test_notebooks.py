@@ -1,0 +1,377 @@
+"""The stored notebooks, and what pytest --nbval makes of a learner's answers."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from utils import authoring
+from utils.authoring import code, exercise, markdown
+
+STEMS = authoring.stems()
+
+
+# --- the chapters as they are stored -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_stored_chapters_are_one_clean_run(stem):
+    assert authoring.problems(authoring.load_committed(stem), stem) == []
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_stored_chapters_are_formatted(stem):
+    pytest.importorskip("ruff", reason="ruff is not installed")
+    assert authoring.unformatted(authoring.load_committed(stem)) == []
+
+
+# --- what the checks of stored notebooks find ----------------------------------------------------
+
+STEM = "00_start_here"
+
+
+def stream(text, name="stdout"):
+    return nbformat.v4.new_output("stream", name=name, text=text)
+
+
+@pytest.fixture
+def clean():
+    """A small chapter that has no problem."""
+    cells = [
+        markdown("A question."),
+        code("print(1)"),
+        exercise("start.1"),
+        exercise("start.2"),
+    ]
+    nb = authoring.notebook(cells, title="Small", minutes=3, needs=["01_lenet", "some Python"])
+    nb = authoring.refresh(nb, STEM)
+    for count, cell in enumerate((c for c in nb.cells if c.cell_type == "code"), start=1):
+        cell.execution_count = count
+        cell.outputs = [stream("1\n")]
+    return nb
+
+
+def own_cell(nb):
+    return next(cell for cell in nb.cells if cell.source == "print(1)")
+
+
+def cell_of(nb, role):
+    return next(cell for cell in nb.cells if cell.metadata.get("role") == role)
+
+
+def test_a_clean_chapter_has_no_problem(clean):
+    assert authoring.problems(clean, STEM) == []
+    assert authoring.unformatted(clean) == []
+
+
+def set_count(nb):
+    own_cell(nb).execution_count = 12
+
+
+def set_output(output):
+    return lambda nb: own_cell(nb).outputs.append(output)
+
+
+def show(data):
+    return set_output(nbformat.v4.new_output("display_data", data=data))
+
+
+def set_source(role, source):
+    return lambda nb: cell_of(nb, role).update(source=source)
+
+
+DAMAGE = {
+    "counts": (set_count, "counts are not 1 to n"),
+    "error": (
+        set_output(nbformat.v4.new_output("error", ename="E", evalue="v", traceback=[])),
+        "a stored error: E: v",
+    ),
+    "warning": (set_output(stream("UserWarning", "stderr")), "message on stderr: UserWarning"),
+    "svg": (show({"image/svg+xml": "<svg/>"}), "an SVG image"),
+    "widget": (show({"application/vnd.jupyter.widget-view+json": {}}), "a stored widget"),
+    "progress": (set_output(stream("10%\r20%")), "traces of a progress bar"),
+    "machine": (set_output(stream("/home/somebody/data")), "this machine's folders"),
+    "address": (set_output(stream("<object at 0x7f0011223344>")), "an object's address"),
+    "semicolon": (lambda nb: own_cell(nb).update(source="print(1);"), "ends with a semicolon"),
+    "long": (lambda nb: own_cell(nb).update(source="print(1)\n" * 51), "51 lines; at most 50"),
+    "timing": (
+        lambda nb: own_cell(nb).metadata.update(execution={"iopub.execute_input": "2026"}),
+        "its metadata are not normalised",
+    ),
+    "kernel": (
+        lambda nb: nb.metadata.kernelspec.update(name="my_env"),
+        "the notebook's metadata are not normalised",
+    ),
+    "widget state": (
+        lambda nb: nb.metadata.update(widgets={}),
+        "the notebook's metadata are not normalised",
+    ),
+    "bootstrap": (set_source("bootstrap", "import os"), "cell bootstrap: not as it is generated"),
+    "badge": (
+        lambda nb: cell_of(nb, "header").update(
+            source=cell_of(nb, "header").source.replace(STEM, "01_lenet")
+        ),
+        "cell header: not as it is generated",
+    ),
+    "no header": (lambda nb: nb.cells.pop(0), "the first two code cells"),
+    "stub filled in": (set_source("stub", "batches_per_epoch = 3"), "cell start-1-stub: not as"),
+    "other solution": (set_source("help", "See the book."), "cell start-1-help: not as"),
+    "check missing": (lambda nb: nb.cells.remove(cell_of(nb, "check")), "cells of an exercise"),
+    "exercise missing": (
+        lambda nb: nb.update(
+            cells=[c for c in nb.cells if c.metadata.get("exercise") != "start.1"]
+        ),
+        "exercises start.2; declared are start.1, start.2",
+    ),
+    "dead link": (
+        lambda nb: nb.cells.append(markdown("[next](77_none.ipynb)")),
+        "link to 77_none.ipynb",
+    ),
+    "size": (set_output(stream("x" * 1_000_000)), "at most 1,000,000"),
+    "version": (lambda nb: nb.update(nbformat_minor=4), "not normalised"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_found(clean, damage):
+    change, message = DAMAGE[damage]
+    change(clean)
+    found = authoring.problems(clean, STEM)
+    assert any(message in text for text in found), found
+
+
+def test_ignored_cells_may_hold_addresses(clean):
+    own_cell(clean).metadata["tags"] = ["nbval-ignore-output"]
+    own_cell(clean).outputs.append(stream("<object at 0x7f0011223344>"))
+    assert authoring.problems(clean, STEM) == []
+
+
+# --- generated cells -----------------------------------------------------------------------------
+
+
+def test_refresh_changes_nothing_the_second_time(clean):
+    assert authoring.refresh(clean, STEM) == clean
+
+
+def test_refresh_keeps_outputs_of_unchanged_cells_only(clean):
+    cell_of(clean, "stub").source = "batches_per_epoch = 3"
+    fresh = authoring.refresh(clean, STEM)
+    assert cell_of(fresh, "stub").outputs == []
+    assert cell_of(fresh, "check").outputs == [stream("1\n")]
+
+
+def test_ids_depend_on_the_text_alone():
+    def ids(*sources):
+        nb = authoring.notebook([code(s) for s in sources], title="", minutes=1)
+        return [cell.id for cell in nb.cells]
+
+    assert ids("a", "b", "a") == [*ids("a", "b"), ids("a")[0] + "-2"]
+    assert ids("c", "b")[1] == ids("b")[0]
+
+
+def test_unknown_exercises_are_refused():
+    nb = authoring.notebook([exercise("start.99")], title="", minutes=1)
+    with pytest.raises(LookupError, match=r"There is no exercise 'start\.99'"):
+        authoring.refresh(nb, STEM)
+
+
+def test_answers_are_not_replaced_by_stubs(clean, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(authoring, "CHAPTERS", tmp_path)
+    monkeypatch.setattr(authoring, "load_committed", lambda stem: clean)
+    worked = authoring.refresh(clean, STEM)
+    cell_of(worked, "stub").source = "batches_per_epoch = 3"
+    authoring.save(worked, STEM)
+    before = authoring.path_of(STEM).read_bytes()
+    for command in ("run", "refresh"):
+        assert authoring.main([command, STEM]) == 1
+        assert "holds answers to start.1" in capsys.readouterr().err
+        assert authoring.path_of(STEM).read_bytes() == before
+    assert authoring.main(["refresh", STEM, "--overwrite"]) == 0
+    assert cell_of(authoring.load(STEM), "stub").source == "batches_per_epoch = ..."
+    assert [path.name for path in tmp_path.iterdir()] == [f"{STEM}.ipynb"]
+
+
+def test_a_run_that_fails_stores_nothing(clean, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(authoring, "CHAPTERS", tmp_path)
+    cell = own_cell(clean)
+    cell.source, clean.cells = "1 / 0", [cell]
+    monkeypatch.setattr(authoring, "refresh", lambda nb, stem: nb)
+    authoring.save(clean, STEM)
+    before = authoring.path_of(STEM).read_bytes()
+    assert authoring.main(["run", STEM]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    assert authoring.path_of(STEM).read_bytes() == before
+
+
+def test_unknown_chapters_are_named(capsys):
+    assert authoring.main(["check", "77_none"]) == 1
+    assert "There is no chapter 77_none" in capsys.readouterr().err
+
+
+# --- the first cell, where the notebook was opened alone -----------------------------------------
+
+
+@pytest.fixture
+def published(tmp_path):
+    """A repository to clone that is the course as far as the first cell can see."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    folder = tmp_path / "published"
+    (folder / "utils" / "exercises").mkdir(parents=True)
+    (folder / "utils" / "exercises" / "__init__.py").write_text("", encoding="utf-8")
+    (folder / "chapters").mkdir()
+    (folder / "chapters" / "chapter.ipynb").write_text("", encoding="utf-8")
+    text = "def complete_host():\n    print('completed')\n"
+    (folder / "course.py").write_text(text, encoding="utf-8")
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", "-C", str(folder)]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
+        subprocess.run([*git, *command], check=True)
+    return folder.as_uri()
+
+
+def start(address, folder):
+    """Runs the first cell in an empty folder, as Colab does."""
+    source = authoring.opening(STEM, {"title": "", "minutes": 1, "needs": []})[1].source
+    source = re.sub(r"https://github\.com/[^\"]+", address, source)
+    source += "\nprint(os.getcwd(), sys.path[0], sep='\\n')"
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    return subprocess.run(
+        [sys.executable, "-c", source],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+    )
+
+
+def test_the_first_cell_fetches_the_course_once(published, tmp_path):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for _ in range(2):  # the second time is a restarted kernel
+        done = start(published, alone)
+        assert done.returncode == 0, done.stderr
+        printed, folder, path = done.stdout.splitlines()
+        assert printed == "completed"
+        assert Path(folder).samefile(alone / "one-by-one" / "chapters")
+        assert Path(path).samefile(alone / "one-by-one")
+    assert "Cloning" not in done.stderr
+
+
+def test_the_first_cell_says_when_there_is_no_network(tmp_path):
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    done = start((tmp_path / "nowhere").as_uri(), tmp_path)
+    assert done.returncode == 1
+    assert "could not be fetched. Kaggle: Settings, Internet on." in done.stderr.splitlines()[-1]
+
+
+# --- pytest --nbval on a clone with a learner's answers ------------------------------------------
+
+TINY = [
+    "from utils.exercises import check, use",
+    "batches_per_epoch = {answer}",
+    'check("start.1", batches_per_epoch)\nbatches_per_epoch = use("start.1", batches_per_epoch)',
+    "print(batches_per_epoch + 1)",
+    'check("start.2", ...)',
+]
+ENVIRONMENT = """
+import os
+
+print(os.environ["COURSE_BUDGET"], os.environ["MPLBACKEND"])
+"""
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A copy of the course without its chapters and data."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("conftest.py", "course.py", "pyproject.toml"):
+        shutil.copy(authoring.ROOT / name, folder)
+    shutil.copytree(authoring.ROOT / "utils", folder / "utils")
+    (folder / "tests").mkdir()
+    shutil.copy(authoring.ROOT / "tests" / "nbval_sanitize.cfg", folder / "tests")
+    return folder
+
+
+def nbval(clone, chapters, *arguments):
+    """Runs pytest --nbval over {name: [(source, stored output), …]} as the clone's chapters."""
+    shutil.rmtree(clone / "chapters", ignore_errors=True)
+    (clone / "chapters").mkdir()
+    for name, cells in chapters.items():
+        nb = authoring.notebook([code(source) for source, _ in cells], title="", minutes=1)
+        for count, (cell, (source, output)) in enumerate(zip(nb.cells, cells), start=1):
+            cell.execution_count = count
+            cell.outputs = [stream(output)] if output else []
+            if "check(" in source:
+                cell.metadata["tags"] = ["nbval-ignore-output"]
+        nbformat.write(nb, clone / "chapters" / f"{name}.ipynb")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("COURSE_", "PYTEST"))}
+    environment.pop("PYTHONPATH", None)
+    environment["MPLBACKEND"] = "Agg"
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "--nbval", "--color=no", "-q", "chapters", *arguments],
+        cwd=clone,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+    )
+
+
+def tiny(answer):
+    outputs = ["", "", "", "216\n", ""]
+    return [(source.format(answer=answer), out) for source, out in zip(TINY, outputs)]
+
+
+def scoreboard(stdout):
+    return [line.split() for line in stdout.partition(" exercises ===")[2].splitlines()]
+
+
+@pytest.fixture(scope="module")
+def wrong_run(clone):
+    chapters = {
+        "dead": [("import os\n\nos._exit(1)", "")],
+        "environment": [(ENVIRONMENT, "cpu module://matplotlib_inline.backend_inline\n")],
+        "wrong": tiny(214),
+    }
+    begin = time.monotonic()
+    run = nbval(clone, chapters, "--exercise-report=report.json")
+    return run, time.monotonic() - begin
+
+
+def test_a_wrong_answer_fails_its_cell_alone(wrong_run, clone):
+    run, _ = wrong_run
+    assert run.returncode == 1, run.stdout + run.stderr
+    failed = re.findall(r"^FAILED .*/(\w+)\.ipynb::Cell (\d+)", run.stdout, re.MULTILINE)
+    assert failed == [("dead", "0"), ("wrong", "2")], run.stdout
+    assert "start.1 is wrong: 214 is not right. 214 full batches hold 54,784" in run.stdout
+    assert 'File "' not in run.stdout and "engine.py" not in run.stdout
+    assert ["00_start_here", "0", "1", "1"] in scoreboard(run.stdout)
+    report = json.loads((clone / "report.json").read_text(encoding="utf-8"))
+    outcomes = {id: entry["outcome"] for id, entry in report["00_start_here"].items()}
+    assert outcomes == {"start.1": "wrong", "start.2": "open"}
+
+
+def test_a_dead_kernel_is_noticed_at_once(wrong_run):
+    run, seconds = wrong_run
+    assert "The notebook's kernel died in this cell." in run.stdout
+    assert seconds < 300  # the time that a cell may take is 600 seconds
+
+
+def test_right_and_open_answers_pass(clone):
+    run = nbval(clone, {"right": tiny(215)})
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert ["00_start_here", "1", "0", "1"] in scoreboard(run.stdout)
+
+
+def test_open_answers_fail_where_the_tests_are_strict(clone):
+    run = nbval(clone, {"right": tiny(215)}, "--strict-exercises")
+    assert run.returncode == 1
+    assert "1 failed, 4 passed" in run.stdout
+    assert "start.2 is open: not attempted yet." in run.stdout
