@@ -1,0 +1,95 @@
+"""The ledger behind the "Is this true?" boxes: complete, and met in the chapters."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LEDGER = tomllib.loads((ROOT / "docs" / "claims.toml").read_text(encoding="utf-8"))["claim"]
+CLAIMS = {claim["id"]: claim for claim in LEDGER}
+
+CHAPTERS = (
+    *("00_start_here", "01_lenet", "02_alexnet", "03_vgg", "04_nin"),
+    *("05_one_by_one_convolution", "06_global_average_pooling", "07_inception"),
+    *("08_resnet", "09_mobilenet", "10_choosing_a_network"),
+)
+
+# Every statement of the five articles that was found wrong, imprecise or without support.
+FOUND = {
+    0: (3, 5, 6, 14, 17, 20, 21, 25),
+    1: (3, 6, 7, 9, 12, 17, 24, 25, 27, 32, 33, 35),
+    2: (1, 4, 5, 6, 7, 9, 14, 15, 16, 17, 18),
+    3: (1, 8, 9, 15, 16),
+    4: (2, 10, 11, 15, 16, 18, 23, 24, 25, 27, 28),
+}
+
+
+def marks(notebook: Path) -> list[str]:
+    """What stands in the claim comments of a notebook's Markdown cells."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    return [mark for text in texts for mark in re.findall(r"<!--\s*claim:?\s*(.*?)\s*-->", text)]
+
+
+def unmet(notebook: Path) -> list[str]:
+    """Ids of the claims that are assigned to this chapter and not marked in it."""
+    met = marks(notebook)
+    return [i for i, claim in CLAIMS.items() if claim["chapter"] == notebook.stem and i not in met]
+
+
+def test_no_statement_is_left_out():
+    found = [f"{article}.{number}" for article, numbers in FOUND.items() for number in numbers]
+    assert [claim["id"] for claim in LEDGER] == found
+
+
+@pytest.mark.parametrize("claim", LEDGER, ids=lambda claim: claim["id"])
+def test_entry_is_complete(claim):
+    assert list(claim) == ["id", "claim", "verdict", "right", "sources", "chapter"]
+    assert claim["verdict"] in ("wrong", "imprecise", "unsupported")
+    assert claim["chapter"] in CHAPTERS
+    assert claim["claim"].endswith(".") and len(claim["claim"]) <= 100
+    assert not re.search(r"[.!?]\s", claim["claim"]), "one sentence"
+    assert claim["right"].endswith(".") and 80 <= len(claim["right"]) <= 500
+    assert "\n" not in claim["right"] and "  " not in claim["right"]
+    assert claim["sources"]
+    for source in claim["sources"]:
+        if "arxiv" in source.lower():
+            assert re.fullmatch(r"arXiv \d{4}\.\d{4,5}", source)
+        else:
+            assert source == "counted" or re.search(r"\d|/", source) or "published runs" in source
+    assert claim["right"].isascii() and claim["claim"].isascii()
+
+
+@pytest.mark.parametrize("chapter", sorted({claim["chapter"] for claim in LEDGER}))
+def test_chapter_settles_its_claims(chapter):
+    notebook = ROOT / "chapters" / f"{chapter}.ipynb"
+    if not notebook.exists():
+        pytest.skip(f"chapters/{notebook.name} does not exist yet, so its claims are not checked")
+    assert not unmet(notebook), f"{notebook.name} does not mark these claims of docs/claims.toml"
+
+
+def test_notebooks_mark_no_unknown_claim():
+    unknown = {
+        notebook.name: strange
+        for notebook in sorted((ROOT / "chapters").glob("*.ipynb"))
+        if (strange := [mark for mark in marks(notebook) if mark not in CLAIMS])
+    }
+    assert not unknown
+
+
+def test_marks_are_found_where_they_count(tmp_path):
+    notebook = tmp_path / "03_vgg.ipynb"
+    cells = [
+        {"cell_type": "markdown", "source": ["Is this true?\n", "<!-- claim: 2.17 -->\n"]},
+        {"cell_type": "markdown", "source": "<!--claim: 9.9--> and <!-- claim 1.12 -->"},
+        {"cell_type": "code", "source": ["# <!-- claim: 2.18 -->"]},
+    ]
+    notebook.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    assert marks(notebook) == ["2.17", "9.9", "1.12"]
+    assert unmet(notebook) == ["2.18"]
+    cells[0]["source"].append("<!-- claim: 2.18 -->")
+    notebook.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    assert unmet(notebook) == []
