@@ -10,6 +10,7 @@ import io
 import os
 import pickle
 import random
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,10 @@ def write_file(path: Path, content: dict[str, Any]) -> None:
 
 def read_file(path: Path) -> dict[str, Any]:
     try:
+        if zipfile.is_zipfile(path):  # torch itself does not look at the checksums
+            with zipfile.ZipFile(path) as archive:
+                if archive.testzip() is not None:
+                    raise zipfile.BadZipFile
         # weights_only: a checkpoint from elsewhere can hold no code that runs when it is read.
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -115,7 +120,7 @@ def read_file(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from None
     except Exception as error:  # a damaged file makes the reader fail in many ways
-        if isinstance(error, pickle.UnpicklingError) and "nsupported" in str(error):
+        if isinstance(error, pickle.UnpicklingError) and "unsupported global" in str(error).lower():
             raise CheckpointError(
                 f"{path} was refused: it holds more than weights and plain values. Nothing in it "
                 "was run; delete it unless you know where it comes from."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 import time
 import warnings
@@ -275,6 +276,9 @@ class History:
 # ------------------------------------------------------------------- device, precision, checks
 
 
+OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory")
+
+
 class Setup:
     """Where and how the computation runs: device, precision, memory format.
 
@@ -321,7 +325,7 @@ class Setup:
     def say_it_clearly(self, error: BaseException) -> None:
         """Raise one clear sentence for what torch says in other words."""
         text = str(error)
-        if isinstance(error, torch.OutOfMemoryError) or "out of memory" in text:
+        if isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(text):
             raise MemoryError(
                 f"The memory of {self.device} does not hold what a batch of {self.batch_size} "
                 f"images needs: load the data with batch_size={max(1, self.batch_size // 2)}."
@@ -571,11 +575,10 @@ def one_cycle(step: int, total_steps: int) -> float:
     defaults of `torch.optim.lr_scheduler.OneCycleLR` (after arXiv:1708.07120).
     """
     peak, last = 0.3 * total_steps - 1, total_steps - 1
-    low, final = 1 / 25, 1 / 25e4
-    if step <= peak or peak >= last:
-        begin, end, share = low, 1.0, step / peak if peak > 0 else 1.0
+    if step <= peak:
+        begin, end, share = 1 / 25, 1.0, step / peak
     else:
-        begin, end, share = 1.0, final, min(1.0, (step - peak) / (last - peak))
+        begin, end, share = 1.0, 1 / 250_000, min(1.0, (step - peak) / (last - peak))
     return end + (begin - end) * (1 + math.cos(math.pi * share)) / 2
 
 
@@ -761,15 +764,18 @@ class Keeper:
         self.settings, self.model, self.optimizer = settings, model, optimizer
         self.rates, self.scaler, self.train = rates, setup.scaler, train
         self.last_good: dict[str, Any] = {}
+        self.trouble = ""
 
     def save(self, history: History) -> None:
         """Remember the weights, and write the file. A file that cannot be written ends nothing."""
         try:
             self.write(history)
+            self.trouble = ""
         except CheckpointError as error:
-            if str(error) != history.message:
+            if not self.trouble:
                 print(error)
-            history.message = str(error)
+            self.trouble = str(error)
+        history.message = history.message or self.trouble
 
     def write(self, history: History) -> None:
         self.last_good = checkpoints.copy_of_weights(self.model)
