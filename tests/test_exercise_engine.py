@@ -591,6 +591,27 @@ def test_the_weights_of_two_equal_layers_may_be_registered_the_other_way_round()
     compare.same_outputs(Twice(["second", "first"]), Twice(["first", "second"]), (3, 4))
 
 
+def test_two_parameters_of_one_module_may_be_registered_the_other_way_round():
+    class Affine(nn.Module):
+        def __init__(self, names):
+            super().__init__()
+            for name in names:
+                setattr(self, name, nn.Parameter(torch.randn(4, 1, 1)))
+
+        def forward(self, x):
+            return self.scale * x + self.shift
+
+    reference = Affine(["scale", "shift"])
+    compare.same_outputs(Affine(["shift", "scale"]), reference, (2, 4, 3, 3))
+
+    class Wrongly(Affine):
+        def forward(self, x):
+            return self.scale * (x + self.shift)
+
+    with pytest.raises(Wrong, match="other values in train mode"):
+        compare.same_outputs(Wrongly(["shift", "scale"]), reference, (2, 4, 3, 3))
+
+
 def test_a_known_mistake_is_named():
     mistakes = {"The dropout is too weak.": lambda: Reference(dropout=0.4)}
     found = difference(Reference(dropout=0.4), mistakes=mistakes)

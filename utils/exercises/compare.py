@@ -8,6 +8,7 @@ are equally right.
 from __future__ import annotations
 
 import copy
+import itertools
 import linecache
 import math
 import numbers
@@ -346,6 +347,8 @@ def _first_difference(answer: Callable, cases: tuple, got: list, right: list, ag
 
 # --- comparing modules ---------------------------------------------------------------------------
 
+MOST_ORDERS = 24  # in which parameters of equal shape are tried
+
 
 def same_outputs(
     answer: nn.Module,
@@ -358,9 +361,9 @@ def same_outputs(
     """Two modules with the same weights must compute the same, in train and in eval mode.
 
     The weights of both are set to the same random values (matched in the order in which the layers
-    are called, then in the order of registration, then by shape), so it does not matter how the
-    learner named or ordered the layers. Then outputs and gradients are compared on a random input
-    of each of `shapes`, for example (2, 3, 8, 8).
+    are called, then in the order of registration, then in any order that fits the shapes), so it
+    does not matter how the learner named or ordered layers and parameters. Then outputs and
+    gradients are compared on a random input of each of `shapes`, for example (2, 3, 8, 8).
 
     mistakes: {message: function that builds a module with this mistake}. An answer that computes
     the same as one of them gets its message.
@@ -471,14 +474,24 @@ def _matchings(
 
     by_call = [_called(module, images) for module in (answer, reference)]
     by_registration = [list(module.modules()) for module in (answer, reference)]
-    for orders, by_shape in ((by_call, False), (by_registration, False), (by_call, True)):
-        mine, right = (tensors(modules, "named_parameters") for modules in orders)
-        if by_shape:
-            mine, right = (sorted(ts, key=essential) for ts in (mine, right))
-        parameters = paired(mine, right)
+    for orders in (by_call, by_registration):
+        parameters = paired(*(tensors(modules, "named_parameters") for modules in orders))
         if parameters is not None:
             buffers = paired(*(tensors(modules, "named_buffers") for modules in orders))
             yield parameters + (buffers or [])
+
+    # Any order among the parameters of one shape, as long as there are few orders to try.
+    buffers = paired(*(tensors(modules, "named_buffers") for modules in by_call)) or []
+    mine, right = (
+        sorted(tensors(modules, "named_parameters"), key=essential) for modules in by_call
+    )
+    groups = [list(group) for _, group in itertools.groupby(mine, essential)]
+    if math.prod(math.factorial(len(group)) for group in groups) > MOST_ORDERS:
+        groups = [[tensor] for tensor in mine]
+    for orders in itertools.product(*map(itertools.permutations, groups)):
+        parameters = paired(list(itertools.chain(*orders)), right)
+        if parameters is not None:
+            yield parameters + buffers
 
 
 class _SameMasks(TorchFunctionMode):
