@@ -540,6 +540,14 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["killed.pt"]
 
 
+def test_what_a_killed_write_left_behind_is_cleared(finished):
+    path, model = finished
+    (path.parent / "run.pt.12345.tmp").write_bytes(b"half of it")
+    (path.parent / "other.pt.12345.tmp").write_bytes(b"of another run")
+    training.save_checkpoint(path, model)
+    assert {file.name for file in path.parent.iterdir()} == {"run.pt", "other.pt.12345.tmp"}
+
+
 def test_a_finished_run_returns_at_once(tmp_path, capsys, monkeypatch):
     path = tmp_path / "run.pt"
     model, again = make_network(), make_network(seed=9)
@@ -653,7 +661,12 @@ def test_checkpoints_of_other_networks_and_settings(finished, tmp_path):
     named = make_network()
     named.name = "other"
     with pytest.raises(CheckpointError, match="expected was other"):
-        load_weights(named, path)
+        fit(named, make_batches(), epochs=1, learning_rate=0.05, checkpoint=path)
+    assert same_weights(load_weights(named, path), model)  # the weights alone do fit
+    smooth = make_network()
+    smooth[2] = nn.Sigmoid()
+    with pytest.raises(CheckpointError, match="2: ReLU there, Sigmoid here"):
+        fit(smooth, make_batches(), epochs=1, learning_rate=0.05, checkpoint=path)
     changes = [
         ("epochs 1 there and 2 here", dict(epochs=2)),
         ("learning_rate 0.05 there and 0.1 here", dict(learning_rate=0.1)),
@@ -865,7 +878,7 @@ def test_live_curve_is_updated_after_each_epoch(monkeypatch):
         def update(self, history):
             seen.append(list(history.epochs))
 
-    monkeypatch.setattr(plotting, "LiveCurve", Curve)
+    monkeypatch.setattr(plotting, "LiveCurve", Curve, raising=False)
     monkeypatch.setattr(training, "in_notebook", lambda: True)
     fit(make_linear(), make_batches(), epochs=2, learning_rate=0.1, live=True, progress=False)
     assert seen == []  # not under pytest

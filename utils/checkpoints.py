@@ -6,6 +6,7 @@ file from elsewhere cannot run code. `utils.training` decides what a run stores.
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import pickle
@@ -50,34 +51,41 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     """Fill `model` with the weights of a checkpoint of `fit` or `save_checkpoint`; return it.
 
     Raises:
-        CheckpointError: no such file, a damaged one, or one of another network.
+        CheckpointError: no such file, a damaged one, or one whose weights have other shapes.
     """
     saved = read_file(Path(path))
-    check_network(Path(path), saved["network"], model)
+    check_network(Path(path), saved["network"], model, ("shapes",))
     model.load_state_dict(saved["model"])
     return model
 
 
 def fingerprint(model: nn.Module) -> dict[str, Any]:
+    """What tells this network from others: its name, its layers, the shapes of its weights."""
     return {
         "name": getattr(model, "name", None) or type(model).__name__,
         "parameters": sum(p.numel() for p in model.parameters()),
+        "layers": {n: type(m).__name__ for n, m in model.named_modules() if not any(m.children())},
         "shapes": {name: list(tensor.shape) for name, tensor in model.state_dict().items()},
     }
 
 
-def check_network(path: Path, saved: dict[str, Any], model: nn.Module) -> None:
+def check_network(
+    path: Path,
+    saved: dict[str, Any],
+    model: nn.Module,
+    what: tuple[str, ...] = ("name", "layers", "shapes"),
+) -> None:
+    """Raise CheckpointError if the fingerprint `saved` and that of `model` differ in `what`."""
     here = fingerprint(model)
-    if saved["name"] == here["name"] and saved["shapes"] == here["shapes"]:
+    if all(saved[part] == here[part] for part in what):
         return
-    names = [*here["shapes"], *saved["shapes"]]
-    first = next((n for n in names if saved["shapes"].get(n) != here["shapes"].get(n)), None)
     difference = ""
-    if first is not None:
-        difference = (
-            f"; the first difference is {first}: {saved['shapes'].get(first, 'missing')} there, "
-            f"{here['shapes'].get(first, 'missing')} here"
-        )
+    for part in ("layers", "shapes"):
+        old, new = saved[part], here[part]
+        name = next((n for n in [*new, *old] if old.get(n) != new.get(n)), None)
+        if name is not None:
+            old, new = old.get(name, "missing"), new.get(name, "missing")
+            difference = f"; the first difference is {name}: {old} there, {new} here"
     raise CheckpointError(
         f"{path} holds the network {saved['name']} ({saved['parameters']:,} parameters), expected "
         f"was {here['name']} ({here['parameters']:,}){difference}. Choose another file name, or "
@@ -99,7 +107,9 @@ def write_file(path: Path, content: dict[str, Any]) -> None:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         finally:
-            temporary.unlink(missing_ok=True)
+            # Also what a process that was killed while it wrote has left behind.
+            for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
+                leftover.unlink(missing_ok=True)
     except OSError as error:
         raise CheckpointError(
             f"The checkpoint {path} could not be written ({error.strerror or error}). What stood "
@@ -109,16 +119,19 @@ def write_file(path: Path, content: dict[str, Any]) -> None:
 
 def read_file(path: Path) -> dict[str, Any]:
     try:
-        if zipfile.is_zipfile(path):  # torch itself does not look at the checksums
-            with zipfile.ZipFile(path) as archive:
-                if archive.testzip() is not None:
-                    raise zipfile.BadZipFile
-        # weights_only: a checkpoint from elsewhere can hold no code that runs when it is read.
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        file = io.BytesIO(path.read_bytes())
     except FileNotFoundError:
         raise CheckpointError(f"There is no checkpoint {path}; train the network first.") from None
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from None
+    try:
+        if zipfile.is_zipfile(file):  # torch itself does not look at the checksums
+            with zipfile.ZipFile(file) as archive:
+                if archive.testzip() is not None:
+                    raise zipfile.BadZipFile
+        file.seek(0)
+        # weights_only: a checkpoint from elsewhere can hold no code that runs when it is read.
+        content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes the reader fail in many ways
         if isinstance(error, pickle.UnpicklingError) and "unsupported global" in str(error).lower():
             raise CheckpointError(
