@@ -206,15 +206,14 @@ def _(answer, reference):
             30: "Each of the four numbers has a weight of its own; all four share one coefficient.",
         },
     )
-    bias_first = _bias_comes_first(module)
 
     class Variant(nn.Module):
         """The right module or a mistaken one; `formula` gets maps, coefficient and bias."""
 
         def __init__(self, formula: Callable):
             super().__init__()
-            for name in ("bias", "coefficient") if bias_first else ("coefficient", "bias"):
-                self.register_parameter(name, nn.Parameter(torch.full((6, 1, 1), 0.25)))
+            self.coefficient = nn.Parameter(torch.full((6, 1, 1), 0.25))
+            self.bias = nn.Parameter(torch.full((6, 1, 1), 0.25))
             self.formula = formula
 
         def forward(self, maps: Tensor) -> Tensor:
@@ -265,19 +264,6 @@ def _(answer, reference):
             "let the coefficient start at 1/4 and the bias at 0."
         )
     return "12 parameters for 6 maps, and it starts as average pooling."
-
-
-def _bias_comes_first(module: nn.Module) -> bool:
-    """Which of the two parameters is added: the one that a black image depends on."""
-    module = copy.deepcopy(module)
-    first, second = (p for p in module.parameters() if p.requires_grad)
-    outputs = []
-    with torch.no_grad():
-        second.zero_()
-        for value in (0.0, 1.0):
-            first.fill_(value)
-            outputs.append(call(module, torch.zeros(1, 6, 12, 12)))
-    return not close(*outputs)
 
 
 @exercise(
