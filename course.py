@@ -24,12 +24,14 @@ def refuse_old_python(version=sys.version_info, executable=sys.executable):
     if tuple(version[:2]) >= NEEDED_PYTHON:
         return
     import shutil
+    import subprocess
 
-    newer = [name for name in (f"python3.{n}" for n in (14, 13, 12, 11)) if shutil.which(name)]
-    if newer:
-        todo = f"run it with {newer[0]}, which is installed here."
-    else:
-        todo = "install a newer one, from python.org for example, and run course.py with that."
+    todo = "install a newer one, from python.org for example, and run course.py with that."
+    for name in ("python3.13", "python3.12", "python3.11"):
+        # A name on the path need not work: version managers put placeholders there.
+        if shutil.which(name) and subprocess.call([name, "-c", ""], stderr=subprocess.DEVNULL) == 0:
+            todo = f"run it with {name}, which is installed here."
+            break
     sys.exit(
         f"problem: the course needs Python {NEEDED_PYTHON[0]}.{NEEDED_PYTHON[1]} or newer, and "
         f"{executable} is {version[0]}.{version[1]}: {todo}"
@@ -285,7 +287,8 @@ def make_venv() -> str:
     python = str(venv_python())
     try:
         pip_install(python, "--requirement", str(ROOT / "requirements.lock"))
-        pip_install(python, "--no-deps", *map(str, no_deps()))
+        if missing(no_deps(), venv_path()):
+            pip_install(python, "--no-deps", *map(str, no_deps()))
     except CourseError:
         if update:  # pip changes nothing before it has everything, so the old set still works
             STAMP.write_text(json.dumps(before), encoding="utf-8")
@@ -418,6 +421,8 @@ def explain_failure(messages: str, code: int) -> str:
     unavailable = re.search(r"No matching distribution found for (\S+)", messages)
     if "No module named pip" in messages:
         return "this environment has no pip; run `python -m ensurepip` in it, or leave it."
+    if "externally-managed-environment" in messages:
+        return f"this Python belongs to the operating system; run `{COMMAND} setup` without --here."
     if re.search(r"No space left on device|Errno 28|not enough space", messages):
         return "the disk is full; make room, or set TMPDIR to a larger disk, and run it again."
     if "Long Path" in messages:
@@ -435,9 +440,9 @@ def explain_failure(messages: str, code: int) -> str:
     if unavailable:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         return (
-            f"no {unavailable.group(1)} was found for Python {version} on this system; if "
-            f"PIP_INDEX_URL, PIP_FIND_LINKS or PIP_NO_INDEX is set, look there, otherwise try "
-            f"Python 3.12."
+            f"it found no {unavailable.group(1)} for Python {version} on this system; look at the "
+            f"network and, if they are set, at PIP_INDEX_URL, PIP_FIND_LINKS and PIP_NO_INDEX, or "
+            f"try Python 3.12."
         )
     if re.search(r"Permission denied|Errno 13|WinError 5\b|Access is denied", messages):
         return "a file could not be written; close JupyterLab and other users of it and try again."
@@ -521,6 +526,11 @@ def hand_over(command: list[str], **variables: str) -> int:
             return process.wait()
 
 
+def call_in(python: str, command: str) -> int:
+    """Run one of the commands below that need the course's environment."""
+    return subprocess.call([python, str(ROOT / "course.py"), command], cwd=ROOT)
+
+
 def check_data_files() -> None:
     """That the clone is whole; quick enough for every start."""
     for name, size in DATA_FILES.items():
@@ -572,15 +582,27 @@ def setup(arguments: list[str]) -> int:
         raise CourseError(f"setup takes --here or nothing, not {' '.join(arguments)}.")
     if arguments:
         complete(lab=True)
-    python = sys.executable if arguments else environment()
-    if python == str(venv_python()) and is_outdated():
-        with exclusive():
-            python = make_venv()
+        python = sys.executable
+    else:
+        python = environment()
+        if python == str(venv_python()) and is_outdated():
+            with exclusive():
+                make_venv()
     check_data_files()
-    code = subprocess.call([python, "-c", "from utils import data; data.unpack()"], cwd=ROOT)
-    if code != 0:
-        raise CourseError(f"the data could not be unpacked, see above; run `{COMMAND} doctor`.")
+    if call_in(python, "unpack-here") != 0:
+        return 1
     say(f"Ready: {python}\nGo on with `{COMMAND} lab`.")
+    return 0
+
+
+def unpack_here(arguments: list[str]) -> int:
+    """Verify the data and unpack it, in the interpreter that runs this."""
+    from utils import data
+
+    try:
+        data.unpack()
+    except data.DataError as error:
+        raise CourseError(str(error)) from None
     return 0
 
 
@@ -601,8 +623,7 @@ def doctor(arguments: list[str]) -> int:
         raise CourseError(f"doctor takes no arguments, not {' '.join(arguments)}.")
     use_venv = missing(requirements()) and venv_python().exists()
     python = str(venv_python()) if use_venv else sys.executable
-    sys.stdout.flush()
-    code = subprocess.call([python, str(ROOT / "course.py"), "doctor-here"], cwd=ROOT)
+    code = call_in(python, "doctor-here")
     if code not in (0, 1):
         say(
             f"problem: Python crashed in the next check (code {code}): remove .venv and run "
@@ -740,9 +761,11 @@ COMMANDS = {
     "test": test,
     "setup": setup,
     "doctor": doctor,
-    "doctor-here": doctor_here,
     "run": run,
     "results": results,
+    # Called by setup and doctor in the course's own environment.
+    "unpack-here": unpack_here,
+    "doctor-here": doctor_here,
 }
 
 
@@ -756,7 +779,7 @@ def main(arguments: list[str]) -> int:
         return 0
     command = COMMANDS.get(arguments[0])
     if command is None:
-        known = ", ".join(name for name in COMMANDS if name != "doctor-here")
+        known = ", ".join(name for name in COMMANDS if "-here" not in name)
         print(f"problem: no command {arguments[0]!r}; there are: {known}.", file=sys.stderr)
         return 2
     try:

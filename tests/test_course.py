@@ -1,0 +1,730 @@
+"""course.py: what it finds, what it installs, what it says when something is wrong.
+
+Most tests run it as a user does, on a small project whose two packages are wheels made here: the
+installation is the real one, with pip and venv, and takes seconds and no network.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import course
+
+ROOT = Path(__file__).resolve().parent.parent
+LONG = os.environ.get("COURSE_LONG") == "1"
+
+PYPROJECT = """
+[project]
+dependencies = ["{name}>={bound}"]
+[project.optional-dependencies]
+lab = ["pytest>=8.0"]
+[tool.course]
+no-deps = [{alone}]
+"""
+
+FAKE_DATA = """
+class DataError(Exception): pass
+def unpack(): print("unpacked", flush=True)
+"""
+
+ON_POSIX = {
+    "start_new_session": True,
+    # Where the tests run in the background, Ctrl-C is switched off for their children too.
+    "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+}
+
+
+def make_wheel(folder: Path, name: str, version: str, requires: str = "") -> None:
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": f"version = {version!r}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        + (f"Requires-Dist: {requires}\n" if requires else ""),
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\n"
+        "Tag: py3-none-any\n",
+    }
+    record = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        for file, text in {**files, f"{info}/RECORD": record}.items():
+            wheel.writestr(file, text)
+
+
+class Project:
+    """A small course in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder = folder.resolve()  # macOS and Windows give aliases of /tmp
+        self.wheels = folder.parent / "wheels"  # pip splits PIP_FIND_LINKS at spaces
+        programs = "Scripts/python.exe" if os.name == "nt" else "bin/python"
+        self.python = folder / ".venv" / programs
+        self.stamp = folder / ".venv" / "course.json"
+        raw = folder / "data" / "FashionMNIST" / "raw"
+        raw.mkdir(parents=True)
+        for name, size in course.DATA_FILES.items():
+            with open(raw / name, "wb") as file:
+                file.truncate(size)
+        (folder / "utils").mkdir()
+        (folder / "utils" / "__init__.py").touch()
+        (folder / "utils" / "data.py").write_text(FAKE_DATA, encoding="utf-8")
+        (folder / "chapters").mkdir()
+        shutil.copy(ROOT / "course.py", folder)
+        self.want("pytest", "8.0", alone=[])
+
+    def want(self, name: str, bound: str, alone=("course_alone==1.0.3",)) -> None:
+        quoted = ", ".join(f'"{line}"' for line in alone)
+        text = PYPROJECT.format(name=name, bound=bound, alone=quoted)
+        if name != "pytest":  # in .venv there is no pytest
+            text = text.replace('"pytest>=8.0"', "")
+        (self.folder / "pyproject.toml").write_text(text, encoding="utf-8")
+        (self.folder / "requirements.lock").write_text(f"{name}=={bound}\n", encoding="utf-8")
+
+    def environ(self, **variables: str) -> dict[str, str]:
+        other = ("PIP_", "COURSE_", "PYTHONPATH")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(other)}
+        offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.wheels)}
+        return {**kept, "PIP_CONFIG_FILE": os.devnull, **offline, **variables}
+
+    def start(self, *arguments: str, python=sys.executable, **variables: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [str(python), "course.py", *arguments],
+            cwd=self.folder,
+            env=self.environ(**variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            **({} if os.name == "nt" else ON_POSIX),
+        )
+
+    def call(self, *arguments: str, **options) -> subprocess.CompletedProcess:
+        process = self.start(*arguments, **options)
+        out, err = process.communicate(timeout=120)
+        assert "Traceback" not in err, err
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def load(self):
+        """Its course.py as a module."""
+        spec = importlib.util.spec_from_file_location("trial_course", self.folder / "course.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+
+@pytest.fixture
+def project(tmp_path) -> Project:
+    return Project(tmp_path / "course é")  # a path with a space and an accent
+
+
+def trial_project(folder: Path) -> Project:
+    """One that needs packages that nobody has, so that a .venv is made."""
+    project = Project(folder)
+    make_wheel(project.wheels, "course_trial", "1.0")
+    make_wheel(project.wheels, "course_trial", "2.0")
+    make_wheel(project.wheels, "course_alone", "1.0.3", requires="course_trial==0.1")
+    project.want("course_trial", "1.0")
+    return project
+
+
+def wait_until(condition, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def last_line(text: str) -> str:
+    return text.strip().splitlines()[-1]
+
+
+def fake_distribution(folder: Path, name: str, version: str, requires=()) -> str:
+    info = folder / f"{name}-{version}.dist-info"
+    info.mkdir(parents=True)
+    lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    lines += [f"Requires-Dist: {line}" for line in requires]
+    (info / "METADATA").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(folder)
+
+
+# What is installed ----------------------------------------------------------------------------
+
+
+def test_old_python_is_refused():
+    with pytest.raises(SystemExit) as refused:
+        course.refuse_old_python((3, 10, 9), "/usr/bin/python3")
+    text = str(refused.value)
+    assert text.startswith(
+        "problem: the course needs Python 3.11 or newer, and /usr/bin/python3 is 3.10: "
+    )
+    course.refuse_old_python((3, 11, 0), "python")
+    course.refuse_old_python((4, 0, 0), "python")
+
+
+def test_missing_reads_versions(tmp_path):
+    wanted = [course.parse_requirement(text) for text in ("torch>=2.6", "d2l==1.0.3")]
+    path = [str(tmp_path)]
+    assert course.missing(wanted, path) == {"torch": "torch>=2.6", "d2l": "d2l==1.0.3"}
+    fake_distribution(tmp_path, "torch", "2.5.1+cu124")
+    fake_distribution(tmp_path, "d2l", "1.0.4")
+    assert course.missing(wanted, path) == {
+        "torch": "torch>=2.6 (here 2.5.1+cu124)",
+        "d2l": "d2l==1.0.3 (here 1.0.4)",
+    }
+    good = tmp_path / "good"
+    for version in ("2.6", "2.6.0+cu124", "2.6.0a0+ecf3bae", "2.11.0", "3.0rc1"):
+        shutil.rmtree(good, ignore_errors=True)
+        fake_distribution(good, "torch", version)
+        fake_distribution(good, "d2l", "1.0.3")
+        assert course.missing(wanted, [str(good)]) == {}, version
+
+
+def test_unreadable_requirement_is_named():
+    with pytest.raises(course.CourseError, match=r"'torch~=2\.6'"):
+        course.parse_requirement("torch~=2.6")
+
+
+@pytest.mark.parametrize(
+    ("torch", "requires", "is_pair"),
+    [
+        ("2.6.0+cu124", "torch==2.6.0", True),
+        ("2.11.0", "torch (==2.11.0)", True),
+        ("2.15.0", "torch (>=2.14.0)", True),
+        ("2.15.0", "torch", True),
+        ("2.6.0", "torch==2.11.0", False),
+        ("2.11.0", "torch==2.6.0", False),
+        ("2.13.0", "torch (>=2.14.0)", False),
+    ],
+)
+def test_torch_and_torchvision_must_be_a_pair(tmp_path, torch, requires, is_pair):
+    fake_distribution(tmp_path, "torch", torch)
+    path = [fake_distribution(tmp_path, "torchvision", "0.26.0", ["numpy", requires])]
+    problem = course.pair_problem(path)
+    assert (problem == "") == is_pair
+    if not is_pair:
+        assert "torchvision 0.26.0 was built for torch" in problem
+        assert f"torch {torch} is installed" in problem
+        assert "pip install" in problem
+
+
+def test_what_runs_these_tests_is_a_pair_that_works():
+    assert course.pair_problem() == ""
+    assert "with torchvision" in course.check_torch()
+
+
+def test_a_complete_python_is_used_as_it_is(project):
+    done = project.call("setup")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"unpacked\nReady: {sys.executable}\nGo on with `{course.COMMAND} lab`.\n"
+    assert not (project.folder / ".venv").exists()
+    assert not (project.folder / ".venv.lock").exists()
+
+
+def test_damaged_data_is_one_sentence(project):
+    text = FAKE_DATA.replace('print("unpacked", flush=True)', 'raise DataError("so it is")')
+    (project.folder / "utils" / "data.py").write_text(text, encoding="utf-8")
+    done = project.call("setup")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "problem: so it is\n")
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_conda_environment_gets_only_d2l(project, monkeypatch, allowed):
+    """environment.yml cannot bring d2l: it is added there, unless the system forbids it."""
+    project.want("pytest", "8.0", alone=["course_alone==1.0.3"])
+    module, done = project.load(), []
+    monkeypatch.setattr(module, "may_install_here", lambda: allowed)
+    monkeypatch.setattr(module, "complete", lambda lab: done.append("completed"))
+    monkeypatch.setattr(module, "make_venv", lambda: done.append("made .venv"))
+    assert module.environment() == (sys.executable if allowed else None)
+    assert done == (["completed"] if allowed else ["made .venv"])
+
+
+def test_python_of_the_system_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(course.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    assert course.may_install_here()
+    (tmp_path / "EXTERNALLY-MANAGED").touch()
+    assert not course.may_install_here()
+    monkeypatch.setattr(sys, "prefix", "a venv")
+    assert course.may_install_here()
+
+
+def test_mismatched_pair_in_a_complete_python_is_refused(project, monkeypatch):
+    module = project.load()
+    monkeypatch.setattr(module, "pair_problem", lambda: "no pair")
+    with pytest.raises(module.CourseError, match="no pair"):
+        module.environment()
+
+
+# Making .venv ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A project whose first setup was interrupted and whose second one ran to its end."""
+    project = trial_project(tmp_path_factory.mktemp("prepared") / "course é")
+    first = project.start("setup")
+    wait_until(project.stamp.exists)
+    if os.name == "nt":
+        subprocess.run(["taskkill", "/F", "/T", "/PID", str(first.pid)])
+    else:
+        os.killpg(first.pid, signal.SIGINT)
+    project.first_out, project.first_err = first.communicate(timeout=60)
+    project.first_code = first.returncode
+    project.stamp_between = project.stamp.read_text(encoding="utf-8")
+    project.found_between = project.load().find_environment()
+    (project.folder / ".venv" / "leftover").touch()
+    project.second = project.call("setup")
+    return project
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C cannot be sent to one process on Windows")
+def test_interrupted_setup_says_so(prepared):
+    assert prepared.first_code == 130
+    assert last_line(prepared.first_err) == "Interrupted. The same command again takes it up."
+    assert "Traceback" not in prepared.first_err
+
+
+def test_unfinished_venv_is_not_taken_as_whole(prepared):
+    assert json.loads(prepared.stamp_between) == {}
+    assert prepared.found_between == ""
+
+
+def test_setup_is_announced_and_repeated_from_the_start(prepared):
+    out = prepared.second.stdout
+    assert prepared.second.returncode == 0, prepared.second.stderr
+    assert f"pip downloads up to {course.DOWNLOAD_GB:g} GB now" in out
+    assert "An earlier attempt was not finished: it is removed." in out
+    assert not (prepared.folder / ".venv" / "leftover").exists()
+    ready = f"unpacked\nReady: {prepared.folder / '.venv'}"
+    assert ready in out
+    code = "import course_trial, course_alone; print(course_trial.version, course_alone.version)"
+    done = subprocess.run([prepared.python, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["1.0", "1.0.3"]  # course_alone without what it requires
+
+
+def test_finished_venv_is_used_and_left_alone(prepared):
+    before = prepared.stamp.stat().st_mtime_ns
+    done = prepared.call("setup")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"unpacked\nReady: {prepared.folder / '.venv'}")
+    assert prepared.stamp.stat().st_mtime_ns == before
+    # The same from the inside: .venv's own Python is complete.
+    done = prepared.call("setup", python=prepared.python)
+    assert done.stdout.startswith("unpacked\nReady: ")
+    assert prepared.stamp.stat().st_mtime_ns == before
+
+
+@contextlib.contextmanager
+def newer_lock(project: Project, bound: str):
+    """The project as after a `git pull` that brought a newer lock."""
+    names = ("pyproject.toml", "requirements.lock")
+    before = {name: (project.folder / name).read_bytes() for name in names}
+    stamp = project.stamp.read_text(encoding="utf-8")
+    project.want("course_trial", bound)
+    try:
+        yield
+    finally:
+        for name, content in before.items():
+            (project.folder / name).write_bytes(content)
+    assert json.loads(project.stamp.read_text(encoding="utf-8")) == json.loads(stamp)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, "found no course_trial==9.0 for Python"),
+        (
+            {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1"},
+            "set PIP_INDEX_URL to a mirror near you, or PIP_FIND_LINKS to a folder of wheels",
+        ),
+    ],
+    ids=["empty folder of wheels", "no network"],
+)
+def test_failed_update_keeps_what_there_was(prepared, variables, expected):
+    with newer_lock(prepared, "9.0"):
+        done = prepared.call("lab", **variables)
+        assert done.returncode == 1
+        assert last_line(done.stderr).startswith("problem: pip failed: ")
+        assert expected in last_line(done.stderr)
+    assert prepared.load().find_environment() == str(prepared.load().venv_python())
+
+
+def test_older_venv_that_meets_the_bounds_is_used_until_setup(prepared):
+    lock = prepared.folder / "requirements.lock"
+    try:
+        lock.write_text("course_trial==2.0\n", encoding="utf-8")
+        module = prepared.load()
+        assert module.is_outdated()
+        assert module.find_environment() == str(module.venv_python())
+        assert prepared.call("setup").returncode == 0
+        assert not module.is_outdated()
+        assert module.installed("course_trial", module.venv_path()).version == "2.0"
+    finally:
+        lock.write_text("course_trial==1.0\n", encoding="utf-8")
+        assert prepared.call("setup").returncode == 0
+        assert module.installed("course_trial", module.venv_path()).version == "1.0"
+
+
+def test_setup_here_replaces_nothing(prepared):
+    module, pyproject = prepared.load(), prepared.folder / "pyproject.toml"
+    before = pyproject.read_text(encoding="utf-8")
+    make_wheel(prepared.wheels, "course_greedy", "1.0", requires="course_trial>=2.0")
+    make_wheel(prepared.wheels, "course_modest", "1.0", requires="course_trial>=1.0")
+    try:
+        more = '"course_trial>=1.0", "{}>=1.0"'
+        pyproject.write_text(before.replace('"course_trial>=1.0"', more.format("course_greedy")))
+        done = prepared.call("setup", "--here", python=prepared.python)
+        assert done.returncode == 1
+        assert "problem: pip failed: " in done.stderr
+        assert module.installed("course_trial", module.venv_path()).version == "1.0"
+        assert module.installed("course_greedy", module.venv_path()) is None
+
+        pyproject.write_text(before.replace('"course_trial>=1.0"', more.format("course_modest")))
+        done = prepared.call("setup", "--here", python=prepared.python)
+        assert done.returncode == 0, done.stderr
+        assert "Installing what is missing here: course_modest>=1.0\n" in done.stdout
+        assert module.installed("course_modest", module.venv_path()).version == "1.0"
+        assert module.is_outdated()  # it did not go on to install the lock
+    finally:
+        pyproject.write_text(before, encoding="utf-8")
+
+
+def test_doctor_has_one_line_for_each_thing(prepared):
+    done = prepared.call("doctor")
+    lines = done.stdout.splitlines()
+    names = [line.split(": ")[1 if line.startswith("problem") else 0].split()[-1] for line in lines]
+    expected = ["Python", "packages", "JupyterLab", "nbval", "access", "disk"]
+    assert names == [*expected, "torch", "device", "d2l", "data"]
+    assert all(line.startswith(("ok       ", "problem: ")) for line in lines)
+    assert done.returncode == 1
+    assert lines[0].endswith(f"({prepared.folder / '.venv'}{os.sep}{prepared.python.parent.name}"
+                             f"{os.sep}{prepared.python.name})")  # fmt: skip
+    assert lines[1] == "ok       packages: all 2 are here"
+    assert lines[4] == f"ok       write access: {prepared.folder}"
+    assert lines[6].startswith(
+        "problem: torch: ModuleNotFoundError: No module named 'torch': run `"
+    )
+
+
+def test_foreign_venv_is_not_touched(project):
+    project.want("course_trial", "1.0")
+    note = project.folder / ".venv" / "note.txt"
+    note.parent.mkdir()
+    note.write_text("mine", encoding="utf-8")
+    done = project.call("lab")
+    assert done.returncode == 1
+    assert "was not made by course.py and lacks course_trial>=1.0, course_alone" in done.stderr
+    assert "rename or delete it" in done.stderr
+    assert [path.name for path in note.parent.iterdir()] == ["note.txt"]
+
+
+def test_missing_pip_is_named(project):
+    project.want("course_trial", "1.0")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", project.stamp.parent])
+    project.stamp.write_text('{"fingerprint": "older"}', encoding="utf-8")
+    done = project.call("lab")
+    assert done.returncode == 1
+    assert last_line(done.stderr).startswith("problem: pip failed: this environment has no pip")
+
+
+@pytest.mark.parametrize("module_name", ["venv", "ensurepip"])
+def test_missing_venv_module_is_named(monkeypatch, module_name):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == module_name else find_spec(name)
+    )
+    with pytest.raises(course.CourseError, match=rf"no `{module_name}`.*apt install python3"):
+        course.check_machine()
+
+
+def test_small_disk_is_refused_before_anything_is_written(project, monkeypatch):
+    project.want("course_trial", "1.0")
+    module = project.load()
+    usage = shutil.disk_usage(project.folder)._replace(free=1_000_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(module.CourseError, match=r"takes \d+\.\d GB .* and 1\.0 GB are free"):
+        module.environment()
+    assert not (project.folder / ".venv").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows is refused first")
+@pytest.mark.parametrize(
+    ("system", "machine", "release", "fits"),
+    [("darwin", "arm64", "14.1", True), ("darwin", "arm64", "13.6", False),
+     ("darwin", "x86_64", "15.0", False)],
+)  # fmt: skip
+def test_macs_without_a_torch_are_told(monkeypatch, system, machine, release, fits):
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(course.platform, "machine", lambda: machine)
+    monkeypatch.setattr(course.platform, "mac_ver", lambda: (release, ("", "", ""), machine))
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda folder: type("usage", (), {"free": 1_000_000_000_000})
+    )
+    with contextlib.nullcontext() if fits else pytest.raises(course.CourseError, match="Colab"):
+        course.check_machine()
+
+
+def test_folder_without_write_access_is_named(project, monkeypatch):
+    project.want("course_trial", "1.0")
+    module = project.load()
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(module, "open", refuse, raising=False)
+    with pytest.raises(module.CourseError, match=r"cannot write in .*Permission denied"):
+        module.environment()
+    monkeypatch.delattr(module, "open")
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(module.CourseError, match=r"cannot write .*\.venv \(Permission denied"):
+        module.environment()
+
+
+@pytest.mark.skipif(
+    os.name == "nt" or os.geteuid() == 0, reason="folders have no lock for this user"
+)
+def test_real_folder_without_write_access(project):
+    project.want("course_trial", "1.0")
+    project.folder.chmod(0o555)
+    try:
+        done = project.call("lab")
+    finally:
+        project.folder.chmod(0o755)
+    assert done.returncode == 1
+    assert "problem: course.py cannot write in " in done.stderr
+
+
+def test_only_one_at_a_time_works_on_venv(tmp_path):
+    with open(tmp_path / "lock", "a+") as first, open(tmp_path / "lock", "a+") as second:
+        assert course.try_to_lock(first)
+        assert not course.try_to_lock(second)
+        first.close()
+        assert course.try_to_lock(second)
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ("ERROR: Could not install packages: [Errno 28] No space left on device", "disk is full"),
+        ("HINT: ... Windows Long Path support enabled", "too long for Windows"),
+        ("ProxyError('Cannot connect to proxy.')\nNo matching distribution found for x", "mirror"),
+        ("error: externally-managed-environment\n\n...", "belongs to the operating system"),
+        ("ERROR: [WinError 5] Access is denied: 'c10.dll'", "close JupyterLab"),
+        ("ERROR: something else\n\n", "code 3 (ERROR: something else)"),
+        ("", "code 3 ()"),
+    ],
+)
+def test_failures_of_pip_become_one_sentence(messages, expected):
+    assert expected in course.explain_failure(messages, 3)
+
+
+@pytest.mark.skipif(not LONG, reason="long tier")
+@pytest.mark.parametrize("delay", [0.1, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0])
+def test_kill_and_repeat(tmp_path, delay):
+    """Killed at any moment, with pip left behind or not, the next setup makes it whole."""
+    project = trial_project(tmp_path / "course")
+    first = project.start("setup")
+    time.sleep(delay)
+    first.kill()
+    first.wait()
+    second = project.call("setup")
+    assert second.returncode == 0, second.stderr
+    subprocess.run([project.python, "-c", "import course_trial, course_alone"], check=True)
+
+
+# Colab ----------------------------------------------------------------------------------------
+
+
+def test_host_gets_only_what_is_missing(monkeypatch):
+    calls = []
+    lacking = [{"torchinfo": "torchinfo>=1.8", "d2l": "d2l==1.0.3"}, {}]
+    monkeypatch.setattr(course, "missing", lambda wanted: lacking.pop(0))
+
+    def pip_install(python, *arguments, quiet=False):
+        pins = Path(arguments[-1]).read_text("utf-8") if "--constraint" in arguments else ""
+        calls.append((python, arguments, quiet, pins.splitlines()))
+
+    monkeypatch.setattr(course, "pip_install", pip_install)
+    course.complete_host()
+    (python, arguments, quiet, pins), alone = calls
+    assert (python, quiet) == (sys.executable, True)
+    assert arguments[:2] == ("torchinfo>=1.8", "--constraint")
+    for name in (*course.HOST_PACKAGES, "pytest"):
+        assert f"{name}=={importlib.metadata.version(name)}" in pins
+    assert not any(line.startswith(("torchinfo==", "d2l==")) for line in pins)
+    assert alone == (sys.executable, ("--no-deps", "d2l==1.0.3"), True, [])
+
+
+def test_host_that_has_everything_is_left_alone(monkeypatch):
+    if course.missing(course.requirements()):
+        pytest.skip("this environment lacks something")
+    monkeypatch.setattr(course, "pip_install", None)  # would fail if it were called
+    assert course.complete_host() is None
+
+
+def test_host_keeps_its_torch(monkeypatch):
+    monkeypatch.setattr(course, "pip_install", None)
+    monkeypatch.setattr(course, "missing", lambda wanted: {"torch": "torch>=2.6 (here 2.5.0)"})
+    with pytest.raises(course.CourseError, match=r"needs torch>=2\.6 \(here 2\.5\.0\), and"):
+        course.complete_host()
+
+
+def test_host_does_without_jupyterlab_and_tests():
+    needed = {requirement.name for requirement in course.requirements(lab=False)}
+    assert {"torch", "d2l", "torchinfo"} <= needed
+    assert not {"jupyterlab", "nbval", "pytest", "ipykernel"} & needed
+
+
+def test_in_a_notebook_an_error_is_one_line():
+    assert course.CourseError("so and so")._render_traceback_() == ["problem: so and so"]
+
+
+# Commands -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def handed_over(project, monkeypatch):
+    """The commands that its course.py would run."""
+    module, commands = project.load(), []
+    monkeypatch.setattr(module, "hand_over", lambda command, **v: commands.append((command, v)))
+    monkeypatch.setattr(module, "environment", lambda: "python")
+    return module, commands
+
+
+def test_lab_opens_chapter_0_and_passes_arguments_on(handed_over, monkeypatch):
+    module, commands = handed_over
+    monkeypatch.setattr(module, "has_browser", lambda: True)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
+    module.main(["lab", "--port", "9999"])
+    chapter = str(module.ROOT / "chapters" / "00_start_here.ipynb")
+    start = ["python", "-m", "jupyterlab", f"--ServerApp.root_dir={module.ROOT}"]
+    assert commands.pop() == ([*start, chapter, "--port", "9999"], {})
+    module.main(["lab", "chapters/04_nin.ipynb"])
+    assert commands.pop() == ([*start, "chapters/04_nin.ipynb"], {})
+
+
+def test_lab_as_root_and_without_a_browser(handed_over, monkeypatch, capsys):
+    module, commands = handed_over
+    monkeypatch.setattr(module, "has_browser", lambda: False)
+    monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
+    module.main(["lab"])
+    (command, _), out = commands.pop(), capsys.readouterr().out
+    assert command[4:6] == ["--allow-root", "--no-browser"]
+    assert "open the address that JupyterLab prints below" in out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems always have a browser")
+def test_browser_needs_a_screen(monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    assert not course.has_browser()
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(course.webbrowser, "get", lambda: "a browser")
+    assert course.has_browser()
+
+
+@pytest.mark.parametrize("size", [None, 17])
+def test_lab_names_a_damaged_data_file(handed_over, capsys, size):
+    module, commands = handed_over
+    file = module.ROOT / "data" / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte.gz"
+    if size is None:
+        file.unlink()
+    else:
+        os.truncate(file, size)
+    assert module.main(["lab"]) == 1
+    state = "is missing" if size is None else "has 17 bytes instead of 5148"
+    assert capsys.readouterr().err == (
+        f"problem: data/FashionMNIST/raw/{file.name} {state}: run `git checkout -- data`, or "
+        "clone again.\n"
+    )
+    assert commands == []
+
+
+def test_data_files_of_this_clone_are_whole():
+    course.check_data_files()
+    # The sums that torchvision checks, so that it and d2l need no download.
+    from torchvision.datasets import FashionMNIST
+
+    raw = ROOT / "data" / "FashionMNIST" / "raw"
+    sums = {name: hashlib.md5((raw / name).read_bytes()).hexdigest() for name in course.DATA_FILES}
+    assert sums == dict(FashionMNIST.resources)
+
+
+def test_test_runs_pytest_and_passes_its_exit_code(project):
+    tests = project.folder / "test_it.py"
+    tests.write_text(
+        "import os\n"
+        "def test_long(): assert os.environ['COURSE_LONG'] == '1'\n"
+        "def test_cwd(): assert os.path.exists('course.py')\n"
+        "def test_wrong(): assert 0\n",
+        encoding="utf-8",
+    )
+    done = project.call("test", "--all", "-q", "-p", "no:cacheprovider", "test_it.py")
+    assert last_line(done.stdout).startswith("1 failed, 2 passed")
+    assert done.returncode == 1
+
+
+def test_test_is_the_short_tier_with_notebooks_by_default(handed_over):
+    module, commands = handed_over
+    module.main(["test", "-x"])
+    module.main(["test", "-x", "--all"])
+    command = ["python", "-m", "pytest", "--nbval", "-x"]
+    assert commands == [(command, {}), (command, {"COURSE_LONG": "1"})]
+
+
+def test_authors_commands(handed_over):
+    module, commands = handed_over
+    module.main(["run", "04"])
+    module.main(["results"])
+    assert [command for command, _ in commands] == [
+        ["python", "-m", "utils.authoring", "run", "04"],
+        ["python", "-m", "utils.results"],
+    ]
+
+
+def test_unknown_commands_and_arguments(capsys):
+    assert course.main(["lba"]) == 2
+    assert "no command 'lba'; there are: lab, test, setup, doctor, run, results." in (
+        capsys.readouterr().err
+    )
+    assert course.main(["setup", "--hree"]) == 1
+    assert "not --hree" in capsys.readouterr().err
+    assert course.main([]) == 0
+    assert "course.py lab [...]" in capsys.readouterr().out
+
+
+def test_doctor_reports_a_crash(monkeypatch, capsys):
+    monkeypatch.setattr(subprocess, "call", lambda command, **options: -11)
+    assert course.main(["doctor"]) == 1
+    assert "problem: Python crashed in the next check (code -11)" in capsys.readouterr().out
+
+
+def test_doctor_turns_any_error_into_one_line(capsys):
+    def broken():
+        raise OSError("[WinError 126] first\nError loading c10.dll")
+
+    assert course.examine("torch", broken) == 1
+    assert course.examine("disk", lambda: "5 GB are free") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("problem: torch: OSError: Error loading c10.dll: ")
+    assert lines[1:] == ["ok       disk: 5 GB are free"]
+
+
+@pytest.mark.skipif(not LONG, reason="long tier")
+def test_doctor_finds_nothing_wrong_here():
+    done = subprocess.run(
+        [sys.executable, ROOT / "course.py", "doctor"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(line.startswith("ok  ") for line in done.stdout.splitlines())

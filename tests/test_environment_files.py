@@ -1,0 +1,181 @@
+"""pyproject.toml, requirements.lock and environment.yml say the same, and course.py suits them."""
+
+import ast
+import importlib.metadata
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parent.parent
+CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def wanted() -> dict[str, str]:
+    """Name and lower bound of everything in pyproject.toml."""
+    project = PYPROJECT["project"]
+    lines = project["dependencies"] + project["optional-dependencies"]["lab"]
+    return dict(line.split(">=") for line in lines)
+
+
+def locked() -> dict[str, Requirement]:
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    found = [Requirement(line) for line in text.splitlines() if re.match(r"[a-z]", line)]
+    names = [requirement.name for requirement in found]
+    assert len(names) == len(set(names)), "one version for every Python and system"
+    return {requirement.name: requirement for requirement in found}
+
+
+def version(requirement: Requirement) -> Version:
+    (specifier,) = requirement.specifier
+    assert specifier.operator == "==", f"{requirement} is not an exact version"
+    return Version(specifier.version)
+
+
+def conda() -> dict[str, str]:
+    """The lines of environment.yml, without a YAML parser: the file is a plain list."""
+    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    lines = re.findall(r"^  - (\S+)$", text.split("\ndependencies:\n")[1], re.MULTILINE)
+    return dict(re.fullmatch(r"([\w.-]+?)(?:(?:>=|=)([\d.]+))?", line).groups() for line in lines)
+
+
+def test_lock_meets_every_lower_bound():
+    lock = locked()
+    for name, bound in wanted().items():
+        assert name in lock, f"{name} is not locked"
+        assert version(lock[name]) >= Version(bound), name
+
+
+def test_lock_holds_a_published_pair():
+    # From the compatibility table in torchvision's README. Change it together with the lock.
+    torch, torchvision = version(locked()["torch"]), version(locked()["torchvision"])
+    assert (torch.release[:2], torchvision.release[:2]) == ((2, 15), (0, 29))
+
+
+def test_lock_is_closed_under_dependencies():
+    """Everything that a locked package requires here is locked as well."""
+    lock, checked = locked(), 0
+    for name, requirement in lock.items():
+        try:
+            distribution = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        if Version(distribution.version) != version(requirement):
+            continue  # another release may require something else
+        checked += 1
+        for line in distribution.requires or []:
+            needs = Requirement(line)
+            if needs.marker is None or needs.marker.evaluate({"extra": ""}):
+                needed = re.sub(r"[-_.]+", "-", needs.name).lower()
+                assert needed in lock, f"{name} requires {needs}"
+                assert needs.specifier.contains(version(lock[needed])), f"{name} requires {needs}"
+    if not checked:
+        pytest.skip("nothing here is installed in its locked version")
+
+
+def test_lock_is_for_every_system():
+    def applies(name: str, **system: str) -> bool:
+        marker = locked()[name].marker
+        return marker is None or marker.evaluate({"python_full_version": "3.12.1", **system})
+
+    linux = {"sys_platform": "linux", "os_name": "posix", "platform_machine": "x86_64"}
+    mac = {"sys_platform": "darwin", "os_name": "posix", "platform_machine": "arm64"}
+    windows = {"sys_platform": "win32", "os_name": "nt", "platform_machine": "AMD64"}
+    for name in wanted():
+        assert all(applies(name, **system) for system in (linux, mac, windows)), name
+    for name, here in {
+        "triton": (linux,),
+        "nvidia-cudnn-cu13": (linux,),
+        "appnope": (mac,),
+        "colorama": (windows,),
+        "pywinpty": (windows,),
+    }.items():
+        for system in (linux, mac, windows):
+            assert applies(name, **system) == (system in here), (name, system)
+
+
+def test_conda_has_the_same_packages_and_bounds():
+    lines = conda()
+    assert Version(lines.pop("python")) >= Version("3.11")
+    assert lines.pop("pip", "missing") is None, "course.py needs pip to add d2l"
+    assert {CONDA_NAMES.get(name, name): bound for name, bound in lines.items()} == wanted()
+
+
+def test_python_floor_is_the_same_everywhere():
+    import course
+
+    floor = ".".join(map(str, course.NEEDED_PYTHON))
+    assert PYPROJECT["project"]["requires-python"] == f">={floor}"
+    assert PYPROJECT["tool"]["ruff"]["target-version"] == f"py{floor.replace('.', '')}"
+    assert f"--python-version {floor} " in (ROOT / "requirements.lock").read_text(encoding="utf-8")
+
+
+def test_d2l_is_alone_and_its_imports_are_covered():
+    """d2l comes without its dependencies, so what it imports must be in the list."""
+    assert PYPROJECT["tool"]["course"]["no-deps"] == ["d2l==1.0.3"]
+    assert "d2l" not in locked()
+    assert "d2l" not in conda()
+    spec = importlib.util.find_spec("d2l.torch")
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    # Those inside functions (gym, for a chapter on other things) are not needed to import it.
+    modules = {alias.name for n in tree.body if isinstance(n, ast.Import) for alias in n.names}
+    modules |= {n.module for n in tree.body if isinstance(n, ast.ImportFrom)}
+    roots = {module.split(".")[0] for module in modules} - sys.stdlib_module_names - {"d2l"}
+    assert roots >= {"torch", "pandas", "requests", "scipy"}, "the imports were not found"
+    owners = importlib.metadata.packages_distributions()
+    for root in roots:
+        assert {name.lower() for name in owners[root]} & wanted().keys(), f"d2l imports {root}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pyproject.toml",
+        "requirements.lock",
+        "environment.yml",
+        "postBuild",
+        "course.py",
+        ".ci/run",
+        ".github/workflows/test.yml",
+    ],
+)
+def test_no_address_of_an_index(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert not re.search(r"https?://|file://", text)
+    assert not re.search(r"--(extra-)?index-url|--find-links|--trusted-host| -i ", text)
+
+
+def test_course_parses_on_old_python():
+    source = (ROOT / "course.py").read_text(encoding="utf-8")
+    tree = ast.parse(source, feature_version=(3, 7))
+    # Parsing with feature_version lets some newer syntax through.
+    newer = (ast.Match, ast.TryStar, ast.NamedExpr)
+    assert not [node for node in ast.walk(tree) if isinstance(node, newer)]
+    check = source.index("\nrefuse_old_python()\n")
+    modules = re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE)
+    assert set(modules) <= sys.stdlib_module_names
+    assert re.findall(r"^(?:import|from) (\w+)", source[:check], re.MULTILINE) == ["sys"]
+
+
+def test_real_old_python_is_refused():
+    for minor in range(6, 11):
+        python = shutil.which(f"python3.{minor}")
+        command = [python, str(ROOT / "course.py"), "lab"]
+        works = python and subprocess.run([python, "-V"], capture_output=True).returncode == 0
+        if works:
+            break
+    else:
+        pytest.skip("no Python older than 3.11 here")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert done.stderr.startswith("problem: the course needs Python 3.11 or newer, and ")
+    assert f"is 3.{minor}: " in done.stderr
+    assert "Traceback" not in done.stderr
