@@ -223,19 +223,20 @@ def explain(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> str
         )
     logits = _logits(model, images)
     dead = _zero_columns(logits)
+    found = []
     if dead and bool((logits >= 0).all()):
         which = "All logits are" if len(dead) == logits.shape[1] else _classes(dead)
-        return (
+        found.append(
             f"{which} zero for every one of the {len(images)} images, and no logit is below zero: "
             "a ReLU stands on the logits, and no gradient passes it where it gives zero. Leave "
             "the last ReLU out; if the network must keep it, He initialisation or batch norm "
             "makes dead classes rarer."
         )
-    for find in (_vanishing, _dead_layer, _huge_logits):
-        found = find(model, images, labels, statistics, logits)
-        if found:
-            return found
-    return (
+    if not found or len(dead) < logits.shape[1]:
+        looks = (_vanishing, _dead_layer, _huge_logits)
+        others = (look(model, images, labels, statistics, logits) for look in looks)
+        found += [text for text in others if text][:1]
+    return " ".join(found) or (
         "Activations and gradients look sound on this batch. The learning rate cannot be judged "
         "from the network alone: try a tenth of it, then three times as much. See also whether "
         "the labels belong to the images."
