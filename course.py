@@ -257,26 +257,32 @@ def may_install_here() -> bool:
 def make_venv() -> str:
     """Make .venv, or bring a finished one up to the lock; unfinished ones are made anew."""
     before = read_stamp()
-    if VENV.exists() and before is None:
+    if before is None and VENV.exists() and any(VENV.iterdir()):
         lacking = listed(missing(requirements(), venv_path())) or "a working Python"
         raise CourseError(
             f"{VENV} was not made by course.py and lacks {lacking}: rename or delete it, or "
             f"activate it and run `{COMMAND} setup --here`."
         )
     update = bool(before) and venv_python().exists()
-    if not update:
+    if update:
+        say(f"Bringing {VENV} up to requirements.lock.")
+    else:
         check_machine()
+        say(f"{sys.executable} lacks some packages, so the course gets its own in {VENV}.")
     say(
-        f"{sys.executable} lacks some packages, so the course has its own in {VENV}.\n"
         f"pip downloads up to {DOWNLOAD_GB:g} GB now, less what it has in its cache, and unpacks "
         f"it to about {INSTALLED_GB:g} GB. It may be interrupted and repeated."
     )
     try:
-        if not update and VENV.exists():
-            say("An earlier attempt was not finished: it is removed.")
-            shutil.rmtree(VENV)
         VENV.mkdir(exist_ok=True)
         STAMP.write_text("{}", encoding="utf-8")  # ours, and unfinished
+        if before is not None and not update:
+            say("An earlier attempt was not finished: it is removed.")
+            for entry in VENV.iterdir():
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                elif entry != STAMP:  # it stays to the last, as the mark that .venv is ours
+                    entry.unlink()
     except OSError as error:
         raise CourseError(
             f"course.py cannot write {VENV} ({error.strerror}): put the course into a folder that "
@@ -375,8 +381,10 @@ def try_to_lock(file) -> bool:
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False  # somebody else has it
     except OSError:
-        return False
+        pass  # a file system without locks: better unguarded than not at all
     return True
 
 
