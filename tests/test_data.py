@@ -521,8 +521,9 @@ def test_shuffled_epochs_show_each_image_once():
 def test_seed_and_epoch_alone_decide():
     images, labels = noise(200, 1, 28)
 
-    def make(seed=0):
-        return Batches(images, labels, batch_size=32, shuffle=True, augment=True, seed=seed)
+    def make(batch_size=32, seed=0):
+        options = {"batch_size": batch_size, "shuffle": True, "augment": True, "seed": seed}
+        return Batches(images, labels, **options)
 
     batches = make()
     epochs = [epoch(batches) for _ in range(3)]
@@ -541,6 +542,8 @@ def test_seed_and_epoch_alone_decide():
     for expected, got in zip(epochs[1], epoch(batches), strict=True):
         assert torch.equal(expected, got)
     assert not torch.equal(epoch(make(seed=1))[1], epochs[0][1])
+    for expected, got in zip(epochs[0], epoch(make(batch_size=75)), strict=True):
+        assert torch.equal(expected, got)  # not even the batch size has a part in it
     with pytest.raises(ValueError, match="Epochs count from 0"):
         batches.set_epoch(-1)
 
