@@ -1,0 +1,658 @@
+"""Every picture a chapter shows. Each function returns the Figure; a cell ends with plt.show().
+
+Lines differ in dash and marker as well as in colour, and right and wrong differ by sign and frame,
+so every figure can be read in grey and by the colour-blind. Nothing here changes matplotlib's
+global settings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+from cycler import cycler
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor, nn
+
+__all__ = [
+    "LiveCurve",
+    "activations",
+    "blocks",
+    "bars",
+    "confusion",
+    "curves",
+    "distribution",
+    "feature_maps",
+    "filters",
+    "images",
+    "loss_log",
+    "maps",
+    "mlpconv_figure",
+    "style",
+]
+
+# Okabe and Ito's palette, without yellow, which is faint on white.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
+DASHES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (3, 2)), "-"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+WIDTH = 9.0  # inches: the width of a notebook's text
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """The look of the course's figures, inside a `with` only."""
+    with plt.rc_context(
+        {
+            "figure.dpi": 110,
+            "font.family": "DejaVu Sans",
+            "font.size": 9,
+            "axes.titlesize": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": cycler(color=COLOURS),
+            "image.cmap": "gray",
+            "legend.frameon": False,
+        }
+    ):
+        yield
+
+
+# ---------------------------------------------------------------------------------- training
+
+
+def curves(histories: Any, *, title: str = "") -> Figure:
+    """Loss and accuracy after each epoch; training dashed, validation solid.
+
+    Args:
+        histories: one History, or a mapping of names to histories.
+    """
+    if not isinstance(histories, Mapping):
+        histories = {"": histories}
+    with style():
+        figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2), layout="constrained")
+        _draw_curves(axes, histories)
+        if title:
+            figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _draw_curves(axes: Sequence[plt.Axes], histories: Mapping[str, Any]) -> None:
+    for axis, quantity, label in zip(
+        axes, ("loss", "accuracy"), ("loss (cross-entropy)", "accuracy")
+    ):
+        for number, (name, history) in enumerate(histories.items()):
+            epochs = range(1, len(history.train_loss) + 1)
+            for part, dash, filled in (("train", "--", False), ("validation", "-", True)):
+                values = getattr(history, f"{part}_{quantity}")
+                if len(values) != len(epochs) or any(value is None for value in values):
+                    continue
+                axis.plot(
+                    epochs,
+                    values,
+                    dash,
+                    marker=MARKERS[number % len(MARKERS)],
+                    markersize=4,
+                    markerfacecolor=None if filled else "white",
+                    color=COLOURS[number % len(COLOURS)],
+                    label=f"{name}: {part}" if name else part,
+                )
+        axis.set(xlabel="epoch", ylabel=label)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if axes[1].lines:
+        axes[1].legend(fontsize=8)
+
+
+class LiveCurve:
+    """The curves of a run while it trains. Outside a notebook it does nothing.
+
+    `update(history)` redraws the same picture in place; `close()` leaves the last one standing.
+    """
+
+    def __init__(self) -> None:
+        self.handle = None
+        self.shown = _in_notebook()
+
+    def update(self, history: Any) -> None:
+        if not self.shown or not history.train_loss:
+            return
+        from IPython.display import display
+
+        figure = curves(history)
+        plt.close(figure)  # or the notebook shows it a second time at the end of the cell
+        if self.handle is None:
+            self.handle = display(figure, display_id=True)
+        else:
+            self.handle.update(figure)
+
+    def close(self) -> None:
+        self.handle = None
+
+
+def _in_notebook() -> bool:
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    shell = get_ipython()
+    return (
+        shell is not None and hasattr(shell, "kernel") and "COURSE_UNDER_PYTEST" not in os.environ
+    )
+
+
+def distribution(
+    groups: Mapping[str, Sequence[float]],
+    *,
+    xlabel: str,
+    lines: Mapping[str, float] | None = None,
+    title: str = "",
+    xlim: tuple[float, float] | None = None,
+) -> Figure:
+    """Every run as one dot, a row for each group, with its median as a bar.
+
+    Args:
+        groups: values of single runs under the name of their group.
+        lines: values to mark with a dotted vertical line, under their names.
+    """
+    with style():
+        height = 0.62 * len(groups) + 0.9 + (0.25 if title else 0)
+        figure, axis = plt.subplots(figsize=(WIDTH, height), layout="constrained")
+        for row, (name, values) in enumerate(groups.items()):
+            values = sorted(float(value) for value in values)
+            colour = COLOURS[row % len(COLOURS)]
+            axis.scatter(
+                values,
+                [row + shift for shift in _spread(len(values))],
+                s=22 if len(values) < 30 else 10,
+                marker=MARKERS[row % len(MARKERS)],
+                facecolors="none",
+                edgecolors=colour,
+                linewidths=0.9,
+                label=name,
+            )
+            median = float(torch.tensor(values, dtype=torch.float64).quantile(0.5))
+            axis.plot([median, median], [row - 0.36, row + 0.36], color="black", linewidth=2)
+            axis.annotate(
+                f"{median:.3f}".removeprefix("0"),
+                (median, row - 0.36),
+                ha="center",
+                va="bottom",
+                fontsize=8,
+            )
+        for name, value in (lines or {}).items():
+            axis.axvline(value, linestyle=":", color="black", linewidth=1)
+            axis.annotate(
+                name, (value, 1), xycoords=("data", "axes fraction"), fontsize=8, ha="center",
+                va="bottom",
+            )  # fmt: skip
+        names = [f"{name}\n{len(values)} runs" for name, values in groups.items()]
+        axis.set_yticks(range(len(groups)), names)
+        axis.set(ylim=(len(groups) - 0.45, -0.7), xlabel=xlabel)
+        if xlim is not None:
+            axis.set_xlim(*xlim)
+        if title:
+            axis.set_title(title, loc="left", pad=16 if lines else 6)
+    return figure
+
+
+def _spread(count: int) -> list[float]:
+    """Heights between -0.25 and 0.25 that keep neighbours apart, the same in every run."""
+    if count == 1:
+        return [0.0]
+    return [((index * 0.618034) % 1 - 0.5) * 0.5 for index in range(count)]
+
+
+def loss_log(steps: Mapping[str, Sequence[float]], *, xlabel: str, title: str = "") -> Figure:
+    """A log of changes, one a row, each on top of those before it.
+
+    Args:
+        steps: what was changed, and what every run then reached. The range of the runs is a bar,
+            their median a mark with its value; a thin line joins the medians.
+    """
+    with style():
+        figure, axis = plt.subplots(
+            figsize=(WIDTH, 0.42 * len(steps) + 0.9 + (0.25 if title else 0)), layout="constrained"
+        )
+        medians = []
+        for row, values in enumerate(steps.values()):
+            runs = torch.tensor([float(value) for value in values], dtype=torch.float64)
+            medians.append(float(runs.quantile(0.5)))
+            axis.plot(
+                [float(runs.min()), float(runs.max())],
+                [row, row],
+                color=COLOURS[4],
+                linewidth=7,
+                solid_capstyle="butt",
+            )
+            axis.plot(runs.tolist(), [row] * len(runs), "|", color=COLOURS[0], markersize=9)
+            axis.annotate(
+                f"{medians[-1]:.3f}".removeprefix("0"),
+                (medians[-1], row),
+                textcoords="offset points",
+                xytext=(0, 7),
+                ha="center",
+                fontsize=8,
+            )
+        axis.plot(medians, range(len(steps)), "-", color="black", linewidth=0.8)
+        axis.plot(medians, range(len(steps)), "o", color="black", markersize=4)
+        names = [name if row == 0 else f"+ {name}" for row, name in enumerate(steps)]
+        axis.set_yticks(range(len(steps)), names)
+        axis.set(ylim=(len(steps) - 0.5, -0.8), xlabel=xlabel)
+        if title:
+            axis.set_title(title, loc="left")
+    return figure
+
+
+def bars(
+    values: Mapping[str, float], *, ylabel: str, title: str = "", form: str = ",.0f"
+) -> Figure:
+    """One bar for each name, with its value written above it."""
+    with style():
+        figure, axis = plt.subplots(figsize=(WIDTH, 2.9), layout="constrained")
+        drawn = axis.bar(
+            list(values), list(values.values()), color=COLOURS[4], edgecolor="black", width=0.6
+        )
+        axis.bar_label(drawn, [format(value, form) for value in values.values()], fontsize=8)
+        axis.margins(y=0.12)
+        axis.set_ylabel(ylabel)
+        if title:
+            axis.set_title(title, loc="left")
+    return figure
+
+
+# ------------------------------------------------------------------------------------ images
+
+
+def images(
+    images: Tensor,
+    labels: Sequence[int] | Tensor | None = None,
+    predictions: Sequence[int] | Tensor | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    columns: int = 10,
+) -> Figure:
+    """A grid of images with their labels; wrong predictions get a thick frame and a cross.
+
+    Args:
+        images: (N, C, H, W) with C of 1 or 3, uint8, or float in 0…1 (see `Splits.denormalize`).
+        labels, predictions: class numbers (N,).
+    """
+    count = len(images)
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    side = min(WIDTH / columns, 1.6)
+    lines = 0 if labels is None else 1 if predictions is None else 2
+    with style():
+        figure, axes = plt.subplots(
+            rows,
+            columns,
+            figsize=(side * columns, (side + 0.17 * lines) * rows + 0.1),
+            squeeze=False,
+            layout="constrained",
+        )
+        for index, axis in enumerate(axes.flat):
+            _bare(axis)
+            if index >= count:
+                axis.set_visible(False)
+                continue
+            _show(axis, images[index])
+            if labels is None:
+                continue
+            label = _class_name(labels[index], classes)
+            if predictions is None:
+                axis.set_title(label, fontsize=7, pad=2)
+                continue
+            right = int(labels[index]) == int(predictions[index])
+            said = _class_name(predictions[index], classes)
+            axis.set_title(label if right else f"{label}\n✗ {said}", fontsize=7, pad=2)
+            if not right:
+                for spine in axis.spines.values():
+                    spine.set(visible=True, linewidth=2.5, color=COLOURS[1])
+    return figure
+
+
+def _class_name(label: Any, classes: Sequence[str] | None) -> str:
+    return str(int(label)) if classes is None else classes[int(label)]
+
+
+def _bare(axis: plt.Axes) -> None:
+    axis.set(xticks=[], yticks=[])
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+
+
+def _show(axis: plt.Axes, image: Tensor) -> None:
+    """Draw one image (C, H, W) of one or three channels."""
+    image = image.detach().cpu()
+    if image.shape[0] == 1:
+        axis.imshow(image[0].numpy(), cmap="gray")
+    else:
+        axis.imshow(
+            image.permute(1, 2, 0).clamp(0, 255 if image.dtype == torch.uint8 else 1).numpy()
+        )
+
+
+def filters(layer: nn.Conv2d | Tensor, *, columns: int = 16, title: str = "") -> Figure:
+    """The kernels of a convolution, one a panel; grey is zero, white positive, black negative.
+
+    Args:
+        layer: a convolution, or its weight (out_channels, in_channels, kH, kW). Kernels with three
+            input channels are drawn in colour; of others the first input channel is drawn.
+    """
+    weight = (layer if isinstance(layer, Tensor) else layer.weight).detach().float().cpu()
+    limit = float(weight.abs().max()) or 1.0
+    columns = min(columns, len(weight))
+    rows = -(-len(weight) // columns)
+    side = min(WIDTH / columns, 1.2)
+    with style():
+        figure, axes = plt.subplots(
+            rows,
+            columns,
+            figsize=(side * columns, side * rows + (0.3 if title else 0.05)),
+            squeeze=False,
+            layout="constrained",
+        )
+        for index, axis in enumerate(axes.flat):
+            _bare(axis)
+            if index >= len(weight):
+                axis.set_visible(False)
+            elif weight.shape[1] == 3:
+                axis.imshow((weight[index] / (2 * limit) + 0.5).permute(1, 2, 0).numpy())
+            else:
+                axis.imshow(weight[index, 0].numpy(), cmap="gray", vmin=-limit, vmax=limit)
+        if title:
+            figure.suptitle(title, fontsize=9)
+    return figure
+
+
+@torch.no_grad()
+def feature_maps(
+    model: nn.Module, image: Tensor, layer: nn.Module, *, channels: int = 16, title: str = ""
+) -> Figure:
+    """What `layer` of `model` gives for one image: the image, then one panel for each channel.
+
+    Args:
+        image: (C, H, W) or (1, C, H, W), normalised as the model expects it.
+        layer: a module inside the model whose output is (N, C, H, W).
+        channels: at most so many are drawn.
+
+    Raises:
+        ValueError: the layer is not used in the model's forward pass, or gives no feature maps.
+    """
+    image = image if image.ndim == 4 else image[None]
+    seen: list[Tensor] = []
+    hook = layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    training = model.training
+    try:
+        model.eval()
+        model(image)
+    finally:
+        hook.remove()
+        model.train(training)
+    if not seen or seen[0].ndim != 4:
+        shape = tuple(seen[0].shape) if seen else "nothing"
+        raise ValueError(
+            f"feature_maps needs a layer that gives (N, C, H, W), and this one gave {shape}: choose"
+            " a convolution, an activation or a pooling layer of the model."
+        )
+    found = seen[0][0].float().cpu()[:channels]
+    return maps(found, image=image[0], title=title)
+
+
+def maps(
+    found: Tensor,
+    *,
+    image: Tensor | None = None,
+    names: Sequence[str] | None = None,
+    columns: int = 9,
+    title: str = "",
+) -> Figure:
+    """Feature maps (C, H, W) on one common scale, dark for low; `image` comes first if given."""
+    panels = len(found) + (image is not None)
+    columns = min(columns, panels)
+    rows = -(-panels // columns)
+    side = min(WIDTH / columns, 1.5)
+    low, high = float(found.min()), float(found.max())
+    with style():
+        figure, axes = plt.subplots(
+            rows,
+            columns,
+            figsize=(side * columns, (side + 0.2) * rows + (0.3 if title else 0.1)),
+            squeeze=False,
+            layout="constrained",
+        )
+        for axis in axes.flat:
+            _bare(axis)
+            axis.set_visible(False)
+        drawn = list(axes.flat)
+        if image is not None:
+            axis = drawn.pop(0)
+            axis.set_visible(True)
+            image = image.detach().float().cpu()
+            axis.imshow(image.mean(0).numpy(), cmap="gray")
+            axis.set_title("image", fontsize=7, pad=2)
+        for index, (axis, one) in enumerate(zip(drawn, found)):
+            axis.set_visible(True)
+            axis.imshow(one.detach().numpy(), cmap="viridis", vmin=low, vmax=high)
+            axis.set_title(str(index) if names is None else names[index], fontsize=7, pad=2)
+        if title:
+            figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def confusion(
+    labels: Sequence[int] | Tensor, predictions: Sequence[int] | Tensor, classes: Sequence[str]
+) -> Figure:
+    """How often each class was taken for each other: rows the truth, columns the answer."""
+    truth, said = torch.as_tensor(labels).cpu(), torch.as_tensor(predictions).cpu()
+    count = len(classes)
+    table = torch.bincount(truth * count + said, minlength=count * count).reshape(count, count)
+    share = table / table.sum(dim=1, keepdim=True).clamp(min=1)
+    with style():
+        figure, axis = plt.subplots(figsize=(6.4, 5.4), layout="constrained")
+        axis.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
+        for row in range(count):
+            for column in range(count):
+                value = int(table[row, column])
+                if value:
+                    dark = share[row, column] > 0.5
+                    axis.text(
+                        column, row, value, ha="center", va="center", fontsize=7,
+                        color="white" if dark else "black",
+                    )  # fmt: skip
+        axis.set_xticks(range(count), classes, rotation=45, ha="right", rotation_mode="anchor")
+        axis.set_yticks(range(count), classes)
+        axis.set(xlabel="what the network says", ylabel="what it is")
+        axis.tick_params(length=0)
+    return figure
+
+
+# ---------------------------------------------------------------------------------- diagnosis
+
+
+def activations(statistics: Any, *, title: str = "") -> Figure:
+    """Spread of the activations and share of dead channels, layer by layer.
+
+    Args:
+        statistics: the list that `diagnosis.activation_statistics` returns, or a mapping of names
+            to such lists, of networks with the same layers.
+    """
+    if not isinstance(statistics, Mapping):
+        statistics = {"": statistics}
+    with style():
+        figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.4), layout="constrained")
+        for number, (name, layers) in enumerate(statistics.items()):
+            places = range(len(layers))
+            look = dict(
+                linestyle=DASHES[number % len(DASHES)],
+                marker=MARKERS[number % len(MARKERS)],
+                color=COLOURS[number % len(COLOURS)],
+                markersize=4,
+                label=name,
+            )
+            axes[0].plot(places, [max(layer.std, 1e-12) for layer in layers], **look)
+            dead = [100 * layer.dead_channels / max(layer.channels, 1) for layer in layers]
+            axes[1].plot(places, dead, **look)
+        names = [layer.name for layer in next(iter(statistics.values()))]
+        for axis in axes:
+            axis.set_xticks(
+                range(len(names)),
+                names,
+                rotation=60,
+                ha="right",
+                rotation_mode="anchor",
+                fontsize=7,
+            )
+        axes[0].set(yscale="log", ylabel="standard deviation of the activations")
+        axes[1].set(ylim=(-4, 104), ylabel="dead channels (%)")
+        if any(statistics):
+            axes[1].legend(fontsize=8)
+        if title:
+            figure.suptitle(title, fontsize=10)
+    return figure
+
+
+# ------------------------------------------------------------------------------------ drawings
+
+# Fill and hatch for each kind of layer, so that kinds differ without colour too.
+KINDS = {
+    "input": ("#FFFFFF", ""),
+    "conv": ("#9CC9E8", ""),
+    "1x1": ("#F4C28F", "//"),
+    "pool": ("#D9D9D9", ""),
+    "linear": ("#A8D5BA", "xx"),
+    "average": ("#D9D9D9", ".."),
+    "output": ("#FFFFFF", ""),
+}
+
+
+def blocks(columns: Mapping[str, Sequence[tuple[str, str]]], *, title: str = "") -> Figure:
+    """Networks side by side as columns of boxes, input at the top.
+
+    Args:
+        columns: name of the network and its layers as (text, kind), kind being one of "input",
+            "conv", "1x1", "pool", "linear", "average", "output".
+
+    Raises:
+        ValueError: an unknown kind.
+    """
+    for layers in columns.values():
+        for _, kind in layers:
+            if kind not in KINDS:
+                raise ValueError(f"kind must be one of {', '.join(KINDS)}, but got {kind!r}.")
+    tallest = max(len(layers) for layers in columns.values())
+    step, box = 0.40, 0.27
+    with style():
+        figure, axis = plt.subplots(
+            figsize=(min(WIDTH, 3.4 * len(columns)), step * tallest + 0.6), layout="constrained"
+        )
+        for column, (name, layers) in enumerate(columns.items()):
+            x = 3.2 * column
+            axis.text(x, 0.42, name, ha="center", va="center", fontsize=10, fontweight="bold")
+            for row, (text, kind) in enumerate(layers):
+                y = -step * row
+                colour, hatch = KINDS[kind]
+                axis.add_patch(
+                    FancyBboxPatch(
+                        (x - 1.25, y - box / 2), 2.5, box, boxstyle="round,pad=0,rounding_size=0.05",
+                        facecolor=colour, edgecolor="#555555", linewidth=0.8, hatch=hatch,
+                    )
+                )  # fmt: skip
+                axis.text(
+                    x, y, text, ha="center", va="center", fontsize=8,
+                    bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.8},
+                )  # fmt: skip
+                if row:
+                    _arrow(axis, (x, y + step - box / 2), (x, y + box / 2))
+        axis.set(
+            xlim=(-1.5, 3.2 * (len(columns) - 1) + 1.5), ylim=(-step * (tallest - 1) - 0.3, 0.65)
+        )
+        axis.set_axis_off()
+        if title:
+            axis.set_title(title)
+    return figure
+
+
+def _arrow(axis: plt.Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    axis.add_patch(
+        FancyArrowPatch(
+            start, end, arrowstyle="-|>", mutation_scale=7, linewidth=0.8, color="#333333",
+            shrinkA=0, shrinkB=0,
+        )
+    )  # fmt: skip
+
+
+def mlpconv_figure() -> Figure:
+    """A linear convolution layer and an mlpconv layer, side by side.
+
+    Both look at one patch of the input. The linear layer takes one weighted sum of it for each
+    output channel; the mlpconv layer sends it through a small multilayer perceptron.
+    """
+    with style():
+        figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.5), layout="constrained")
+        _draw_layer(axes[0], "linear convolution layer", units=[3])
+        _draw_layer(axes[1], "mlpconv layer", units=[4, 4, 3])
+    return figure
+
+
+def _draw_layer(axis: plt.Axes, name: str, units: list[int]) -> None:
+    """A patch of a grid, layers of units joined to each other, and the maps they write into."""
+    axis.set(xlim=(-0.2, 10.2), ylim=(-0.9, 5.2), aspect="equal", title=name)
+    axis.set_axis_off()
+    _grid(axis, 0.0, 1.0, cells=6, size=0.45, marked=(1, 2, 3))
+    axis.text(1.35, 0.6, "input\n(all channels)", ha="center", va="top", fontsize=8)
+    corner_x, low, high = 1.8, 1.0 + 1 * 0.45, 1.0 + 4 * 0.45
+    places = [3.7 + index * 1.35 for index in range(len(units))]
+    if len(units) == 1:
+        places = [5.0]
+    previous: list[tuple[float, float]] = []
+    for index, (x, count) in enumerate(zip(places, units)):
+        heights = [2.35 + (unit - (count - 1) / 2) * 0.85 for unit in range(count)]
+        for y in heights:
+            if index == 0:
+                for corner in (low, high):
+                    axis.plot([corner_x, x], [corner, y], color="#888888", linewidth=0.5, zorder=1)
+            for start in previous:
+                axis.plot([start[0], x], [start[1], y], color="#888888", linewidth=0.5, zorder=1)
+            axis.add_patch(
+                plt.Circle((x, y), 0.22, facecolor="white", edgecolor="#D55E00", linewidth=1.2)
+            )
+        previous = [(x, y) for y in heights]
+        role = "k×k" if index == 0 else "1×1"
+        axis.text(x, 0.45, f"{role}\n+ ReLU", ha="center", va="top", fontsize=8)
+    for index, (x, y) in enumerate(previous):
+        left, bottom = 8.0 - 0.28 * index, 1.15 + 0.42 * index
+        axis.add_patch(
+            Rectangle(
+                (left, bottom), 1.7, 1.7, facecolor="white", edgecolor="#0072B2", linewidth=1.0,
+                zorder=8 - index,
+            )
+        )  # fmt: skip
+        spot = (left + 0.62, bottom + 1.36)
+        axis.add_patch(
+            Rectangle(
+                (spot[0] - 0.1, spot[1] - 0.1), 0.2, 0.2, facecolor="#D55E00", edgecolor="none",
+                zorder=9 - index,
+            )
+        )  # fmt: skip
+        axis.plot([x, spot[0]], [y, spot[1]], color="#D55E00", linewidth=0.8, zorder=10)
+    axis.text(8.6, 0.6, "output\n(one map a unit)", ha="center", va="top", fontsize=8)
+
+
+def _grid(
+    axis: plt.Axes, left: float, bottom: float, *, cells: int, size: float, marked: Sequence[int]
+) -> None:
+    for row in range(cells):
+        for column in range(cells):
+            inside = row in marked and column in marked
+            axis.add_patch(
+                Rectangle(
+                    (left + column * size, bottom + row * size), size, size,
+                    facecolor="#F4C28F" if inside else "white", edgecolor="#888888", linewidth=0.6,
+                )
+            )  # fmt: skip
