@@ -89,6 +89,7 @@ def write(name: str, result: dict[str, Any]) -> Path:
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+        os.chmod(temporary, 0o644)  # mkstemp makes files for oneself only
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -44,7 +44,6 @@ STEPS = [
         "the rate rises to 0.1 and falls to 0",
         {"schedule": "one_cycle", "learning_rate": 0.1},
     ),
-    ("weight decay", "0.0005", {"weight_decay": 5e-4}),
 ]
 _splits = None
 

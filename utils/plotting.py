@@ -498,7 +498,10 @@ def activations(statistics: Any, *, title: str = "") -> Figure:
             axes[0].plot(places, [max(layer.std, 1e-12) for layer in layers], **look)
             dead = [100 * layer.dead_channels / max(layer.channels, 1) for layer in layers]
             axes[1].plot(places, dead, **look)
-        names = [layer.name for layer in next(iter(statistics.values()))]
+        layers = next(iter(statistics.values()))
+        names = [
+            layer.name.removeprefix("features.").removeprefix("classifier.") for layer in layers
+        ]
         for axis in axes:
             axis.set_xticks(
                 range(len(names)),
@@ -508,7 +511,7 @@ def activations(statistics: Any, *, title: str = "") -> Figure:
                 rotation_mode="anchor",
                 fontsize=7,
             )
-        axes[0].set(yscale="log", ylabel="standard deviation of the activations")
+        axes[0].set(yscale="log", ylabel="spread (standard deviation)")
         axes[1].set(ylim=(-4, 104), ylabel="dead channels (%)")
         if any(statistics):
             axes[1].legend(fontsize=8)
@@ -559,8 +562,9 @@ def blocks(columns: Mapping[str, Sequence[tuple[str, str]]], *, title: str = "")
                 colour, hatch = KINDS[kind]
                 axis.add_patch(
                     FancyBboxPatch(
-                        (x - 1.25, y - box / 2), 2.5, box, boxstyle="round,pad=0,rounding_size=0.05",
-                        facecolor=colour, edgecolor="#555555", linewidth=0.8, hatch=hatch,
+                        (x - 1.25, y - box / 2), 2.5, box,
+                        boxstyle="round,pad=0,rounding_size=0.05", facecolor=colour,
+                        edgecolor="#555555", linewidth=0.8, hatch=hatch,
                     )
                 )  # fmt: skip
                 axis.text(
@@ -594,7 +598,7 @@ def mlpconv_figure() -> Figure:
     output channel; the mlpconv layer sends it through a small multilayer perceptron.
     """
     with style():
-        figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.5), layout="constrained")
+        figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.5), layout="constrained")
         _draw_layer(axes[0], "linear convolution layer", units=[3])
         _draw_layer(axes[1], "mlpconv layer", units=[4, 4, 3])
     return figure
@@ -602,7 +606,7 @@ def mlpconv_figure() -> Figure:
 
 def _draw_layer(axis: plt.Axes, name: str, units: list[int]) -> None:
     """A patch of a grid, layers of units joined to each other, and the maps they write into."""
-    axis.set(xlim=(-0.2, 10.2), ylim=(-0.9, 5.2), aspect="equal", title=name)
+    axis.set(xlim=(-0.2, 10.2), ylim=(-0.35, 4.1), aspect="equal", title=name)
     axis.set_axis_off()
     _grid(axis, 0.0, 1.0, cells=6, size=0.45, marked=(1, 2, 3))
     axis.text(1.35, 0.6, "input\n(all channels)", ha="center", va="top", fontsize=8)
@@ -624,7 +628,7 @@ def _draw_layer(axis: plt.Axes, name: str, units: list[int]) -> None:
             )
         previous = [(x, y) for y in heights]
         role = "k×k" if index == 0 else "1×1"
-        axis.text(x, 0.45, f"{role}\n+ ReLU", ha="center", va="top", fontsize=8)
+        axis.text(x, 0.6, f"{role}\n+ ReLU", ha="center", va="top", fontsize=8)
     for index, (x, y) in enumerate(previous):
         left, bottom = 8.0 - 0.28 * index, 1.15 + 0.42 * index
         axis.add_patch(

@@ -1,0 +1,451 @@
+"""The arithmetic of convolution as a picture, with the numbers in the cells.
+
+`step` draws one position of the kernel, `animate` all of them one after another, and `explore` lets
+a reader move the kernel with sliders. Every output that is drawn was computed by torch's `conv2d`.
+Dumoulin and Visin draw the same arithmetic without numbers (arXiv 1603.07285).
+"""
+
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+import torch.nn.functional as F
+from IPython.display import Image, display
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image as Pillow
+from torch import Tensor
+
+from utils.plotting import style
+
+Grid = Sequence | Tensor
+
+LARGEST = 12  # rows or columns, padding included; beyond it the numbers are too small to read
+
+INPUT, PADDING, WINDOW, OUTPUT, EMPTY = "#dcebf7", "#f0f0f0", "#ffd98a", "#d8efd3", "#ffffff"
+LINE, INK, WEIGHT, FAINT = "#808080", "#111111", "#a03000", "#8a8a8a"
+
+
+def output_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0) -> int:
+    """Number of positions along one side: floor((size + 2·padding − kernel_size) / stride) + 1.
+
+    All numbers are in pixels along height or width. Raises ValueError where a number makes no
+    sense or the kernel is larger than the padded input.
+    """
+    for name, number, least in (
+        ("size", size, 1),
+        ("kernel_size", kernel_size, 1),
+        ("stride", stride, 1),
+        ("padding", padding, 0),
+    ):
+        if isinstance(number, bool) or not isinstance(number, int) or number < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}, not {number!r}.")
+    padded = size + 2 * padding
+    if kernel_size > padded:
+        raise ValueError(
+            f"A kernel of {kernel_size} pixels does not fit into {padded} pixels (an input of "
+            f"{size} with padding {padding} on each side): make the kernel smaller or pad more."
+        )
+    return (padded - kernel_size) // stride + 1
+
+
+def step(
+    image: Grid,
+    kernel: Grid,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    position: tuple[int, int] = (0, 0),
+) -> Figure:
+    """Draw the kernel at one position of its way over the image.
+
+    `image` is (H, W) with a `kernel` (kh, kw), or (C, H, W) with a 1x1 kernel (C, 1, 1).
+    `position` is the (row, column) of the output value that is being computed; the output is
+    filled in up to there. Raises ValueError where shapes, stride, padding or position do not fit.
+    """
+    scene = _scene(image, kernel, stride, padding)
+    if tuple(position) not in scene.positions:
+        rows, columns = scene.output.shape
+        raise ValueError(
+            f"The output has {rows} rows and {columns} columns, counted from 0: "
+            f"position {tuple(position)} lies outside."
+        )
+    with style():
+        figure = plt.figure(figsize=_size(scene))
+        _draw(figure, scene, tuple(position))
+    return figure
+
+
+def animate(
+    image: Grid,
+    kernel: Grid,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    path: str | Path | None = None,
+    seconds: float = 0.8,
+) -> Image:
+    """Animate all positions of the kernel; arguments as in `step`.
+
+    `path` also writes the animation to a file, a GIF or, by its suffix, an animated PNG. The
+    returned image is an animated PNG: unlike a GIF it is shown by GitHub, JupyterLab and Colab
+    alike. The same arguments give the same bytes (with one version of matplotlib and Pillow).
+    """
+    scene = _scene(image, kernel, stride, padding)
+    if path is not None and Path(path).suffix.lower() not in (".gif", ".png"):
+        raise ValueError(f"An animation is written as .gif or .png, not as {Path(path).name!r}.")
+    frames = _frames(scene)
+    if path is not None:
+        Path(path).write_bytes(_encode(frames, Path(path).suffix[1:].upper(), seconds))
+    return Image(data=_encode(frames, "PNG", seconds), format="png")
+
+
+def animate_1x1(
+    image: Grid, weights: Sequence[float] | Tensor, *, path: str | Path | None = None
+) -> Image:
+    """Animate a 1x1 convolution: `image` is (C, H, W), `weights` one number for each channel."""
+    kernel = torch.as_tensor(weights, dtype=torch.float64).reshape(-1, 1, 1)
+    return animate(image, kernel, path=path)
+
+
+def explore() -> None:
+    """Show a convolution with sliders for sizes, stride, padding and position.
+
+    Under pytest, and wherever ipywidgets is missing, it shows one still picture instead.
+    """
+    # Sliders need a browser that answers; a run without one keeps a picture in the notebook.
+    still = any(name in os.environ for name in ("PYTEST_VERSION", "COURSE_STILL"))
+    try:
+        import ipywidgets as widgets
+    except ImportError:
+        still = True
+    if still:
+        display(Image(data=_still(6, 3, 1, 1, 0), format="png"))
+        return
+
+    def slider(name: str, value: int, least: int, most: int) -> widgets.IntSlider:
+        return widgets.IntSlider(value, least, most, description=name)
+
+    size, kernel = slider("input", 6, 2, 9), slider("kernel", 3, 1, 5)
+    stride, padding = slider("stride", 1, 1, 3), slider("padding", 1, 0, 1)
+    place = slider("position", 0, 0, 35)
+    picture, message = widgets.Image(format="png"), widgets.Label()
+
+    def redraw(_=None) -> None:
+        settings = (size.value, kernel.value, stride.value, padding.value)
+        try:
+            side = output_size(*settings)
+        except ValueError as error:
+            message.value = str(error)
+            return
+        place.max = side * side - 1
+        message.value = (
+            f"floor(({settings[0]} + 2·{settings[3]} − {settings[1]}) / {settings[2]}) + 1 = "
+            f"{side}: the output is {side}×{side}"
+        )
+        picture.value = _still(*settings, place.value)
+
+    controls = (size, kernel, stride, padding, place)
+    for control in controls:
+        control.observe(redraw, names="value")
+    redraw()
+    display(widgets.VBox([*controls, message, picture]))
+
+
+def _still(size: int, kernel_size: int, stride: int, padding: int, place: int) -> bytes:
+    """One picture of `explore` as PNG: an image of small numbers and an edge-finding kernel."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 5, (size, size), generator=generator)
+    kernel = torch.zeros(kernel_size, kernel_size)
+    kernel[:, 0] = 1
+    if kernel_size > 1:
+        kernel[:, -1] = -1
+    scene = _scene(image, kernel, stride, padding)
+    figure = Figure(figsize=_size(scene), dpi=DPI)
+    with style():
+        _draw(figure, scene, scene.positions[min(place, len(scene.positions) - 1)])
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()
+
+
+# ------------------------------------------------------------------------------- what is computed
+
+
+@dataclass
+class _Scene:
+    """A checked convolution: image (C, H, W), kernel (C, kh, kw), output (rows, columns)."""
+
+    image: Tensor
+    kernel: Tensor
+    output: Tensor
+    stride: int
+    padding: int
+
+    @property
+    def positions(self) -> list[tuple[int, int]]:
+        rows, columns = self.output.shape
+        return [(row, column) for row in range(rows) for column in range(columns)]
+
+
+def _scene(image: Grid, kernel: Grid, stride: int, padding: int) -> _Scene:
+    pixels, weights = _tensor("image", image), _tensor("kernel", kernel)
+    channels = len(pixels)
+    if len(weights) != channels:
+        raise ValueError(
+            f"The image has {channels} channels and the kernel has {len(weights)}: "
+            "a kernel needs one slice for each channel of the image."
+        )
+    if channels > 1 and weights.shape[1:] != (1, 1):
+        raise ValueError(
+            "Several channels are drawn with a 1x1 kernel of shape (channels, 1, 1) only, not "
+            f"with {tuple(weights.shape)}: draw a larger kernel one channel at a time."
+        )
+    for length, kernel_length in zip(pixels.shape[1:], weights.shape[1:]):
+        output_size(length, kernel_length, stride, padding)  # raises where they do not fit
+        if length + 2 * padding > LARGEST:
+            raise ValueError(
+                f"A picture with numbers holds at most {LARGEST} rows and columns, padding "
+                f"included, not {length + 2 * padding}: take a smaller image."
+            )
+    output = F.conv2d(pixels[None], weights[None], stride=stride, padding=padding)[0, 0]
+    return _Scene(pixels, weights, output, stride, padding)
+
+
+def _tensor(name: str, values: Grid) -> Tensor:
+    try:
+        tensor = torch.as_tensor(values).detach().cpu().to(torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(
+            f"The {name} must be a grid of numbers whose rows are equally long."
+        ) from None
+    if tensor.ndim == 4 and len(tensor) == 1:
+        tensor = tensor[0]
+    if tensor.ndim == 2:
+        tensor = tensor[None]
+    if tensor.ndim != 3 or tensor.numel() == 0:
+        raise ValueError(
+            f"The {name} must have the shape (height, width) or (channels, height, width), "
+            f"not {tuple(tensor.shape)}."
+        )
+    return tensor
+
+
+# ----------------------------------------------------------------------------------- how it looks
+
+DPI = 100
+MARGIN, GAP, TOP, BOTTOM = 0.4, 1.5, 1.1, 1.5  # in cells
+
+
+def _number(value: float) -> str:
+    """A number as it stands in a cell: at most two decimals and a true minus sign."""
+    text = f"{value:.2f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text.replace("-", "−")
+
+
+@dataclass
+class _Layout:
+    """Where things lie, in cells: x to the right, y downwards."""
+
+    inputs: list[float]  # left edge of each channel's grid, padding included
+    products: float
+    product_width: float
+    output: float
+    width: float
+    height: float
+    cell: float  # side of a cell in inches
+
+
+def _layout(scene: _Scene) -> _Layout:
+    channels, height, width = scene.image.shape
+    tall, wide = height + 2 * scene.padding, width + 2 * scene.padding
+    product_rows = channels if channels > 1 else scene.kernel.shape[1]
+    # With several channels the products form one column and are written out: "2 × 0.5 = 1".
+    product_width = 3.4 if channels > 1 else max(2.0, scene.kernel.shape[2])
+    inputs = [MARGIN + channel * (wide + 0.5) for channel in range(channels)]
+    products = inputs[-1] + wide + GAP
+    output = products + product_width + GAP
+    total_width = output + max(scene.output.shape[1], 2.4) + MARGIN
+    total_height = TOP + max(tall, product_rows, len(scene.output)) + BOTTOM
+    cell = min(0.5, 8.8 / total_width)
+    return _Layout(inputs, products, product_width, output, total_width, total_height, cell)
+
+
+def _size(scene: _Scene) -> tuple[float, float]:
+    layout = _layout(scene)
+    return layout.width * layout.cell, layout.height * layout.cell
+
+
+class _Pen:
+    """Draws cells and numbers on one Axes whose unit is the side of a cell."""
+
+    def __init__(self, axes: Axes, cell: float) -> None:
+        self.axes, self.points = axes, 72 * cell  # a point is 1/72 inch
+
+    def cell(self, x: float, y: float, fill: str, width: float = 1, dotted: bool = False) -> None:
+        line = ":" if dotted else "-"
+        patch = Rectangle((x, y), width, 1, facecolor=fill, edgecolor=LINE, lw=0.8, ls=line)
+        self.axes.add_patch(patch)
+
+    def frame(self, x: float, y: float, width: float, height: float, thickness: float) -> None:
+        self.axes.add_patch(
+            Rectangle((x, y), width, height, fill=False, edgecolor=INK, lw=thickness, zorder=3)
+        )
+
+    def write(
+        self, x: float, y: float, text: str, share: float, room: float = 0.86, **look
+    ) -> None:
+        """`share` is the height of the letters in cells, `room` the width they may take."""
+        size = self.points * min(share, room / (0.64 * max(1, len(text))))
+        look = {"ha": "center", "va": "center", "color": INK, "zorder": 4} | look
+        self.axes.text(x, y, text, fontsize=size, **look)
+
+
+def _draw(figure: Figure, scene: _Scene, position: tuple[int, int]) -> None:
+    layout = _layout(scene)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, layout.width), ylim=(layout.height, 0))
+    axes.axis("off")
+    pen = _Pen(axes, layout.cell)
+    body = layout.height - TOP - BOTTOM
+
+    def top_of(rows: int) -> float:
+        return TOP + (body - rows) / 2
+
+    products = _draw_input(pen, scene, layout, position, top_of)
+    _draw_products(pen, scene, layout, products, top_of)
+    _draw_output(pen, scene, layout, position, top_of)
+    value = _number(scene.output[position].item())
+    terms = [_number(product) for product in products.flatten().tolist()]
+    sentence = " + ".join(f"({term})" if term[0] == "−" else term for term in terms)
+    if len(sentence) > 60:
+        sentence = f"sum of the {len(terms)} products"
+    pen.write(
+        layout.width / 2,
+        layout.height - 0.55,
+        f"output[{position[0]}, {position[1]}] = {sentence} = {value}",
+        0.4,
+        room=layout.width - 2 * MARGIN,
+    )
+
+
+def _draw_input(pen: _Pen, scene: _Scene, layout: _Layout, position, top_of) -> Tensor:
+    """Draw every channel with the kernel laid over it; return the products (C, kh, kw)."""
+    p = scene.padding
+    channels, height, width = scene.image.shape
+    kernel_height, kernel_width = scene.kernel.shape[1:]
+    padded = F.pad(scene.image, (p, p, p, p))
+    first_row, first_column = (index * scene.stride for index in position)
+    top = top_of(height + 2 * p)
+    for channel, left in enumerate(layout.inputs):
+        for row in range(height + 2 * p):
+            for column in range(width + 2 * p):
+                real = p <= row < p + height and p <= column < p + width
+                i, j = row - first_row, column - first_column
+                covered = 0 <= i < kernel_height and 0 <= j < kernel_width
+                x, y = left + column, top + row
+                fill = WINDOW if covered else INPUT if real else PADDING
+                pen.cell(x, y, fill, dotted=not real)
+                value = _number(padded[channel, row, column].item())
+                color = INK if real else FAINT
+                if not covered:
+                    pen.write(x + 0.5, y + 0.5, value, 0.42, color=color)
+                    continue
+                weight = "×" + _number(scene.kernel[channel, i, j].item())
+                pen.write(x + 0.5, y + 0.34, value, 0.42, color=color)
+                pen.write(x + 0.5, y + 0.76, weight, 0.3, color=WEIGHT, weight="bold")
+        pen.frame(left + p, top + p, width, height, 1.2)
+        pen.frame(left + first_column, top + first_row, kernel_width, kernel_height, 2.4)
+        name = f"channel {channel}" if channels > 1 else f"input {height}×{width}"
+        name += f", padding {p}" if p else ""
+        pen.write(left + p + width / 2, top - 0.4, name, 0.36, room=width + 2 * p + 0.4)
+    window = padded[
+        :,
+        first_row : first_row + kernel_height,
+        first_column : first_column + kernel_width,
+    ]
+    return window * scene.kernel
+
+
+def _draw_products(pen: _Pen, scene: _Scene, layout: _Layout, products: Tensor, top_of) -> None:
+    channels, kernel_height, _ = products.shape
+    middle = layout.products + layout.product_width / 2
+    if channels > 1:
+        rows, width = channels, layout.product_width
+        texts = [
+            [f"{_number(value)} × {_number(weight)} = {_number(product)}"]
+            for value, weight, product in zip(
+                (products / scene.kernel).flatten().tolist(),
+                scene.kernel.flatten().tolist(),
+                products.flatten().tolist(),
+            )
+        ]
+    else:
+        rows, width = kernel_height, 1.0
+        texts = [[_number(product) for product in line] for line in products[0].tolist()]
+    top, left = top_of(rows), middle - width * len(texts[0]) / 2
+    for row, line in enumerate(texts):
+        for column, text in enumerate(line):
+            pen.cell(left + column * width, top + row, WINDOW, width)
+            pen.write(left + (column + 0.5) * width, top + row + 0.5, text, 0.42, 0.88 * width)
+    pen.write(middle, top - 0.4, "products", 0.36, room=layout.product_width + 1)
+    y = TOP + (layout.height - TOP - BOTTOM) / 2
+    pen.write(layout.products - GAP / 2, y, "→", 0.7)
+    pen.write(layout.output - GAP / 2, y, "sum →", 0.5, room=GAP - 0.1)
+
+
+def _draw_output(pen: _Pen, scene: _Scene, layout: _Layout, position, top_of) -> None:
+    rows, columns = scene.output.shape
+    top = top_of(rows)
+    left = layout.output + max(0.0, (2.4 - columns) / 2)
+    for row, column in scene.positions:
+        done = (row, column) <= position
+        fill = WINDOW if (row, column) == position else OUTPUT if done else EMPTY
+        pen.cell(left + column, top + row, fill)
+        if done:
+            value = _number(scene.output[row, column].item())
+            pen.write(left + column + 0.5, top + row + 0.5, value, 0.42)
+    pen.frame(left + position[1], top + position[0], 1, 1, 2.4)
+    name = f"output {rows}×{columns}"
+    pen.write(left + columns / 2, top - 0.4, name, 0.36, room=max(columns, 2.4) + 0.4)
+
+
+# --------------------------------------------------------------------------------- animation files
+
+
+def _frames(scene: _Scene) -> list[Pillow.Image]:
+    """One picture for each output value, all with the palette of the last one."""
+    figure = Figure(figsize=_size(scene), dpi=DPI)
+    canvas = FigureCanvasAgg(figure)
+    pictures = []
+    with style():
+        for position in scene.positions:
+            figure.clear()
+            _draw(figure, scene, position)
+            canvas.draw()
+            pixels = canvas.buffer_rgba()
+            size = canvas.get_width_height()
+            pictures.append(Pillow.frombytes("RGBA", size, pixels.tobytes()).convert("RGB"))
+    palette = pictures[len(pictures) // 2].quantize(32)
+    return [picture.quantize(palette=palette, dither=Pillow.Dither.NONE) for picture in pictures]
+
+
+def _encode(frames: list[Pillow.Image], kind: str, seconds: float) -> bytes:
+    buffer = io.BytesIO()
+    # The last picture, the whole output, stands longer before the animation starts again.
+    durations = [round(1000 * seconds)] * (len(frames) - 1) + [round(3000 * seconds)]
+    frames[0].save(
+        buffer,
+        format=kind,
+        save_all=True,
+        append_images=frames[1:],
+        duration=durations,
+        loop=0,
+    )
+    return buffer.getvalue()
