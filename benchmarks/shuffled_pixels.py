@@ -3,7 +3,7 @@
 Two networks of about equally many parameters, LeNet and one of linear layers only, each trained on
 the images as they are and on images whose 784 pixels all stand in another, fixed order. Same
 seeds for both, judged on the validation images. A linear layer does not care about the order; a
-convolution does. Writes results/shuffled_pixels.json; finished runs are kept.
+convolution does. Writes results/shuffled_pixels_lenet.json; finished runs are kept.
 
     python -m benchmarks.shuffled_pixels
 """
@@ -19,7 +19,7 @@ from torch import nn
 from benchmarks import common
 from utils import data, device, networks, summary, training
 
-FILE = "shuffled_pixels.json"
+FILE = "shuffled_pixels_lenet.json"
 RECIPE = dict(batch_size=128, epochs=10, learning_rate=0.1, images=55_000)
 ORDER = torch.randperm(28 * 28, generator=torch.Generator().manual_seed(0))
 _splits = None
