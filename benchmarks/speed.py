@@ -39,7 +39,8 @@ LEARNING_RATE = 0.9
 ROOT = common.RESULTS.parent
 IMPORTS = {
     "utils": "import utils",
-    "what a chapter imports": "from utils import budget, data, device, exercises, networks, training",
+    "what a chapter imports": "from utils import budget, data, device, exercises, networks, "
+    "training",
 }
 
 
