@@ -1,0 +1,976 @@
+"""Answers to the exercises of chapter 04."""
+
+
+def block(*parts, first="first, second, third = widths"):
+    """Source of an mlpconv that is an nn.Sequential of these parts."""
+    lines = "".join(f"        {part},\n" for part in parts)
+    return (
+        "def mlpconv(in_channels, widths, kernel_size, stride=1, padding=0):\n"
+        f"    {first}\n"
+        f"    return nn.Sequential(\n{lines}    )\n"
+    )
+
+
+CONV = "nn.Conv2d(in_channels, first, kernel_size, stride, padding)"
+CCCP1 = "nn.Conv2d(first, second, 1)"
+CCCP2 = "nn.Conv2d(second, third, 1)"
+RELU = "nn.ReLU()"
+
+
+def repaired(*last, start=("mlpconv(1, (16, 16, 16), 5, stride=2, padding=2)",)):
+    """Source of the repaired network whose last parts are these."""
+    middle = ("nn.MaxPool2d(3, stride=2)", "mlpconv(16, (32, 32, 32), 3, padding=1)")
+    lines = "".join(f"        {part},\n" for part in (*start, *middle, *last))
+    return f"def repaired_nin(num_classes=10):\n    return nn.Sequential(\n{lines}    )\n"
+
+
+HEAD3 = "nn.Conv2d(32, num_classes, 3, padding=1)"
+HEAD1 = "nn.Conv2d(num_classes, num_classes, 1)"
+POOL, FLAT = "nn.AdaptiveAvgPool2d(1)", "nn.Flatten()"
+
+
+def norm(train, evaluation, y="weight * (x - mean) / torch.sqrt(var + eps) + bias", **names):
+    """Source of a batch norm with these lines for the two modes."""
+    momentum = names.get("momentum", "momentum")
+    result = names.get("result", "y, running_mean, running_var")
+    shaped = "mean.reshape(shape), var.reshape(shape), weight.reshape(shape), bias.reshape(shape)"
+    return f"""
+def batch_norm(x, weight, bias, running_mean, running_var, training, momentum=0.1, eps=1e-5):
+    shape = (1, -1, 1, 1)
+    momentum = {momentum}
+    dims = (0, 2, 3)
+    batch_mean, batch_var = x.mean(dims), x.var(dims, correction=0)
+    if training:
+        {train}
+    else:
+        {evaluation}
+    mean, var, weight, bias = {shaped}
+    y = {y}
+    return {result}
+"""
+
+
+BATCH = "mean, var = batch_mean, batch_var"
+RUNNING = "mean, var = running_mean, running_var"
+MOVE_MEAN = "running_mean = (1 - momentum) * running_mean + momentum * batch_mean"
+MOVE_VAR = "running_var = (1 - momentum) * running_var + momentum * x.var(dims, correction=1)"
+MOVE = f"{MOVE_MEAN}; {MOVE_VAR}"
+
+
+def experiment(count="len(diagnosis.dead_logits(network, images))", **changes):
+    """Source of the experiment with something changed."""
+    options = changes.get("options", 'batch_norm=False, final_relu=True, initialisation="xavier"')
+    fill = changes.get("fill", "nn.init.constant_(network.features.mlpconv3.cccp2.bias, bias)")
+    seeds = changes.get("seeds", "range(10)")
+    seed = changes.get("seed", "seed")
+    return f"""
+dead_by_bias = dict.fromkeys([0.0, 0.05, 0.1, 0.3], 0)
+for bias in dead_by_bias:
+    for seed in {seeds}:
+        torch.manual_seed({seed})
+        network = networks.build("nin_small", {options})
+        {fill}
+        dead_by_bias[bias] += {count}
+"""
+
+
+def counts(parameters, macs):
+    return f'first_mlpconv = {{"parameters": {parameters}, "macs": {macs}}}'
+
+
+wrong_answers = {
+    "nin.1": [
+        ("no biases", counts(60_480, 61_931_520), r'"parameters": 60,480.*bias'),
+        ("one layer", counts(14_592, 61_931_520), r"first layer alone"),
+        ("one layer, no biases", counts(14_400, 61_931_520), r"weights of the first layer alone"),
+        ("one input channel", counts(51_328, 61_931_520), r"3 input channels"),
+        ("5x5 everywhere", counts(25 * 46_656 + 448, 0), r"with 5×5 kernels"),
+        ("1x1 first", counts(576 + 46_080 + 448, 0), r"as if it were 1×1"),
+        ("1x1 sees the image", counts(14_400 + 480 + 288 + 448, 0), r"not the 3 of the image"),
+        ("1x1 as one weight each", counts(14_400 + 448 + 256, 0), r"one weight for each input"),
+        ("times positions", counts(60_928 * 1024, 61_931_520), r"stored once"),
+        ("parameters as MACs", counts(60_928, 60_480), r'"macs".*every one of the 32 · 32'),
+        ("parameters with biases as MACs", counts(60_928, 60_928), r'"macs".*32 · 32 positions'),
+        ("MACs with biases", counts(60_928, 60_928 * 1024), r"Biases are added"),
+        ("FLOPs", counts(60_928, 2 * 61_931_520), r"often called FLOPs"),
+        ("no padding", counts(60_928, 60_480 * 784), r"28×28 would be without padding"),
+        ("one row", counts(60_928, 60_480 * 32), r"not 32"),
+        ("MACs of one layer", counts(60_928, 14_400 * 1024), r"first layer alone"),
+        ("1x1 at one position", counts(60_928, 14_400 * 1024 + 46_080), r"1×1 layers, too"),
+        ("image channels twice", counts(60_928, 3 * 61_931_520), r"already part"),
+        ("two numbers", "first_mlpconv = (60_928, 61_931_520)", r"A dictionary with the keys"),
+        ("a text", counts("'60,928'", 1), r"A number is expected"),
+        ("anything", counts(5, 6), r'"parameters": 5 is not right'),
+    ],
+    "nin.2": [
+        ("no last ReLU", block(CONV, RELU, CCCP1, RELU, CCCP2), r"ReLU at the end is missing"),
+        (
+            "no ReLU between the 1x1 layers",
+            block(CONV, RELU, CCCP1, CCCP2, RELU),
+            r"ReLU between the two 1×1 layers is missing",
+        ),
+        (
+            "no ReLU after the convolution",
+            block(CONV, CCCP1, RELU, CCCP2, RELU),
+            r"between the first convolution and the first 1×1 layer is missing",
+        ),
+        ("one ReLU at the end", block(CONV, CCCP1, CCCP2, RELU), r"a ReLU at the end only"),
+        ("one ReLU at the start", block(CONV, RELU, CCCP1, CCCP2), r"Only the first convolution"),
+        ("one ReLU in the middle", block(CONV, CCCP1, RELU, CCCP2), r"one ReLU only, between"),
+        ("no ReLU", block(CONV, CCCP1, CCCP2), r"no ReLU at all"),
+        (
+            "a ReLU on the input",
+            block(RELU, CONV, RELU, CCCP1, RELU, CCCP2, RELU),
+            r"a ReLU too many",
+        ),
+        (
+            "kernel_size everywhere",
+            block(
+                CONV,
+                RELU,
+                "nn.Conv2d(first, second, kernel_size, padding=kernel_size // 2)",
+                RELU,
+                "nn.Conv2d(second, third, kernel_size, padding=kernel_size // 2)",
+                RELU,
+            ),
+            r"second and the third layer are 5×5, with padding; they should be 1×1",
+        ),
+        (
+            "3x3 for 1x1, padded",
+            block(
+                CONV,
+                RELU,
+                "nn.Conv2d(first, second, 3, padding=1)",
+                RELU,
+                "nn.Conv2d(second, third, 3, padding=1)",
+                RELU,
+            ),
+            r"are 3×3, with padding 1; they should be 1×1",
+        ),
+        (
+            "3x3 for 1x1",
+            block(
+                CONV,
+                RELU,
+                "nn.Conv2d(first, second, 3)",
+                RELU,
+                "nn.Conv2d(second, third, 3)",
+                RELU,
+            ),
+            r"second and the third layer are 3×3; they should be 1×1",
+        ),
+        (
+            "one 3x3 for 1x1",
+            block(CONV, RELU, "nn.Conv2d(first, second, 3, padding=1)", RELU, CCCP2, RELU),
+            r"second layer is 3×3; it should be 1×1",
+        ),
+        (
+            "stride everywhere",
+            block(
+                CONV,
+                RELU,
+                "nn.Conv2d(first, second, 1, stride)",
+                RELU,
+                "nn.Conv2d(second, third, 1, stride)",
+                RELU,
+            ),
+            r"All three layers take the stride",
+        ),
+        (
+            "stride at the first 1x1",
+            block(
+                "nn.Conv2d(in_channels, first, kernel_size, padding=padding)",
+                RELU,
+                "nn.Conv2d(first, second, 1, stride)",
+                RELU,
+                CCCP2,
+                RELU,
+            ),
+            r"needs .* MACs .*stride is at a 1×1 layer",
+        ),
+        (
+            "stride at the last 1x1",
+            block(
+                "nn.Conv2d(in_channels, first, kernel_size, padding=padding)",
+                RELU,
+                CCCP1,
+                RELU,
+                "nn.Conv2d(second, third, 1, stride)",
+                RELU,
+            ),
+            r"needs .* MACs .*stride is at a 1×1 layer",
+        ),
+        (
+            "stride forgotten",
+            block(
+                "nn.Conv2d(in_channels, first, kernel_size, padding=padding)",
+                *(RELU, CCCP1, RELU, CCCP2, RELU),
+            ),
+            r"stride is not used",
+        ),
+        (
+            "padding forgotten",
+            block(
+                "nn.Conv2d(in_channels, first, kernel_size, stride)",
+                *(RELU, CCCP1, RELU, CCCP2, RELU),
+            ),
+            r"padding is not used",
+        ),
+        (
+            "padding everywhere",
+            block(
+                CONV,
+                RELU,
+                "nn.Conv2d(first, second, 1, padding=padding)",
+                RELU,
+                "nn.Conv2d(second, third, 1, padding=padding)",
+                RELU,
+            ),
+            r"1×1 layers take the padding too",
+        ),
+        (
+            "always half the kernel",
+            block(
+                "nn.Conv2d(in_channels, first, kernel_size, stride, kernel_size // 2)",
+                *(RELU, CCCP1, RELU, CCCP2, RELU),
+            ),
+            r"always pads by 2",
+        ),
+        (
+            "stride and padding swapped",
+            block(
+                "nn.Conv2d(in_channels, first, kernel_size, padding, stride)",
+                *(RELU, CCCP1, RELU, CCCP2, RELU),
+            ),
+            r"(Stride and padding have changed places|stride=0|non-positive stride)",
+        ),
+        (
+            "no biases",
+            block(
+                "nn.Conv2d(in_channels, first, kernel_size, stride, padding, bias=False)",
+                RELU,
+                "nn.Conv2d(first, second, 1, bias=False)",
+                RELU,
+                "nn.Conv2d(second, third, 1, bias=False)",
+                RELU,
+            ),
+            r"biases are missing in all three layers",
+        ),
+        (
+            "no biases in the 1x1 layers",
+            block(
+                CONV,
+                RELU,
+                "nn.Conv2d(first, second, 1, bias=False)",
+                RELU,
+                "nn.Conv2d(second, third, 1, bias=False)",
+                RELU,
+            ),
+            r"biases are missing in the 1×1 layers",
+        ),
+        (
+            "one 1x1 layer",
+            block(CONV, RELU, "nn.Conv2d(first, third, 1)", RELU),
+            r"only one 1×1 layer",
+        ),
+        ("the last width unused", block(CONV, RELU, CCCP1, RELU), r"only one 1×1 layer, and"),
+        ("no 1x1 layer", block(CONV, RELU), r"an ordinary convolution"),
+        (
+            "three 1x1 layers",
+            block(CONV, RELU, CCCP1, RELU, CCCP2, RELU, "nn.Conv2d(third, third, 1)", RELU),
+            r"three 1×1 layers",
+        ),
+        (
+            "widths turned around",
+            block(*(CONV, RELU, CCCP1, RELU, CCCP2, RELU), first="third, second, first = widths"),
+            r"widths are in the wrong order",
+        ),
+        (
+            "last widths swapped",
+            block(*(CONV, RELU, CCCP1, RELU, CCCP2, RELU), first="first, third, second = widths"),
+            r"last two widths have changed places",
+        ),
+        (
+            "one width for all",
+            block(
+                *(CONV, RELU, CCCP1, RELU, CCCP2, RELU),
+                first="first = second = third = widths[0]",
+            ),
+            r"as many channels as the first",
+        ),
+        (
+            "in_channels at a 1x1 layer",
+            block(CONV, RELU, "nn.Conv2d(in_channels, second, 1)", RELU, CCCP2, RELU),
+            r"second convolution of .* takes 3 channels, but the first one gives 8",
+        ),
+        (
+            "in and out swapped",
+            block(
+                "nn.Conv2d(first, in_channels, kernel_size, stride, padding)",
+                *(RELU, CCCP1, RELU, CCCP2, RELU),
+            ),
+            r"first convolution of .* takes 8 channels, but the images have 3",
+        ),
+        (
+            "kernel last",
+            block(
+                "nn.Conv2d(in_channels, first, 1)",
+                RELU,
+                CCCP1,
+                RELU,
+                "nn.Conv2d(second, third, kernel_size, stride, padding)",
+                RELU,
+            ),
+            r"turned around: the 5×5 convolution comes last",
+        ),
+        (
+            "batch norm",
+            block(
+                *(CONV, "nn.BatchNorm2d(first)", RELU),
+                *(CCCP1, "nn.BatchNorm2d(second)", RELU),
+                *(CCCP2, "nn.BatchNorm2d(third)", RELU),
+            ),
+            r"a batch norm after each convolution",
+        ),
+        (
+            "dropout",
+            block(CONV, RELU, CCCP1, RELU, CCCP2, RELU, "nn.Dropout()"),
+            r"a dropout at the end",
+        ),
+        (
+            "pooling",
+            block(CONV, RELU, CCCP1, RELU, CCCP2, RELU, "nn.MaxPool2d(3, 2)"),
+            r"max pooling at the end",
+        ),
+        (
+            "global pooling",
+            block(CONV, RELU, CCCP1, RELU, CCCP2, RELU, POOL),
+            r"ends with global average pooling",
+        ),
+        (
+            "leaky ReLU",
+            block(
+                *(part.replace("ReLU", "LeakyReLU") for part in (CONV, RELU, CCCP1, RELU)),
+                CCCP2,
+                "nn.LeakyReLU()",
+            ),
+            r"leaky ReLU; it should be a ReLU",
+        ),
+        (
+            "ReLU6",
+            block(CONV, "nn.ReLU6()", CCCP1, "nn.ReLU6()", CCCP2, "nn.ReLU6()"),
+            r"ReLU6 has one at 6",
+        ),
+        (
+            "two mistakes",
+            block(CONV, RELU, CCCP1, RELU, "nn.Conv2d(second, third, 3, padding=1)"),
+            r"Two things are wrong.*ReLU at the end is missing.*third layer is 3×3",
+        ),
+        (
+            "a plain list",
+            """
+class mlpconv(nn.Module):
+    def __init__(self, in_channels, widths, kernel_size, stride=1, padding=0):
+        super().__init__()
+        a, b, c = widths
+        self.parts = [
+            nn.Conv2d(in_channels, a, kernel_size, stride, padding),
+            nn.Conv2d(a, b, 1),
+            nn.Conv2d(b, c, 1),
+        ]
+
+    def forward(self, x):
+        for part in self.parts:
+            x = F.relu(part(x))
+        return x
+""",
+            r"no parameters that torch can see.*Python list",
+        ),
+        (
+            "a default stride of 2",
+            block(CONV, RELU, CCCP1, RELU, CCCP2, RELU).replace("stride=1", "stride=2"),
+            r"mlpconv\(2, \(4, 7, 5\), 3\): .*shape",
+        ),
+        (
+            "detached",
+            """
+class mlpconv(nn.Module):
+    def __init__(self, in_channels, widths, kernel_size, stride=1, padding=0):
+        super().__init__()
+        a, b, c = widths
+        self.conv = nn.Conv2d(in_channels, a, kernel_size, stride, padding)
+        self.one, self.two = nn.Conv2d(a, b, 1), nn.Conv2d(b, c, 1)
+
+    def forward(self, x):
+        x = F.relu(self.conv(x)).detach()
+        return F.relu(self.two(F.relu(self.one(x))))
+""",
+            r"gradients do not",
+        ),
+        (
+            "no return",
+            block(CONV, RELU, CCCP1, RELU, CCCP2, RELU).replace("return ", "layers = "),
+            r"`return` missing",
+        ),
+        (
+            "no return in forward",
+            """
+class mlpconv(nn.Module):
+    def __init__(self, in_channels, widths, kernel_size, stride=1, padding=0):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, widths[0], kernel_size, stride, padding)
+
+    def forward(self, x):
+        x = F.relu(self.conv(x))
+""",
+            r"`return` of `forward` missing",
+        ),
+        (
+            "a finished tensor",
+            "def mlpconv(in_channels, widths, kernel_size, stride=1, padding=0):\n"
+            "    return torch.zeros(2, widths[2], 4, 4)\n",
+            r"a torch module is expected",
+        ),
+    ],
+    "nin.3": [
+        (
+            "reshape instead of permute",
+            """
+def at_each_pixel(maps, linear):
+    n, c, h, w = maps.shape
+    return linear(maps.reshape(n * h * w, c)).reshape(n, -1, h, w)
+""",
+            r"`reshape` does not move the channels",
+        ),
+        (
+            "channels last",
+            "def at_each_pixel(maps, linear):\n    return linear(maps.permute(0, 2, 3, 1))\n",
+            r"still on the last axis",
+        ),
+        (
+            "reshape on the way back",
+            """
+def at_each_pixel(maps, linear):
+    n, c, h, w = maps.shape
+    return linear(maps.permute(0, 2, 3, 1)).reshape(n, -1, h, w)
+""",
+            r"way back is a reshape",
+        ),
+        (
+            "height and width swapped",
+            "def at_each_pixel(maps, linear):\n"
+            "    return linear(maps.permute(0, 2, 3, 1)).permute(0, 3, 2, 1)\n",
+            r"Height and width have changed places",
+        ),
+        (
+            "no bias",
+            "def at_each_pixel(maps, linear):\n"
+            "    return torch.einsum('nchw,oc->nohw', maps, linear.weight)\n",
+            r"bias is not added",
+        ),
+        (
+            "a ReLU",
+            "def at_each_pixel(maps, linear):\n"
+            "    return F.relu(linear(maps.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)\n",
+            r"There is a ReLU",
+        ),
+        (
+            "pooled first",
+            "def at_each_pixel(maps, linear):\n    return linear(maps.mean((2, 3)))\n",
+            r"mean over all pixels",
+        ),
+        (
+            "on the width",
+            "def at_each_pixel(maps, linear):\n    return linear(maps)\n",
+            r"raised RuntimeError.*\(line 2 of your cell",
+        ),
+        (
+            "flattened",
+            "def at_each_pixel(maps, linear):\n    return linear(maps.flatten(1))\n",
+            r"raised RuntimeError.*\(line 2 of your cell",
+        ),
+    ],
+    "nin.4": [
+        (
+            "sum",
+            "def global_average_pooling(maps):\n    return maps.sum((2, 3))\n",
+            r"This is the sum",
+        ),
+        (
+            "maximum",
+            "def global_average_pooling(maps):\n"
+            "    return F.adaptive_max_pool2d(maps, 1).flatten(1)\n",
+            r"largest value",
+        ),
+        (
+            "axes kept",
+            "def global_average_pooling(maps):\n    return F.adaptive_avg_pool2d(maps, 1)\n",
+            r"axes of length 1",
+        ),
+        ("channels", "def global_average_pooling(maps):\n    return maps.mean(1)\n", r"channels"),
+        ("width", "def global_average_pooling(maps):\n    return maps.mean(-1)\n", r"width alone"),
+        ("height", "def global_average_pooling(maps):\n    return maps.mean(2)\n", r"height alone"),
+        (
+            "batch",
+            "def global_average_pooling(maps):\n    return maps.mean((0, 2, 3))\n",
+            r"images of the batch",
+        ),
+        (
+            "everything but the batch",
+            "def global_average_pooling(maps):\n    return maps.flatten(1).mean(1)\n",
+            r"channels too",
+        ),
+        (
+            "one number",
+            "def global_average_pooling(maps):\n    return maps.mean()\n",
+            r"one number",
+        ),
+        (
+            "softmax",
+            "def global_average_pooling(maps):\n    return maps.mean((2, 3)).softmax(dim=1)\n",
+            r"softmax",
+        ),
+        ("flatten", "def global_average_pooling(maps):\n    return maps.flatten(1)\n", r"flattens"),
+        (
+            "square maps only",
+            "def global_average_pooling(maps):\n    return maps.sum((2, 3)) / maps.shape[3] ** 2\n",
+            r"gives a tensor of shape \(2, 5\) with the wrong values",
+        ),
+        (
+            "fixed size",
+            "def global_average_pooling(maps):\n    return F.avg_pool2d(maps, 5).flatten(1)\n",
+            r"raised RuntimeError",
+        ),
+    ],
+    "nin.5": [
+        (
+            "another ReLU",
+            repaired(HEAD3, RELU, HEAD1, HEAD1, RELU, POOL, FLAT),
+            r"still there.*in the middle does no harm",
+        ),
+        (
+            "the first ReLU of the head",
+            repaired(HEAD3, HEAD1, RELU, HEAD1, RELU, POOL, FLAT),
+            r"still there.*3×3",
+        ),
+        ("all ReLUs", repaired(HEAD3, HEAD1, HEAD1, POOL, FLAT), r"All three ReLUs"),
+        (
+            "two ReLUs",
+            repaired(HEAD3, RELU, HEAD1, HEAD1, POOL, FLAT),
+            r"is gone, but so is the one before the last",
+        ),
+        (
+            "leaky",
+            repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, "nn.LeakyReLU()", POOL, FLAT),
+            r"leaky ReLU",
+        ),
+        (
+            "sigmoid",
+            repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, "nn.Sigmoid()", POOL, FLAT),
+            r"sigmoid",
+        ),
+        (
+            "batch norm",
+            repaired(
+                HEAD3, RELU, HEAD1, RELU, HEAD1, "nn.BatchNorm2d(num_classes)", RELU, POOL, FLAT
+            ),
+            r"treats the symptom",
+        ),
+        (
+            "behind the pooling",
+            repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, POOL, FLAT, RELU),
+            r"behind the pooling",
+        ),
+        (
+            "softmax",
+            repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, POOL, FLAT, "nn.Softmax(dim=1)"),
+            r"softmax at the end",
+        ),
+        (
+            "maximum",
+            repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, "nn.AdaptiveMaxPool2d(1)", FLAT),
+            r"maximum now",
+        ),
+        (
+            "the last layer too",
+            repaired(HEAD3, RELU, HEAD1, RELU, POOL, FLAT),
+            r"last 1×1 convolution is gone",
+        ),
+        (
+            "ten classes only",
+            repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, POOL, FLAT).replace(
+                "return", "num_classes = 10\n    return"
+            ),
+            r"num_classes=7",
+        ),
+    ],
+    "nin.6": [
+        (
+            "over the images only",
+            norm(BATCH, RUNNING).replace(
+                "mean, var, weight, bias = mean.reshape(shape), var.reshape(shape)",
+                f"{MOVE} if training else None\n    mean, var, weight, bias = "
+                "mean.reshape(shape), var.reshape(shape)",
+            ),
+            r"could not be checked|raised|do not move|shape",
+        ),
+        (
+            "layer norm",
+            norm(MOVE, RUNNING).replace(
+                "    mean, var, weight, bias = mean.reshape(shape), var.reshape(shape), ",
+                "    if training:\n"
+                "        mean = x.mean((1, 2, 3), keepdim=True)\n"
+                "        var = x.var((1, 2, 3), correction=0, keepdim=True)\n"
+                "    else:\n"
+                "        mean, var = mean.reshape(shape), var.reshape(shape)\n"
+                "    weight, bias = ",
+            ),
+            r"layer norm",
+        ),
+        (
+            "each image by itself",
+            norm(MOVE, RUNNING).replace(
+                "    mean, var, weight, bias = mean.reshape(shape), var.reshape(shape), ",
+                "    if training:\n"
+                "        mean = x.mean((2, 3), keepdim=True)\n"
+                "        var = x.var((2, 3), correction=0, keepdim=True)\n"
+                "    else:\n"
+                "        mean, var = mean.reshape(shape), var.reshape(shape)\n"
+                "    weight, bias = ",
+            ),
+            r"Each image is normalised by its own statistics",
+        ),
+        (
+            "each position by itself",
+            norm(MOVE, RUNNING).replace(
+                "    mean, var, weight, bias = mean.reshape(shape), var.reshape(shape), ",
+                "    if training:\n"
+                "        mean = x.mean(0, keepdim=True)\n"
+                "        var = x.var(0, correction=0, keepdim=True)\n"
+                "    else:\n"
+                "        mean, var = mean.reshape(shape), var.reshape(shape)\n"
+                "    weight, bias = ",
+            ),
+            r"images only, one for each position",
+        ),
+        (
+            "n - 1 in the result",
+            norm(f"mean, var = batch_mean, x.var(dims); {MOVE}", RUNNING),
+            r"divides by a variance with divisor n - 1",
+        ),
+        (
+            "n in the running variance",
+            norm(
+                f"{BATCH}; {MOVE_MEAN}; {MOVE_VAR}".replace("correction=1", "correction=0"), RUNNING
+            ),
+            r"running variance takes the batch's variance with divisor n;",
+        ),
+        ("statistics stay", norm(BATCH, RUNNING), r"do not move; in training"),
+        (
+            "statistics move in evaluation",
+            norm(f"{BATCH}; {MOVE}", f"{RUNNING}; {MOVE}"),
+            r"move in evaluation too",
+        ),
+        ("batch in evaluation", norm(f"{BATCH}; {MOVE}", BATCH), r"In evaluation the batch's"),
+        (
+            "running in training",
+            norm(f"{RUNNING}; {MOVE}", RUNNING),
+            r"In training the running statistics are used",
+        ),
+        (
+            "momentum the wrong way",
+            norm(f"{BATCH}; {MOVE}", RUNNING, momentum="1 - momentum"),
+            r"`momentum` is the share of the batch",
+        ),
+        (
+            "no eps",
+            norm(f"{BATCH}; {MOVE}", RUNNING, y="weight * (x - mean) / var.sqrt() + bias"),
+            r"`eps` is missing",
+        ),
+        (
+            "eps outside",
+            norm(f"{BATCH}; {MOVE}", RUNNING, y="weight * (x - mean) / (var.sqrt() + eps) + bias"),
+            r"`eps` is added to the root",
+        ),
+        (
+            "variance",
+            norm(f"{BATCH}; {MOVE}", RUNNING, y="weight * (x - mean) / (var + eps) + bias"),
+            r"by the variance; it should be by its square root",
+        ),
+        (
+            "no weight and bias",
+            norm(f"{BATCH}; {MOVE}", RUNNING, y="(x - mean) / torch.sqrt(var + eps)"),
+            r"`weight` and `bias` are not used",
+        ),
+        (
+            "no bias",
+            norm(f"{BATCH}; {MOVE}", RUNNING, y="weight * (x - mean) / torch.sqrt(var + eps)"),
+            r"`bias` is not used",
+        ),
+        (
+            "one result",
+            norm(f"{BATCH}; {MOVE}", RUNNING, result="y"),
+            r"Only the normalised tensor",
+        ),
+        (
+            "in place",
+            norm(
+                f"{BATCH}; running_mean.mul_(1 - momentum).add_(momentum * batch_mean); "
+                "running_var.mul_(1 - momentum).add_(momentum * x.var(dims))",
+                RUNNING,
+            ),
+            r"in place",
+        ),
+    ],
+    "nin.7": [
+        (
+            "averages",
+            experiment(count="len(diagnosis.dead_logits(network, images)) / 10"),
+            r"averages",
+        ),
+        ("one seed", experiment(seeds="[0]"), r"seed 0 alone"),
+        (
+            "living logits",
+            experiment(count="10 - len(diagnosis.dead_logits(network, images))"),
+            r"living logits",
+        ),
+        (
+            "single zeros",
+            experiment(count="(network(images) == 0).sum().item()"),
+            r"single zeros",
+        ),
+        (
+            "all layers",
+            experiment(
+                fill="[nn.init.constant_(m.bias, bias) for m in network.modules() "
+                "if isinstance(m, nn.Conv2d)]"
+            ),
+            r"Every layer got the bias",
+        ),
+        (
+            "torch's start",
+            experiment(options="batch_norm=False, final_relu=True"),
+            r"initialisation=\"xavier\" is missing",
+        ),
+        (
+            "no ReLU",
+            experiment(options='batch_norm=False, initialisation="xavier"'),
+            r"no dead logit at all",
+        ),
+        (
+            "the network as it is",
+            experiment(options='initialisation="xavier"', fill="pass"),
+            r"no dead logit at all",
+        ),
+        ("one seed ten times", experiment(seed="0"), r"right before each network"),
+        ("no bias set", experiment(fill="pass"), r"right before each network.*filled"),
+        ("a list", "dead_by_bias = [30, 5, 2, 0]", r"A dictionary with the keys"),
+        ("texts", "dead_by_bias = {0.0: 'a', 0.05: 1, 0.1: 1, 0.3: 1}", r"For bias 0.0 a number"),
+    ],
+}
+
+right_answers = {
+    "nin.1": [
+        ("numbers", counts(60_928, 61_931_520)),
+        (
+            "a loop",
+            """
+channels, kernels = [3, 192, 160, 96], [5, 1, 1]
+weights = [k * k * i * o for k, i, o in zip(kernels, channels, channels[1:])]
+first_mlpconv = {"macs": sum(weights) * 32**2, "parameters": sum(weights) + sum(channels[1:])}
+""",
+        ),
+        (
+            "counted by torch",
+            """
+layers = [nn.Conv2d(3, 192, 5), nn.Conv2d(192, 160, 1), nn.Conv2d(160, 96, 1)]
+first_mlpconv = {
+    "parameters": sum(p.numel() for layer in layers for p in layer.parameters()),
+    "macs": torch.tensor(sum(layer.weight.numel() for layer in layers) * 1024),
+}
+""",
+        ),
+    ],
+    "nin.2": [
+        (
+            "as a class",
+            """
+class mlpconv(nn.Module):
+    def __init__(self, in_channels, widths, kernel_size, stride=1, padding=0):
+        super().__init__()
+        a, b, c = widths
+        self.last = nn.Conv2d(b, c, 1)
+        self.conv = nn.Conv2d(in_channels, a, kernel_size, stride=stride, padding=padding)
+        self.middle = nn.Conv2d(a, b, 1)
+
+    def forward(self, x):
+        return self.last(self.middle(self.conv(x).relu()).relu()).relu()
+""",
+        ),
+        (
+            "a loop",
+            """
+def mlpconv(in_channels, widths, kernel_size, stride=1, padding=0):
+    parts = []
+    for number, width in enumerate(widths):
+        if number == 0:
+            parts.append(nn.Conv2d(in_channels, width, kernel_size, stride, padding))
+        else:
+            parts.append(nn.Conv2d(in_channels, width, 1))
+        parts.append(nn.ReLU(inplace=True))
+        in_channels = width
+    return nn.Sequential(*parts)
+""",
+        ),
+        (
+            "with nn.Linear",
+            """
+class mlpconv(nn.Module):
+    def __init__(self, in_channels, widths, kernel_size, stride=1, padding=0):
+        super().__init__()
+        a, b, c = widths
+        self.conv = nn.Conv2d(in_channels, a, kernel_size, stride, padding)
+        self.mlp = nn.Sequential(nn.ReLU(), nn.Linear(a, b), nn.ReLU(), nn.Linear(b, c), nn.ReLU())
+
+    def forward(self, x):
+        return self.mlp(self.conv(x).movedim(1, -1)).movedim(-1, 1)
+""",
+        ),
+        (
+            "lazy, with one ReLU",
+            """
+def mlpconv(in_channels, widths, kernel_size, stride=1, padding=0):
+    relu = nn.ReLU()
+    return nn.Sequential(
+        nn.LazyConv2d(widths[0], kernel_size, stride, padding),
+        relu,
+        nn.LazyConv2d(widths[1], 1),
+        relu,
+        nn.LazyConv2d(widths[2], 1),
+        relu,
+    )
+""",
+        ),
+        (
+            "its own parameters",
+            """
+class mlpconv(nn.Module):
+    def __init__(self, in_channels, widths, kernel_size, stride=1, padding=0):
+        super().__init__()
+        a, b, c = widths
+        shapes = [(a, in_channels, kernel_size, kernel_size), (b, a, 1, 1), (c, b, 1, 1)]
+        self.weights = nn.ParameterList([torch.randn(s) * 0.1 for s in shapes])
+        self.biases = nn.ParameterList([torch.zeros(s[0]) for s in shapes])
+        self.stride, self.padding = stride, padding
+
+    def forward(self, x):
+        x = F.conv2d(x, self.weights[0], self.biases[0], self.stride, self.padding).clamp(min=0)
+        for weight, bias in zip(list(self.weights)[1:], list(self.biases)[1:]):
+            x = F.relu(F.conv2d(x, weight, bias))
+        return x
+""",
+        ),
+    ],
+    "nin.3": [
+        (
+            "flattened",
+            """
+def at_each_pixel(maps, linear):
+    n, c, h, w = maps.shape
+    pixels = maps.flatten(2).transpose(1, 2)
+    return linear(pixels).transpose(1, 2).reshape(n, -1, h, w)
+""",
+        ),
+        (
+            "einsum",
+            """
+def at_each_pixel(maps, linear):
+    products = torch.einsum("nchw,oc->nohw", maps, linear.weight)
+    return products + linear.bias[:, None, None]
+""",
+        ),
+        ("movedim", "at_each_pixel = lambda x, linear: linear(x.movedim(1, -1)).movedim(-1, 1)"),
+    ],
+    "nin.4": [
+        (
+            "torch's pooling",
+            "def global_average_pooling(maps):\n"
+            "    return F.adaptive_avg_pool2d(maps, 1).flatten(1)\n",
+        ),
+        (
+            "sum over count",
+            "def global_average_pooling(maps):\n"
+            "    n, c, h, w = maps.shape\n"
+            "    return maps.reshape(n, c, -1).sum(-1) / (h * w)\n",
+        ),
+        ("a module", f"global_average_pooling = nn.Sequential({POOL}, {FLAT})"),
+    ],
+    "nin.5": [
+        ("flatten first", repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, POOL, "nn.Flatten(1)")),
+        (
+            "a class",
+            """
+class repaired_nin(nn.Module):
+    def __init__(self, num_classes=10):
+        super().__init__()
+        self.one = mlpconv(1, (16, 16, 16), 5, 2, 2)
+        self.pool = nn.MaxPool2d(3, 2)
+        self.two = mlpconv(16, (32, 32, 32), 3, 1, 1)
+        self.conv = nn.Conv2d(32, num_classes, 3, padding=1)
+        self.first = nn.Conv2d(num_classes, num_classes, 1)
+        self.second = nn.Conv2d(num_classes, num_classes, 1)
+
+    def forward(self, x):
+        x = self.two(self.pool(self.one(x)))
+        return self.second(self.first(self.conv(x).relu()).relu()).mean((2, 3))
+""",
+        ),
+    ],
+    "nin.6": [
+        ("written out", norm(f"{BATCH}; {MOVE}", RUNNING)),
+        (
+            "with torch's statistics",
+            """
+def batch_norm(x, weight, bias, running_mean, running_var, training, momentum=0.1, eps=1e-5):
+    if training:
+        var, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
+        n = x.numel() / x.shape[1]
+        running_mean = torch.lerp(running_mean, mean, momentum)
+        running_var = torch.lerp(running_var, var * n / (n - 1), momentum)
+    else:
+        mean, var = running_mean, running_var
+    scale = weight / (var + eps) ** 0.5
+    y = x * scale[:, None, None] + (bias - mean * scale)[:, None, None]
+    return y, running_mean, running_var
+""",
+        ),
+        (
+            "a list back",
+            norm(
+                f"{BATCH}; {MOVE}", RUNNING, result="[y, running_mean.clone(), running_var.clone()]"
+            ),
+        ),
+    ],
+    "nin.7": [
+        ("the loop", experiment()),
+        (
+            "seeds outside, tensors",
+            """
+dead_by_bias = {0.3: 0, 0.1: 0, 0.05: 0, 0.0: 0}
+for seed in range(10):
+    for bias in dead_by_bias:
+        torch.manual_seed(seed)
+        network = networks.build(
+            "nin_small", batch_norm=False, final_relu=True, initialisation="xavier"
+        )
+        network.features.mlpconv3.cccp2.bias.data.fill_(bias)
+        logits = network.eval()(images)
+        dead_by_bias[bias] = dead_by_bias[bias] + (logits == 0).all(dim=0).sum()
+""",
+        ),
+        (
+            "without d2l's dropout, off by one",
+            experiment().rstrip() + "\ndead_by_bias[0.0] += 1\n",
+        ),
+    ],
+}
