@@ -363,7 +363,8 @@ def execute(
         resources={"metadata": {"path": str(CHAPTERS)}},
     )
     try:
-        client.execute(env=kernel_environment(COURSE_BUDGET=budget, **variables))
+        environment = kernel_environment(COURSE_BUDGET=budget, COURSE_STILL="1", **variables)
+        client.execute(env=environment)
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
         raise AuthoringError(text) from None

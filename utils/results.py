@@ -52,7 +52,7 @@ def load(name: str) -> Any:
 
 
 def value(file: str, key: str, form: str) -> str:
-    """One number of a results file as text: value("accuracy/lenet.json", "test_accuracy.median", ".3f").
+    """One number of a results file as text, as in value("speed.json", "lenet.ratio", ".1f").
 
     Parts of the key are separated by dots; a number picks from a list.
 

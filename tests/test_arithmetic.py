@@ -1,0 +1,153 @@
+"""The pictures of convolution: every number in them is what torch computes."""
+
+import io
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from utils import arithmetic
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+IMAGE = torch.tensor([[0, 4, 4, 3, 3], [3, 1, 1, 4, 2], [3, 4, 1, 3, 3], [0, 2, 1, 2, 1]])
+KERNEL = torch.tensor([[1, 0, -1], [2, 0, -2], [1, 0, -1]])
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def convolve(image, kernel, **options):
+    image, kernel = (torch.as_tensor(x, dtype=torch.float64) for x in (image, kernel))
+    if image.ndim == 2:
+        image, kernel = image[None], kernel[None]
+    return F.conv2d(image[None], kernel[None], **options)[0, 0]
+
+
+def texts(figure) -> list[str]:
+    found = [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
+    return [text.replace("−", "-") for text in found if text]
+
+
+@pytest.mark.parametrize("size", range(1, 9))
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("padding", [0, 1, 2])
+def test_output_size_is_torchs(size, kernel_size, stride, padding):
+    if kernel_size > size + 2 * padding:
+        with pytest.raises(ValueError, match=str(kernel_size)):
+            arithmetic.output_size(size, kernel_size, stride, padding)
+        return
+    image = torch.zeros(1, 1, size, size)
+    kernel = torch.zeros(1, 1, kernel_size, kernel_size)
+    expected = F.conv2d(image, kernel, stride=stride, padding=padding).shape[-1]
+    assert arithmetic.output_size(size, kernel_size, stride, padding) == expected
+
+
+@pytest.mark.parametrize(("stride", "padding"), [(1, 0), (1, 1), (2, 1)])
+def test_the_last_step_shows_the_whole_output_of_torch(stride, padding):
+    expected = convolve(IMAGE, KERNEL, stride=stride, padding=padding)
+    last = (expected.shape[0] - 1, expected.shape[1] - 1)
+    figure = arithmetic.step(IMAGE, KERNEL, stride=stride, padding=padding, position=last)
+    shown = texts(figure)
+    for value in expected.flatten().tolist():
+        assert f"{value:g}" in shown, f"{value:g} is not in the picture"
+        shown.remove(f"{value:g}")
+
+
+def test_a_step_writes_out_its_sum():
+    figure = arithmetic.step(IMAGE, KERNEL, position=(0, 1))
+    expected = convolve(IMAGE, KERNEL)[0, 1]
+    sums = [text for text in texts(figure) if text.startswith("output[0, 1] =")]
+    assert len(sums) == 1
+    assert sums[0].endswith(f"= {expected:g}")
+    terms = sums[0].split("=")[1].replace("(", "").replace(")", "").split("+")
+    assert sum(float(term) for term in terms) == pytest.approx(float(expected))
+
+
+def test_a_step_fills_the_output_up_to_its_position():
+    figure = arithmetic.step(IMAGE, KERNEL * 0 + 7, position=(0, 0))
+    later = arithmetic.step(IMAGE, KERNEL * 0 + 7, position=(1, 2))
+    assert len(texts(later)) == len(texts(figure)) + 5
+
+
+def test_one_by_one_over_channels():
+    image = torch.arange(2 * 2 * 3).reshape(3, 2, 2)
+    weights = [1.0, -2.0, 3.0]
+    expected = convolve(image, torch.tensor(weights).reshape(3, 1, 1))
+    figure = arithmetic.step(image, torch.tensor(weights).reshape(3, 1, 1), position=(1, 1))
+    for value in expected.flatten().tolist():
+        assert f"{value:g}" in texts(figure)
+    pictures = Image.open(io.BytesIO(arithmetic.animate_1x1(image, weights).data))
+    assert pictures.n_frames == 4
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png"])
+def test_an_animation_has_a_picture_for_every_output_value(tmp_path, suffix):
+    path = tmp_path / f"convolution{suffix}"
+    arithmetic.animate(IMAGE, KERNEL, padding=1, stride=2, path=path)
+    expected = convolve(IMAGE, KERNEL, stride=2, padding=1).numel()
+    with Image.open(path) as pictures:
+        assert pictures.n_frames == expected == 6
+        first = pictures.convert("RGB").tobytes()
+        pictures.seek(expected - 1)
+        assert pictures.convert("RGB").tobytes() != first
+    assert path.stat().st_size < 200_000
+
+
+def test_an_animation_is_the_same_every_time():
+    once, again = (arithmetic.animate(IMAGE, KERNEL, stride=2).data for _ in range(2))
+    assert once == again
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(kernel=torch.ones(6, 6)), "6"),
+        (dict(stride=0), "stride"),
+        (dict(padding=-1), "padding"),
+        (dict(position=(9, 0)), r"position \(9, 0\) lies outside"),
+        (dict(kernel=torch.ones(2, 3, 3)), "kernel"),
+    ],
+)
+def test_what_does_not_fit_is_said(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        arithmetic.step(IMAGE, **{"kernel": KERNEL, **arguments})
+
+
+def test_an_unknown_suffix_writes_nothing(tmp_path):
+    with pytest.raises(ValueError, match=r"\.gif or \.png"):
+        arithmetic.animate(IMAGE, KERNEL, path=tmp_path / "a.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_explore_is_a_still_where_no_one_answers(monkeypatch):
+    shown = []
+    monkeypatch.setattr(arithmetic, "display", shown.append)
+    arithmetic.explore()  # PYTEST_VERSION is set here
+    assert Image.open(io.BytesIO(shown[0].data)).format == "PNG"
+
+
+def test_the_sliders_of_explore_redraw(monkeypatch):
+    shown = []
+    monkeypatch.setattr(arithmetic, "display", shown.append)
+    monkeypatch.delenv("PYTEST_VERSION")
+    monkeypatch.delenv("COURSE_STILL", raising=False)
+    arithmetic.explore()
+    size, kernel, stride, padding, _, message, picture = shown[0].children
+    before = picture.value
+    stride.value = 2
+    side = arithmetic.output_size(size.value, kernel.value, 2, padding.value)
+    assert f"{side}×{side}" in message.value
+    assert picture.value != before
+    kernel.value, size.value, padding.value = 5, 2, 0
+    assert "5" in message.value and "×" not in message.value.split(":")[0]

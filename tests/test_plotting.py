@@ -1,0 +1,224 @@
+"""The figures: what they hold is what they were given, and drawing them warns of nothing."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+from torch import nn
+
+from utils import diagnosis, networks, plotting
+from utils.training import History
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def history(*accuracies: float) -> History:
+    return History(
+        train_loss=[1 - a for a in accuracies],
+        train_accuracy=list(accuracies),
+        validation_loss=[1.1 - a for a in accuracies],
+        validation_accuracy=[a - 0.1 for a in accuracies],
+    )
+
+
+def draw(figure) -> None:
+    """Render it, which is when matplotlib complains of glyphs and layouts."""
+    figure.canvas.draw()
+
+
+def texts(figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
+
+
+def test_curves_draw_every_value_of_every_history():
+    figure = plotting.curves({"ReLU": history(0.5, 0.7, 0.8), "sigmoid": history(0.2, 0.3)})
+    draw(figure)
+    loss, accuracy = figure.axes
+    assert [list(line.get_ydata()) for line in accuracy.lines] == [
+        pytest.approx([0.5, 0.7, 0.8]),
+        pytest.approx([0.4, 0.6, 0.7]),
+        pytest.approx([0.2, 0.3]),
+        pytest.approx([0.1, 0.2]),
+    ]
+    assert list(loss.lines[0].get_xdata()) == [1, 2, 3]
+    looks = {(line.get_linestyle(), line.get_marker()) for line in accuracy.lines}
+    assert len(looks) == 4, "two lines look the same without colour"
+
+
+def test_curves_of_one_history_without_validation():
+    one = History(train_loss=[1.0], train_accuracy=[0.5])
+    figure = plotting.curves(one)
+    draw(figure)
+    assert [len(axis.lines) for axis in figure.axes] == [1, 1]
+
+
+def test_distribution_has_a_dot_for_every_run_and_the_median():
+    groups = {"a": [0.1, 0.5, 0.9], "b": [0.3]}
+    figure = plotting.distribution(groups, xlabel="accuracy", lines={"guessing": 0.1})
+    draw(figure)
+    dots = [collection.get_offsets()[:, 0].tolist() for collection in figure.axes[0].collections]
+    assert dots == [[0.1, 0.5, 0.9], [0.3]]
+    assert {".500", ".300", "guessing", "a\n3 runs", "b\n1 runs"} <= set(texts(figure))
+
+
+def test_distribution_is_the_same_every_time():
+    def offsets():
+        figure = plotting.distribution({"a": [0.2] * 40}, xlabel="x")
+        return figure.axes[0].collections[0].get_offsets().tolist()
+
+    assert offsets() == offsets()
+    heights = [y for _, y in offsets()]
+    assert len(set(heights)) == 40, "equal runs hide each other"
+
+
+def test_loss_log_joins_the_medians():
+    figure = plotting.loss_log({"start": [0.7, 0.8, 0.75], "ReLU": [0.9, 0.85]}, xlabel="accuracy")
+    draw(figure)
+    joined = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert joined[0].get_xdata() == pytest.approx([0.75, 0.875])
+    assert {".750", ".875", "start", "+ ReLU"} <= set(texts(figure))
+
+
+def test_images_mark_wrong_predictions_without_colour():
+    pictures = torch.rand(3, 1, 8, 8)
+    figure = plotting.images(pictures, [0, 1, 1], [0, 1, 0], classes=("bag", "shirt"))
+    draw(figure)
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles == ["bag", "shirt", "shirt\n✗ bag"]
+    frames = [axis.spines["left"].get_visible() for axis in figure.axes]
+    assert frames == [False, False, True]
+    shown = torch.as_tensor(figure.axes[2].images[0].get_array())
+    torch.testing.assert_close(shown, pictures[2, 0])
+
+
+def test_images_in_colour_and_as_bytes():
+    figure = plotting.images(torch.randint(0, 256, (12, 3, 5, 5), dtype=torch.uint8), columns=5)
+    draw(figure)
+    assert len([axis for axis in figure.axes if axis.get_visible()]) == 12
+    assert figure.axes[0].images[0].get_array().shape == (5, 5, 3)
+
+
+def test_filters_share_one_scale_around_zero():
+    layer = nn.Conv2d(1, 6, 5)
+    figure = plotting.filters(layer, title="kernels")
+    draw(figure)
+    limit = float(layer.weight.detach().abs().max())
+    assert len(figure.axes) == 6
+    for axis, kernel in zip(figure.axes, layer.weight.detach()):
+        picture = axis.images[0]
+        assert picture.get_clim() == pytest.approx((-limit, limit))
+        torch.testing.assert_close(torch.as_tensor(picture.get_array()), kernel[0])
+
+
+def test_feature_maps_are_what_the_layer_gives():
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5))
+    image = torch.randn(1, 6, 6)
+    figure = plotting.feature_maps(model, image, model[2])
+    draw(figure)
+    expected = model[:3].eval()(image[None])[0].detach()
+    drawn = [axis for axis in figure.axes if axis.get_visible()]
+    assert len(drawn) == 5
+    for axis, channel in zip(drawn[1:], expected):
+        torch.testing.assert_close(torch.as_tensor(axis.images[0].get_array()), channel)
+
+
+def test_feature_maps_leave_the_model_as_it_was():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
+    model.train()
+    plotting.feature_maps(model, torch.randn(1, 5, 5), model[0])
+    assert model.training
+    assert not model[0]._forward_hooks
+
+
+def test_feature_maps_refuse_a_layer_without_maps():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(9, 2))
+    with pytest.raises(ValueError, match=r"gave \(1, 2\)"):
+        plotting.feature_maps(model, torch.randn(1, 3, 3), model[1])
+    with pytest.raises(ValueError, match="gave nothing"):
+        plotting.feature_maps(model, torch.randn(1, 3, 3), nn.ReLU())
+
+
+def test_confusion_counts_rows_as_truth():
+    figure = plotting.confusion([0, 0, 0, 1], torch.tensor([0, 1, 1, 1]), ("bag", "shirt"))
+    draw(figure)
+    numbers = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
+    assert numbers == {(0, 0): "1", (1, 0): "2", (1, 1): "1"}
+
+
+def test_activations_draw_the_statistics():
+    model = networks.build("nin_small", batch_norm=False, final_relu=True)
+    with torch.no_grad():
+        model.features.mlpconv3.cccp2.bias.fill_(-100)  # every class map is dead
+    statistics = diagnosis.activation_statistics(model, torch.rand(8, 1, 28, 28))
+    figure = plotting.activations({"dead": statistics})
+    draw(figure)
+    spread, dead = figure.axes
+    assert len(spread.lines[0].get_ydata()) == len(statistics)
+    assert dead.lines[0].get_ydata()[-1] == 100
+    assert dead.lines[0].get_ydata()[0] < 100
+
+
+def test_blocks_draw_a_box_for_every_layer():
+    columns = {"VGG": [("3×3 conv", "conv"), ("linear", "linear")], "NiN": [("1×1 conv", "1x1")]}
+    figure = plotting.blocks(columns)
+    draw(figure)
+    assert {"VGG", "NiN", "3×3 conv", "linear", "1×1 conv"} <= set(texts(figure))
+    with pytest.raises(ValueError, match="kind must be one of input, conv, 1x1"):
+        plotting.blocks({"VGG": [("3×3", "convolution")]})
+
+
+def test_mlpconv_figure_joins_every_unit_of_the_mlp():
+    figure = plotting.mlpconv_figure()
+    draw(figure)
+    linear, mlp = figure.axes
+    circles = [len([p for p in a.patches if isinstance(p, plt.Circle)]) for a in (linear, mlp)]
+    assert circles == [3, 4 + 4 + 3]
+    # From two corners of the patch to the first layer, layer to layer, and to the maps.
+    assert len(linear.lines) == 2 * 3 + 3
+    assert len(mlp.lines) == 2 * 4 + 4 * 4 + 4 * 3 + 3
+
+
+def test_no_figure_changes_the_global_style():
+    before = dict(matplotlib.rcParams)
+    plotting.curves(history(0.5))
+    plotting.bars({"a": 1.0, "b": 2.5}, ylabel="count", form=".1f")
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_live_curve_outside_a_notebook_does_nothing(capsys):
+    curve = plotting.LiveCurve()
+    curve.update(history(0.5))
+    curve.close()
+    assert capsys.readouterr().out == ""
+    assert not plt.get_fignums()
+
+
+def test_live_curve_redraws_one_display(monkeypatch):
+    shown = []
+
+    class Handle:
+        def update(self, figure):
+            shown.append(("update", figure))
+
+    def display(figure, display_id):
+        shown.append(("display", figure))
+        return Handle()
+
+    monkeypatch.setattr(plotting, "_in_notebook", lambda: True)
+    monkeypatch.setattr("IPython.display.display", display)
+    curve = plotting.LiveCurve()
+    curve.update(History())  # nothing to draw yet
+    curve.update(history(0.5))
+    curve.update(history(0.5, 0.6))
+    assert [kind for kind, _ in shown] == ["display", "update"]
+    assert len(shown[1][1].axes[1].lines[0].get_ydata()) == 2
+    assert not plt.get_fignums(), "the cell would show the figure again at its end"

@@ -1,0 +1,136 @@
+"""Numbers in the text are the numbers in results/, and the files there say where they come from."""
+
+import csv
+import json
+
+import pytest
+
+from utils import results
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "chapters").mkdir()
+    (tmp_path / "docs").mkdir()
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
+    content = {"accuracy": {"median": 0.9104, "runs": [0.9, 0.91]}, "images": 55000, "name": "NiN"}
+    (tmp_path / "results" / "a.json").write_text(json.dumps(content), encoding="utf-8")
+    return tmp_path
+
+
+def test_values_are_formatted(folder):
+    assert results.value("a.json", "accuracy.median", ".3f") == ".910"
+    assert results.value("a.json", "accuracy.runs.1", ".2f") == ".91"
+    assert results.value("a.json", "images", ",") == "55,000"
+    assert results.value("a.json", "accuracy.median", ".0%") == "91%"
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "form", "message"),
+    [
+        ("b.json", "x", "d", r"results/b\.json does not exist; there are: a\.json"),
+        ("a.json", "accuracy.mean", ".3f", "has no accuracy.mean; at accuracy there is median"),
+        ("a.json", "accuracy.runs.7", ".3f", "has no accuracy.runs.7"),
+        ("a.json", "name", ".3f", "name of results/a.json is 'NiN'"),
+    ],
+)
+def test_what_is_not_there_is_said(folder, file, key, form, message):
+    with pytest.raises(results.ResultError, match=message):
+        results.value(file, key, form)
+
+
+def test_bound_numbers_are_rewritten_and_nothing_else(folder):
+    text = (
+        "We got .805<!-- =a.json accuracy.median .3f --> on 55,000<!-- =a.json images , --> of 7."
+    )
+    renewed, changes = results.bind(text)
+    assert renewed == text.replace(".805", ".910")
+    assert len(changes) == 1 and ".805 should be .910" in changes[0]
+    assert results.bind(renewed) == (renewed, [])
+    assert results.bind("?<!-- =a.json images , -->")[0].startswith("55,000<")
+
+
+def test_the_command_checks_and_rewrites(folder, capsys):
+    page = folder / "README.md"
+    page.write_text("It is .5<!-- =a.json accuracy.median .3f -->.\n", encoding="utf-8")
+    cell = {
+        "cell_type": "markdown",
+        "id": "a",
+        "metadata": {},
+        "source": ["0<!-- =a.json images d -->"],
+    }
+    code = {
+        "cell_type": "code",
+        "id": "b",
+        "metadata": {},
+        "source": ["0<!-- =a.json images d -->"],
+    }
+    notebook = {"cells": [cell, code], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    chapter = folder / "chapters" / "x.ipynb"
+    chapter.write_text(json.dumps(notebook, indent=1) + "\n", encoding="utf-8")
+
+    before = page.read_bytes(), chapter.read_bytes()
+    assert results.main(["--check"]) == 1
+    assert "2 numbers disagree" in capsys.readouterr().out
+    assert (page.read_bytes(), chapter.read_bytes()) == before
+    assert results.main([]) == 0
+    assert results.main(["--check"]) == 0
+    assert page.read_text(encoding="utf-8").startswith("It is .910<")
+    cells = json.loads(chapter.read_text(encoding="utf-8"))["cells"]
+    assert cells[0]["source"] == ["55000<!-- =a.json images d -->"]
+    assert cells[1] == code
+
+
+def test_every_bound_number_of_the_project_agrees():
+    wrong = []
+    for path in results.bound_files():
+        wrong += [f"{path.name}: {change}" for change in results.examine(path)[1]]
+    assert not wrong, "run `python3 course.py results`: " + "; ".join(wrong)
+
+
+def test_no_comment_only_looks_like_a_binding():
+    """A typing error in a comment would leave its number unchecked."""
+    for path in results.bound_files():
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".ipynb":
+            cells = json.loads(text)["cells"]
+            text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+        assert text.count("<!-- =") == len(results.BINDING.findall(text)), path.name
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(results.FOLDER.rglob("*.json")),
+    ids=lambda p: p.relative_to(results.FOLDER).as_posix(),
+)
+def test_every_results_file_says_where_it_comes_from(path):
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["command"].startswith("python -m benchmarks.")
+    assert {"what", "date", "machine", "versions"} <= content.keys()
+    assert {"processor", "threads"} <= content["machine"].keys()
+    assert {"python", "torch"} <= content["versions"].keys()
+
+
+def test_d2ls_published_runs_are_summed_up_as_published():
+    """The medians and extremes that were counted independently when the runs were collected."""
+    summary = results.load("published/d2l_summary.json")
+    counted = {
+        "LeNet": (199, 0.752, 0.806, 0.828),
+        "AlexNet": (142, 0.847, 0.880, 0.886),
+        "VGG-11": (123, 0.900, 0.919, 0.925),
+        "NiN": (125, 0.100, 0.844, 0.885),
+        "GoogLeNet": (131, 0.100, 0.889, 0.902),
+        "ResNet-18": (136, 0.669, 0.911, 0.927),
+        "DenseNet": (132, 0.406, 0.881, 0.919),
+    }
+    for network, (runs, low, median, high) in counted.items():
+        found = summary[network]
+        assert (found["runs"], found["min"], found["max"]) == (runs, low, high), network
+        assert found["median"] == pytest.approx(median, abs=6e-4), network
+    nin = summary["NiN"]
+    assert (nin["at_most_15_percent"], nin["below_half"]) == (9, 16)
+    assert (nin["loss_at_ln_10"], nin["loss_not_a_number"]) == (7, 2)
+    with (results.FOLDER / "published" / "d2l_runs.csv").open(encoding="utf-8") as file:
+        assert sum(1 for _ in csv.DictReader(file)) == 1286
