@@ -78,6 +78,7 @@ def fakes(monkeypatch):
     """Four exercises and a question, and an engine that is not run by pytest."""
     for name in ("COURSE_UNDER_PYTEST", "COURSE_SCOREBOARD", "COURSE_STRICT_EXERCISES"):
         monkeypatch.delenv(name, raising=False)
+    engine.exercises()  # a chapter first loaded here would end up in the registry of the fakes
     for name in ("_registry", "_last", "_hints_shown"):
         monkeypatch.setattr(engine, name, {})
     checks = [check_add_one, check_block, check_number, check_repaired]
@@ -211,13 +212,24 @@ def test_wrong_answers_are_quoted(id, source, message):
     assert "Traceback" not in text and "\n" not in text
 
 
-def test_a_check_that_trips_over_the_answer_calls_it_wrong(monkeypatch):
-    item = engine.find("fake.3")
-    broken = copy.copy(vars(item)) | {"check": lambda answer: answer.shape}
-    engine._registry["fake.3"] = engine.Exercise(**broken)
+def test_a_check_that_trips_over_the_answer_calls_it_wrong():
+    item = vars(engine.find("fake.3")) | {"check": lambda answer: answer.shape}
+    engine._registry["fake.3"] = engine.Exercise(**item)
     state, text = outcome("fake.3", 7)
     assert state == "wrong"
     assert "your answer (7) could not be checked: AttributeError" in text
+
+
+def test_a_plain_assert_in_a_check_is_a_message():
+    def assert_even(answer):
+        assert answer % 2 == 0, "An even number is expected."
+
+    item = vars(engine.find("fake.3")) | {"check": assert_even}
+    engine._registry["fake.3"] = engine.Exercise(**item)
+    state, text = outcome("fake.3", 7)
+    assert state == "wrong"
+    assert text.startswith("An even number is expected.")
+    assert "could not be checked" not in text
 
 
 # --- the learner's state -------------------------------------------------------------------------
@@ -559,6 +571,16 @@ def test_same_outputs_does_not_care_for_spelling(module):
             ),
             "the gradients do not",
         ),
+        (
+            changed(
+                forward=lambda self, x: self.dropout(
+                    nn.functional.conv2d(
+                        self.norm(self.conv(x)).relu(), self.mix.weight.detach(), self.mix.bias
+                    ).relu()
+                )
+            ),
+            "the gradients do not",
+        ),
         (changed(forward=lambda self, x: None), r"gives nothing \(None\).*`return` of `forward`"),
         (
             changed(forward=lambda self, x: Reference.forward(self, x)[..., 1:]),
@@ -589,6 +611,46 @@ def test_the_weights_of_two_equal_layers_may_be_registered_the_other_way_round()
             return self.second(self.first(x).relu())
 
     compare.same_outputs(Twice(["second", "first"]), Twice(["first", "second"]), (3, 4))
+
+
+def test_values_that_start_at_zero_do_not_hide():
+    class Shift(nn.Module):
+        def __init__(self, used):
+            super().__init__()
+            self.shift = nn.Parameter(torch.zeros(4))
+            self.used = used
+
+        def forward(self, x):
+            return x + self.shift if self.used else x + 0 * self.shift
+
+    with pytest.raises(Wrong, match="other values in train mode"):
+        compare.same_outputs(Shift(False), Shift(True), (2, 4))
+
+
+@pytest.mark.parametrize(
+    ("backwards", "functional"), [(False, []), (True, []), (False, ["first"]), (False, ["third"])]
+)
+def test_many_equal_layers_are_matched_by_call_or_registration(backwards, functional):
+    names = ["first", "second", "third", "fourth", "fifth"]
+
+    class Chain(nn.Module):
+        def __init__(self, order, functional=()):
+            super().__init__()
+            self.functional = functional
+            for name in order:
+                setattr(self, name, nn.Linear(4, 4))
+
+        def forward(self, x):
+            for name in names:
+                layer = getattr(self, name)
+                if name in self.functional:  # so that the layer itself is never called
+                    x = nn.functional.linear(x, layer.weight, layer.bias).tanh()
+                else:
+                    x = layer(x).tanh()
+            return x
+
+    answer = Chain(names[::-1] if backwards else names, functional)
+    compare.same_outputs(answer, Chain(names), (3, 4))
 
 
 def test_two_parameters_of_one_module_may_be_registered_the_other_way_round():

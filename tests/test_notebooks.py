@@ -364,9 +364,28 @@ def test_a_dead_kernel_is_noticed_at_once(wrong_run):
     assert seconds < 300  # the time that a cell may take is 600 seconds
 
 
+LONG = """
+import os
+
+import pytest
+
+
+@pytest.mark.long
+def test_long():
+    raise AssertionError
+
+
+def test_short():
+    assert "COURSE_SCOREBOARD" not in os.environ
+"""
+
+
 def test_right_and_open_answers_pass(clone):
-    run = nbval(clone, {"right": tiny(215)})
+    (clone / "tests" / "test_long.py").write_text(LONG, encoding="utf-8")
+    run = nbval(clone, {"right": tiny(215)}, "tests", "-rs")
     assert run.returncode == 0, run.stdout + run.stderr
+    assert "6 passed, 1 skipped" in run.stdout
+    assert "takes minutes: `course.py test --all` runs it" in run.stdout
     assert ["00_start_here", "1", "0", "1"] in scoreboard(run.stdout)
 
 
