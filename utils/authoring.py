@@ -382,8 +382,11 @@ def normalised(nb: NotebookNode) -> NotebookNode:
     for cell in nb.cells:
         kept = ("exercise", "jupyter", "role", "tags")
         cell.metadata = NotebookNode({k: cell.metadata[k] for k in kept if k in cell.metadata})
-        if cell.cell_type == "code":
-            cell.outputs = _merged(cell.outputs)
+        if (
+            cell.cell_type == "code"
+        ):  # a widget, such as a progress bar, is nothing without its kernel
+            kinds = [" ".join(output.get("data", {})) for output in cell.outputs]
+            cell.outputs = _merged([o for o, k in zip(cell.outputs, kinds) if "widget" not in k])
     return nb
 
 
