@@ -581,6 +581,12 @@ def test_same_outputs_does_not_care_for_spelling(module):
             ),
             "the gradients do not",
         ),
+        (
+            changed(
+                forward=lambda self, x: Reference.forward(self, x)[..., 0 if self.training else 1 :]
+            ),
+            r"In eval mode: For an input of shape \(2, 3, 6, 6\) .* \(2, 4, 6, 5\)",
+        ),
         (changed(forward=lambda self, x: None), r"gives nothing \(None\).*`return` of `forward`"),
         (
             changed(forward=lambda self, x: Reference.forward(self, x)[..., 1:]),

@@ -213,7 +213,7 @@ def close(a: Any, b: Any, tolerance: float = 1e-4) -> bool:
         return (
             isinstance(a, (list, tuple))
             and len(a) == len(b)
-            and all(close(x, y, tolerance) for x, y in zip(a, b, strict=True))
+            and all(close(x, y, tolerance) for x, y in zip(a, b))
         )
     if b is None or isinstance(b, (str, bool)):
         return type(a) is type(b) and a == b
@@ -317,22 +317,18 @@ def same_results(
         other = results(mistaken, lambda function, *case: function(*case))
         if all(map(agree, got, other)) and not all(map(agree, got, right)):
             raise Wrong(f"{message} {_first_difference(answer, cases, got, right, agree)}")
-    for case in cases:  # the learner's function may not change what it is given
+    for case, value in zip(cases, got):  # a function has to leave what it is given as it is
         given = copy.deepcopy(case)
-        if not any(isinstance(value, Exception) for value in got):
+        if not isinstance(value, Exception) and close(given, case, 0.0):  # comparable at all
             call(answer, *given)
-            if not close(list(given), list(case), 0.0) and _comparable(case):
+            if not close(given, case, 0.0):
                 raise Wrong(f"{describe_call(answer, *case)} changes its argument in place.")
     if not all(map(agree, got, right)):
         raise Wrong(_first_difference(answer, cases, got, right, agree))
 
 
-def _comparable(case: tuple) -> bool:
-    return close(list(case), list(case), 0.0)
-
-
 def _first_difference(answer: Callable, cases: tuple, got: list, right: list, agree) -> str:
-    for case, mine, wanted in zip(cases, got, right, strict=True):
+    for case, mine, wanted in zip(cases, got, right):
         if isinstance(mine, Exception):
             return str(mine)
         if not agree(mine, wanted):
@@ -468,7 +464,7 @@ def _matchings(
     def paired(mine: list[Tensor], right: list[Tensor]) -> list[tuple[Tensor, Tensor]] | None:
         if [essential(t) for t in mine] != [essential(t) for t in right]:
             return None
-        return list(zip(mine, right, strict=True))
+        return list(zip(mine, right))
 
     by_call = [_called(module, images) for module in (answer, reference)]
     by_registration = [list(module.modules()) for module in (answer, reference)]
@@ -525,7 +521,9 @@ def _behaviour_differs(
                 runs.append((leaf, given, outputs))
             (leaf, given, mine), (right_leaf, right_given, right) = runs
             where = f"in {mode} mode, for an input of shape {tuple(shape)}"
-            for a, b in zip(mine, right, strict=True):
+            if text := _shapes_differ(mine, right, shape):
+                return f"In {mode} mode: {text}"
+            for a, b in zip(mine, right):
                 if not close(a, b, tolerance):
                     gap = (a - b).abs().max().item()
                     scale = b.abs().max().item()
