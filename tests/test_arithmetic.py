@@ -91,6 +91,25 @@ def test_one_by_one_over_channels():
     assert pictures.n_frames == 4
 
 
+def test_a_channel_with_weight_zero_keeps_its_value():
+    image = torch.full((2, 1, 1), 5)
+    shown = texts(arithmetic.step(image, torch.tensor([0, 3]).reshape(2, 1, 1)))
+    assert "5 × 0 = 0" in shown and "5 × 3 = 15" in shown
+
+
+def test_a_sum_of_rounded_numbers_is_not_called_exact():
+    third = torch.full((1, 2), 1 / 3)
+    assert "output[0, 0] ≈ 0.33 + 0.33 ≈ 0.67" in texts(arithmetic.step(third, torch.ones(1, 2)))
+    assert "output[0, 0] = 0.5" in texts(arithmetic.step([[0.5]], [[1.0]]))
+
+
+def test_the_animation_of_chapter_01_stays_small():
+    image = torch.arange(25).reshape(5, 5) % 7
+    picture = arithmetic.animate(image, KERNEL, padding=1)
+    assert Image.open(io.BytesIO(picture.data)).n_frames == 25
+    assert len(picture.data) < 200_000
+
+
 @pytest.mark.parametrize("suffix", [".gif", ".png"])
 def test_an_animation_has_a_picture_for_every_output_value(tmp_path, suffix):
     path = tmp_path / f"convolution{suffix}"

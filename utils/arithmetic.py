@@ -7,7 +7,7 @@ Dumoulin and Visin draw the same arithmetic without numbers (arXiv 1603.07285).
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image as Pillow
+from PIL import ImageColor
 from torch import Tensor
 
 from utils.plotting import style
@@ -239,7 +240,7 @@ def _tensor(name: str, values: Grid) -> Tensor:
 
 # ----------------------------------------------------------------------------------- how it looks
 
-DPI = 100
+DPI, ANIMATION_DPI = 100, 80  # the smaller one keeps animations under 200 kB
 MARGIN, GAP, TOP, BOTTOM = 0.4, 1.5, 1.1, 1.5  # in cells
 
 
@@ -247,6 +248,18 @@ def _number(value: float) -> str:
     """A number as it stands in a cell: at most two decimals and a true minus sign."""
     text = f"{value:.2f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text.replace("-", "−")
+
+
+def _sentence(position: tuple[int, int], products: list[float], result: float) -> str:
+    """The sum in words, as "output[0, 1] = 2 + (−3) = −1"."""
+    terms = [_number(product) for product in products]
+    total = " + ".join(f"({term})" if term[0] == "−" else term for term in terms)
+    if len(total) > 60:
+        total = f"sum of the {len(terms)} products"
+    # What is rounded for the picture need not add up to the last digit.
+    sign = "=" if all(abs(x - round(x, 2)) < 1e-9 for x in [*products, result]) else "≈"
+    sides = [f"output[{position[0]}, {position[1]}]", total, _number(result)]
+    return f" {sign} ".join(sides if len(terms) > 1 else sides[::2])
 
 
 @dataclass
@@ -260,6 +273,10 @@ class _Layout:
     width: float
     height: float
     cell: float  # side of a cell in inches
+
+    def top(self, rows: int) -> float:
+        """Upper edge of a grid of so many rows, centred between captions and sum."""
+        return TOP + (self.height - TOP - BOTTOM - rows) / 2
 
 
 def _layout(scene: _Scene) -> _Layout:
@@ -291,20 +308,22 @@ class _Pen:
     def cell(self, x: float, y: float, fill: str, width: float = 1, dotted: bool = False) -> None:
         line = ":" if dotted else "-"
         patch = Rectangle((x, y), width, 1, facecolor=fill, edgecolor=LINE, lw=0.8, ls=line)
-        self.axes.add_patch(patch)
+        self.axes.add_artist(patch)  # add_patch also measures limits, which are fixed here
 
     def frame(self, x: float, y: float, width: float, height: float, thickness: float) -> None:
-        self.axes.add_patch(
+        self.axes.add_artist(
             Rectangle((x, y), width, height, fill=False, edgecolor=INK, lw=thickness, zorder=3)
         )
 
-    def write(
-        self, x: float, y: float, text: str, share: float, room: float = 0.86, **look
-    ) -> None:
-        """`share` is the height of the letters in cells, `room` the width they may take."""
-        size = self.points * min(share, room / (0.64 * max(1, len(text))))
+    def write(self, x: float, y: float, text: str, share: float, **look) -> None:
+        """`share` is the height of the letters in cells."""
         look = {"ha": "center", "va": "center", "color": INK, "zorder": 4} | look
-        self.axes.text(x, y, text, fontsize=size, **look)
+        self.axes.text(x, y, text, fontsize=self.points * share, **look)
+
+
+def _share(texts: Iterable[str], most: float, room: float) -> float:
+    """The height of letters, in cells, at which the longest of the texts is `room` cells wide."""
+    return min(most, room / (0.64 * max(len(text) for text in texts)))
 
 
 def _draw(figure: Figure, scene: _Scene, position: tuple[int, int]) -> None:
@@ -313,36 +332,25 @@ def _draw(figure: Figure, scene: _Scene, position: tuple[int, int]) -> None:
     axes.set(xlim=(0, layout.width), ylim=(layout.height, 0))
     axes.axis("off")
     pen = _Pen(axes, layout.cell)
-    body = layout.height - TOP - BOTTOM
-
-    def top_of(rows: int) -> float:
-        return TOP + (body - rows) / 2
-
-    products = _draw_input(pen, scene, layout, position, top_of)
-    _draw_products(pen, scene, layout, products, top_of)
-    _draw_output(pen, scene, layout, position, top_of)
-    value = _number(scene.output[position].item())
-    terms = [_number(product) for product in products.flatten().tolist()]
-    sentence = " + ".join(f"({term})" if term[0] == "−" else term for term in terms)
-    if len(sentence) > 60:
-        sentence = f"sum of the {len(terms)} products"
-    pen.write(
-        layout.width / 2,
-        layout.height - 0.55,
-        f"output[{position[0]}, {position[1]}] = {sentence} = {value}",
-        0.4,
-        room=layout.width - 2 * MARGIN,
-    )
+    window = _draw_input(pen, scene, layout, position)
+    products = window * scene.kernel
+    _draw_products(pen, scene, layout, window, products)
+    _draw_output(pen, scene, layout, position)
+    sentence = _sentence(position, products.flatten().tolist(), scene.output[position].item())
+    share = _share([sentence], 0.4, layout.width - 2 * MARGIN)
+    pen.write(layout.width / 2, layout.height - 0.55, sentence, share)
 
 
-def _draw_input(pen: _Pen, scene: _Scene, layout: _Layout, position, top_of) -> Tensor:
-    """Draw every channel with the kernel laid over it; return the products (C, kh, kw)."""
+def _draw_input(pen: _Pen, scene: _Scene, layout: _Layout, position: tuple[int, int]) -> Tensor:
+    """Draw every channel with the kernel laid over it; return the covered values (C, kh, kw)."""
     p = scene.padding
     channels, height, width = scene.image.shape
     kernel_height, kernel_width = scene.kernel.shape[1:]
     padded = F.pad(scene.image, (p, p, p, p))
     first_row, first_column = (index * scene.stride for index in position)
-    top = top_of(height + 2 * p)
+    value_share = _share(map(_number, scene.image.flatten().tolist()), 0.42, 0.86)
+    weight_share = _share((f"×{_number(w)}" for w in scene.kernel.flatten().tolist()), 0.3, 0.78)
+    top = layout.top(height + 2 * p)
     for channel, left in enumerate(layout.inputs):
         for row in range(height + 2 * p):
             for column in range(width + 2 * p):
@@ -350,70 +358,61 @@ def _draw_input(pen: _Pen, scene: _Scene, layout: _Layout, position, top_of) -> 
                 i, j = row - first_row, column - first_column
                 covered = 0 <= i < kernel_height and 0 <= j < kernel_width
                 x, y = left + column, top + row
-                fill = WINDOW if covered else INPUT if real else PADDING
-                pen.cell(x, y, fill, dotted=not real)
+                pen.cell(x, y, WINDOW if covered else INPUT if real else PADDING, dotted=not real)
                 value = _number(padded[channel, row, column].item())
+                height_of_value = 0.34 if covered else 0.5
                 color = INK if real else FAINT
-                if not covered:
-                    pen.write(x + 0.5, y + 0.5, value, 0.42, color=color)
-                    continue
-                weight = "×" + _number(scene.kernel[channel, i, j].item())
-                pen.write(x + 0.5, y + 0.34, value, 0.42, color=color)
-                pen.write(x + 0.5, y + 0.76, weight, 0.3, color=WEIGHT, weight="bold")
+                pen.write(x + 0.5, y + height_of_value, value, value_share, color=color)
+                if covered:
+                    weight = f"×{_number(scene.kernel[channel, i, j].item())}"
+                    pen.write(x + 0.5, y + 0.76, weight, weight_share, color=WEIGHT, weight="bold")
         pen.frame(left + p, top + p, width, height, 1.2)
         pen.frame(left + first_column, top + first_row, kernel_width, kernel_height, 2.4)
         name = f"channel {channel}" if channels > 1 else f"input {height}×{width}"
         name += f", padding {p}" if p else ""
-        pen.write(left + p + width / 2, top - 0.4, name, 0.36, room=width + 2 * p + 0.4)
-    window = padded[
-        :,
-        first_row : first_row + kernel_height,
-        first_column : first_column + kernel_width,
-    ]
-    return window * scene.kernel
+        share = _share([name], 0.36, width + 2 * p + 0.4)
+        pen.write(left + p + width / 2, top - 0.4, name, share)
+    rows = slice(first_row, first_row + kernel_height)
+    return padded[:, rows, first_column : first_column + kernel_width]
 
 
-def _draw_products(pen: _Pen, scene: _Scene, layout: _Layout, products: Tensor, top_of) -> None:
-    channels, kernel_height, _ = products.shape
+def _draw_products(
+    pen: _Pen, scene: _Scene, layout: _Layout, window: Tensor, products: Tensor
+) -> None:
     middle = layout.products + layout.product_width / 2
-    if channels > 1:
-        rows, width = channels, layout.product_width
-        texts = [
-            [f"{_number(value)} × {_number(weight)} = {_number(product)}"]
-            for value, weight, product in zip(
-                (products / scene.kernel).flatten().tolist(),
-                scene.kernel.flatten().tolist(),
-                products.flatten().tolist(),
-            )
-        ]
+    if len(products) > 1:
+        width = layout.product_width
+        factors = zip(window.flatten(), scene.kernel.flatten(), products.flatten())
+        texts = [["{} × {} = {}".format(*map(_number, line))] for line in factors]
     else:
-        rows, width = kernel_height, 1.0
+        width = 1.0
         texts = [[_number(product) for product in line] for line in products[0].tolist()]
-    top, left = top_of(rows), middle - width * len(texts[0]) / 2
+    top, left = layout.top(len(texts)), middle - width * len(texts[0]) / 2
+    share = _share((text for line in texts for text in line), 0.42, 0.9 * width)
     for row, line in enumerate(texts):
         for column, text in enumerate(line):
             pen.cell(left + column * width, top + row, WINDOW, width)
-            pen.write(left + (column + 0.5) * width, top + row + 0.5, text, 0.42, 0.88 * width)
-    pen.write(middle, top - 0.4, "products", 0.36, room=layout.product_width + 1)
-    y = TOP + (layout.height - TOP - BOTTOM) / 2
-    pen.write(layout.products - GAP / 2, y, "→", 0.7)
-    pen.write(layout.output - GAP / 2, y, "sum →", 0.5, room=GAP - 0.1)
+            pen.write(left + (column + 0.5) * width, top + row + 0.5, text, share)
+    pen.write(middle, top - 0.4, "products", 0.36)
+    center = layout.top(0)
+    pen.write(layout.products - GAP / 2, center, "→", 0.6)
+    pen.write(layout.output - GAP / 2, center, "→", 0.6)
+    pen.write(layout.output - GAP / 2, center - 0.45, "sum", 0.36)
 
 
-def _draw_output(pen: _Pen, scene: _Scene, layout: _Layout, position, top_of) -> None:
+def _draw_output(pen: _Pen, scene: _Scene, layout: _Layout, position: tuple[int, int]) -> None:
     rows, columns = scene.output.shape
-    top = top_of(rows)
-    left = layout.output + max(0.0, (2.4 - columns) / 2)
+    top, left = layout.top(rows), layout.output + max(0.0, (2.4 - columns) / 2)
+    share = _share(map(_number, scene.output.flatten().tolist()), 0.42, 0.86)
     for row, column in scene.positions:
         done = (row, column) <= position
         fill = WINDOW if (row, column) == position else OUTPUT if done else EMPTY
         pen.cell(left + column, top + row, fill)
         if done:
             value = _number(scene.output[row, column].item())
-            pen.write(left + column + 0.5, top + row + 0.5, value, 0.42)
+            pen.write(left + column + 0.5, top + row + 0.5, value, share)
     pen.frame(left + position[1], top + position[0], 1, 1, 2.4)
-    name = f"output {rows}×{columns}"
-    pen.write(left + columns / 2, top - 0.4, name, 0.36, room=max(columns, 2.4) + 0.4)
+    pen.write(left + columns / 2, top - 0.4, f"output {rows}×{columns}", 0.36)
 
 
 # --------------------------------------------------------------------------------- animation files
@@ -421,7 +420,7 @@ def _draw_output(pen: _Pen, scene: _Scene, layout: _Layout, position, top_of) ->
 
 def _frames(scene: _Scene) -> list[Pillow.Image]:
     """One picture for each output value, all with the palette of the last one."""
-    figure = Figure(figsize=_size(scene), dpi=DPI)
+    figure = Figure(figsize=_size(scene), dpi=ANIMATION_DPI)
     canvas = FigureCanvasAgg(figure)
     pictures = []
     with style():
@@ -432,8 +431,22 @@ def _frames(scene: _Scene) -> list[Pillow.Image]:
             pixels = canvas.buffer_rgba()
             size = canvas.get_width_height()
             pictures.append(Pillow.frombytes("RGBA", size, pixels.tobytes()).convert("RGB"))
-    palette = pictures[len(pictures) // 2].quantize(32)
+    palette = _palette()
     return [picture.quantize(palette=palette, dither=Pillow.Dither.NONE) for picture in pictures]
+
+
+def _palette() -> Pillow.Image:
+    """The few colours of these pictures: every ground, and what letters on it fade through."""
+    inks = [(ground, INK) for ground in (INPUT, WINDOW, OUTPUT, EMPTY)]
+    inks += [(WINDOW, WEIGHT), (PADDING, FAINT), (WINDOW, FAINT), (EMPTY, LINE)]
+    colors = []
+    for ground, ink in inks:
+        pair = [ImageColor.getrgb(name) for name in (ground, ink)]
+        for share in (0.0, 0.33, 0.67, 1.0):
+            colors += [round(a + share * (b - a)) for a, b in zip(*pair)]
+    palette = Pillow.new("P", (1, 1))
+    palette.putpalette(colors)
+    return palette
 
 
 def _encode(frames: list[Pillow.Image], kind: str, seconds: float) -> bytes:
