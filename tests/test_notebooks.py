@@ -167,6 +167,13 @@ def test_refresh_keeps_outputs_of_unchanged_cells_only(clean):
     assert cell_of(fresh, "check").outputs == [stream("1\n")]
 
 
+def test_progress_bars_and_pieces_of_output_are_normalised(clean):
+    widget = {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "10%"}
+    outputs = [nbformat.v4.new_output("display_data", data=widget), stream("a"), stream("b\n")]
+    own_cell(clean).outputs = outputs
+    assert own_cell(authoring.normalised(clean)).outputs == [stream("ab\n")]
+
+
 def test_ids_depend_on_the_text_alone():
     def ids(*sources):
         nb = authoring.notebook([code(s) for s in sources], title="", minutes=1)

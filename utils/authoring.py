@@ -382,9 +382,8 @@ def normalised(nb: NotebookNode) -> NotebookNode:
     for cell in nb.cells:
         kept = ("exercise", "jupyter", "role", "tags")
         cell.metadata = NotebookNode({k: cell.metadata[k] for k in kept if k in cell.metadata})
-        if (
-            cell.cell_type == "code"
-        ):  # a widget, such as a progress bar, is nothing without its kernel
+        if cell.cell_type == "code":
+            # A widget, such as a progress bar, is nothing without its kernel.
             kinds = [" ".join(output.get("data", {})) for output in cell.outputs]
             cell.outputs = _merged([o for o, k in zip(cell.outputs, kinds) if "widget" not in k])
     return nb
