@@ -179,3 +179,15 @@ def test_real_old_python_is_refused():
     assert done.stderr.startswith("problem: the course needs Python 3.11 or newer, and ")
     assert f"is 3.{minor}: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_ci_runs_what_the_readme_says():
+    command = "python3 course.py test"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = readme.split("```")[1].splitlines()
+    assert command in [line.split("#")[0].strip() for line in block]
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert script[-1] == command
+    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
+    assert workflow.count("- run: bash .ci/run") == 2
+    assert f"- run: {command} --all" in workflow
