@@ -22,9 +22,9 @@ from utils import data, device, networks, summary, training
 CEILING = 2e12
 # What a run needs besides the names of the network and the dataset. `fit` has the rest as default.
 RECIPES = {
-    "lenet": dict(batch_size=128, augment=False, epochs=20, learning_rate=0.1, label_smoothing=0.0),
+    "lenet": dict(batch_size=128, augment=False, epochs=10, learning_rate=0.1, label_smoothing=0.0),
     "nin_small": dict(
-        batch_size=128, augment=False, epochs=9, learning_rate=0.2, label_smoothing=0.0
+        batch_size=128, augment=False, epochs=6, learning_rate=0.2, label_smoothing=0.0
     ),
 }
 

@@ -38,11 +38,10 @@ STEPS = [
         {"activation": "relu", "learning_rate": 0.1},
     ),
     ("max pooling", "the maximum of each window, not its mean", {"pooling": "max"}),
-    ("momentum", "0.9, and a tenth of the rate", {"momentum": 0.9, "learning_rate": 0.01}),
     (
-        "one-cycle schedule",
-        "the rate rises to 0.1 and falls to 0",
-        {"schedule": "one_cycle", "learning_rate": 0.1},
+        "momentum and one-cycle",
+        "momentum 0.9, and a rate that rises to 0.1 and falls to 0",
+        {"momentum": 0.9, "schedule": "one_cycle"},
     ),
 ]
 _splits = None
