@@ -20,7 +20,8 @@ from benchmarks import common
 from utils import data, device, networks, summary, training
 
 FILE = "shuffled_pixels_lenet.json"
-RECIPE = dict(batch_size=128, epochs=10, learning_rate=0.1, images=55_000)
+# That of chapter 01 at budget cpu, so that its live run is one seed more.
+RECIPE = dict(images=20_000, batch_size=128, epochs=4, learning_rate=0.05)
 ORDER = torch.randperm(28 * 28, generator=torch.Generator().manual_seed(0))
 _splits = None
 
@@ -38,7 +39,7 @@ PIXELS = ("in place", "shuffled")
 def prepare() -> None:
     global _splits
     torch.set_num_threads(1)
-    _splits = data.load(device="cpu")
+    _splits = data.load(train_images=RECIPE["images"], device="cpu")
 
 
 def batches_of(split: data.Batches, pixels: str, seed: int) -> data.Batches:
