@@ -560,9 +560,9 @@ def lab(arguments: list[str]) -> int:
     if not has_browser():
         say("No browser was found here: open the address that JupyterLab prints below.")
         command.append("--no-browser")
-    first = ROOT / "chapters" / "00_start_here.ipynb"
     if not any(argument.endswith(".ipynb") for argument in arguments):
-        command.append(str(first))
+        # Not as a file to open: then the address that is printed would lead to an empty launcher.
+        command.append("--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb")
     return hand_over([*command, *arguments])
 
 

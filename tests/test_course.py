@@ -110,7 +110,7 @@ class Project:
 
     def call(self, *arguments: str, **options) -> subprocess.CompletedProcess:
         process = self.start(*arguments, **options)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=900)
         assert "Traceback" not in err, err
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
@@ -137,7 +137,7 @@ def trial_project(folder: Path) -> Project:
     return project
 
 
-def wait_until(condition, seconds: float = 300) -> None:
+def wait_until(condition, seconds: float = 900) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -280,7 +280,7 @@ def prepared(tmp_path_factory):
         subprocess.run(["taskkill", "/F", "/T", "/PID", str(first.pid)])
     else:
         os.killpg(first.pid, signal.SIGINT)
-    project.first_out, project.first_err = first.communicate(timeout=300)
+    project.first_out, project.first_err = first.communicate(timeout=900)
     project.first_code = first.returncode
     project.stamp_between = project.stamp.read_text(encoding="utf-8")
     project.found_between = project.load().find_environment()
@@ -635,7 +635,7 @@ def test_lab_opens_chapter_0_and_passes_arguments_on(handed_over, monkeypatch):
     monkeypatch.setattr(module, "has_browser", lambda: True)
     monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
     module.main(["lab", "--port", "9999"])
-    chapter = str(module.ROOT / "chapters" / "00_start_here.ipynb")
+    chapter = "--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb"
     start = ["python", "-m", "jupyterlab", f"--ServerApp.root_dir={module.ROOT}"]
     assert commands.pop() == ([*start, chapter, "--port", "9999"], {})
     module.main(["lab", "chapters/04_nin.ipynb"])
