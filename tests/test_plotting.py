@@ -59,6 +59,8 @@ def test_curves_of_one_history_without_validation():
     figure = plotting.curves(one)
     draw(figure)
     assert [len(axis.lines) for axis in figure.axes] == [1, 1]
+    epochs = figure.axes[0].get_xticks()
+    assert all(epoch == int(epoch) for epoch in epochs), "there is no half epoch"
 
 
 def test_distribution_has_a_dot_for_every_run_and_the_median():
@@ -67,7 +69,14 @@ def test_distribution_has_a_dot_for_every_run_and_the_median():
     draw(figure)
     dots = [collection.get_offsets()[:, 0].tolist() for collection in figure.axes[0].collections]
     assert dots == [[0.1, 0.5, 0.9], [0.3]]
-    assert {".500", ".300", "guessing", "a\n3 runs", "b\n1 runs"} <= set(texts(figure))
+    assert {".500", ".300", "guessing", "a\n3 runs", "b\n1 run"} <= set(texts(figure))
+
+
+@pytest.mark.parametrize("values", [[], [0.5, float("nan")]])
+@pytest.mark.parametrize("draws", [plotting.distribution, plotting.loss_log])
+def test_runs_without_a_number_are_refused(draws, values):
+    with pytest.raises(ValueError, match=r"one finite number .* 'diverged' has \["):
+        draws({"good": [0.5], "diverged": values}, xlabel="accuracy")
 
 
 def test_distribution_is_the_same_every_time():
@@ -112,11 +121,23 @@ def test_filters_share_one_scale_around_zero():
     figure = plotting.filters(layer, title="kernels")
     draw(figure)
     limit = float(layer.weight.detach().abs().max())
-    assert len(figure.axes) == 6
-    for axis, kernel in zip(figure.axes, layer.weight.detach()):
+    *panels, bar = figure.axes
+    assert len(panels) == 6
+    assert bar.get_ylabel() == "weight"
+    for axis, kernel in zip(panels, layer.weight.detach()):
         picture = axis.images[0]
         assert picture.get_clim() == pytest.approx((-limit, limit))
         torch.testing.assert_close(torch.as_tensor(picture.get_array()), kernel[0])
+
+
+def test_1x1_filters_are_one_table():
+    layer = nn.Conv2d(7, 5, 1)
+    figure = plotting.filters(layer)
+    draw(figure)
+    table = figure.axes[0]
+    shown = torch.as_tensor(table.images[0].get_array())
+    torch.testing.assert_close(shown, layer.weight.detach()[:, :, 0, 0])
+    assert (table.get_xlabel(), figure.axes[1].get_ylabel()) == ("input channel", "weight")
 
 
 def test_feature_maps_are_what_the_layer_gives():
@@ -125,9 +146,11 @@ def test_feature_maps_are_what_the_layer_gives():
     figure = plotting.feature_maps(model, image, model[2])
     draw(figure)
     expected = model[:3].eval()(image[None])[0].detach()
-    drawn = [axis for axis in figure.axes if axis.get_visible()]
-    assert len(drawn) == 5
-    for axis, channel in zip(drawn[1:], expected):
+    picture, *maps, bar = [axis for axis in figure.axes if axis.get_visible()]
+    assert len(maps) == 4
+    torch.testing.assert_close(torch.as_tensor(picture.images[0].get_array()), image[0])
+    assert bar.get_ylim() == pytest.approx((float(expected.min()), float(expected.max())))
+    for axis, channel in zip(maps, expected):
         torch.testing.assert_close(torch.as_tensor(axis.images[0].get_array()), channel)
 
 
@@ -161,8 +184,14 @@ def test_activations_draw_the_statistics():
     statistics = diagnosis.activation_statistics(model, torch.rand(8, 1, 28, 28))
     figure = plotting.activations({"dead": statistics})
     draw(figure)
-    spread, dead = figure.axes
-    assert len(spread.lines[0].get_ydata()) == len(statistics)
+    spread, zeros, dead = figure.axes
+    stds = [one.std for one in statistics]
+    assert stds[-1] == 0 and "exactly 0" in texts(figure)
+    drawn = [y for y, std in zip(spread.lines[0].get_ydata(), stds) if std > 0]
+    assert drawn == [std for std in stds if std > 0]
+    assert list(zeros.lines[0].get_ydata()) == pytest.approx(
+        [100 * one.zeros for one in statistics]
+    )
     assert dead.lines[0].get_ydata()[-1] == 100
     assert dead.lines[0].get_ydata()[0] < 100
 

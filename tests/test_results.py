@@ -52,6 +52,15 @@ def test_bound_numbers_are_rewritten_and_nothing_else(folder):
     assert results.bind("?<!-- =a.json images , -->")[0].startswith("55,000<")
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("0.8-0.9", "0.8-.910"), ("is -0.9", "is .910"), ("1.2e-05", ".910"), ("(90%", "(.910")],
+)
+def test_the_whole_number_is_replaced(folder, before, after):
+    comment = "<!-- =a.json accuracy.median .3f -->"
+    assert results.bind(before + comment)[0] == after + comment
+
+
 def test_the_command_checks_and_rewrites(folder, capsys):
     page = folder / "README.md"
     page.write_text("It is .5<!-- =a.json accuracy.median .3f -->.\n", encoding="utf-8")

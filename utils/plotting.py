@@ -8,6 +8,7 @@ global settings.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from cycler import cycler
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
@@ -75,7 +77,8 @@ def curves(histories: Any, *, title: str = "") -> Figure:
     if not isinstance(histories, Mapping):
         histories = {"": histories}
     with style():
-        figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2), layout="constrained")
+        height = 3.1 + 0.19 * len(histories)
+        figure, axes = plt.subplots(1, 2, figsize=(WIDTH, height), layout="constrained")
         _draw_curves(axes, histories)
         if title:
             figure.suptitle(title, fontsize=10)
@@ -103,9 +106,19 @@ def _draw_curves(axes: Sequence[plt.Axes], histories: Mapping[str, Any]) -> None
                     label=f"{name}: {part}" if name else part,
                 )
         axis.set(xlabel="epoch", ylabel=label)
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if axes[1].lines:
-        axes[1].legend(fontsize=8)
+        _legend(axes[1], columns=2)
+
+
+def _legend(axis: plt.Axes, columns: int) -> None:
+    """Names below the figure, where they hide nothing.
+
+    matplotlib's own choice of a free corner warns when it takes over a second, so on a busy machine
+    a notebook would differ from what is stored.
+    """
+    handles, names = axis.get_legend_handles_labels()
+    axis.figure.legend(handles, names, loc="outside lower center", ncols=columns, fontsize=8)
 
 
 class LiveCurve:
@@ -158,12 +171,15 @@ def distribution(
     Args:
         groups: values of single runs under the name of their group.
         lines: values to mark with a dotted vertical line, under their names.
+
+    Raises:
+        ValueError: a group without runs, or a value that is not a finite number.
     """
     with style():
         height = 0.62 * len(groups) + 0.9 + (0.25 if title else 0)
         figure, axis = plt.subplots(figsize=(WIDTH, height), layout="constrained")
         for row, (name, values) in enumerate(groups.items()):
-            values = sorted(float(value) for value in values)
+            values = sorted(_finite(name, values))
             colour = COLOURS[row % len(COLOURS)]
             axis.scatter(
                 values,
@@ -190,7 +206,8 @@ def distribution(
                 name, (value, 1), xycoords=("data", "axes fraction"), fontsize=8, ha="center",
                 va="bottom",
             )  # fmt: skip
-        names = [f"{name}\n{len(values)} runs" for name, values in groups.items()]
+        counts = [f"{len(values)} run{'s' * (len(values) != 1)}" for values in groups.values()]
+        names = [f"{name}\n{count}" for name, count in zip(groups, counts)]
         axis.set_yticks(range(len(groups)), names)
         axis.set(ylim=(len(groups) - 0.45, -0.7), xlabel=xlabel)
         if xlim is not None:
@@ -198,6 +215,15 @@ def distribution(
         if title:
             axis.set_title(title, loc="left", pad=16 if lines else 6)
     return figure
+
+
+def _finite(name: str, values: Sequence[float]) -> list[float]:
+    numbers = [float(value) for value in values]
+    if not numbers or not all(math.isfinite(number) for number in numbers):
+        raise ValueError(
+            f"Every group needs one finite number for each of its runs; {name!r} has {numbers}."
+        )
+    return numbers
 
 
 def _spread(count: int) -> list[float]:
@@ -213,14 +239,17 @@ def loss_log(steps: Mapping[str, Sequence[float]], *, xlabel: str, title: str = 
     Args:
         steps: what was changed, and what every run then reached. The range of the runs is a bar,
             their median a mark with its value; a thin line joins the medians.
+
+    Raises:
+        ValueError: a step without runs, or a value that is not a finite number.
     """
     with style():
         figure, axis = plt.subplots(
             figsize=(WIDTH, 0.42 * len(steps) + 0.9 + (0.25 if title else 0)), layout="constrained"
         )
         medians = []
-        for row, values in enumerate(steps.values()):
-            runs = torch.tensor([float(value) for value in values], dtype=torch.float64)
+        for row, (name, values) in enumerate(steps.items()):
+            runs = torch.tensor(_finite(name, values), dtype=torch.float64)
             medians.append(float(runs.quantile(0.5)))
             axis.plot(
                 [float(runs.min()), float(runs.max())],
@@ -237,6 +266,8 @@ def loss_log(steps: Mapping[str, Sequence[float]], *, xlabel: str, title: str = 
                 xytext=(0, 7),
                 ha="center",
                 fontsize=8,
+                zorder=5,
+                path_effects=[withStroke(linewidth=3, foreground="white")],  # over the line
             )
         axis.plot(medians, range(len(steps)), "-", color="black", linewidth=0.8)
         axis.plot(medians, range(len(steps)), "o", color="black", markersize=4)
@@ -342,14 +373,26 @@ def filters(layer: nn.Conv2d | Tensor, *, columns: int = 16, title: str = "") ->
 
     Args:
         layer: a convolution, or its weight (out_channels, in_channels, kH, kW). Kernels with three
-            input channels are drawn in colour; of others the first input channel is drawn.
+            input channels are drawn in colour; of others the first input channel is drawn. 1x1
+            kernels are drawn as one table: a row for each kernel, a column for each input channel.
     """
     weight = (layer if isinstance(layer, Tensor) else layer.weight).detach().float().cpu()
     limit = float(weight.abs().max()) or 1.0
-    columns = min(columns, len(weight))
-    rows = -(-len(weight) // columns)
-    side = min(WIDTH / columns, 1.2)
+    scale = {"cmap": "gray", "vmin": -limit, "vmax": limit}
     with style():
+        if weight.shape[2:] == (1, 1) and weight.shape[1] > 1:
+            figure, axis = plt.subplots(figsize=(5.2, 4.2), layout="constrained")
+            picture = axis.imshow(weight[:, :, 0, 0].numpy(), aspect="auto", **scale)
+            axis.set(xlabel="input channel", ylabel="output channel (one kernel a row)")
+            for side in (axis.xaxis, axis.yaxis):
+                side.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            figure.colorbar(picture, label="weight")
+            if title:
+                axis.set_title(title, fontsize=9)
+            return figure
+        columns = min(columns, len(weight))
+        rows = -(-len(weight) // columns)
+        side = min(WIDTH / columns, 1.2)
         figure, axes = plt.subplots(
             rows,
             columns,
@@ -364,7 +407,9 @@ def filters(layer: nn.Conv2d | Tensor, *, columns: int = 16, title: str = "") ->
             elif weight.shape[1] == 3:
                 axis.imshow((weight[index] / (2 * limit) + 0.5).permute(1, 2, 0).numpy())
             else:
-                axis.imshow(weight[index, 0].numpy(), cmap="gray", vmin=-limit, vmax=limit)
+                picture = axis.imshow(weight[index, 0].numpy(), **scale)
+        if weight.shape[1] != 3:
+            figure.colorbar(picture, ax=axes, label="weight", pad=0.01, aspect=12 * rows)
         if title:
             figure.suptitle(title, fontsize=9)
     return figure
@@ -412,7 +457,10 @@ def maps(
     columns: int = 9,
     title: str = "",
 ) -> Figure:
-    """Feature maps (C, H, W) on one common scale, dark for low; `image` comes first if given."""
+    """Feature maps (C, H, W) on one scale, which the bar beside them explains.
+
+    `image` (C, H, W), if given, comes first, in grey and on a scale of its own.
+    """
     panels = len(found) + (image is not None)
     columns = min(columns, panels)
     rows = -(-panels // columns)
@@ -438,8 +486,9 @@ def maps(
             axis.set_title("image", fontsize=7, pad=2)
         for index, (axis, one) in enumerate(zip(drawn, found)):
             axis.set_visible(True)
-            axis.imshow(one.detach().numpy(), cmap="viridis", vmin=low, vmax=high)
+            picture = axis.imshow(one.detach().numpy(), cmap="viridis", vmin=low, vmax=high)
             axis.set_title(str(index) if names is None else names[index], fontsize=7, pad=2)
+        figure.colorbar(picture, ax=axes, pad=0.01, aspect=12 * rows)
         if title:
             figure.suptitle(title, fontsize=9)
     return figure
@@ -476,7 +525,9 @@ def confusion(
 
 
 def activations(statistics: Any, *, title: str = "") -> Figure:
-    """Spread of the activations and share of dead channels, layer by layer.
+    """Spread of the activations, share of zeros and of dead channels, layer by layer.
+
+    A spread of exactly zero has no place on the logarithmic scale: it is marked on the lower edge.
 
     Args:
         statistics: the list that `diagnosis.activation_statistics` returns, or a mapping of names
@@ -485,7 +536,9 @@ def activations(statistics: Any, *, title: str = "") -> Figure:
     if not isinstance(statistics, Mapping):
         statistics = {"": statistics}
     with style():
-        figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.4), layout="constrained")
+        figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.4), layout="constrained")
+        spreads = [layer.std for layers in statistics.values() for layer in layers]
+        floor = 0.1 * min((spread for spread in spreads if spread > 0), default=1.0)
         for number, (name, layers) in enumerate(statistics.items()):
             places = range(len(layers))
             look = dict(
@@ -495,26 +548,26 @@ def activations(statistics: Any, *, title: str = "") -> Figure:
                 markersize=4,
                 label=name,
             )
-            axes[0].plot(places, [max(layer.std, 1e-12) for layer in layers], **look)
+            axes[0].plot(places, [layer.std or floor for layer in layers], **look)
+            axes[1].plot(places, [100 * layer.zeros for layer in layers], **look)
             dead = [100 * layer.dead_channels / max(layer.channels, 1) for layer in layers]
-            axes[1].plot(places, dead, **look)
+            axes[2].plot(places, dead, **look)
         layers = next(iter(statistics.values()))
         names = [
             layer.name.removeprefix("features.").removeprefix("classifier.") for layer in layers
         ]
         for axis in axes:
             axis.set_xticks(
-                range(len(names)),
-                names,
-                rotation=60,
-                ha="right",
-                rotation_mode="anchor",
-                fontsize=7,
+                range(len(names)), names, rotation=90, fontsize=6 if len(names) > 14 else 7
             )
         axes[0].set(yscale="log", ylabel="spread (standard deviation)")
-        axes[1].set(ylim=(-4, 104), ylabel="dead channels (%)")
+        if 0 in spreads:
+            axes[0].axhline(floor, color="black", linewidth=0.8, linestyle=":")
+            axes[0].annotate("exactly 0", (0, floor), fontsize=8, va="bottom")
+        axes[1].set(ylim=(-4, 104), ylabel="zeros (%)")
+        axes[2].set(ylim=(-4, 104), ylabel="dead channels (%)")
         if any(statistics):
-            axes[1].legend(fontsize=8)
+            _legend(axes[0], columns=4)
         if title:
             figure.suptitle(title, fontsize=10)
     return figure

@@ -22,9 +22,11 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "results"
-# A number (perhaps still to be filled in as ?), then the comment that says where it comes from.
+# A number (perhaps still to be filled in as ?), then the comment that says where it comes from. In
+# "8-9" the dash is no minus.
 BINDING = re.compile(
-    r"(?P<number>[-−+]?[\d.,]*\d%?|\?)<!-- =(?P<file>\S+) (?P<key>\S+) (?P<form>\S+) -->"
+    r"(?P<number>(?:(?<![\w.,%])[-−+])?[\d.,]*\d(?:e[-+]?\d+)?%?|\?)"
+    r"<!-- =(?P<file>\S+) (?P<key>\S+) (?P<form>\S+) -->"
 )
 
 
@@ -136,7 +138,9 @@ def main(arguments: list[str]) -> int:
             print(f"{path.relative_to(ROOT).as_posix()}: {change}")
         count += len(changes)
         if changes and not arguments:
-            path.write_text(text, encoding="utf-8", newline="\n")
+            whole = path.with_name(f"{path.name}.new")  # or a killed run would leave half a chapter
+            whole.write_text(text, encoding="utf-8", newline="\n")
+            whole.replace(path)
     print(f"{count} numbers {'disagree' if arguments else 'brought up to date'}.")
     return 1 if arguments and count else 0
 
