@@ -24,7 +24,7 @@ CEILING = 2e12
 RECIPES = {
     "lenet": dict(batch_size=128, augment=False, epochs=10, learning_rate=0.1, label_smoothing=0.0),
     "nin_small": dict(
-        batch_size=128, augment=False, epochs=6, learning_rate=0.2, label_smoothing=0.0
+        batch_size=128, augment=False, epochs=4, learning_rate=0.2, label_smoothing=0.0
     ),
 }
 
