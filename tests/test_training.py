@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -501,21 +502,19 @@ def crash_after(steps):
 
 
 KILLED = """
-import sys, time
+import sys
 sys.path[:0] = [{root!r}, {tests!r}]
 import torch
 torch.set_num_threads(1)
 import test_training as t
-class Slow(t.NoisyLoader):
+class Counting(t.NoisyLoader):
     def __iter__(self):
         for batch in super().__iter__():
-            time.sleep(0.004)
+            print("step", flush=True)
             yield batch
 train = t.make_noisy_loader()
-train.__class__ = Slow
-print("ready", flush=True)
+train.__class__ = Counting
 t.fit(t.make_network(), train, checkpoint={path!r}, progress=False, **t.KILLED_ARGUMENTS)
-print("done", flush=True)
 """
 KILLED_ARGUMENTS = dict(epochs=8, learning_rate=0.05, seed=11)
 
@@ -524,19 +523,25 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path):
     path = tmp_path / "killed.pt"
     script = KILLED.format(root=str(ROOT), tests=str(ROOT / "tests"), path=str(path))
     dice = random.Random(time.time_ns())
-    waits = [dice.uniform(0, 0.3) for _ in range(3)]
-    for wait in waits:
+    # An epoch has ten steps. The first process is killed in its first epoch, the others later.
+    moments = [
+        (dice.randint(*steps), dice.uniform(0, 0.01)) for steps in ((1, 9), (11, 25), (11, 25))
+    ]
+    for steps, wait in moments:
         process = subprocess.Popen(
             [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=tmp_path
         )
-        assert process.stdout.readline() == "ready\n"
+        for _ in range(steps):
+            assert process.stdout.readline() == "step\n"
         time.sleep(wait)
         process.kill()
         process.communicate()
+    finished = torch.load(path, weights_only=True)["history"]["epochs"]
+    assert 2 <= len(finished) < 8
     whole, model = make_network(), make_network()
     reference = fit(whole, make_noisy_loader(), **KILLED_ARGUMENTS)
     history = fit(model, make_noisy_loader(), **KILLED_ARGUMENTS, checkpoint=path, progress=False)
-    assert same_weights(whole, model), f"killed after {waits} s"
+    assert same_weights(whole, model), f"killed after {moments}"
     assert history.train_loss == reference.train_loss
     assert [file.name for file in tmp_path.iterdir()] == ["killed.pt"]
 
@@ -559,7 +564,10 @@ def test_a_finished_run_returns_at_once(tmp_path, capsys, monkeypatch):
     untouched = Interrupting(make_batches(), 0, AssertionError)
     assert fit(again, untouched, **arguments) == history
     assert same_weights(model, again) and not again.training
-    assert f"From {path}: {history}" in capsys.readouterr().out
+    assert capsys.readouterr().out == f"From {path}: {history}\n"
+    monkeypatch.setenv("COURSE_UNDER_PYTEST", "1")
+    fit(again, untouched, **arguments)
+    assert capsys.readouterr().out == ""
 
 
 def test_ctrl_c_then_the_same_call(tmp_path):
@@ -841,6 +849,44 @@ def test_out_of_memory_names_a_batch_size(error):
         with pytest.raises(MemoryError, match=r"a batch of 64 images.*batch_size=32") as caught:
             use()
         assert caught.value.__suppress_context__
+
+
+def test_out_of_memory_lets_go_of_the_memory():
+    """Otherwise the next try, with a smaller batch, would find the memory still full."""
+    held = []
+
+    class Greedy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(10))
+
+        def forward(self, images):
+            activations = images * 2
+            held.append(weakref.ref(activations))
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with pytest.raises(MemoryError) as caught:
+        fit(Greedy(), make_batches(), epochs=1, learning_rate=0.1)
+    assert caught.value.__context__ is not None
+    assert held[0]() is None
+
+
+def test_numbers_from_numpy_are_plain_numbers_in_the_checkpoint(tmp_path):
+    arguments = dict(
+        epochs=1, learning_rate=np.float64(0.1), momentum=np.float32(0.5), seed=np.int64(3),
+        weight_decay=np.float64(1e-3), checkpoint=tmp_path / "run.pt",
+    )  # fmt: skip
+    history = fit(make_linear(), make_batches(), **arguments)
+    assert fit(make_linear(), make_batches(), **arguments) == history
+
+
+def test_a_diagnosis_that_fails_does_not_cost_the_history(monkeypatch):
+    def fail(*_):
+        raise ValueError("no idea")
+
+    monkeypatch.setattr(diagnosis, "explain", fail)
+    history = fit(DeadLogits(), make_batches() * 10, epochs=2, learning_rate=0.05)
+    assert history.status == "stuck" and "no idea" in history.message
 
 
 # ---------------------------------------------------------------------------------- progress

@@ -7,10 +7,12 @@ not part of the idea (devices, learning rates, progress, checkpoints) stands bel
 from __future__ import annotations
 
 import math
+import numbers
 import os
 import re
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -103,7 +105,7 @@ def fit(
     optimizer = make_optimizer(model, optimizer, learning_rate, momentum, weight_decay)
     rates = Rates(optimizer, schedule, total_steps=epochs * len(train))
     keeper = Keeper(checkpoint, settings, model, optimizer, rates, setup, train)
-    history = keeper.resume(History(planned=epochs), stop_when_stuck, quiet=progress is False)
+    history = keeper.resume(History(planned=epochs), stop_when_stuck, is_silent(progress))
     forward = torch.compile(model) if compile else model
 
     with setup, rates, Progress(progress, live, history, steps=len(train)) as bar:
@@ -130,6 +132,8 @@ def fit(
             history.end("diverged", diverged_message(model, setup, history, error))
             keeper.restore_last_good()
     model.eval()
+    if history.status != "finished":
+        print(history.message)
     return history
 
 
@@ -246,8 +250,6 @@ class History:
 
     def end(self, status: str, message: str = "") -> None:
         self.status, self.message = status, message
-        if message:
-            print(message)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, numbers and strings, ready for JSON."""
@@ -307,7 +309,7 @@ class Setup:
         self.sample: tuple[torch.Tensor, torch.Tensor] = (torch.empty(0), torch.empty(0))
 
     def __enter__(self) -> Setup:
-        contiguous = all(p.is_contiguous() for p in self.model.parameters())
+        contiguous = all(p.is_contiguous() for p in self.model.parameters() if p.ndim == 4)
         self.format_before = torch.contiguous_format if contiguous else torch.channels_last
         self.model.to(memory_format=self.memory_format)
         self.repeatable_before = repeatable_settings()
@@ -315,17 +317,21 @@ class Setup:
             set_repeatable(True, True, True, False, False)
         return self
 
-    def __exit__(self, kind, error, traceback) -> None:
+    def __exit__(self, kind, error, frames) -> None:
         self.model.to(memory_format=self.format_before)
         if self.repeatable:
             set_repeatable(*self.repeatable_before)
         if error is not None:
-            self.say_it_clearly(error)
+            self.say_it_clearly(error, frames)
 
-    def say_it_clearly(self, error: BaseException) -> None:
+    def say_it_clearly(self, error: BaseException, frames) -> None:
         """Raise one clear sentence for what torch says in other words."""
         text = str(error)
         if isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(text):
+            # A notebook keeps the last error, and with it all that its frames hold.
+            traceback.clear_frames(frames)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
             raise MemoryError(
                 f"The memory of {self.device} does not hold what a batch of {self.batch_size} "
                 f"images needs: load the data with batch_size={max(1, self.batch_size // 2)}."
@@ -481,13 +487,11 @@ def check_arguments(given: dict[str, Any]) -> dict[str, Any]:
         if given[name] not in allowed:
             listed = ", ".join(map(repr, allowed))
             raise ValueError(f"{name} should be one of {listed}, not {given[name]!r}.")
-    settings = {
-        name: given[name]
-        for name in (
-            *("epochs", "learning_rate", "momentum", "weight_decay", "schedule"),
-            *("label_smoothing", "precision", "seed"),
-        )
-    }
+    settings = {"epochs": epochs, "schedule": given["schedule"], "precision": given["precision"]}
+    for name in ("learning_rate", "momentum", "weight_decay", "label_smoothing"):
+        # NumPy's numbers have no place in a checkpoint, which holds plain values only.
+        settings[name] = None if given[name] is None else float(given[name])
+    settings["seed"] = None if given["seed"] is None else devices.check_seed(given["seed"])
     settings["optimizer"] = describe_optimizer(optimizer) if own else optimizer
     settings["steps an epoch"] = len(train)
     for name in ("batch_size", "image_size", "augment"):
@@ -498,7 +502,7 @@ def check_arguments(given: dict[str, Any]) -> dict[str, Any]:
 
 def check_number(name: str, value: Any, low: float, high: float, *, above: bool = False) -> None:
     """Raise ValueError unless low <= value < high (low < value with `above`)."""
-    if isinstance(value, int | float) and low <= value < high and not (above and value == low):
+    if isinstance(value, numbers.Real) and low <= value < high and not (above and value == low):
         return
     limits = f"{'above' if above else 'at least'} {low}"
     if high < math.inf:
@@ -543,12 +547,11 @@ def make_optimizer(
     weight_decay: float,
 ) -> torch.optim.Optimizer:
     """The optimizer by its name; one that was made outside gets the learning rate, if any."""
+    shared = {"lr": learning_rate, "weight_decay": float(weight_decay)}
     if optimizer == "sgd":
-        return torch.optim.SGD(
-            model.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay
-        )
+        return torch.optim.SGD(model.parameters(), momentum=float(momentum), **shared)
     if optimizer == "adamw":
-        return torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+        return torch.optim.AdamW(model.parameters(), **shared)
     theirs = {id(p) for group in optimizer.param_groups for p in group["params"]}
     if not theirs & {id(p) for p in model.parameters()}:
         raise ValueError(
@@ -594,7 +597,7 @@ class Rates:
 
     def __init__(self, optimizer: torch.optim.Optimizer, schedule: str, total_steps: int):
         self.optimizer, self.share, self.total_steps = optimizer, SCHEDULES[schedule], total_steps
-        self.peaks = [group["lr"] for group in optimizer.param_groups]
+        self.peaks = [float(group["lr"]) for group in optimizer.param_groups]
         self.steps, self.last = 0, 0.0
 
     def set_next(self) -> None:
@@ -644,7 +647,7 @@ def stuck_message(model: nn.Module, setup: Setup, history: History) -> str:
     return (
         f"After epoch {len(history.epochs)} of {history.planned} the loss stands at "
         f"ln {setup.num_classes} = {math.log(setup.num_classes):.3f}, that of guessing. "
-        f"{diagnosis.explain(model, *setup.sample)}"
+        f"{diagnose(model, setup)}"
     )
 
 
@@ -653,9 +656,15 @@ def diverged_message(model: nn.Module, setup: Setup, history: History, error: Di
     where = f"the end of epoch {epoch}" if epoch else "before the run"
     return (
         f"Stopped in epoch {epoch + 1} of {history.planned}: {error} "
-        f"{diagnosis.explain(model, *setup.sample)} "
-        f"The network has its weights of {where} again."
+        f"{diagnose(model, setup)} The network has its weights of {where} again."
     )
+
+
+def diagnose(model: nn.Module, setup: Setup) -> str:
+    try:
+        return diagnosis.explain(model, *setup.sample)
+    except Exception as error:  # the history is worth more than its diagnosis
+        return f"(The diagnosis failed: {error})"
 
 
 def interrupted_message(history: History, checkpoint: str | Path | None) -> str:
@@ -681,13 +690,12 @@ class Progress:
 
     def __init__(self, progress: bool | str, live: bool, history: History, steps: int):
         self.history, self.steps = history, steps
-        under_pytest = os.environ.get("COURSE_UNDER_PYTEST") == "1"
         notebook = in_notebook()
-        if progress is False or (progress == "auto" and under_pytest):
+        if is_silent(progress):
             self.style = "nothing"
         else:
             self.style = "bar" if notebook or sys.stderr.isatty() else "lines"
-        self.live = live and notebook and not under_pytest
+        self.live = live and notebook and not under_pytest()
         self.bar = self.curve = None
         self.step_of_run, self.next_look = len(history.epochs) * steps, 0.0
 
@@ -737,6 +745,14 @@ class Progress:
             print(history, flush=True)
         if self.curve is not None:
             self.curve.update(history)
+
+
+def is_silent(progress: bool | str) -> bool:
+    return progress is False or (progress == "auto" and under_pytest())
+
+
+def under_pytest() -> bool:
+    return os.environ.get("COURSE_UNDER_PYTEST") == "1"
 
 
 def in_notebook() -> bool:
