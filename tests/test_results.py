@@ -125,19 +125,24 @@ def test_every_results_file_says_where_it_comes_from(path):
 def test_d2ls_published_runs_are_summed_up_as_published():
     """The medians and extremes that were counted independently when the runs were collected."""
     summary = results.load("published/d2l_summary.json")
-    counted = {
-        "LeNet": (199, 0.752, 0.806, 0.828),
-        "AlexNet": (142, 0.847, 0.880, 0.886),
-        "VGG-11": (123, 0.900, 0.919, 0.925),
-        "NiN": (125, 0.100, 0.844, 0.885),
-        "GoogLeNet": (131, 0.100, 0.889, 0.902),
-        "ResNet-18": (136, 0.669, 0.911, 0.927),
-        "DenseNet": (132, 0.406, 0.881, 0.919),
+    counted = {  # runs, minimum, 10 %, median, 90 %, maximum, median examples per second
+        "LeNet": (199, 0.752, 0.781, 0.806, 0.820, 0.828, 83_938),
+        "AlexNet": (142, 0.847, 0.871, 0.880, 0.884, 0.886, 4_139),
+        "VGG-11": (123, 0.900, 0.913, 0.919, 0.923, 0.925, 2_551),
+        "NiN": (125, 0.100, 0.390, 0.844, 0.873, 0.885, 3_197),
+        "GoogLeNet": (131, 0.100, 0.870, 0.889, 0.897, 0.902, 3_464),
+        "BN-LeNet-scratch": (150, 0.571, 0.769, 0.860, 0.885, 0.894, 35_174),
+        "BN-LeNet-concise": (148, 0.518, 0.763, 0.845, 0.878, 0.892, 61_576),
+        "ResNet-18": (136, 0.669, 0.865, 0.911, 0.921, 0.927, 4_681),
+        "DenseNet": (132, 0.406, 0.812, 0.881, 0.905, 0.919, 5_511),
     }
-    for network, (runs, low, median, high) in counted.items():
+    assert sum(row[0] for row in counted.values()) == 1286
+    for network, (runs, *accuracies, speed) in counted.items():
         found = summary[network]
-        assert (found["runs"], found["min"], found["max"]) == (runs, low, high), network
-        assert found["median"] == pytest.approx(median, abs=6e-4), network
+        assert found["runs"] == runs, network
+        names = ("min", "p10", "median", "p90", "max")
+        assert [found[name] for name in names] == pytest.approx(accuracies, abs=6e-4), network
+        assert found["median_examples_per_second"] == pytest.approx(speed, abs=0.5), network
     nin = summary["NiN"]
     assert (nin["at_most_15_percent"], nin["below_half"]) == (9, 16)
     assert (nin["loss_at_ln_10"], nin["loss_not_a_number"]) == (7, 2)
