@@ -213,11 +213,11 @@ def test_gradient_scaling_changes_nothing(monkeypatch, tmp_path):
     fit(scaled, batches, **arguments)
     assert same_weights(plain, scaled)
     path = tmp_path / "scaled.pt"
-    fit(make_network(), batches, **arguments, checkpoint=path)
-    saved = torch.load(path, weights_only=True)
-    assert saved["scaler"]["_growth_tracker"] == 20
+    fit(make_network(), Interrupting(batches, 13), **arguments, checkpoint=path)
+    assert torch.load(path, weights_only=True)["scaler"]["_growth_tracker"] == 10
     fit(resumed, batches, **arguments, checkpoint=path)
     assert same_weights(plain, resumed)
+    assert torch.load(path, weights_only=True)["scaler"]["_growth_tracker"] == 20
 
 
 def test_bfloat16_computes_the_network_in_bfloat16():
@@ -537,7 +537,7 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path):
         process.kill()
         process.communicate()
     finished = torch.load(path, weights_only=True)["history"]["epochs"]
-    assert 2 <= len(finished) < 8
+    assert len(finished) >= 2
     whole, model = make_network(), make_network()
     reference = fit(whole, make_noisy_loader(), **KILLED_ARGUMENTS)
     history = fit(model, make_noisy_loader(), **KILLED_ARGUMENTS, checkpoint=path, progress=False)
