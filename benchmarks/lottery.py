@@ -31,7 +31,6 @@ VARIANTS = {
     "no_last_relu": ("no ReLU on the logits", {"final_relu": False}),
     "he": ("He initialisation", {"initialisation": "he"}),
     "batch_norm": ("batch norm", {"batch_norm": True}),
-    "high_rate": ("learning rate 1.0", {"learning_rate": 1.0, "final_relu": False}),
 }
 CHANCE = math.log(10)
 _splits = None
