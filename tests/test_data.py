@@ -382,6 +382,9 @@ def test_the_three_parts(raw):
     together = collections.Counter(rows(splits.train.images) + rows(splits.validation.images))
     assert together == collections.Counter(rows(raw["train_images"]))
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (215, 20, 40)
+    for part, shuffled in ((splits.train, True), (splits.validation, False), (splits.test, False)):
+        _, labels = next(iter(part))
+        assert torch.equal(labels, part.labels[:256]) is not shuffled
     assert splits.classes == data.FASHION_CLASSES and splits.name == "fashion_mnist"
     assert repr(splits) == (
         "fashion_mnist: 55,000 training, 5,000 validation, 10,000 test images, 10 classes"
@@ -871,7 +874,35 @@ def test_streamed_epochs_depend_on_seed_and_epoch_alone(photos):
         assert torch.equal(expected, got)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(epoch(load_photos(photos, augment=True, seed=0).train)[0], epochs[0][0])
+    assert torch.equal(torch.get_rng_state(), before)
     assert not torch.equal(epoch(load_photos(photos, augment=True, seed=1).train)[0], epochs[0][0])
+
+
+def test_streamed_augmentation(photos):
+    test = load_photos(photos).test
+
+    def images(augment):
+        paths = [path for path, _ in datasets.ImageFolder(photos / "val").samples]
+        options = {"mean": data.STATISTICS["image_folder"][0], "std": (0.229, 0.224, 0.225)}
+        batches = StreamedBatches(
+            paths, test.labels, image_size=28, augment=augment, num_workers=0, **options
+        )
+        return epoch(batches)[0]
+
+    plain = epoch(test)[0]
+    assert torch.equal(images(False), plain)
+    mirrored = [torch.equal(x, p.flip(-1)) for x, p in zip(images("flip"), plain)]
+    unchanged = [torch.equal(x, p) for x, p in zip(images("flip"), plain)]
+    assert 0 < sum(mirrored) < 12 and [not m for m in mirrored] == unchanged
+    cropped, both = images("crop"), images(True)
+    assert cropped.shape == both.shape == plain.shape
+    for changed in (cropped, both):  # no image is the middle any more, mirrored or not
+        for x, p in zip(changed, plain):
+            assert not torch.equal(x, p) and not torch.equal(x, p.flip(-1))
+    # With the same random numbers, True is "crop" followed by mirroring some.
+    turned = [torch.equal(x, c.flip(-1)) for x, c in zip(both, cropped)]
+    kept = [torch.equal(x, c) for x, c in zip(both, cropped)]
+    assert 0 < sum(turned) < 12 and [not t for t in turned] == kept
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
