@@ -350,7 +350,8 @@ def test_divergence_restores_the_last_good_epoch(capsys):
     assert history.status == "diverged"
     assert history.epochs == [1] and len(history.train_loss) == 1
     assert same_weights(model, one_epoch)
-    assert "epoch 2 of 3" in history.message and "the end of epoch 1 again" in history.message
+    assert "epoch 2 of 3: by step 11 of the run the loss was nan" in history.message
+    assert "the end of epoch 1 again" in history.message
     assert capsys.readouterr().out == history.message + "\n"
     json.dumps(history.to_dict(), allow_nan=False)
 
