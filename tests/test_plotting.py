@@ -151,6 +151,7 @@ def test_feature_maps_are_what_the_layer_gives():
     torch.testing.assert_close(torch.as_tensor(picture.images[0].get_array()), image[0])
     assert bar.get_ylim() == pytest.approx((float(expected.min()), float(expected.max())))
     for axis, channel in zip(maps, expected):
+        assert axis.images[0].get_clim() == pytest.approx(bar.get_ylim()), "the bar is for all maps"
         torch.testing.assert_close(torch.as_tensor(axis.images[0].get_array()), channel)
 
 

@@ -77,7 +77,7 @@ def curves(histories: Any, *, title: str = "") -> Figure:
     if not isinstance(histories, Mapping):
         histories = {"": histories}
     with style():
-        height = 3.1 + 0.19 * len(histories)
+        height = 3.2 + 0.19 * (len(histories) - 1)  # each takes a line of the legend
         figure, axes = plt.subplots(1, 2, figsize=(WIDTH, height), layout="constrained")
         _draw_curves(axes, histories)
         if title:
