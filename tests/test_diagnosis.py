@@ -175,6 +175,13 @@ def test_explain_dead_logits(batch):
     assert "ReLU stands on the logits" in text and "Leave the last ReLU out" in text
     assert explain(make_dead([7]), *batch).startswith("The logit of class 7 is zero")
     assert explain(make_dead(list(range(10))), *batch).startswith("All logits are zero")
+    # A second cause is named too, unless it only says the same again.
+    model = make_dead([1])
+    with torch.no_grad():
+        model[2].weight.mul_(1e-6)
+    text = explain(model, *batch)
+    assert "ReLU stands on the logits" in text and "lost by layer 2" in text
+    assert "says the same" not in explain(make_dead(list(range(10))), *batch)
     # Zero logits without a ReLU are not blamed on one.
     model = make_network()
     with torch.no_grad():
