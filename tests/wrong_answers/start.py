@@ -2,14 +2,17 @@
 
 wrong_answers = {
     "start.1": [
-        ("rounded down", "batches_per_epoch = 55_000 // 256", r"216 images are left over"),
-        ("not rounded", "batches_per_epoch = 55_000 / 256", r"cannot be cut into pieces"),
-        ("all 60,000 images", "batches_per_epoch = 235", r"kept for validation"),
-        ("all 60,000, rounded down", "batches_per_epoch = 60_000 // 256", r"kept for validation"),
-        ("the test set", "batches_per_epoch = 40", r"10,000 images of the test set"),
-        ("the batch size", "batches_per_epoch = 256", r"images in one batch"),
+        ("rounded down", "batches_per_epoch = 55_000 // 128", r"88 images are left over"),
+        ("not rounded", "batches_per_epoch = 55_000 / 128", r"cannot be cut into pieces"),
+        ("all 60,000 images", "batches_per_epoch = 469", r"kept for validation"),
+        ("all 60,000, rounded down", "batches_per_epoch = 60_000 // 128", r"kept for validation"),
+        ("the test set", "batches_per_epoch = 79", r"10,000 images of the test set"),
+        ("the batch size", "batches_per_epoch = 128", r"images in one batch"),
         ("the images", "batches_per_epoch = 55_000", r"number of images"),
-        ("a text", "batches_per_epoch = '215'", r"A number is expected, not the text '215'"),
+        ("a text", "batches_per_epoch = '430'", r"A number is expected, not the text '430'"),
+        ("the batches of another size", "batches_per_epoch = 215", r"batches of 256"),
+        ("one too many", "batches_per_epoch = 431", r"one batch takes all 88"),
+        ("the remainder", "batches_per_epoch = 55_000 % 128", r"the last batch holds"),
         ("anything else", "batches_per_epoch = 7", r"^7 is not right"),
     ],
     "start.2": [
@@ -19,7 +22,7 @@ wrong_answers = {
 def accuracy(logits, labels):
     return (logits.argmax(dim=0) == labels).float().mean().item()
 """,
-            r"dimension 0, the images.*gives",
+            r"dimension 0, the images",
         ),
         (
             "a count",
@@ -27,7 +30,7 @@ def accuracy(logits, labels):
 def accuracy(logits, labels):
     return (logits.argmax(dim=1) == labels).sum()
 """,
-            r"You count the right images.*gives 7; right is 0\.7",
+            r"You count the right images.*gives 3; right is 0\.375",
         ),
         (
             "percent",
@@ -35,7 +38,7 @@ def accuracy(logits, labels):
 def accuracy(logits, labels):
     return 100 * (logits.argmax(dim=1) == labels).float().mean().item()
 """,
-            r"percent.*gives 70; right is 0\.7",
+            r"percent.*gives 37\.5; right is 0\.375",
         ),
         (
             "the error rate",
@@ -76,7 +79,7 @@ def accuracy(logits, labels):
     predictions = logits.argmax(dim=1)
     return (predictions == labels).mean().item()
 """,
-            r"raised .*Bool \(line 4 of your cell: \"return \(predictions == labels\)",
+            r"True and False have no mean.*raised .*Bool \(line 4 of your cell",
         ),
         (
             "the highest values instead of their places",
@@ -84,7 +87,55 @@ def accuracy(logits, labels):
 def accuracy(logits, labels):
     return (logits.max(dim=1).values == labels).float().mean().item()
 """,
-            r"gives 0; right is 0\.7",
+            r"compare their places",
+        ),
+        (
+            "argmax over everything",
+            """
+def accuracy(logits, labels):
+    return (logits.argmax() == labels).float().mean().item()
+""",
+            r"one place in the whole batch",
+        ),
+        (
+            "a fixed number of images",
+            """
+def accuracy(logits, labels):
+    return (logits.argmax(dim=1) == labels).sum().item() / 10
+""",
+            r"only for a batch of 10 images",
+        ),
+        (
+            "the lowest score",
+            """
+def accuracy(logits, labels):
+    return (logits.argmin(1) == labels).float().mean().item()
+""",
+            r"lowest score",
+        ),
+        (
+            "a column of predictions",
+            """
+def accuracy(logits, labels):
+    return (logits.argmax(1, keepdim=True) == labels).float().mean().item()
+""",
+            r"keepdim=True",
+        ),
+        (
+            "whole division",
+            """
+def accuracy(logits, labels):
+    return int((logits.argmax(1) == labels).sum()) // len(labels)
+""",
+            r"drops the fraction",
+        ),
+        (
+            "the pair that max gives",
+            """
+def accuracy(logits, labels):
+    return (logits.max(dim=1) == labels).float().mean().item()
+""",
+            r"gives a pair",
         ),
         ("a number", "accuracy = 0.9", r"A function is expected, not 0\.9"),
         (
@@ -109,10 +160,10 @@ def accuracy(logits, labels):
 
 right_answers = {
     "start.1": [
-        ("without math", "batches_per_epoch = -(-55_000 // 256)"),
-        ("a float", "batches_per_epoch = 215.0"),
-        ("counted", "batches_per_epoch = len(range(0, 55_000, 256))"),
-        ("a tensor", "batches_per_epoch = torch.tensor(55_000 / 256).ceil()"),
+        ("without math", "batches_per_epoch = -(-55_000 // 128)"),
+        ("a float", "batches_per_epoch = 430.0"),
+        ("counted", "batches_per_epoch = len(range(0, 55_000, 128))"),
+        ("a tensor", "batches_per_epoch = torch.tensor(55_000 / 128).ceil()"),
     ],
     "start.2": [
         (

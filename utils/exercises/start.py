@@ -16,7 +16,7 @@ CHAPTER = "00_start_here"
     minutes=2,
     task="""
         One epoch shows every training image to the network once. There are 55,000 training
-        images, and a batch holds 256 of them; the last batch of the epoch may hold fewer. How
+        images, and here a batch holds 128 of them; the last batch of the epoch may hold fewer. How
         many batches does one epoch have?
     """,
     stub="""
@@ -29,11 +29,11 @@ CHAPTER = "00_start_here"
     solution="""
         import math
 
-        batches_per_epoch = math.ceil(55_000 / 256)
+        batches_per_epoch = math.ceil(55_000 / 128)
     """,
     explanation="""
-        55,000 / 256 is 214.84: 214 full batches and one with the 216 images that are left. A
-        loader that drops the last batch would have 214, and would miss those 216 images.
+        55,000 / 128 is 429.69: 429 full batches and one with the 88 images that are left. A
+        loader that drops the last batch would have 429, and would miss those 88 images.
     """,
 )
 def batches_per_epoch(answer, reference):
@@ -41,16 +41,21 @@ def batches_per_epoch(answer, reference):
         answer,
         reference,
         common={
-            55_000 / 256: "A batch cannot be cut into pieces: the images left over need one too.",
-            55_000 // 256: "214 full batches hold 54,784 images; 216 images are left over.",
-            -(-60_000 // 256): "That is for 60,000 images: 5,000 of them are kept for validation.",
-            60_000 // 256: "That is for 60,000 images: 5,000 of them are kept for validation.",
-            -(-10_000 // 256): "That is for the 10,000 images of the test set.",
-            256: "That is the number of images in one batch.",
-            55_000: "That is the number of images; a batch holds 256 of them.",
+            55_000 / 128: "A batch cannot be cut into pieces: the images left over need their own.",
+            429.69: "A batch cannot be cut into pieces: the images left over need their own.",
+            55_000 // 128: "429 full batches hold 54,912 images; 88 images are left over.",
+            431: "429 batches are full, and one batch takes all 88 images that are left.",
+            88: "That is how many images the last batch holds.",
+            215: "That is for batches of 256, as in the cell at the top; here a batch holds 128.",
+            -(-60_000 // 128): "That is for 60,000 images: 5,000 of them are kept for validation.",
+            60_000 // 128: "That is for 60,000 images: 5,000 of them are kept for validation.",
+            -(-10_000 // 128): "That is for the 10,000 images of the test set.",
+            128: "That is the number of images in one batch.",
+            55_000: "That is the number of images; a batch holds 128 of them.",
+            55_000 * 128: "Multiplying gives more batches than images; divide.",
         },
     )
-    return "214 full batches and one with the 216 images that are left."
+    return "429 full batches and one with the 88 images that are left."
 
 
 @exercise(
@@ -101,8 +106,8 @@ def accuracy(answer, reference):
     same_results(
         answer,
         reference,
-        batch(10, 10, right=7),
         batch(8, 10, right=3),
+        batch(10, 10, right=7),
         batch(5, 3, right=5),
         batch(4, 10, right=0),
         batch(1, 2, right=1),
@@ -121,6 +126,30 @@ def accuracy(answer, reference):
             ),
             "You return True or False for each image; the share of True is asked for.": (
                 lambda logits, labels: logits.argmax(dim=1) == labels
+            ),
+            "You divide by 10, which is right only for a batch of 10 images.": (
+                lambda logits, labels: (logits.argmax(dim=1) == labels).sum() / 10
+            ),
+            "Your argmax has no dimension: it gives one place in the whole batch. Write "
+            "`argmax(dim=1)`.": lambda logits, labels: (logits.argmax() == labels).float().mean(),
+            "You compare the highest scores with the labels; compare their places (`argmax`).": (
+                lambda logits, labels: (logits.max(dim=1).values == labels).float().mean()
+            ),
+            "You look for the lowest score; the network believes in the highest (`argmax`).": (
+                lambda logits, labels: (logits.argmin(dim=1) == labels).float().mean()
+            ),
+            "With `keepdim=True` the predictions have the shape (N, 1), and == compares every "
+            "prediction with every label.": (
+                lambda logits, labels: (logits.argmax(dim=1, keepdim=True) == labels).float().mean()
+            ),
+            "You divide whole numbers with //, which drops the fraction; divide with /.": (
+                lambda logits, labels: (logits.argmax(dim=1) == labels).sum() // len(labels)
+            ),
+            "True and False have no mean; turn them into numbers with `.float()` first.": (
+                lambda logits, labels: (logits.argmax(dim=1) == labels).mean()
+            ),
+            "`logits.max(dim=1)` gives a pair, values and places; take the places (`argmax`).": (
+                lambda logits, labels: (logits.max(dim=1) == labels).float().mean()
             ),
         },
     )
