@@ -597,6 +597,12 @@ def at_each_pixel(maps, linear):
             r"last 1×1 convolution is gone",
         ),
         (
+            "one finished network",
+            repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, POOL, FLAT)
+            + "repaired_nin = repaired_nin()\n",
+            r"stay a function",
+        ),
+        (
             "ten classes only",
             repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, POOL, FLAT).replace(
                 "return", "num_classes = 10\n    return"

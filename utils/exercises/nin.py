@@ -757,9 +757,13 @@ def _(answer):
     def variant(*arguments, **options):
         return lambda: _nin_with_head(10, *arguments, **options)
 
-    network = make(answer) if not isinstance(answer, nn.Module) else answer
+    if isinstance(answer, nn.Module):
+        raise Wrong(
+            f"repaired_nin is {describe(answer)}; it should stay a function that builds one, "
+            "because the chapter builds several."
+        )
     same_outputs(
-        network,
+        make(answer),
         _nin_with_head(10),
         (4, 1, 28, 28),
         mistakes={
@@ -811,12 +815,11 @@ def _(answer):
             ),
         },
     )
-    if not isinstance(answer, nn.Module):
-        seven = call(make(answer, 7), torch.randn(2, 1, 28, 28))
-        if tuple(seven.shape) != (2, 7):
-            raise Wrong(
-                f"With num_classes=7 the network gives {describe(seven)}; 7 logits are expected."
-            )
+    seven = call(make(answer, 7), torch.randn(2, 1, 28, 28))
+    if tuple(seven.shape) != (2, 7):
+        raise Wrong(
+            f"With num_classes=7 the network gives {describe(seven)}; 7 logits are expected."
+        )
     return "No logit is dead any more, and the rest of the network is as it was."
 
 
@@ -1182,11 +1185,11 @@ question(
     difficulty=2,
     minutes=15,
     task="""
-        You have to fit a NiN for Fashion-MNIST into 20,000 parameters. Take the layer table of
-        `nin_small` from this chapter as the start. Where do you save: fewer channels, fewer
-        blocks, only one 1×1 layer in each block, or 1×1 in place of one of the 3×3 layers? Say
-        what you expect each to cost, and how you would find out whether you were right. How many
-        runs would you need?
+        You have to fit a NiN for Fashion-MNIST into 20,000 parameters. Start from
+        `summary.table(networks.build("nin_small"), (1, 28, 28))`. Where do you save: fewer
+        channels, fewer blocks, only one 1×1 layer in each block, or 1×1 in place of one of the
+        3×3 layers? Say what you expect each to cost, and how you would find out whether you were
+        right. How many runs would you need?
     """,
     hints=[
         "Which rows of the layer table hold most of the parameters?",
