@@ -345,7 +345,7 @@ def wrong_run(clone):
     chapters = {
         "dead": [("import os\n\nos._exit(1)", "")],
         "environment": [(ENVIRONMENT, "cpu module://matplotlib_inline.backend_inline\n")],
-        "wrong": tiny(214),
+        "wrong": tiny(429),
     }
     begin = time.monotonic()
     run = nbval(clone, chapters, "--exercise-report=report.json")
@@ -357,7 +357,7 @@ def test_a_wrong_answer_fails_its_cell_alone(wrong_run, clone):
     assert run.returncode == 1, run.stdout + run.stderr
     failed = re.findall(r"^FAILED .*/(\w+)\.ipynb::Cell (\d+)", run.stdout, re.MULTILINE)
     assert failed == [("dead", "0"), ("wrong", "2")], run.stdout
-    assert "start.1 is wrong: 214 is not right. 214 full batches hold 54,784" in run.stdout
+    assert "start.1 is wrong: 429 is not right. 429 full batches hold 54,912" in run.stdout
     assert 'File "' not in run.stdout and "engine.py" not in run.stdout
     assert ["00_start_here", "0", "1", "1"] in scoreboard(run.stdout)
     report = json.loads((clone / "report.json").read_text(encoding="utf-8"))
@@ -389,7 +389,7 @@ def test_short():
 
 def test_right_and_open_answers_pass(clone):
     (clone / "tests" / "test_long.py").write_text(LONG, encoding="utf-8")
-    run = nbval(clone, {"right": tiny(215)}, "tests", "-rs")
+    run = nbval(clone, {"right": tiny(430)}, "tests", "-rs")
     assert run.returncode == 0, run.stdout + run.stderr
     assert "6 passed, 1 skipped" in run.stdout
     assert "takes minutes: `course.py test --all` runs it" in run.stdout
@@ -397,7 +397,7 @@ def test_right_and_open_answers_pass(clone):
 
 
 def test_open_answers_fail_where_the_tests_are_strict(clone):
-    run = nbval(clone, {"right": tiny(215)}, "--strict-exercises")
+    run = nbval(clone, {"right": tiny(430)}, "--strict-exercises")
     assert run.returncode == 1
     assert "1 failed, 4 passed" in run.stdout
     assert "start.2 is open: not attempted yet." in run.stdout

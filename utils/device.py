@@ -16,6 +16,8 @@ import torch
 
 from utils import budget
 
+# numpy looks for the smallest numbers when first asked; later it would find zero and warn (2.1).
+np.finfo(np.float32), np.finfo(np.float64)
 # Threads copy this setting when they start, so it has to come before the first parallel operation.
 torch.set_flush_denormal(True)
 

@@ -292,7 +292,24 @@ class Subsampling(nn.Module):
         (
             "no padding, 400 numbers all the same",
             lenet(conv1="nn.Conv2d(1, 6, 5)"),
-            r"raised RuntimeError: .*mat1 and mat2 .*Conv2d\(1→6, 5×5\)",
+            r"first convolution has no padding",
+        ),
+        (
+            "padding twice",
+            lenet(conv2="nn.Conv2d(6, 16, 5, padding=2)"),
+            r"second convolution has padding too",
+        ),
+        (
+            "pooling before the activation",
+            """
+def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), pooling(2), activation(),
+        nn.Conv2d(6, 16, 5), pooling(2), activation(), nn.Flatten(),
+        nn.Linear(400, 120), activation(), nn.Linear(120, 84), activation(), nn.Linear(84, 10),
+    )
+""",
+            r"Pooling comes before the activation",
         ),
         ("softmax at the end", lenet(end="nn.Softmax(dim=1)"), r"A softmax comes last"),
         ("log-softmax", lenet(end="nn.LogSoftmax(dim=1)"), r"A log-softmax comes last"),

@@ -458,6 +458,16 @@ def _(answer, reference):
             60_856: "The last linear layer, from 84 to 10, is missing.",
         },
     )
+    try:
+        network(torch.zeros(2, 1, 28, 28))
+    except RuntimeError:  # shapes that do not fit: say why, where the padding is the reason
+        found = [layer.padding for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+        if len(found) == 2 and found[0] in (0, (0, 0)):
+            raise Wrong(f"The first convolution has no padding. {padding}") from None
+        if len(found) == 2 and found[1] in (2, (2, 2), "same"):
+            raise Wrong(
+                "The second convolution has padding too; in the table it makes 10 × 10 of 14 × 14."
+            ) from None
     places = {
         1: "after the first convolution",
         4: "after the second convolution",
@@ -490,11 +500,17 @@ def _(answer, reference):
             ),
         },
     )
+    swapped = list(reference(nn.Sigmoid, nn.AvgPool2d))
+    for act, pool in ((1, 2), (4, 5)):
+        swapped[act], swapped[pool] = swapped[pool], swapped[act]
     same_outputs(
         build(nn.Sigmoid, nn.AvgPool2d),
         reference(nn.Sigmoid, nn.AvgPool2d),
         (2, 1, 28, 28),
         mistakes={
+            "Pooling comes before the activation; the task puts the activation right after the "
+            "convolution. With ReLU and maxima the order makes no difference, with sigmoids and "
+            "averages it does.": lambda: nn.Sequential(*swapped),
             "You do not use the argument `activation`: asked for sigmoids, it has ReLUs.": (
                 lambda: reference(nn.ReLU, nn.AvgPool2d)
             ),
@@ -749,6 +765,12 @@ def _(answer, reference):
             ),
             "You count the pixels; asked for are height and width of the rectangle.": (
                 lambda m, s: len(middle(m, s))
+            ),
+            "Both numbers are the count of pixels; asked for are height and width.": (
+                lambda m, s: (len(middle(m, s)), len(middle(m, s)))
+            ),
+            "You take the square root of the number of pixels; the rectangle need not be square.": (
+                lambda m, s: (round(len(middle(m, s)) ** 0.5),) * 2
             ),
             "That is the height alone; return (height, width).": (
                 lambda m, s: extent(middle(m, s))[0]
