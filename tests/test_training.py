@@ -271,6 +271,17 @@ def test_memory_format_is_put_back_and_chosen():
     assert not training.prefers_channels_last(model, cpu, None)
 
 
+def test_repeatable_algorithms_are_switched_on_for_the_run_only():
+    before = training.repeatable_settings()
+    setup = training.Setup(make_network(), "cpu", repeatable=True)
+    assert not setup.repeatable  # a CPU needs none of it
+    setup.repeatable = True
+    with pytest.raises(KeyError), setup:
+        assert training.repeatable_settings() == (True, True, True, False, False)
+        raise KeyError
+    assert training.repeatable_settings() == before != (True, True, True, False, False)
+
+
 def test_an_optimizer_made_outside():
     batches = make_batches()
     model, plain = make_linear(), make_linear()
