@@ -112,7 +112,10 @@ def summary(variant: str, runs: list[dict]) -> dict:
         "count": len(runs),
         **{name: statuses.count(name) for name in ("stuck", "diverged", "slow", "learned")},
         "dead_at_start": common.summarise(one["dead_at_start"] for one in runs),
+        "some_dead_at_start": sum(one["dead_at_start"] > 0 for one in runs),
         "some_dead_at_end": sum(bool(one["dead_logits"]) for one in runs),
+        "fewer_dead_at_end": sum((one["dead_logits"] or 0) < one["dead_at_start"] for one in runs),
+        "all_dead_at_end": sum(one["dead_logits"] == 10 for one in runs),
         "accuracy": common.summarise(one["accuracy"] for one in runs),
         "runs": runs,
     }
@@ -145,6 +148,9 @@ def main() -> None:
                 print(variant, one, flush=True)
                 result["variants"] = {n: summary(n, r) for n, r in runs.items() if r}
                 common.write(FILE, result)
+    # Also where all runs were there already: what is said of them may be new.
+    result["variants"] = {n: summary(n, r) for n, r in runs.items() if r}
+    common.write(FILE, result)
 
 
 if __name__ == "__main__":

@@ -492,6 +492,12 @@ def at_each_pixel(maps, linear):
     ],
     "nin.4": [
         (
+            "squeeze",
+            "def global_average_pooling(maps):\n"
+            "    return F.adaptive_avg_pool2d(maps, 1).squeeze()\n",
+            r"takes the batch dimension away",
+        ),
+        (
             "sum",
             "def global_average_pooling(maps):\n    return maps.sum((2, 3))\n",
             r"This is the sum",
@@ -574,7 +580,7 @@ def at_each_pixel(maps, linear):
             repaired(
                 HEAD3, RELU, HEAD1, RELU, HEAD1, "nn.BatchNorm2d(num_classes)", RELU, POOL, FLAT
             ),
-            r"treats the symptom",
+            r"the cause, the ReLU, is still there",
         ),
         (
             "behind the pooling",

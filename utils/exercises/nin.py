@@ -646,6 +646,8 @@ def _(answer):
             "There is a ReLU behind it; logits may be negative.": lambda maps: F.relu(
                 maps.mean((2, 3))
             ),
+            "`squeeze()` without a dimension also takes the batch dimension away when there is one "
+            "image; name the dimensions.": lambda maps: maps.mean((2, 3), keepdim=True).squeeze(),
             "This flattens the maps: nothing is averaged.": lambda maps: maps.flatten(1),
             "This takes the value in one corner of each map.": lambda maps: maps[:, :, 0, 0],
             "The sum is divided by H alone; there are H · W positions.": lambda maps: (
@@ -795,8 +797,10 @@ def _(answer):
             "never be sure. Nothing needs to stand there.": variant(
                 (True, True, True), activation=nn.Tanh
             ),
-            "There is a batch norm before the ReLU on the class maps. It treats the symptom; "
-            "the cause, the ReLU, is still there.": variant((True, True, True), norm=True),
+            "There is a batch norm before the ReLU on the class maps. That helps, as you "
+            "will see, but the cause, the ReLU, is still there.": variant(
+                (True, True, True), norm=True
+            ),
             "The ReLU has moved behind the pooling. There it still cuts off negative "
             "logits.": variant(after=nn.ReLU()),
             "There is a softmax at the end. The loss function contains it; the network gives "
