@@ -6,7 +6,7 @@
 >>> network = networks.build("lenet", activation="sigmoid", pooling="average")
 """
 
-from utils.networks import lenet, nin
+from utils.networks import lenet, alexnet, vgg, nin  # isort: skip - the order of the chapters
 from utils.networks.common import ImageClassifier, available, build, initialise
 
-__all__ = ["ImageClassifier", "available", "build", "initialise", "lenet", "nin"]
+__all__ = ["ImageClassifier", "alexnet", "available", "build", "initialise", "lenet", "nin", "vgg"]
