@@ -26,13 +26,23 @@ RECIPES = {
     "nin_small": dict(
         batch_size=128, augment=False, epochs=4, learning_rate=0.2, label_smoothing=0.0
     ),
+    "alexnet_small": dict(
+        batch_size=128, augment=False, epochs=4, learning_rate=0.05, label_smoothing=0.0
+    ),
+    "vgg_small": dict(
+        batch_size=128, augment=False, epochs=5, learning_rate=0.1, label_smoothing=0.0
+    ),
 }
 
 
 def run(name: str, recipe: dict, seed: int, read_test_set: bool) -> dict:
     """Train one network from one seed on all 55,000 training images."""
     splits = data.load(
-        batch_size=recipe["batch_size"], augment=recipe["augment"], device="cpu", seed=seed
+        batch_size=recipe["batch_size"],
+        image_size=networks.build(name).image_size,
+        augment=recipe["augment"],
+        device="cpu",
+        seed=seed,
     )
     device.seed_everything(seed)
     model = networks.build(name)
@@ -85,7 +95,7 @@ def main() -> None:
             print(name, run(name, recipe, seed=100, read_test_set=False))
             continue
         file = f"accuracy/{name}.json"
-        result = common.header(f"{name} on Fashion-MNIST at 28 pixels: accuracy over seeds")
+        result = common.header(f"{name} on Fashion-MNIST at {model.image_size} pixels: accuracy over seeds")
         result |= {
             "network": name,
             "parameters": summary.count_parameters(model),
