@@ -86,8 +86,8 @@ def main() -> None:
     for name in arguments.networks:
         recipe = RECIPES[name]
         model = networks.build(name)
-        size = (1, model.in_channels, model.image_size, model.image_size)
-        macs = summary.count_macs(model, size)
+        size = model.image_size
+        macs = summary.count_macs(model, (1, model.in_channels, size, size))
         spent = macs * 55_000 * recipe["epochs"]
         if spent > CEILING:
             raise SystemExit(f"{name}: {spent:.2e} forward MACs are over the ceiling {CEILING:.0e}")
@@ -95,7 +95,7 @@ def main() -> None:
             print(name, run(name, recipe, seed=100, read_test_set=False))
             continue
         file = f"accuracy/{name}.json"
-        result = common.header(f"{name} on Fashion-MNIST at {model.image_size} pixels: accuracy over seeds")
+        result = common.header(f"{name} on Fashion-MNIST at {size} pixels: accuracy over seeds")
         result |= {
             "network": name,
             "parameters": summary.count_parameters(model),
