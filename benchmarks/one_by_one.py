@@ -1,0 +1,347 @@
+"""Three questions about 1x1 convolutions: is PCA better, do they overfit less, are they faster?
+
+pca          a trained network's 64 feature maps are squeezed to fewer channels, by principal
+             component analysis or by a learned 1x1 convolution: what is lost of the features, and
+             which accuracy does the rest of the network reach?
+overfitting  three layers of 1x1 against three of 3x3, on 1,000 images with their own labels and
+             with random ones, long enough to learn them by heart.
+clock        5x5 from 192 to 32 channels on 28x28, directly and by way of 16 channels.
+
+Runs with the same seed are pairs: same images, same order, same trained features. Writes
+results/one_by_one.json; finished runs are kept. Accuracy is that on the validation images.
+
+    python -m benchmarks.one_by_one
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks import common
+from utils import data, device, summary, training
+
+FILE = "one_by_one.json"
+
+
+# --------------------------------------------------------------------------------- PCA or learned
+
+PCA_RECIPE = dict(
+    train_images=5_000, features_epochs=6, epochs=8, batch_size=125, learning_rate=0.2, channels=64
+)
+WIDTHS = (1, 2, 4, 8)
+SQUEEZES = {
+    "pca": "principal components, fixed",
+    "random": "random directions, fixed",
+    "learned": "learned 1x1",
+    "learned_from_pca": "learned 1x1, begun at the principal components",
+}
+
+
+def front() -> nn.Sequential:
+    """Images (N, 1, 28, 28) to 64 maps of 7x7."""
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 5, stride=2, padding=2, bias=False),
+        nn.BatchNorm2d(32),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, PCA_RECIPE["channels"], 3, padding=1, bias=False),
+        nn.BatchNorm2d(PCA_RECIPE["channels"]),
+        nn.ReLU(),
+    )
+
+
+def head(channels: int) -> nn.Sequential:
+    """Maps (N, channels, 7, 7) to logits. The batch norm in front makes all scales alike."""
+    return nn.Sequential(
+        nn.BatchNorm2d(channels),
+        nn.Conv2d(channels, 32, 3, padding=1, bias=False),
+        nn.BatchNorm2d(32),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(32, 10),
+    )
+
+
+class Features:
+    """Feature maps that were computed once, as batches in an order that depends on the epoch."""
+
+    def __init__(self, maps: Tensor, labels: Tensor, batch_size: int, seed: int | None) -> None:
+        self.maps, self.labels, self.batch_size, self.seed = maps, labels, batch_size, seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.maps) // self.batch_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.arange(len(self.maps))
+        if self.seed is not None:
+            generator = torch.Generator().manual_seed(1000 * self.seed + self.epoch)
+            order = torch.randperm(len(self.maps), generator=generator)
+        for part in order.split(self.batch_size):
+            yield self.maps[part], self.labels[part]
+
+
+@torch.no_grad()
+def computed(network: nn.Module, batches: data.Batches) -> tuple[Tensor, Tensor]:
+    found = [(network(images), labels) for images, labels in batches]
+    maps, labels = zip(*found)
+    return torch.cat(maps), torch.cat(labels)
+
+
+def pixels(maps: Tensor) -> Tensor:
+    """(N, C, H, W) to one row of C numbers for each pixel."""
+    return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+
+
+def directions(kind: str, maps: Tensor, width: int) -> Tensor:
+    """`width` directions in the space of the channels, one a row."""
+    if kind == "random":
+        return torch.linalg.qr(torch.randn(maps.shape[1], width))[0].T
+    rows = pixels(maps)
+    return torch.linalg.eigh(torch.cov(rows.T))[1].flip(1).T[:width]
+
+
+def lost(weight: Tensor, train: Tensor, validation: Tensor) -> float:
+    """Share of the variance of the features that the best linear way back does not return.
+
+    The way back is fitted by least squares on the training pixels, judged on the others.
+    """
+    mean = pixels(train).mean(0)
+    known, new = pixels(train) - mean, pixels(validation) - mean
+    back = torch.linalg.lstsq((known @ weight.T).double(), known.double()).solution.float()
+    return ((new - new @ weight.T @ back).square().sum() / new.square().sum()).item()
+
+
+def pca_runs(seed: int) -> Iterator[dict]:
+    """All squeezes of all widths, on the features of one trained network."""
+    recipe = PCA_RECIPE
+    settings = dict(learning_rate=recipe["learning_rate"], device="cpu", seed=seed, progress=False)
+    splits = data.load(
+        batch_size=recipe["batch_size"],
+        train_images=recipe["train_images"],
+        device="cpu",
+        seed=seed,
+    )
+    device.seed_everything(seed)
+    features = front()
+    whole = nn.Sequential(features, head(recipe["channels"]))
+    training.fit(whole, splits.train, epochs=recipe["features_epochs"], **settings)
+    features.eval()
+    known, known_labels = computed(features, splits.train)
+    new, new_labels = computed(features, splits.validation)
+    train = Features(known, known_labels, recipe["batch_size"], seed)
+    validation = Features(new, new_labels, 500, None)
+
+    def finish(kind: str, width: int, *front_layers: nn.Module) -> dict:
+        device.seed_everything(seed)
+        rest = head(width)  # drawn first, so that all kinds begin with the same weights
+        model = nn.Sequential(*front_layers, rest)
+        history = training.fit(model, train, epochs=recipe["epochs"], **settings)
+        accuracy = training.evaluate(model, validation).accuracy
+        found = {"seed": seed, "kind": kind, "width": width, "status": history.status}
+        return found | {"accuracy": round(accuracy, 4)}
+
+    yield finish("all", recipe["channels"]) | {"lost": 0.0}
+    for width in WIDTHS:
+        for kind in SQUEEZES:
+            device.seed_everything(seed)
+            squeeze = nn.Conv2d(recipe["channels"], width, 1, bias=False)
+            if kind != "learned":
+                rows = directions("random" if kind == "random" else "pca", known, width)
+                with torch.no_grad():
+                    squeeze.weight.copy_(rows[:, :, None, None])
+            squeeze.weight.requires_grad_(kind.startswith("learned"))
+            run = finish(kind, width, squeeze)
+            weight = squeeze.weight.detach().flatten(1)
+            yield run | {"lost": round(lost(weight, known, new), 4)}
+
+
+# ------------------------------------------------------------------------------------ overfitting
+
+FIT_RECIPE = dict(train_images=1_000, epochs=60, batch_size=50, learning_rate=0.1, weight_decay=0.0)
+STEM = 32
+
+
+def stacked(kernel_size: int, width: int) -> nn.Sequential:
+    """The same first layer for all, three layers of one kernel size, average and classifier."""
+    layers = [nn.Conv2d(1, STEM, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(STEM)]
+    layers += [nn.ReLU(), nn.MaxPool2d(2)]
+    for channels in (STEM, width, width):
+        padding = kernel_size // 2
+        layers += [nn.Conv2d(channels, width, kernel_size, padding=padding, bias=False)]
+        layers += [nn.BatchNorm2d(width), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10))
+
+
+STACKS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
+    "3x3": ("3x3, 32 channels", lambda: stacked(3, 32)),
+    "1x1": ("1x1, 32 channels", lambda: stacked(1, 32)),
+    "1x1_wide": ("1x1, as many parameters", lambda: stacked(1, 105)),
+}
+LABELS = ("own", "random")
+
+
+def fitting_run(stack: str, labels: str, seed: int) -> dict:
+    recipe = FIT_RECIPE
+    splits = data.load(
+        batch_size=recipe["batch_size"],
+        train_images=recipe["train_images"],
+        device="cpu",
+        seed=seed,
+    )
+    train = splits.train
+    if labels == "random":
+        generator = torch.Generator().manual_seed(seed)
+        train.labels = torch.randint(0, 10, train.labels.shape, generator=generator)
+    device.seed_everything(seed)
+    model = STACKS[stack][1]()
+    history = training.fit(
+        model,
+        train,
+        epochs=recipe["epochs"],
+        learning_rate=recipe["learning_rate"],
+        weight_decay=recipe["weight_decay"],
+        device="cpu",
+        seed=seed,
+        progress=False,
+    )
+    known = training.evaluate(model, train).accuracy
+    new = training.evaluate(model, splits.validation).accuracy
+    found = {"seed": seed, "status": history.status, "train_accuracy": round(known, 4)}
+    return found | {"validation_accuracy": round(new, 4), "gap": round(100 * (known - new), 2)}
+
+
+# ------------------------------------------------------------------------------------------ clock
+
+CLOCK_RECIPE = dict(images=16, repeats=101)
+
+
+def clock() -> dict:
+    """Forward passes, one thread; the ways take turns, so that a busy machine disturbs all."""
+    torch.manual_seed(0)
+    x = torch.randn(CLOCK_RECIPE["images"], 192, 28, 28)
+    squeezed = torch.randn(CLOCK_RECIPE["images"], 16, 28, 28)
+    direct = nn.Conv2d(192, 32, 5, padding=2)
+    reduce, small = nn.Conv2d(192, 16, 1), nn.Conv2d(16, 32, 5, padding=2)
+    ways = {
+        "direct": (direct, x),
+        "by_way_of_16": (nn.Sequential(reduce, nn.ReLU(), small), x),
+        "the_1x1": (reduce, x),
+        "the_small_5x5": (small, squeezed),
+    }
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    with torch.inference_mode():
+        for _ in range(CLOCK_RECIPE["repeats"] + 3):  # the first three warm up
+            for name, (layer, given) in ways.items():
+                start = time.perf_counter()
+                layer(given)
+                seconds[name].append(time.perf_counter() - start)
+    torch.set_num_threads(threads)
+    result: dict = {"recipe": CLOCK_RECIPE, "threads": 1}
+    for name, (layer, given) in ways.items():
+        macs = summary.count_macs(layer, given.shape[1:])
+        median = statistics.median(seconds[name][3:])
+        result[name] = {
+            "macs": macs,
+            "milliseconds": round(1000 * median / CLOCK_RECIPE["images"], 4),
+            "gmacs_per_second": round(macs * CLOCK_RECIPE["images"] / median / 1e9, 1),
+        }
+    turns = list(zip(seconds["direct"][3:], seconds["by_way_of_16"][3:]))
+    result["times_fewer_macs"] = round(result["direct"]["macs"] / result["by_way_of_16"]["macs"], 2)
+    result["times_faster"] = round(statistics.median(a / b for a, b in turns), 2)
+    return result
+
+
+# ---------------------------------------------------------------------------------------- results
+
+
+def summarise_pca(runs: list[dict]) -> dict:
+    found: dict = {}
+    for kind in ("all", *SQUEEZES):
+        for width in (PCA_RECIPE["channels"],) if kind == "all" else WIDTHS:
+            own = [run for run in runs if (run["kind"], run["width"]) == (kind, width)]
+            pca = [run for run in runs if (run["kind"], run["width"]) == ("pca", width)]
+            entry = {
+                "lost": common.summarise(run["lost"] for run in own),
+                "accuracy": common.summarise(run["accuracy"] for run in own),
+            }
+            if kind not in ("all", "pca"):
+                gains = (100 * (a["accuracy"] - b["accuracy"]) for a, b in zip(own, pca))
+                entry["points_ahead_of_pca"] = common.summarise(gains, digits=2)
+            found.setdefault(kind, {})[f"width_{width}"] = entry
+    return found
+
+
+def summarise_fits(runs: dict[str, list[dict]]) -> dict:
+    found: dict = {}
+    for labels in LABELS:
+        for stack, (label, build) in STACKS.items():
+            own, other = runs[f"{labels} {stack}"], runs[f"{labels} 3x3"]
+            entry = {"label": label, "parameters": summary.count_parameters(build())}
+            for quantity in ("train_accuracy", "validation_accuracy", "gap"):
+                entry[quantity] = common.summarise(run[quantity] for run in own)
+            gaps = (a["gap"] - b["gap"] for a, b in zip(own, other))
+            entry["gap_above_3x3"] = common.summarise(gaps, digits=2)
+            found.setdefault(labels, {})[stack] = entry
+    return found
+
+
+def main() -> None:
+    parser = common.parser(__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--part", choices=("pca", "overfitting", "clock"), help="this part alone")
+    arguments = parser.parse_args()
+    seeds = range(arguments.seeds)
+    result = common.read(FILE) or {}
+    result = common.header("1x1 convolutions: against PCA, over-fitting, the clock") | {
+        part: result[part] for part in ("pca", "overfitting", "clock") if part in result
+    }
+
+    def wanted(part: str, recipe: dict) -> dict:
+        """What was measured before with this very recipe, or a fresh start."""
+        earlier = result.get(part, {})
+        return earlier if earlier.get("recipe") == recipe else {"recipe": recipe, "runs": {}}
+
+    if arguments.part in (None, "clock"):
+        result["clock"] = clock()
+        print("clock", result["clock"], flush=True)
+        common.write(FILE, result)
+
+    if arguments.part in (None, "pca"):
+        part = result["pca"] = wanted("pca", PCA_RECIPE)
+        for seed in seeds:
+            if str(seed) not in part["runs"]:
+                part["runs"][str(seed)] = list(pca_runs(seed))
+                print("pca", seed, part["runs"][str(seed)][-4:], flush=True)
+                common.write(FILE, result)
+        part["labels"] = SQUEEZES
+        part["found"] = summarise_pca([run for seed in seeds for run in part["runs"][str(seed)]])
+        common.write(FILE, result)
+
+    if arguments.part in (None, "overfitting"):
+        part = result["overfitting"] = wanted("overfitting", FIT_RECIPE)
+        for seed in seeds:
+            for labels in LABELS:
+                for stack in STACKS:
+                    runs = part["runs"].setdefault(f"{labels} {stack}", [])
+                    if seed not in [run["seed"] for run in runs]:
+                        runs.append(fitting_run(stack, labels, seed))
+                        print(labels, stack, runs[-1], flush=True)
+                        common.write(FILE, result)
+        part["found"] = summarise_fits(part["runs"])
+        common.write(FILE, result)
+
+
+if __name__ == "__main__":
+    main()
