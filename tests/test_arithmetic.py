@@ -97,6 +97,55 @@ def test_a_channel_with_weight_zero_keeps_its_value():
     assert "5 × 0 = 0" in shown and "5 × 3 = 15" in shown
 
 
+def test_a_larger_kernel_sums_over_channels_too():
+    image = torch.stack([IMAGE, 2 * IMAGE, IMAGE - 3])
+    kernel = torch.stack([KERNEL, KERNEL + 1, -KERNEL])
+    expected = convolve(image, kernel, padding=1, stride=2)
+    last = (expected.shape[0] - 1, expected.shape[1] - 1)
+    shown = texts(arithmetic.step(image, kernel, padding=1, stride=2, position=last))
+    for value in expected.flatten().tolist():
+        assert f"{value:g}" in shown
+    own = [convolve(image[c], kernel[c], padding=1, stride=2)[last].item() for c in range(3)]
+    for value in own:
+        assert f"9 products: {value:g}" in shown
+    sentence = next(text for text in shown if text.startswith("output["))
+    terms = sentence.split("=")[1].replace("(", "").replace(")", "").split("+")
+    assert [float(term) for term in terms] == own
+
+
+@pytest.mark.parametrize(("stride", "padding", "frames"), [(1, 1, 20), (2, 1, 6), (1, 0, 20)])
+def test_one_by_one_beside_a_larger_kernel(tmp_path, stride, padding, frames):
+    image, weights = torch.stack([IMAGE, IMAGE + 1]), [1.0, -2.0]
+    kernel = torch.stack([KERNEL, -KERNEL])
+    path = tmp_path / "beside.gif"
+    picture = arithmetic.animate_beside(
+        image, weights, kernel, stride=stride, padding=padding, path=path
+    )
+    opened = Image.open(io.BytesIO(picture.data))
+    assert opened.n_frames == frames
+    with Image.open(path) as written:
+        assert written.n_frames == frames
+    alone = Image.open(io.BytesIO(arithmetic.animate_1x1(image, weights).data))
+    assert opened.height > 1.5 * alone.height
+    assert len(picture.data) < 400_000
+
+
+def test_both_pictures_beside_each_other_show_what_torch_computes(monkeypatch):
+    drawn = []
+    keep = arithmetic._draw
+    monkeypatch.setattr(
+        arithmetic,
+        "_draw",
+        lambda figure, *rest: (keep(figure, *rest), drawn.append(texts(figure))),
+    )
+    image, kernel = torch.stack([IMAGE, IMAGE + 1]), torch.stack([KERNEL, -KERNEL])
+    arithmetic.animate_beside(image, [1, -2], kernel, stride=2, padding=1)
+    small = convolve(image, torch.tensor([1, -2]).reshape(2, 1, 1), stride=2)
+    large = convolve(image, kernel, stride=2, padding=1)
+    for value in [*small.flatten().tolist(), *large.flatten().tolist()]:
+        assert f"{value:g}" in drawn[-1]
+
+
 def test_a_sum_of_rounded_numbers_is_not_called_exact():
     third = torch.full((1, 2), 1 / 3)
     assert "output[0, 0] ≈ 0.33 + 0.33 ≈ 0.67" in texts(arithmetic.step(third, torch.ones(1, 2)))
@@ -162,11 +211,20 @@ def test_the_sliders_of_explore_redraw(monkeypatch):
     monkeypatch.delenv("PYTEST_VERSION")
     monkeypatch.delenv("COURSE_STILL", raising=False)
     arithmetic.explore()
-    size, kernel, stride, padding, _, message, picture = shown[0].children
+    size, kernel, stride, padding, channels, kernels, _, message, picture = shown[0].children
     before = picture.value
     stride.value = 2
     side = arithmetic.output_size(size.value, kernel.value, 2, padding.value)
     assert f"{side}×{side}" in message.value
+    assert picture.value != before
+    before = picture.value
+    channels.value, kernels.value = 3, 20
+    layer = torch.nn.Conv2d(3, 20, kernel.value, 2, padding.value, bias=False)
+    maps = layer(torch.zeros(1, 3, size.value, size.value))
+    weights = layer.weight.numel()
+    assert "×".join(map(str, maps.shape[1:])) in message.value
+    assert f"= {weights:,}." in message.value
+    assert message.value.endswith(f"= {weights * maps[0, 0].numel():,}")
     assert picture.value != before
     kernel.value, size.value, padding.value = 5, 2, 0
     assert "5" in message.value and "×" not in message.value.split(":")[0]

@@ -1,7 +1,8 @@
 """The arithmetic of convolution as a picture, with the numbers in the cells.
 
-`step` draws one position of the kernel, `animate` all of them one after another, and `explore` lets
-a reader move the kernel with sliders. Every output that is drawn was computed by torch's `conv2d`.
+`step` draws one position of the kernel, `animate` all of them one after another, `animate_beside`
+a 1x1 kernel above a larger one, and `explore` lets a reader move the kernel with sliders. Every
+output that is drawn was computed by torch's `conv2d`.
 Dumoulin and Visin draw the same arithmetic without numbers (arXiv 1603.07285).
 """
 
@@ -66,7 +67,7 @@ def step(
 ) -> Figure:
     """Draw the kernel at one position of its way over the image.
 
-    `image` is (H, W) with a `kernel` (kh, kw), or (C, H, W) with a 1x1 kernel (C, 1, 1).
+    `image` is (H, W) with a `kernel` (kh, kw), or (C, H, W) with a kernel (C, kh, kw).
     `position` is the (row, column) of the output value that is being computed; the output is
     filled in up to there. Raises ValueError where shapes, stride, padding or position do not fit.
     """
@@ -98,13 +99,7 @@ def animate(
     returned image is an animated PNG: unlike a GIF it is shown by GitHub, JupyterLab and Colab
     alike. The same arguments give the same bytes (with one version of matplotlib and Pillow).
     """
-    scene = _scene(image, kernel, stride, padding)
-    if path is not None and Path(path).suffix.lower() not in (".gif", ".png"):
-        raise ValueError(f"An animation is written as .gif or .png, not as {Path(path).name!r}.")
-    frames = _frames(scene)
-    if path is not None:
-        Path(path).write_bytes(_encode(frames, Path(path).suffix[1:].upper(), seconds))
-    return Image(data=_encode(frames, "PNG", seconds), format="png")
+    return _animation([_scene(image, kernel, stride, padding)], path, seconds)
 
 
 def animate_1x1(
@@ -115,10 +110,32 @@ def animate_1x1(
     return animate(image, kernel, path=path)
 
 
-def explore() -> None:
-    """Show a convolution with sliders for sizes, stride, padding and position.
+def animate_beside(
+    image: Grid,
+    weights: Sequence[float] | Tensor,
+    kernel: Grid,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    path: str | Path | None = None,
+    seconds: float = 0.8,
+) -> Image:
+    """Animate a 1x1 convolution above a larger one, on the same image and with the same stride.
 
-    Under pytest, and wherever ipywidgets is missing, it shows one still picture instead.
+    `image` is (C, H, W), `weights` one number for each channel, `kernel` (C, kh, kw). `padding` is
+    that of the larger kernel; the 1x1 has none. They move position by position; the one with fewer
+    positions waits at its last. Otherwise as `animate`.
+    """
+    small = torch.as_tensor(weights, dtype=torch.float64).reshape(-1, 1, 1)
+    scenes = [_scene(image, small, stride, 0), _scene(image, kernel, stride, padding)]
+    return _animation(scenes, path, seconds)
+
+
+def explore() -> None:
+    """Show a convolution with sliders: sizes, stride, padding, channels, kernels, position.
+
+    A line above the picture gives the shape of the output, the weights and the MACs. Under pytest,
+    and wherever ipywidgets is missing, it shows one still picture instead.
     """
     # Sliders need a browser that answers; a run without one keeps a picture in the notebook.
     still = any(name in os.environ for name in ("PYTEST_VERSION", "COURSE_STILL"))
@@ -127,7 +144,7 @@ def explore() -> None:
     except ImportError:
         still = True
     if still:
-        display(Image(data=_still(6, 3, 1, 1, 0), format="png"))
+        display(Image(data=_still(6, 3, 1, 1, 2, 0), format="png"))
         return
 
     def slider(name: str, value: int, least: int, most: int) -> widgets.IntSlider:
@@ -135,6 +152,7 @@ def explore() -> None:
 
     size, kernel = slider("input", 6, 2, 9), slider("kernel", 3, 1, 5)
     stride, padding = slider("stride", 1, 1, 3), slider("padding", 1, 0, 1)
+    channels, kernels = slider("channels", 2, 1, 3), slider("kernels", 1, 1, 64)
     place = slider("position", 0, 0, 35)
     picture, message = widgets.Image(format="png"), widgets.Label()
 
@@ -146,27 +164,39 @@ def explore() -> None:
             message.value = str(error)
             return
         place.max = side * side - 1
-        message.value = (
-            f"floor(({settings[0]} + 2·{settings[3]} − {settings[1]}) / {settings[2]}) + 1 = "
-            f"{side}: the output is {side}×{side}"
+        n, k, s, p = settings
+        message.value = f"floor(({n} + 2·{p} − {k}) / {s}) + 1 = {side}. " + _count(
+            channels.value, kernels.value, k, side
         )
-        picture.value = _still(*settings, place.value)
+        picture.value = _still(*settings, channels.value, place.value)
 
-    controls = (size, kernel, stride, padding, place)
+    controls = (size, kernel, stride, padding, channels, kernels, place)
     for control in controls:
         control.observe(redraw, names="value")
     redraw()
     display(widgets.VBox([*controls, message, picture]))
 
 
-def _still(size: int, kernel_size: int, stride: int, padding: int, place: int) -> bytes:
-    """One picture of `explore` as PNG: an image of small numbers and an edge-finding kernel."""
+def _count(channels: int, kernels: int, kernel_size: int, side: int) -> str:
+    """Output, weights and MACs of a layer, in words."""
+    weights = channels * kernels * kernel_size**2
+    return (
+        f"Output {kernels}×{side}×{side}. Weights {kernel_size}·{kernel_size}·{channels}·{kernels} "
+        f"= {weights:,}. MACs {side}·{side}·{weights:,} = {side * side * weights:,}"
+    )
+
+
+def _still(
+    size: int, kernel_size: int, stride: int, padding: int, channels: int, place: int
+) -> bytes:
+    """One picture of `explore` as PNG: an image of small numbers and its first kernel."""
     generator = torch.Generator().manual_seed(0)
-    image = torch.randint(0, 5, (size, size), generator=generator)
-    kernel = torch.zeros(kernel_size, kernel_size)
-    kernel[:, 0] = 1
+    image = torch.randint(0, 5, (channels, size, size), generator=generator)
+    kernel = torch.zeros(channels, kernel_size, kernel_size)
+    for channel in range(channels):
+        kernel[channel, :, 0] = (1, -1, 2)[channel]
     if kernel_size > 1:
-        kernel[:, -1] = -1
+        kernel[:, :, -1] = -kernel[:, :, 0]  # finds edges
     scene = _scene(image, kernel, stride, padding)
     figure = Figure(figsize=_size(scene), dpi=DPI)
     with style():
@@ -202,11 +232,6 @@ def _scene(image: Grid, kernel: Grid, stride: int, padding: int) -> _Scene:
         raise ValueError(
             f"The image has {channels} channels and the kernel has {len(weights)}: "
             "a kernel needs one slice for each channel of the image."
-        )
-    if channels > 1 and weights.shape[1:] != (1, 1):
-        raise ValueError(
-            "Several channels are drawn with a 1x1 kernel of shape (channels, 1, 1) only, not "
-            f"with {tuple(weights.shape)}: draw a larger kernel one channel at a time."
         )
     for length, kernel_length in zip(pixels.shape[1:], weights.shape[1:]):
         output_size(length, kernel_length, stride, padding)  # raises where they do not fit
@@ -283,7 +308,7 @@ def _layout(scene: _Scene) -> _Layout:
     channels, height, width = scene.image.shape
     tall, wide = height + 2 * scene.padding, width + 2 * scene.padding
     product_rows = channels if channels > 1 else scene.kernel.shape[1]
-    # With several channels the products form one column and are written out: "2 × 0.5 = 1".
+    # With several channels there is one line for each: "2 × 0.5 = 1", or "9 products: 4".
     product_width = 3.4 if channels > 1 else max(2.0, scene.kernel.shape[2])
     inputs = [MARGIN + channel * (wide + 0.5) for channel in range(channels)]
     products = inputs[-1] + wide + GAP
@@ -326,17 +351,25 @@ def _share(texts: Iterable[str], most: float, room: float) -> float:
     return min(most, room / (0.64 * max(len(text) for text in texts)))
 
 
-def _draw(figure: Figure, scene: _Scene, position: tuple[int, int]) -> None:
+def _draw(
+    figure: Figure,
+    scene: _Scene,
+    position: tuple[int, int],
+    box: tuple[float, float, float, float] = (0, 0, 1, 1),
+    cell: float | None = None,
+) -> None:
+    """`box` is the part of the figure to draw in, `cell` the side of a cell in inches."""
     layout = _layout(scene)
-    axes = figure.add_axes((0, 0, 1, 1))
+    axes = figure.add_axes(box)
     axes.set(xlim=(0, layout.width), ylim=(layout.height, 0))
     axes.axis("off")
-    pen = _Pen(axes, layout.cell)
+    pen = _Pen(axes, cell or layout.cell)
     window = _draw_input(pen, scene, layout, position)
     products = window * scene.kernel
     _draw_products(pen, scene, layout, window, products)
     _draw_output(pen, scene, layout, position)
-    sentence = _sentence(position, products.flatten().tolist(), scene.output[position].item())
+    terms = products.sum((1, 2)) if len(products) > 1 else products.flatten()
+    sentence = _sentence(position, terms.tolist(), scene.output[position].item())
     share = _share([sentence], 0.4, layout.width - 2 * MARGIN)
     pen.write(layout.width / 2, layout.height - 0.55, sentence, share)
 
@@ -382,8 +415,12 @@ def _draw_products(
     middle = layout.products + layout.product_width / 2
     if len(products) > 1:
         width = layout.product_width
-        factors = zip(window.flatten(), scene.kernel.flatten(), products.flatten())
-        texts = [["{} × {} = {}".format(*map(_number, line))] for line in factors]
+        if products[0].numel() == 1:
+            factors = zip(window.flatten(), scene.kernel.flatten(), products.flatten())
+            texts = [["{} × {} = {}".format(*map(_number, line))] for line in factors]
+        else:
+            sums = products.sum((1, 2)).tolist()
+            texts = [[f"{products[0].numel()} products: {_number(value)}"] for value in sums]
     else:
         width = 1.0
         texts = [[_number(product) for product in line] for line in products[0].tolist()]
@@ -418,15 +455,33 @@ def _draw_output(pen: _Pen, scene: _Scene, layout: _Layout, position: tuple[int,
 # --------------------------------------------------------------------------------- animation files
 
 
-def _frames(scene: _Scene) -> list[Pillow.Image]:
-    """One picture for each output value, all with the palette of the last one."""
-    figure = Figure(figsize=_size(scene), dpi=ANIMATION_DPI)
+def _animation(scenes: list[_Scene], path: str | Path | None, seconds: float) -> Image:
+    """The scenes, one below the other, as an animated PNG; `path` may name a file for it too."""
+    if path is not None and Path(path).suffix.lower() not in (".gif", ".png"):
+        raise ValueError(f"An animation is written as .gif or .png, not as {Path(path).name!r}.")
+    frames = _frames(scenes)
+    if path is not None:
+        Path(path).write_bytes(_encode(frames, Path(path).suffix[1:].upper(), seconds))
+    return Image(data=_encode(frames, "PNG", seconds), format="png")
+
+
+def _frames(scenes: list[_Scene]) -> list[Pillow.Image]:
+    """One picture for each output value of the longest scene; the others wait at their last."""
+    layouts = [_layout(scene) for scene in scenes]
+    cell = min(layout.cell for layout in layouts)
+    width, height = max(part.width for part in layouts), sum(part.height for part in layouts)
+    figure = Figure(figsize=(width * cell, height * cell), dpi=ANIMATION_DPI)
     canvas = FigureCanvasAgg(figure)
     pictures = []
     with style():
-        for position in scene.positions:
+        for index in range(max(len(scene.positions) for scene in scenes)):
             figure.clear()
-            _draw(figure, scene, position)
+            top = 1.0
+            for scene, layout in zip(scenes, layouts):
+                top -= layout.height / height
+                box = (0, top, layout.width / width, layout.height / height)
+                place = scene.positions[min(index, len(scene.positions) - 1)]
+                _draw(figure, scene, place, box, cell)
             canvas.draw()
             pixels = canvas.buffer_rgba()
             size = canvas.get_width_height()
