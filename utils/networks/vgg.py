@@ -31,7 +31,7 @@ def vgg_block(
     ``batch_norm`` puts a batch norm between convolution and ReLU; the convolution keeps its
     bias, as in torchvision. (N, in_channels, H, W) becomes (N, out_channels, H // 2, W // 2).
     """
-    if not kernel_sizes or set(kernel_sizes) - set("13579"):
+    if not isinstance(kernel_sizes, str) or not kernel_sizes or set(kernel_sizes) - set("13579"):
         raise ValueError(
             'kernel_sizes must have one odd digit for each convolution, for example "33" for'
             f" two 3x3 convolutions, but got {kernel_sizes!r}."
@@ -62,6 +62,11 @@ def _vgg(
 ) -> ImageClassifier:
     if len(blocks) != len(widths):
         raise ValueError(f"blocks and widths must be equally many, but got {blocks} and {widths}.")
+    if not all(isinstance(width, int) and width > 0 for width in (*widths, hidden)):
+        raise ValueError(
+            "widths and hidden must be whole numbers of at least 1, but got"
+            f" {tuple(widths)} and {hidden}."
+        )
     features = nn.Sequential()
     channels, size = in_channels, image_size
     for number, (kernel_sizes, width) in enumerate(zip(blocks, widths), start=1):
@@ -165,7 +170,11 @@ def vgg_d2l(
     ``initialisation="xavier"``. ``image_size`` must be a multiple of 32; most parameters sit in
     the first linear layer and depend on it.
     """
-    if image_size < 32 or image_size % 32:
+    if not isinstance(divisor, int) or not 1 <= divisor <= WIDTHS[0]:
+        raise ValueError(
+            f"divisor must be a whole number from 1 to {WIDTHS[0]}, but got {divisor!r}."
+        )
+    if not isinstance(image_size, int) or image_size < 32 or image_size % 32:
         raise ValueError(f"image_size must be a multiple of 32, but got {image_size}.")
     return _vgg(
         CONFIGURATIONS["A"],
