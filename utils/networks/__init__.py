@@ -6,7 +6,20 @@
 >>> network = networks.build("lenet", activation="sigmoid", pooling="average")
 """
 
-from utils.networks import lenet, alexnet, vgg, nin  # isort: skip - the order of the chapters
+# In the order of the chapters, which is the order of available().
+from utils.networks import lenet, alexnet, vgg, nin, googlenet, resnet, mobilenet  # isort: skip
 from utils.networks.common import ImageClassifier, available, build, initialise
 
-__all__ = ["ImageClassifier", "alexnet", "available", "build", "initialise", "lenet", "nin", "vgg"]
+__all__ = [
+    "ImageClassifier",
+    "alexnet",
+    "available",
+    "build",
+    "googlenet",
+    "initialise",
+    "lenet",
+    "mobilenet",
+    "nin",
+    "resnet",
+    "vgg",
+]
