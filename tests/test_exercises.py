@@ -45,11 +45,13 @@ class TestEveryExercise:
         assert len(module.right_answers.get(item.id, [])) >= 2
 
     def test_stub_and_solution_are_formatted(self, item):
-        pytest.importorskip("ruff", reason="ruff is not installed")
+        ruff = [sys.executable, "-m", "ruff"]
+        if subprocess.run([*ruff, "--version"], capture_output=True).returncode:
+            pytest.skip("ruff is not installed: python -m pip install ruff")
         for text in (item.stub, item.solution):
-            command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", "cell.py", "-"]
-            ruff = subprocess.run(command, input=text, capture_output=True, encoding="utf-8")
-            assert ruff.stdout == text + "\n", ruff.stderr
+            command = [*ruff, "format", "--stdin-filename", "cell.py", "-"]
+            done = subprocess.run(command, input=text, capture_output=True, encoding="utf-8")
+            assert done.stdout == text + "\n", done.stderr
 
 
 @pytest.mark.parametrize(("item", "answer", "message"), answers("wrong_answers"))

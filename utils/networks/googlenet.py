@@ -128,12 +128,17 @@ class GoogLeNet(ImageClassifier):
 
 
 def auxiliary_classifier(
-    in_channels: int, num_classes: int, *, batch_norm: bool = False, dropout: float = 0.7
+    in_channels: int, num_classes: int, *, as_torchvision: bool = False, dropout: float = 0.7
 ) -> nn.Sequential:
-    """The paper's auxiliary classifier for 14x14 maps: 4x4 averages, 128 1x1, 1024, classes."""
+    """The paper's auxiliary classifier for 14x14 maps: 4x4 averages, 128 1x1, 1024, classes.
+
+    The paper averages over 5x5 windows with stride 3. torchvision's has a batch norm, and adaptive
+    pooling, whose windows on 14x14 maps are 4x4: as many averages, but not the same ones.
+    """
+    windows = nn.AdaptiveAvgPool2d(4) if as_torchvision else nn.AvgPool2d(kernel_size=5, stride=3)
     return named(
-        average=nn.AvgPool2d(kernel_size=5, stride=3),
-        conv=convolution(in_channels, 128, 1, batch_norm=batch_norm),
+        average=windows,
+        conv=convolution(in_channels, 128, 1, batch_norm=as_torchvision),
         flatten=nn.Flatten(),
         fc1=nn.Linear(128 * 4 * 4, 1024),
         relu=nn.ReLU(),
@@ -171,10 +176,10 @@ def _head(channels: int, num_classes: int, dropout: float) -> nn.Sequential:
     )
 
 
-def _heads(auxiliary: bool, num_classes: int, batch_norm: bool) -> dict[str, nn.Module]:
+def _heads(auxiliary: bool, num_classes: int, **options) -> dict[str, nn.Module]:
     inputs = {"inception4a": 512, "inception4d": 528} if auxiliary else {}
     return {
-        name: auxiliary_classifier(channels, num_classes, batch_norm=batch_norm)
+        name: auxiliary_classifier(channels, num_classes, **options)
         for name, channels in inputs.items()
     }
 
@@ -207,7 +212,7 @@ def googlenet(
     network = GoogLeNet(
         features,
         _head(1024, num_classes, dropout),
-        _heads(auxiliary, num_classes, batch_norm=False),
+        _heads(auxiliary, num_classes),
         in_channels=in_channels,
         num_classes=num_classes,
         image_size=224,
@@ -243,7 +248,7 @@ def googlenet_torchvision(
     network = GoogLeNet(
         features,
         _head(1024, num_classes, dropout),
-        _heads(auxiliary, num_classes, batch_norm=True),
+        _heads(auxiliary, num_classes, as_torchvision=True),
         in_channels=in_channels,
         num_classes=num_classes,
         image_size=224,

@@ -1,0 +1,256 @@
+"""GoogLeNet in its four forms against the paper's table, torchvision, the book and wrong input."""
+
+import pytest
+import torch
+import torchvision
+from network_tools import copy_by_position, count, fill, macs, on_meta, same_output, sizes
+from torch import nn
+
+from utils.networks import build
+from utils.networks.googlenet import MODULES, GoogLeNet, Inception, auxiliary_classifier
+
+NAMES = ("googlenet", "googlenet_torchvision", "googlenet_d2l", "googlenet_small")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "parameters"),
+    [
+        ("googlenet", {}, 6_998_552),
+        ("googlenet", {"auxiliary": True}, 13_378_280),
+        ("googlenet_torchvision", {}, 6_624_904),
+        ("googlenet_torchvision", {"auxiliary": True}, 13_004_888),
+        ("googlenet_d2l", {}, 5_977_530),
+    ],
+)
+def test_published_parameter_counts(name, options, parameters):
+    assert count(on_meta(name, **options)) == parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "millions"),
+    [
+        ("googlenet", 224, "1582.7"),
+        ("googlenet_torchvision", 224, "1498.4"),
+        ("googlenet_d2l", 96, "276.1"),
+        ("googlenet_d2l", 224, "1503"),
+        ("googlenet_d2l", 64, "122.7"),
+        ("googlenet_d2l", 32, "30.7"),
+    ],
+)
+def test_published_macs(name, size, millions):
+    digits = len(millions.partition(".")[2])
+    assert f"{macs(on_meta(name), size) / 1e6:.{digits}f}" == millions
+
+
+def test_table_one_of_the_paper():
+    """Output of every row, and the recount of its weights (K is 1024) and multiplications."""
+    network = on_meta("googlenet")
+    found = sizes(network)
+    outputs = {
+        **{"conv1": (64, 112), "pool1": (64, 56), "conv2": (192, 56), "pool2": (192, 28)},
+        **{"inception3a": (256, 28), "inception3b": (480, 28), "pool3": (480, 14)},
+        **{"inception4a": (512, 14), "inception4b": (512, 14), "inception4c": (512, 14)},
+        **{"inception4d": (528, 14), "inception4e": (832, 14), "pool4": (832, 7)},
+        **{"inception5a": (832, 7), "inception5b": (1024, 7)},
+    }
+    assert {name: found[name] for name in outputs} == outputs
+    recount = {
+        **{"3a": (159.5, 128.0), "3b": (379.0, 304.3), "4a": (366.8, 73.6), "4b": (438.0, 87.9)},
+        **{"4c": (497.5, 99.9), "4d": (590.5, 118.5), "4e": (847.0, 170.0)},
+        **{"5a": (1018.0, 51.1), "5b": (1409.0, 70.7)},
+    }
+    for name, (kilo, millions) in recount.items():
+        module = getattr(network.features, f"inception{name}")
+        weights = sum(m.weight.numel() for m in module.modules() if isinstance(m, nn.Conv2d))
+        size = outputs[f"inception{name}"][1]
+        assert (round(weights / 1024, 1), round(weights * size**2 / 1e6, 1)) == (kilo, millions)
+    linear = network.classifier.linear.weight
+    assert linear.numel() == 1_024_000
+    convolutions = sum(
+        m.weight.numel() for m in network.features.modules() if isinstance(m, nn.Conv2d)
+    )
+    assert convolutions + linear.numel() == 6_990_272
+
+
+def test_module_3a_against_the_naive_one():
+    reduced = Inception(192, *MODULES["3a"])
+    weights = sum(m.weight.numel() for m in reduced.modules() if isinstance(m, nn.Conv2d))
+    assert (weights, weights * 28**2, reduced.out_channels) == (163_328, 128_049_152, 256)
+    assert count(reduced) == 163_696
+    naive = 192 * (64 + 9 * 128 + 25 * 32) * 28**2
+    assert naive == 303_464_448 and 64 + 128 + 32 + 192 == 416
+
+
+def test_branches_are_joined_in_the_order_of_the_paper():
+    torch.manual_seed(0)
+    module = Inception(6, 2, (3, 4), (2, 3), 5)
+    maps = torch.rand(2, 6, 9, 9)
+    joined = module(maps)
+    assert joined.shape == (2, 14, 9, 9) and module.out_channels == 14
+    conv = nn.functional.conv2d
+    one = module.branch1.conv
+    assert torch.allclose(joined[:, :2], conv(maps, one.weight, one.bias).relu(), atol=1e-6)
+    pooled = nn.functional.max_pool2d(maps, 3, stride=1, padding=1)
+    project = module.branch4.project.conv
+    assert torch.allclose(
+        joined[:, -5:], conv(pooled, project.weight, project.bias).relu(), atol=1e-6
+    )
+    kernels = [m.kernel_size[0] for m in module.modules() if isinstance(m, nn.Conv2d)]
+    assert kernels == [1, 1, 3, 1, 5, 1]
+    assert sum(isinstance(m, nn.ReLU) for m in module.modules()) == 6
+
+
+@pytest.mark.parametrize("auxiliary", [False, True])
+def test_equals_torchvision(auxiliary):
+    with torch.device("meta"):
+        theirs = torchvision.models.googlenet(
+            weights=None, aux_logits=auxiliary, init_weights=False, transform_input=False
+        )
+    assert same_output(theirs, "googlenet_torchvision", auxiliary=auxiliary) < 1e-5
+
+
+def test_auxiliary_classifiers_equal_torchvisions():
+    with torch.device("meta"):
+        theirs = torchvision.models.googlenet(weights=None, aux_logits=True, init_weights=False)
+    fill(theirs)
+    ours = on_meta("googlenet_torchvision", auxiliary=True).to_empty(device="cpu")
+    copy_by_position(theirs, ours)
+    for network in (theirs, ours):
+        network.train()
+        for module in network.modules():  # statistics of the batch, but nothing dropped
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = theirs(images)  # its second auxiliary output comes before its first
+        logits, inner = ours.all_logits(images)
+    assert list(inner) == ["inception4a", "inception4d"]
+    pairs = [
+        (logits, expected.logits),
+        (inner["inception4a"], expected.aux_logits1),
+        (inner["inception4d"], expected.aux_logits2),
+    ]
+    for ours_, theirs_ in pairs:
+        assert theirs_.std() > 0.01
+        assert torch.allclose(ours_, theirs_, atol=1e-4 * theirs_.abs().max().item())
+
+
+def test_googlenet_d2l_equals_the_book():
+    """The book's code, with its class Inception in the words of d2l 1.0."""
+    functional = nn.functional
+
+    class Book(nn.Module):
+        def __init__(self, inputs, c1, c2, c3, c4):
+            super().__init__()
+            self.b1_1 = nn.Conv2d(inputs, c1, 1)
+            self.b2_1 = nn.Conv2d(inputs, c2[0], 1)
+            self.b2_2 = nn.Conv2d(c2[0], c2[1], 3, padding=1)
+            self.b3_1 = nn.Conv2d(inputs, c3[0], 1)
+            self.b3_2 = nn.Conv2d(c3[0], c3[1], 5, padding=2)
+            self.b4_1 = nn.MaxPool2d(3, stride=1, padding=1)
+            self.b4_2 = nn.Conv2d(inputs, c4, 1)
+
+        def forward(self, x):
+            relu = functional.relu
+            b1 = relu(self.b1_1(x))
+            b2 = relu(self.b2_2(relu(self.b2_1(x))))
+            b3 = relu(self.b3_2(relu(self.b3_1(x))))
+            b4 = relu(self.b4_2(self.b4_1(x)))
+            return torch.cat((b1, b2, b3, b4), dim=1)
+
+    def pool():
+        return nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+
+    book = nn.Sequential(
+        *(nn.Conv2d(1, 64, 7, stride=2, padding=3), nn.ReLU(), pool()),
+        *(nn.Conv2d(64, 64, 1), nn.ReLU(), nn.Conv2d(64, 192, 3, padding=1), nn.ReLU(), pool()),
+        *(Book(192, 64, (96, 128), (16, 32), 32), Book(256, 128, (128, 192), (32, 96), 64), pool()),
+        *(Book(480, 192, (96, 208), (16, 48), 64), Book(512, 160, (112, 224), (24, 64), 64)),
+        *(Book(512, 128, (128, 256), (24, 64), 64), Book(512, 112, (144, 288), (32, 64), 64)),
+        *(Book(528, 256, (160, 320), (32, 128), 128), pool()),
+        *(Book(832, 256, (160, 320), (32, 128), 128), Book(832, 384, (192, 384), (48, 128), 128)),
+        *(nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(), nn.Linear(1024, 10)),
+    )
+    torch.manual_seed(0)
+    ours = build("googlenet_d2l", initialisation="he")
+    copy_by_position(ours, book)
+    images = torch.rand(2, 1, 96, 96)
+    with torch.no_grad():
+        expected = book(images)
+        assert expected.std() > 0.01
+        assert torch.allclose(ours(images), expected, rtol=1e-5, atol=1e-5 * expected.abs().max())
+
+
+def test_auxiliary_classifier_counts():
+    for channels, parameters in [(512, 3_188_840), (528, 3_190_888)]:
+        head = auxiliary_classifier(channels, 1000)
+        assert count(head) == parameters
+        assert head.average(torch.zeros(1, channels, 14, 14)).shape[2:] == (4, 4)
+        assert head.dropout.p == 0.7
+
+
+def test_auxiliary_logits_do_not_change_the_answer_and_get_gradients():
+    torch.manual_seed(0)
+    network = build("googlenet_small", auxiliary=True)
+    assert isinstance(network, GoogLeNet)
+    assert [name for name, _ in network.named_children()] == ["features", "auxiliary", "classifier"]
+    images = torch.rand(4, 1, 28, 28)
+    network.eval()
+    logits, inner = network.all_logits(images)
+    assert torch.equal(logits, network(images))
+    assert inner["inception4a"].shape == (4, 10)
+    assert not network.features.inception4a._forward_hooks
+    inner["inception4a"].sum().backward()
+    assert network.auxiliary.inception4a.linear.weight.grad is not None
+    assert network.features.inception3a.branch1.conv.weight.grad.abs().sum() > 0
+    assert network.features.inception5a.branch1.conv.weight.grad is None
+    plain = build("googlenet_small")
+    assert plain.all_logits(images)[1] == {}
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_googlenet_small(batch_norm):
+    network = on_meta("googlenet_small", batch_norm=batch_norm)
+    assert count(network) <= 2_000_000 and macs(network) * 4 * 55_000 <= 2e12
+    norms = sum(isinstance(m, nn.BatchNorm2d) for m in network.modules())
+    convs = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert len(convs) == 31 and norms == (len(convs) if batch_norm else 0)
+    assert all((conv.bias is None) == batch_norm for conv in convs)
+
+
+def test_googlenet_small_can_learn():
+    torch.manual_seed(0)
+    network = build("googlenet_small", dropout=0.0)
+    images, labels = torch.rand(20, 1, 28, 28), torch.arange(20) % 10
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.005)
+    for _ in range(25):
+        loss = nn.functional.cross_entropy(network(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 1.5  # it began at 2.3
+    assert all(p.grad is not None for p in network.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_smallest_size_is_the_smallest(name):
+    network = build(name).eval()
+    size = network.smallest_size
+    with torch.no_grad():
+        images = torch.rand(1, network.in_channels, size, size)
+        assert network(images).shape == (1, network.num_classes)
+        if size > 1:
+            with pytest.raises(RuntimeError):
+                network.features(images[:, :, 1:, 1:])
+            with pytest.raises(ValueError, match=f"at least {size}x{size} pixels"):
+                network(images[:, :, 1:, 1:])
+
+
+def test_options():
+    network = on_meta("googlenet", num_classes=7, in_channels=1, dropout=0.1, auxiliary=True)
+    assert network.classifier.linear.out_features == 7
+    assert network.auxiliary.inception4d.fc2.out_features == 7
+    assert network.classifier.dropout.p == 0.1
+    assert network.features.conv1.conv.in_channels == 1
+    assert sum(isinstance(m, nn.LocalResponseNorm) for m in network.modules()) == 2
+    assert all(c.bias is not None for c in network.modules() if isinstance(c, nn.Conv2d))
