@@ -1,0 +1,135 @@
+"""MobileNet v1 and v2 against the papers' tables and torchvision."""
+
+import pytest
+import torch
+import torchvision
+from network_tools import count, macs, on_meta, same_output, sizes
+from torch import nn
+
+from utils.networks import build
+from utils.networks.mobilenet import InvertedResidual, depthwise_separable, make_divisible
+
+
+@pytest.mark.parametrize(
+    ("width", "parameters", "size", "millions"),
+    [
+        (1.0, 4_231_976, 224, "568.7"),
+        (0.75, 2_585_560, 224, "325.4"),
+        (0.5, 1_331_592, 224, "149.5"),
+        (0.25, 470_072, 224, "41.0"),
+        (1.0, 4_231_976, 192, "418.1"),
+        (1.0, 4_231_976, 160, "290.7"),
+        (1.0, 4_231_976, 128, "186.4"),
+        (0.5, 1_331_592, 160, "76.5"),
+    ],
+)
+def test_tables_of_the_first_paper(width, parameters, size, millions):
+    network = on_meta("mobilenet_v1", width=width)
+    assert count(network) == parameters
+    assert f"{macs(network, size) / 1e6:.1f}" == millions
+
+
+@pytest.mark.parametrize(
+    ("width", "parameters", "millions"),
+    [
+        (1.4, 6_108_776, "582.2"),
+        (1.0, 3_504_872, "300.8"),
+        (0.75, 2_636_424, "209.1"),
+        (0.5, 1_968_680, "97.1"),
+        (0.35, 1_677_128, "59.3"),
+    ],
+)
+def test_counts_of_v2_and_equality_with_torchvision(width, parameters, millions):
+    network = on_meta("mobilenet_v2", width=width)
+    assert count(network) == parameters
+    assert f"{macs(network) / 1e6:.1f}" == millions
+    with torch.device("meta"):
+        theirs = torchvision.models.mobilenet_v2(weights=None, width_mult=width)
+    assert same_output(theirs, "mobilenet_v2", width=width) < 1e-5
+
+
+def test_v1_has_28_layers_and_its_sizes():
+    network = on_meta("mobilenet_v1")
+    convs = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert len(convs) == 1 + 2 * 13
+    assert sum(conv.groups == conv.in_channels for conv in convs) == 13
+    found = list(sizes(network).values())
+    assert found[0] == (32, 112) and found[-1] == (1024, 7)
+    assert [size for _, size in found] == [112, 112, 56, 56, 28, 28] + [14] * 6 + [7, 7]
+    full = convs[0].weight.numel() * 112**2
+    shares = {"1x1": 0, "depthwise": 0}
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d) and module.in_channels != 3:
+            kind = "1x1" if module.kernel_size == (1, 1) else "depthwise"
+            side = found[int(name.split(".")[1].removeprefix("block"))][1]
+            shares[kind] += module.weight.numel() * side**2
+    total = full + sum(shares.values()) + 1024 * 1000
+    percent = {kind: f"{100 * value / total:.2f}" for kind, value in shares.items()}
+    assert percent == {"1x1": "94.86", "depthwise": "3.06"}
+    assert f"{100 * full / total:.2f}" == "1.91"  # the paper prints 1.19
+
+
+def test_v2_has_17_blocks_and_10_skips():
+    blocks = [m for m in on_meta("mobilenet_v2").modules() if isinstance(m, InvertedResidual)]
+    assert len(blocks) == 17 and sum(block.skip for block in blocks) == 10
+    convs = [m for m in on_meta("mobilenet_v2").modules() if isinstance(m, nn.Conv2d)]
+    assert len(convs) == 52
+    assert not hasattr(blocks[0].branch, "expand")
+    assert all(not hasattr(block.branch.project, "relu") for block in blocks)
+
+
+def test_separable_block_is_a_filter_for_each_channel_and_then_a_mixture():
+    torch.manual_seed(0)
+    block = depthwise_separable(3, 5, stride=2).eval()
+    maps = torch.randn(2, 3, 8, 8)
+    weight = block.depthwise.conv.weight
+    filtered = torch.cat(
+        [
+            nn.functional.conv2d(maps[:, c : c + 1], weight[c : c + 1], stride=2, padding=1)
+            for c in range(3)
+        ],
+        dim=1,
+    )
+    hidden = block.depthwise.norm(filtered).relu()
+    mixed = torch.einsum("oc,nchw->nohw", block.pointwise.conv.weight[:, :, 0, 0], hidden)
+    assert torch.allclose(block(maps), block.pointwise.norm(mixed).relu(), atol=1e-5)
+    assert weight.numel() + block.pointwise.conv.weight.numel() == 27 + 15
+
+
+def test_inverted_residual():
+    torch.manual_seed(0)
+    block = InvertedResidual(4, 4, 1, 6).eval()
+    maps = torch.randn(2, 4, 6, 6)
+    assert torch.equal(block(maps), maps + block.branch(maps))
+    assert (block.branch(maps) < 0).any(), "the bottleneck is linear"
+    for other in (InvertedResidual(4, 4, 2, 6), InvertedResidual(4, 5, 1, 6)):
+        assert not other.skip and torch.equal(other.eval()(maps), other.branch(maps))
+    nonlinear = InvertedResidual(4, 5, 1, 6, linear_bottleneck=False).eval()
+    assert (nonlinear(maps) >= 0).all()
+
+
+def test_make_divisible():
+    cases = {24 * 0.75: 24, 32 * 0.75: 24, 24 * 0.35: 8, 96 * 0.35: 32, 64 * 1.4: 88, 96 * 1.4: 136}
+    assert {value: make_divisible(value) for value in cases} == cases
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1_small", "mobilenet_v2_small"])
+def test_small_networks(name):
+    torch.manual_seed(0)
+    network = build(name)
+    assert count(network) <= 2_000_000
+    images, labels = torch.rand(20, 1, 28, 28), torch.arange(20) % 10
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.005)
+    for _ in range(25):
+        loss = nn.functional.cross_entropy(network(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 1.5  # it began at 2.3
+    assert count(build(name, width=0.5)) < count(network) / 2
+
+
+@pytest.mark.parametrize("width", [0, -1, 5])
+def test_wrong_width_gets_one_sentence(width):
+    with pytest.raises(ValueError, match="width must be a number above 0 and at most 4, but got"):
+        build("mobilenet_v1", width=width)

@@ -1,0 +1,220 @@
+"""ResNet against published counts, torchvision, the book and the claims about its block."""
+
+import pytest
+import torch
+import torchvision
+from network_tools import copy_by_position, count, macs, on_meta, same_output, sizes
+from torch import nn
+
+from utils.networks import build
+from utils.networks.resnet import (
+    ResidualBlock,
+    ZeroPad,
+    basic_branch,
+    bottleneck_branch,
+    shortcut_layer,
+)
+
+IMAGENET = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+DEPTHS = (20, 32, 44, 56, 110)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "parameters", "billions"),
+    [
+        ("resnet18", {}, 11_689_512, "1.814"),
+        ("resnet34", {}, 21_797_672, "3.664"),
+        ("resnet50", {}, 25_557_032, "3.858"),
+        ("resnet50", {"stride_on": "3x3"}, 25_557_032, "4.089"),
+        ("resnet101", {}, 44_549_160, "7.570"),
+        ("resnet101", {"stride_on": "3x3"}, 44_549_160, "7.801"),
+        ("resnet152", {}, 60_192_808, "11.282"),
+        ("resnet152", {"stride_on": "3x3"}, 60_192_808, "11.514"),
+    ],
+)
+def test_published_counts_for_imagenet(name, options, parameters, billions):
+    network = on_meta(name, **options)
+    assert count(network) == parameters
+    assert f"{macs(network) / 1e9:.3f}" == billions
+
+
+@pytest.mark.parametrize(
+    ("depth", "parameters", "millions"),
+    [
+        (20, 269_722, "40.6"),
+        (32, 464_154, "68.9"),
+        (44, 658_586, "97.2"),
+        (56, 853_018, "125.5"),
+        (110, 1_727_962, "252.9"),
+    ],
+)
+def test_published_counts_for_cifar(depth, parameters, millions):
+    for name in (f"resnet{depth}", f"plain{depth}"):
+        network = on_meta(name)
+        assert count(network) == parameters
+        assert f"{macs(network) / 1e6:.1f}" == millions
+        weighted = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+        assert len(weighted) == depth
+
+
+def test_counts_with_other_shortcuts():
+    assert count(on_meta("resnet20", shortcut="B")) == 272_474
+    blocks = [
+        m for m in on_meta("resnet20", shortcut="C").modules() if isinstance(m, ResidualBlock)
+    ]
+    assert len(blocks) == 9 and all(isinstance(b.shortcut[0], nn.Conv2d) for b in blocks)
+    thin = on_meta("resnet110", width=8, in_channels=1)
+    assert f"{macs(thin, 14) / 1e6:.1f}" == "13.3"
+
+
+@pytest.mark.parametrize(
+    ("size", "millions"), [(96, "318.7"), (224, "1735"), (64, "141.6"), (28, "33.0")]
+)
+def test_published_counts_of_the_book(size, millions):
+    network = on_meta("resnet18_d2l")
+    assert count(network) == 11_178_378
+    digits = len(millions.partition(".")[2])
+    assert f"{macs(network, size) / 1e6:.{digits}f}" == millions
+
+
+def test_sizes_of_the_maps():
+    assert list(sizes(on_meta("resnet50")).values()) == [
+        *((64, 112), (64, 112), (64, 112), (64, 56)),
+        *((256, 56), (512, 28), (1024, 14), (2048, 7)),
+    ]
+    assert list(sizes(on_meta("resnet56")).values())[-3:] == [(16, 32), (32, 16), (64, 8)]
+    assert list(sizes(on_meta("resnet18_d2l")).values())[-4:] == [
+        *((64, 24), (128, 12), (256, 6), (512, 3)),
+    ]
+    assert list(sizes(on_meta("resnet_small")).values())[-3:] == [(16, 14), (32, 7), (64, 4)]
+
+
+@pytest.mark.parametrize("name", IMAGENET)
+def test_equals_torchvision(name):
+    with torch.device("meta"):
+        theirs = getattr(torchvision.models, name)(weights=None)
+    options = {} if name in ("resnet18", "resnet34") else {"stride_on": "3x3"}
+    assert same_output(theirs, name, **options) < 1e-5
+
+
+def test_stride_matters_for_bottlenecks():
+    """The check above would notice the stride in the wrong place."""
+    with torch.device("meta"):
+        theirs = torchvision.models.resnet50(weights=None)
+    assert same_output(theirs, "resnet50", stride_on="1x1") > 0.01
+
+
+def test_resnet18_d2l_equals_the_book():
+    from d2l import torch as d2l
+
+    blocks = [d2l.Residual(64), d2l.Residual(64)]
+    for channels in (128, 256, 512):
+        blocks += [
+            d2l.Residual(channels, use_1x1conv=True, strides=2),
+            d2l.Residual(channels),
+        ]
+    book = nn.Sequential(
+        nn.LazyConv2d(64, kernel_size=7, stride=2, padding=3),
+        nn.LazyBatchNorm2d(),
+        nn.ReLU(),
+        nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
+        *blocks,
+        nn.AdaptiveAvgPool2d((1, 1)),
+        nn.Flatten(),
+        nn.LazyLinear(10),
+    ).eval()
+    torch.manual_seed(0)
+    images = torch.randn(2, 1, 96, 96)
+    book(images)
+    ours = build("resnet18_d2l").eval()
+    # the book registers a block's 1x1 before its norms, so the order differs: match by shape
+    for block, twin in zip([m for m in ours.modules() if isinstance(m, ResidualBlock)], blocks):
+        pairs = [(block.branch.conv1, twin.conv1), (block.branch.conv2, twin.conv2)]
+        pairs += [(block.branch.norm1, twin.bn1), (block.branch.norm2, twin.bn2)]
+        if twin.conv3 is not None:
+            pairs.append((block.shortcut, twin.conv3))
+        for mine, its in pairs:
+            mine.load_state_dict(its.state_dict())
+    copy_by_position(book[0], ours.features.conv1)
+    copy_by_position(book[-1], ours.classifier.linear)
+    with torch.no_grad():
+        assert torch.allclose(ours(images), book(images), rtol=1e-5, atol=1e-5)
+
+
+# --- the block -----------------------------------------------------------------------------------
+
+
+def test_block_adds_before_the_last_relu():
+    torch.manual_seed(0)
+    block = ResidualBlock(basic_branch(4, 4), shortcut_layer(4, 4))
+    maps = torch.randn(2, 4, 6, 6)
+    assert torch.equal(block(maps), (block.branch(maps) + maps).relu())
+    plain = ResidualBlock(basic_branch(4, 4), None)
+    assert torch.equal(plain(maps), plain.branch(maps).relu())
+
+
+def test_branch_that_starts_at_zero_is_the_identity_for_what_a_relu_gives():
+    torch.manual_seed(0)
+    network = build("resnet20", zero_last_norm=True, in_channels=1)
+    block = network.features.stage1.block1
+    maps = torch.randn(2, 16, 8, 8)
+    assert torch.equal(block(maps.relu()), maps.relu())
+    assert torch.equal(block(maps), maps.relu()) and not torch.equal(block(maps), maps)
+    assert all(
+        (b.branch.norm2.weight == 0).all()
+        for b in network.modules()
+        if isinstance(b, ResidualBlock)
+    )
+    assert (build("resnet20").features.stage1.block1.branch.norm2.weight == 1).all()
+    with pytest.raises(ValueError, match="end in a batch norm"):
+        build("resnet20", batch_norm=False, zero_last_norm=True)
+
+
+def test_option_a_takes_every_second_pixel_and_adds_zeros():
+    maps = torch.arange(2 * 3 * 4 * 4.0).reshape(2, 3, 4, 4)
+    out = shortcut_layer(3, 5, 2, option="A")(maps)
+    assert torch.equal(out[:, :3], maps[:, :, ::2, ::2]) and not out[:, 3:].any()
+    assert isinstance(shortcut_layer(3, 5, 2, option="A"), ZeroPad)
+    assert isinstance(shortcut_layer(3, 3, 1, option="A"), nn.Identity)
+    assert isinstance(shortcut_layer(3, 3, 1, option="B"), nn.Identity)
+    conv, norm = shortcut_layer(3, 5, 2, option="B")
+    assert (conv.kernel_size, conv.stride, conv.bias) == ((1, 1), (2, 2), None)
+    assert isinstance(norm, nn.BatchNorm2d)
+    with pytest.raises(ValueError, match='shortcut must be one of "A", "B", "C", but got'):
+        build("resnet20", shortcut="D")
+
+
+@pytest.mark.parametrize(("stride_on", "strides"), [("1x1", [2, 1, 1]), ("3x3", [1, 2, 1])])
+def test_stride_of_the_bottleneck(stride_on, strides):
+    branch = bottleneck_branch(8, 16, 2, stride_on=stride_on)
+    convs = [m for m in branch.modules() if isinstance(m, nn.Conv2d)]
+    assert [c.stride[0] for c in convs] == strides
+    assert [c.out_channels for c in convs] == [4, 4, 16]
+    assert branch(torch.rand(2, 8, 6, 6)).shape == (2, 16, 3, 3)
+    with pytest.raises(ValueError, match="stride_on must be one of"):
+        build("resnet50", stride_on="5x5")
+
+
+def test_networks_without_batch_norm():
+    for name in ("resnet20", "plain20"):
+        network = on_meta(name, batch_norm=False)
+        assert not any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
+        convs = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+        assert all(conv.bias is not None for conv in convs)
+
+
+def test_resnet_small():
+    network = build("resnet_small")
+    assert count(network) <= 2_000_000
+    images, labels = torch.rand(20, 1, 28, 28), torch.arange(20) % 10
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
+    for _ in range(25):
+        loss = nn.functional.cross_entropy(network(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 1.5  # it began at 2.3
+    deeper = on_meta("resnet_small", blocks=(1, 2, 3), widths=(8, 8, 8))
+    assert len([m for m in deeper.modules() if isinstance(m, ResidualBlock)]) == 6
+    with pytest.raises(ValueError, match="must be three numbers"):
+        build("resnet_small", widths=(1, 2))
