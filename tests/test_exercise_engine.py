@@ -748,3 +748,103 @@ def test_counting_leaves_out_what_is_frozen():
     layer = nn.Linear(2, 3)
     layer.bias.requires_grad_(False)
     assert compare.count_parameters(layer) == 6
+
+
+def message_of(function, *args, **kwargs):
+    with pytest.raises(compare.Wrong) as caught:
+        function(*args, **kwargs)
+    return str(caught.value)
+
+
+def test_a_number_without_a_known_cause_gets_the_general_hint():
+    options = {"common": {2: "Twice."}, "otherwise": "Begin with the rows."}
+    assert message_of(compare.expect_number, 3, 1, **options) == (
+        "3 is not right. Begin with the rows."
+    )
+    assert message_of(compare.expect_number, 2, 1, **options) == "2 is not right. Twice."
+
+
+def centre(x, shift=0.0):
+    return x - x.mean() - shift, x.mean(), x.var()
+
+
+def test_the_wrong_values_of_a_tuple_are_named():
+    def checked(answer):
+        parts = ("the result", "the mean", "the variance")
+        return message_of(compare.same_results, answer, centre, (torch.arange(9.0),), parts=parts)
+
+    assert "gives a wrong value for the result; the mean and the variance are right." in checked(
+        lambda x: centre(x, shift=1.0)
+    )
+    assert "for the result (of shape (3, 3), not (9,)) and for the variance; the mean is" in (
+        checked(lambda x: ((x - x.mean()).reshape(3, 3), x.mean(), x.std()))
+    )
+    assert "a tuple of 2 values; 3 values (the result, the mean, the variance) are right" in (
+        checked(lambda x: centre(x)[:2])
+    )
+    assert "gives a tensor of shape (9,); 3 values" in checked(lambda x: centre(x)[0])
+
+
+def test_same_results_asks_for_an_explanation_of_the_first_difference():
+    asked = []
+
+    def explain(case, mine, right):
+        asked.append((case, mine, right))
+        return "Here is why."
+
+    def half(x):
+        return 1 / x if x else 0
+
+    text = message_of(compare.same_results, lambda x: 1 / x, half, (2,), (0,), explain=explain)
+    assert text.endswith("Here is why.") and "ZeroDivisionError" in text
+    [(case, mine, right)] = asked
+    assert case == (0,) and right == 0 and isinstance(mine.__cause__, ZeroDivisionError)
+
+
+def test_another_exception_of_the_same_type_is_another_mistake():
+    mistakes = {"It divides by the length.": lambda x: x @ torch.ones(len(x) + 1)}
+    case = (torch.ones(3),)
+    text = message_of(compare.same_results, lambda x: x @ torch.ones(5), torch.sum, case)
+    assert "RuntimeError" in text
+    for size, named in ((4, True), (5, False)):
+        text = message_of(
+            compare.same_results,
+            lambda x, size=size: x @ torch.ones(size),
+            torch.sum,
+            case,
+            mistakes=mistakes,
+        )
+        assert ("It divides by the length." in text) == named
+
+
+def test_the_argument_that_is_changed_in_place_is_named():
+    def answer(x, scale):
+        scale.mul_(2)
+        return x * scale / 2
+
+    case = (torch.ones(2), torch.ones(2))
+    text = message_of(compare.same_results, answer, lambda x, scale: x * scale, case)
+    assert "changes its argument `scale` in place" in text
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        nn.Conv2d(3, 2, 1),
+        nn.Sequential(nn.LazyConv2d(2, 1)),
+        lambda x: nn.functional.conv2d(x, torch.ones(2, 3, 1, 1)),
+        lambda x: nn.functional.conv1d(x.flatten(2), torch.ones(2, 3, 1)),
+        lambda x: torch.conv2d(x, torch.ones(2, 3, 1, 1)),
+        lambda x: nn.functional.conv_transpose2d(x, torch.ones(3, 2, 1, 1)),
+    ],
+)
+def test_operations_see_every_convolution(function):
+    assert compare.operations(function, torch.ones(1, 3, 4, 4))["convolution"] == 1
+
+
+def test_operations_see_no_convolution_where_there_is_none():
+    def products(x):
+        return torch.einsum("nchw,oc->nohw", x, torch.ones(2, 3)).relu()
+
+    counts = compare.operations(products, torch.ones(1, 3, 4, 4))
+    assert counts["relu"] == 1 and not [name for name in counts if "conv" in name]

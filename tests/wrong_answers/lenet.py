@@ -159,12 +159,12 @@ wrong_answers = {
         (
             "square kernels only",
             conv2d(columns="(padded.shape[1] - kernel.shape[0]) // stride + 1"),
-            r"conv2d\(.*\) (raised|gives)",
+            r"\(6 \+ 2 · 1 - 2\) // 1 \+ 1 = 7 columns",
         ),
         (
-            "rounded up",
+            "rows rounded up",
             conv2d(rows="-(-(padded.shape[0] - kernel.shape[0]) // stride) + 1"),
-            r"raised RuntimeError.*of your cell",
+            r"raised RuntimeError.*of your cell.*// 2 \+ 1 = 3 rows",
         ),
         (
             "works in place",
@@ -172,7 +172,7 @@ wrong_answers = {
             "    out = F.conv2d(image[None, None], kernel[None, None], None, stride, padding)\n"
             "    image.zero_()\n"
             "    return out[0, 0]",
-            r"changes its argument in place",
+            r"changes its argument `image` in place",
         ),
         (
             "batch dimensions left",
@@ -181,6 +181,135 @@ wrong_answers = {
             r"gives a tensor of shape \(1, 1, 4, 6\)",
         ),
         ("no return", conv2d().replace("    return output", ""), r"Is the `return` missing"),
+        (
+            "rows and columns exchanged",
+            conv2d(
+                rows="(padded.shape[1] - kernel.shape[1]) // stride + 1",
+                columns="(padded.shape[0] - kernel.shape[0]) // stride + 1",
+            ),
+            r"raised RuntimeError.*\(6 \+ 2 · 0 - 3\) // 1 \+ 1 = 4 rows.*= 6 columns",
+        ),
+        (
+            "turned round left to right",
+            conv2d(value="(patch * kernel.flip(1)).sum()"),
+            r"round, left to right",
+        ),
+        (
+            "turned round top to bottom",
+            conv2d(value="(patch * kernel.flip(0)).sum()"),
+            r"round, top to bottom",
+        ),
+        ("a matrix product", conv2d(value="(patch @ kernel).sum()"), r"`@` multiplies matrices"),
+        ("no sum", conv2d(value="patch * kernel"), r"whole grid of products into one place"),
+        ("a product", conv2d(value="(patch * kernel).prod()"), r"products with each other"),
+        ("the largest", conv2d(value="(patch * kernel).max()"), r"keep the largest product"),
+        ("sum times sum", conv2d(value="patch.sum() * kernel.sum()"), r"sum of the patch by the"),
+        ("added", conv2d(value="(patch + kernel).sum()"), r"You add pixels and weights"),
+        ("a ReLU", conv2d(value="(patch * kernel).sum().relu()"), r"There is a ReLU"),
+        (
+            "neither stride nor padding",
+            "def conv2d(i, k, s, p):\n    return F.conv2d(i[None, None], k[None, None])[0, 0]\n",
+            r"neither `stride` nor `padding`",
+        ),
+        (
+            "stride for the rows",
+            conv2d(left="column", columns="padded.shape[1] - kernel.shape[1] + 1"),
+            r"`stride` for the rows only",
+        ),
+        (
+            "stride for the columns",
+            conv2d("row", rows="padded.shape[0] - kernel.shape[0] + 1"),
+            r"`stride` for the columns only",
+        ),
+        (
+            "dilation",
+            "def conv2d(i, k, s, p):\n"
+            "    return F.conv2d(i[None, None], k[None, None], None, 1, p, s)[0, 0]\n",
+            r"called dilation",
+        ),
+        (
+            "padding above and on the left",
+            conv2d(pad="F.pad(image, (padding, 0, padding, 0))"),
+            r"above and on the left only, or",
+        ),
+        (
+            "padding counted once",
+            conv2d(
+                rows="(image.shape[0] + padding - kernel.shape[0]) // stride + 1",
+                columns="(image.shape[1] + padding - kernel.shape[1]) // stride + 1",
+            ),
+            r"larger by 2 · padding",
+        ),
+        (
+            "padding on the left and on the right",
+            conv2d(pad="F.pad(image, (padding, padding))"),
+            r"on the left and on the right only",
+        ),
+        (
+            "padding above and below",
+            conv2d(pad="F.pad(image, (0, 0, padding, padding))"),
+            r"above and below only",
+        ),
+        ("twice the padding", conv2d(pad="F.pad(image, [2 * padding] * 4)"), r"twice as much"),
+        (
+            "a row too few",
+            conv2d(rows="(padded.shape[0] - kernel.shape[0]) // stride"),
+            r"^Your last row is missing",
+        ),
+        (
+            "a column too few",
+            conv2d(columns="(padded.shape[1] - kernel.shape[1]) // stride"),
+            r"^Your last column is missing",
+        ),
+        (
+            "positions without padding",
+            conv2d(
+                rows="(image.shape[0] - kernel.shape[0]) // stride + 1",
+                columns="(image.shape[1] - kernel.shape[1]) // stride + 1",
+            ),
+            r"positions for the image without its padding",
+        ),
+        (
+            "+ 1 before the division",
+            conv2d(
+                rows="(padded.shape[0] - kernel.shape[0] + 1) // stride",
+                columns="(padded.shape[1] - kernel.shape[1] + 1) // stride",
+            ),
+            r"\+ 1 belongs behind the division",
+        ),
+        (
+            "both rounded up",
+            conv2d(
+                rows="-(-(padded.shape[0] - kernel.shape[0]) // stride) + 1",
+                columns="-(-(padded.shape[1] - kernel.shape[1]) // stride) + 1",
+            ),
+            r"round the number of positions up",
+        ),
+        (
+            "as large as the image",
+            conv2d(rows="image.shape[0]", columns="image.shape[1]"),
+            r"as many rows and columns as the image",
+        ),
+        (
+            "divided with /",
+            conv2d(rows="(padded.shape[0] - kernel.shape[0]) / stride + 1"),
+            r"not a whole number",
+        ),
+        (
+            "patches without padding",
+            conv2d().replace("patch = padded[", "patch = image["),
+            r"cut from the image without its padding",
+        ),
+        (
+            "return in the loop",
+            conv2d().replace("    return output", "            return output"),
+            r"`return` stands inside the loops",
+        ),
+        (
+            "written to the patch's place",
+            conv2d().replace("output[row, column]", "output[top, left]"),
+            r"raised IndexError.*begins at \(2 · r, 2 · c\) of the padded image",
+        ),
     ],
     "lenet.2": [
         (
@@ -279,7 +408,28 @@ class Subsampling(nn.Module):
         ("one input map", counts(three_each=416), r"three_each: 416 .*a kernel for each"),
         ("the published table", counts(three_each=1516), r"three_each: 1,516 .*published"),
         ("a text", counts(all_six="2416"), r"all_six: A number is expected"),
-        ("anything else", counts(padding_2=7), r"padding_2: 7 is not right"),
+        (
+            "anything else",
+            counts(padding_2=7),
+            r"padding_2: 7 is not right.*here n is 28, the padding 2, k is 5, the stride 1",
+        ),
+        ("any other count", counts(all_six=7), r"all_six: 7 is not right. Begin with one map"),
+        ("pixels", counts(window_3=784), r"number of pixels in the image"),
+        ("places", counts(no_padding=576), r"number of places in the output"),
+        ("the padded image", counts(stride_2=32), r"height of the image"),
+        ("+ 2", counts(no_padding=25), r"Add 1 once"),
+        ("neither padding nor + 1", counts(stride_2=11), r"Padding is not in it, nor the last"),
+        ("stride twice", counts(stride_2=7), r"stride is used twice"),
+        ("one map", counts(all_six=151), r"one map of C3; it has 16\.$"),
+        (
+            "one map without bias",
+            counts(three_each=75),
+            r"it has 16\. Each of the 16 maps has a bias",
+        ),
+        ("kernels", counts(three_each=48), r"number of kernels; each has 25"),
+        ("C1", counts(all_six=156), r"parameters of C1"),
+        ("at all places", counts(all_six=241_600), r"stored once"),
+        ("maps exchanged", counts(all_six=2406), r"changed places: 16 maps are made"),
         ("an entry less", "counts = {'no_padding': 24}", r'entry "padding_2" is missing'),
         ("a list", "counts = [24, 28, 14, 13, 2416, 1216]", r"dictionary of the stub is expected"),
     ],
@@ -371,7 +521,7 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
         (
             "cleared too late",
             training_step(LOSS, BACK, CLEAR, STEP, RETURN),
-            r"weights do not move.*no gradient to step along",
+            r"weights do not move: `zero_grad\(\)` stands between",
         ),
         (
             "step first",
@@ -398,7 +548,7 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
             training_step(
                 LOSS.replace("labels)", "labels, reduction='sum')"), CLEAR, BACK, STEP, RETURN
             ),
-            r"mean cross-entropy",
+            r"add up the losses of the images",
         ),
         (
             "graph kept",
@@ -409,14 +559,153 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
         (
             "nll of logits",
             training_step("loss = F.nll_loss(model(images), labels)", CLEAR, BACK, STEP, RETURN),
-            r"right is \d\.\d+, the mean cross-entropy",
+            r"`F.nll_loss` expects logarithms of probabilities\. .* is right, not",
+        ),
+        (
+            "nll of probabilities",
+            training_step(
+                "loss = F.nll_loss(model(images).softmax(1), labels)", CLEAR, BACK, STEP, RETURN
+            ),
+            r"logarithms of probabilities, not probabilities",
         ),
         (
             "steps twice",
             training_step(LOSS, CLEAR, BACK, STEP, STEP, RETURN),
-            r"first loss is right, but after four steps",
+            r"`optimizer.step\(\)` runs 2 times for one batch",
         ),
-        ("no step", training_step(LOSS, CLEAR, BACK, RETURN), r"weights do not move"),
+        (
+            "backward twice",
+            training_step(LOSS, CLEAR, "loss.backward(retain_graph=True)", BACK, STEP, RETURN),
+            r"`loss.backward\(\)` runs 2 times for one batch",
+        ),
+        (
+            "backward twice, graph gone",
+            training_step(LOSS, CLEAR, BACK, BACK, STEP, RETURN),
+            r"`loss.backward\(\)` runs twice.*of your cell",
+        ),
+        (
+            "no step",
+            training_step(LOSS, CLEAR, BACK, RETURN),
+            r"^Nobody calls `optimizer.step\(\)`: the optimizer that",
+        ),
+        (
+            "an optimizer of its own",
+            training_step(
+                "optimizer = torch.optim.SGD(model.parameters(), lr=0.1)",
+                *(LOSS, CLEAR, BACK, STEP, RETURN),
+            ),
+            r"the optimizer that the function is given has to",
+        ),
+        (
+            "no backward",
+            training_step(LOSS, CLEAR, STEP, RETURN),
+            r"nobody calls `loss.backward\(\)`",
+        ),
+        (
+            "backward without brackets",
+            training_step(LOSS, CLEAR, "loss.backward", STEP, RETURN),
+            r"nobody calls `loss.backward\(\)`",
+        ),
+        (
+            "one loss an image",
+            training_step(
+                LOSS.replace("labels)", "labels, reduction='none')"), CLEAR, BACK, STEP, RETURN
+            ),
+            r"`backward\(\)` needs one number.*of your cell",
+        ),
+        (
+            "divided again",
+            training_step(LOSS, CLEAR, BACK, STEP, "return loss.item() / len(labels)"),
+            r"divide by the number of images once more",
+        ),
+        (
+            "without a graph",
+            training_step("with torch.no_grad():", "    " + LOSS, CLEAR, BACK, STEP, RETURN),
+            r"cuts the loss off from the weights.*of your cell",
+        ),
+        (
+            "item before backward",
+            training_step(LOSS, CLEAR, "loss.item().backward()", STEP, RETURN),
+            r"`.item\(\)` makes a plain number.*of your cell",
+        ),
+        (
+            "labels first",
+            training_step("loss = F.cross_entropy(labels, model(images))", BACK, STEP, RETURN),
+            r"the logits come first",
+        ),
+        (
+            "argmax",
+            training_step(
+                LOSS.replace("(images)", "(images).argmax(1)"), CLEAR, BACK, STEP, RETURN
+            ),
+            r"not the class that `argmax` finds",
+        ),
+        (
+            "a sigmoid",
+            training_step(
+                LOSS.replace("(images)", "(images).sigmoid()"), CLEAR, BACK, STEP, RETURN
+            ),
+            r"a sigmoid before `F.cross_entropy`",
+        ),
+        (
+            "squared error",
+            training_step(
+                "chances = model(images).softmax(1)",
+                "loss = F.mse_loss(chances, F.one_hot(labels, 4).float())",
+                *(CLEAR, BACK, STEP, RETURN),
+            ),
+            r"squared error",
+        ),
+        (
+            "the accuracy",
+            training_step(
+                "logits = model(images)",
+                "loss = F.cross_entropy(logits, labels)",
+                *(CLEAR, BACK, STEP),
+                "return (logits.argmax(1) == labels).float().mean().item()",
+            ),
+            r"That is the accuracy",
+        ),
+        (
+            "the logits",
+            training_step(
+                "logits = model(images)",
+                "loss = F.cross_entropy(logits, labels)",
+                *(CLEAR, BACK, STEP, "return logits"),
+            ),
+            r"one number, not as a tensor of shape \(6, 4\)",
+        ),
+        (
+            "a text",
+            training_step(LOSS, CLEAR, BACK, STEP, "return f'{loss.item():.3f}'"),
+            r"one number, not as the text",
+        ),
+        (
+            "rounded",
+            training_step(LOSS, CLEAR, BACK, STEP, "return round(loss.item(), 1)"),
+            r"Is it rounded",
+        ),
+        (
+            "uphill",
+            training_step(LOSS, "loss = -loss", CLEAR, BACK, STEP, RETURN),
+            r"The sign has changed",
+        ),
+        (
+            "gradients clipped",
+            training_step(
+                LOSS,
+                *(CLEAR, BACK, "nn.utils.clip_grad_norm_(model.parameters(), 0.1)", STEP, RETURN),
+            ),
+            r"first loss is right, but after four steps.*nothing else changes gradients",
+        ),
+        (
+            "the first loss kept",
+            "first = []\n"
+            + training_step(
+                LOSS, CLEAR, BACK, STEP, "first.append(loss.item())", "return first[0]"
+            ),
+            r"weights are right after four steps, but the returned losses",
+        ),
     ],
     "lenet.6": [
         ("all units", receptive_field("maps.sum()"), r"gradient of all units together"),

@@ -15,6 +15,7 @@ CONV = "nn.Conv2d(in_channels, first, kernel_size, stride, padding)"
 CCCP1 = "nn.Conv2d(first, second, 1)"
 CCCP2 = "nn.Conv2d(second, third, 1)"
 RELU = "nn.ReLU()"
+NORMS = [f"nn.BatchNorm2d({width})" for width in ("first", "second", "third")]
 
 
 def repaired(*last, start=("mlpconv(1, (16, 16, 16), 5, stride=2, padding=2)",)):
@@ -29,7 +30,24 @@ HEAD1 = "nn.Conv2d(num_classes, num_classes, 1)"
 POOL, FLAT = "nn.AdaptiveAvgPool2d(1)", "nn.Flatten()"
 
 
-def norm(train, evaluation, y="weight * (x - mean) / torch.sqrt(var + eps) + bias", **names):
+def repaired_with(*lines):
+    """The network of the exercise as it is, with these lines for each of its convolutions."""
+    source = repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, RELU, POOL, FLAT)
+    loop = ["for layer in network.modules():", "    if isinstance(layer, nn.Conv2d):"]
+    lines = [*loop, *(f"        {line}" for line in lines), "return network"]
+    source = source.replace("return nn.Sequential(", "network = nn.Sequential(")
+    return source + "".join(f"    {line}\n" for line in lines)
+
+
+def at_each_pixel(*lines):
+    inside = "\n    ".join(lines)
+    return f"def at_each_pixel(maps, linear):\n    n, c, h, w = maps.shape\n    {inside}\n"
+
+
+Y = "weight * (x - mean) / torch.sqrt(var + eps) + bias"
+
+
+def norm(train, evaluation, y=Y, **names):
     """Source of a batch norm with these lines for the two modes."""
     momentum = names.get("momentum", "momentum")
     result = names.get("result", "y, running_mean, running_var")
@@ -48,6 +66,11 @@ def batch_norm(x, weight, bias, running_mean, running_var, training, momentum=0.
     y = {y}
     return {result}
 """
+
+
+def norm_over(dims):
+    """Source of a batch norm whose statistics are taken over these dimensions."""
+    return norm(f"{BATCH}; {MOVE}", RUNNING).replace("dims = (0, 2, 3)", f"dims = {dims}")
 
 
 BATCH = "mean, var = batch_mean, batch_var"
@@ -72,6 +95,9 @@ for bias in dead_by_bias:
         {fill}
         dead_by_bias[bias] += {count}
 """
+
+
+UNSEEDED = experiment().replace("        torch.manual_seed(seed)\n", "")
 
 
 def counts(parameters, macs):
@@ -431,6 +457,33 @@ class mlpconv(nn.Module):
             "    return torch.zeros(2, widths[2], 4, 4)\n",
             r"a torch module is expected",
         ),
+        *(
+            (f"batch norm: {name}", block(*parts), rf"does not have: {text} of BatchNorm2d")
+            for name, parts, text in [
+                (
+                    "first",
+                    (CONV, "nn.BatchNorm2d(first)", RELU, CCCP1, RELU, CCCP2, RELU),
+                    "1 layer",
+                ),
+                ("end", (CONV, RELU, CCCP1, RELU, CCCP2, RELU, "nn.BatchNorm2d(third)"), "1 layer"),
+                (
+                    "all, no last ReLU",
+                    (CONV, *NORMS[:1], RELU, CCCP1, *NORMS[1:2], RELU, CCCP2, *NORMS[2:]),
+                    "3 layers",
+                ),
+                ("no ReLU", (CONV, NORMS[0], CCCP1, NORMS[1], CCCP2, NORMS[2]), "3 layers"),
+                (
+                    "without parameters",
+                    (CONV, "nn.BatchNorm2d(first, affine=False)", RELU, CCCP1, RELU, CCCP2, RELU),
+                    "1 layer",
+                ),
+            ]
+        ),
+        (
+            "group norm",
+            block(CONV, "nn.GroupNorm(1, first)", RELU, CCCP1, RELU, CCCP2, RELU),
+            r"does not have: 1 layer of GroupNorm\. .*three convolutions and three ReLUs",
+        ),
     ],
     "nin.3": [
         (
@@ -482,13 +535,94 @@ def at_each_pixel(maps, linear):
         (
             "on the width",
             "def at_each_pixel(maps, linear):\n    return linear(maps)\n",
-            r"raised RuntimeError.*\(line 2 of your cell",
+            r"applied to the last axis, the width.*raised RuntimeError.*\(line 2 of your cell",
         ),
         (
             "flattened",
             "def at_each_pixel(maps, linear):\n    return linear(maps.flatten(1))\n",
-            r"raised RuntimeError.*\(line 2 of your cell",
+            r"All pixels of an image are put into one row.*\(line 2 of your cell",
         ),
+        (
+            "each map flattened",
+            "def at_each_pixel(maps, linear):\n    return linear(maps.flatten(2))\n",
+            r"All pixels of a map are put into one row",
+        ),
+        (
+            "weights turned round",
+            at_each_pixel("return torch.einsum('nchw,co->nohw', maps, linear.weight)"),
+            r"raised RuntimeError: einsum.*\(line 3 of your cell",
+        ),
+        (
+            "F.conv2d",
+            at_each_pixel("return F.conv2d(maps, linear.weight[:, :, None, None], linear.bias)"),
+            r"There is a convolution in it, which the task forbids.*with `linear` itself",
+        ),
+        (
+            "nn.Conv2d",
+            at_each_pixel(
+                "layer = nn.Conv2d(c, linear.out_features, 1)",
+                "layer.weight.data = linear.weight.data[:, :, None, None]",
+                "layer.bias.data = linear.bias.data",
+                "return layer(maps)",
+            ),
+            r"There is a convolution in it",
+        ),
+        (
+            "F.conv1d",
+            at_each_pixel(
+                "rows = F.conv1d(maps.flatten(2), linear.weight[:, :, None], linear.bias)",
+                "return rows.reshape(n, -1, h, w)",
+            ),
+            r"There is a convolution in it",
+        ),
+        (
+            "nn.Conv2d with other weights",
+            at_each_pixel("return nn.Conv2d(c, linear.out_features, 1)(maps)"),
+            r"There is a convolution in it",
+        ),
+        (
+            "reshape on the way in",
+            at_each_pixel("return linear(maps.reshape(n, h, w, c)).permute(0, 3, 1, 2)"),
+            r"way back is right, but not the way in.*numbers are scrambled",
+        ),
+        (
+            "reshape on the way in, channels last",
+            at_each_pixel("return linear(maps.view(n, h, w, c))"),
+            r"`reshape` does not move.*back to axis 1 after `linear`",
+        ),
+        (
+            "a row for each pixel",
+            at_each_pixel("return linear(maps.permute(0, 2, 3, 1).reshape(-1, c))"),
+            r"one row for each pixel, as it comes out of `linear`",
+        ),
+        *(
+            (
+                f"permute{order} on the way back",
+                at_each_pixel(f"return linear(maps.permute(0, 2, 3, 1)).permute{order}"),
+                rf"not undone by `permute\({str(order)[1:-1]}\)`: axis {order[1]} comes to place 1",
+            )
+            for order in ((0, 2, 3, 1), (0, 1, 3, 2), (0, 2, 1, 3))
+        ),
+        (
+            "a layer of its own",
+            at_each_pixel(
+                "fresh = nn.Linear(c, linear.out_features)",
+                "return fresh(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)",
+            ),
+            r"other numbers each time.*use `linear`",
+        ),
+        (
+            "a loop over pixels",
+            at_each_pixel(
+                "out = torch.zeros(n, linear.out_features, h, w)",
+                "for i in range(h):",
+                "    for j in range(w):",
+                "        out[:, :, i, j] = linear(maps[:, :, i, j])",
+                "return out",
+            ),
+            r"numbers are right, but .* for 16×16: the function loops over the pixels",
+        ),
+        ("not a function", "at_each_pixel = 5", r"A function is expected, not 5"),
     ],
     "nin.4": [
         (
@@ -582,6 +716,57 @@ def at_each_pixel(maps, linear):
             ),
             r"the cause, the ReLU, is still there",
         ),
+        *(
+            (
+                f"batch norm: {name}",
+                repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, *end),
+                rf"something new in the network: {text} of BatchNorm2d.*one cause alone",
+            )
+            for name, end, text in [
+                ("no ReLU", ("nn.BatchNorm2d(num_classes)", POOL, FLAT), "1 layer"),
+                ("after the ReLU", (RELU, "nn.BatchNorm2d(num_classes)", POOL, FLAT), "1 layer"),
+            ]
+        ),
+        (
+            "He initialisation",
+            repaired_with("nn.init.kaiming_normal_(layer.weight, nonlinearity='relu')"),
+            r"start larger now \(He initialisation\).*But the ReLU on the class maps is still",
+        ),
+        (
+            "He initialisation, uniform",
+            repaired_with("nn.init.kaiming_uniform_(layer.weight, nonlinearity='relu')"),
+            r"start larger now \(He initialisation\)",
+        ),
+        (
+            "Xavier initialisation",
+            repaired_with("nn.init.xavier_uniform_(layer.weight)"),
+            r"start larger now\..*But the ReLU on the class maps is still",
+        ),
+        (
+            "biases lifted",
+            repaired_with("nn.init.constant_(layer.bias, 0.1)"),
+            r"biases start above zero.*But the ReLU on the class maps is still",
+        ),
+        (
+            "a linear layer at the end",
+            repaired(
+                *(HEAD3, RELU, HEAD1, RELU, HEAD1, RELU, POOL, FLAT),
+                "nn.Linear(num_classes, num_classes)",
+            ),
+            r"linear layer behind the pooling now, and the ReLU",
+        ),
+        (
+            "a linear layer in place of the ReLU",
+            repaired(
+                *(HEAD3, RELU, HEAD1, RELU, HEAD1, POOL, FLAT),
+                "nn.Linear(num_classes, num_classes)",
+            ),
+            r"ReLU on the class maps is gone, but there is a linear layer",
+        ),
+        *(
+            (name, repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, f"nn.{name}()", POOL, FLAT), name)
+            for name in ("ELU", "GELU", "SiLU")
+        ),
         (
             "behind the pooling",
             repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, POOL, FLAT, RELU),
@@ -617,14 +802,33 @@ def at_each_pixel(maps, linear):
         ),
     ],
     "nin.6": [
+        *(
+            (
+                f"statistics over {dims}",
+                norm_over(dims),
+                rf"raised.*Your statistics .* dim={seen}; ",
+            )
+            for dims, seen in [
+                ("(0,)", r"\(0,\)"),
+                ("0", r"\(0,\)"),
+                ("(0, 1)", r"\(0, 1\)"),
+                ("(2, 3)", r"\(2, 3\)"),
+                ("(-1, -2, -3)", r"\(1, 2, 3\)"),
+            ]
+        ),
         (
-            "over the images only",
-            norm(BATCH, RUNNING).replace(
-                "mean, var, weight, bias = mean.reshape(shape), var.reshape(shape)",
-                f"{MOVE} if training else None\n    mean, var, weight, bias = "
-                "mean.reshape(shape), var.reshape(shape)",
+            "statistics over everything",
+            norm(
+                f"mean, var = x.mean().repeat(x.shape[1]), x.var(correction=0); {MOVE}", RUNNING
+            ).replace("var.reshape(shape)", "var.reshape((1, -1, 1, 1))"),
+            r"All channels share one mean and one variance",
+        ),
+        (
+            "no reshape",
+            norm(f"{BATCH}; {MOVE}", RUNNING).replace(
+                "mean.reshape(shape), var.reshape(shape), ", "mean, var, "
             ),
-            r"could not be checked|raised|do not move|shape",
+            r"must match.*is laid along the width; `reshape\(1, -1, 1, 1\)`",
         ),
         (
             "layer norm",
@@ -668,14 +872,15 @@ def at_each_pixel(maps, linear):
         (
             "n - 1 in the result",
             norm(f"mean, var = batch_mean, x.var(dims); {MOVE}", RUNNING),
-            r"divides by a variance with divisor n - 1",
+            r"divides by a variance with divisor n - 1 \(`correction=1`",
         ),
         (
             "n in the running variance",
             norm(
                 f"{BATCH}; {MOVE_MEAN}; {MOVE_VAR}".replace("correction=1", "correction=0"), RUNNING
             ),
-            r"running variance takes the batch's variance with divisor n;",
+            r"takes the batch's variance with divisor n;.*the running variance; the "
+            r"result and the running mean are right",
         ),
         ("statistics stay", norm(BATCH, RUNNING), r"do not move; in training"),
         (
@@ -692,7 +897,7 @@ def at_each_pixel(maps, linear):
         (
             "momentum the wrong way",
             norm(f"{BATCH}; {MOVE}", RUNNING, momentum="1 - momentum"),
-            r"`momentum` is the share of the batch",
+            r"`momentum` is the wrong way round: it is the share of the batch",
         ),
         (
             "no eps",
@@ -724,14 +929,158 @@ def at_each_pixel(maps, linear):
             norm(f"{BATCH}; {MOVE}", RUNNING, result="y"),
             r"Only the normalised tensor",
         ),
+        *(
+            (f"in place: {name}", norm(f"{BATCH}; {train}", evaluation, y=y), text)
+            for name, train, evaluation, y, text in [
+                (
+                    "both",
+                    "running_mean.mul_(1 - momentum).add_(momentum * batch_mean); "
+                    "running_var.mul_(1 - momentum).add_(momentum * x.var(dims))",
+                    RUNNING,
+                    Y,
+                    r"changes its argument `running_mean` in place.*return something new",
+                ),
+                (
+                    "the mean",
+                    f"running_mean.lerp_(batch_mean, momentum); {MOVE_VAR}",
+                    RUNNING,
+                    Y,
+                    r"changes its argument `running_mean` in place",
+                ),
+                (
+                    "the variance",
+                    f"{MOVE_MEAN}; running_var.lerp_(x.var(dims), momentum)",
+                    RUNNING,
+                    Y,
+                    r"changes its argument `running_var` in place",
+                ),
+                (
+                    "the images",
+                    MOVE,
+                    RUNNING,
+                    "x.sub_(mean) / torch.sqrt(var + eps) * weight + bias",
+                    r"changes its argument `x` in place",
+                ),
+            ]
+        ),
         (
-            "in place",
+            "running ones in training, moved",
+            norm(f"{MOVE}; {RUNNING}", RUNNING),
+            r"In training the running statistics are used, after they have moved",
+        ),
+        (
+            "moved in evaluation, and used",
+            norm(f"{BATCH}; {MOVE}", f"{MOVE}; {RUNNING}"),
+            r"move in evaluation too, and the moved ones are used",
+        ),
+        (
+            "moved in evaluation only",
+            norm(BATCH, f"{RUNNING}; {MOVE}"),
+            r"move in evaluation and stay in training",
+        ),
+        ("the mean stays", norm(f"{BATCH}; {MOVE_VAR}", RUNNING), r"running mean does not move"),
+        (
+            "the variance stays",
+            norm(f"{BATCH}; {MOVE_MEAN}", RUNNING),
+            r"running variance does not move",
+        ),
+        (
+            "replaced",
+            norm(f"{BATCH}; running_mean, running_var = mean, x.var(dims)", RUNNING),
+            r"those of this batch alone",
+        ),
+        (
+            "momentum the wrong way for the mean",
             norm(
-                f"{BATCH}; running_mean.mul_(1 - momentum).add_(momentum * batch_mean); "
-                "running_var.mul_(1 - momentum).add_(momentum * x.var(dims))",
+                f"{BATCH}; running_mean = torch.lerp(batch_mean, running_mean, momentum); "
+                f"{MOVE_VAR}",
                 RUNNING,
             ),
-            r"in place",
+            r"wrong way round in the running mean.*a wrong value for the running mean; the result "
+            r"and the running variance are right",
+        ),
+        (
+            "momentum the wrong way for the variance",
+            norm(
+                f"{BATCH}; running_var = torch.lerp(x.var(dims), running_var, momentum); "
+                f"{MOVE_MEAN}",
+                RUNNING,
+            ),
+            r"wrong way round in the running variance",
+        ),
+        (
+            "momentum .1",
+            norm(f"{BATCH}; {MOVE}", RUNNING, momentum="0.1"),
+            r"`momentum` is not used",
+        ),
+        (
+            "eps .00001",
+            norm(f"{BATCH}; {MOVE}", RUNNING, y=Y.replace("eps", "1e-5")),
+            r"`eps` is not used",
+        ),
+        (
+            "deviation",
+            norm(
+                f"{BATCH}; {MOVE_MEAN}; "
+                "running_var = torch.lerp(running_var, x.std(dims), momentum)",
+                RUNNING,
+            ),
+            r"running variance takes a standard deviation",
+        ),
+        (
+            "variances changed places",
+            norm(
+                f"mean, var = batch_mean, x.var(dims); {MOVE_MEAN}; "
+                + MOVE_VAR.replace("correction=1", "correction=0"),
+                RUNNING,
+            ),
+            r"two variances have changed places",
+        ),
+        (
+            "mean not subtracted",
+            norm(f"{BATCH}; {MOVE}", RUNNING, y=Y.replace("(x - mean)", "x")),
+            r"mean is not subtracted",
+        ),
+        (
+            "weight and bias exchanged",
+            norm(
+                f"{BATCH}; {MOVE}", RUNNING, y="bias * (x - mean) / torch.sqrt(var + eps) + weight"
+            ),
+            r"`weight` and `bias` have changed places",
+        ),
+        (
+            "bias added first",
+            norm(
+                f"{BATCH}; {MOVE}",
+                RUNNING,
+                y="weight * ((x - mean) / torch.sqrt(var + eps) + bias)",
+            ),
+            r"multiplied by `weight` too",
+        ),
+        (
+            "wrong order",
+            norm(f"{BATCH}; {MOVE}", RUNNING, result="y, running_var, running_mean"),
+            r"wrong order",
+        ),
+        (
+            "result last",
+            norm(f"{BATCH}; {MOVE}", RUNNING, result="running_mean, running_var, y"),
+            r"result comes back last.*\(of shape \(4,\), not \(3, 4, 2, 3\)\)",
+        ),
+        (
+            "two of three",
+            norm(f"{BATCH}; {MOVE}", RUNNING, result="y, running_mean"),
+            r"2 values; 3 values \(the result, the running mean, the running variance\)",
+        ),
+        (
+            "two mistakes",
+            norm(f"mean, var = batch_mean, x.var(dims); {MOVE}", RUNNING, momentum="1 - momentum"),
+            r"Two things are wrong. \(1\).*divisor n - 1.*\(2\) `momentum` is the wrong way",
+        ),
+        (
+            "something else",
+            norm(f"{BATCH}; {MOVE_MEAN}; running_var = running_var + batch_var", RUNNING),
+            r"gives a wrong value for the running variance; the result and the running mean are",
         ),
     ],
     "nin.7": [
@@ -740,7 +1089,34 @@ def at_each_pixel(maps, linear):
             experiment(count="len(diagnosis.dead_logits(network, images)) / 10"),
             r"averages",
         ),
-        ("one seed", experiment(seeds="[0]"), r"seed 0 alone"),
+        ("one seed", experiment(seeds="[0]"), r"counts of seed 0 alone.*add the ten"),
+        (
+            "the last seed",
+            experiment().replace("+=", "="),
+            r"These are the counts of seed .*9 alone",
+        ),
+        (
+            "almost one seed",
+            "dead_by_bias = {0.0: 4, 0.05: 2, 0.1: 1, 0.3: 0}",
+            r"So few are dead in one network",
+        ),
+        (
+            "a list",
+            "dead_by_bias = {b: [3, 4, 2, 5, 1, 3, 4, 2, 5, 3] for b in (0.0, 0.05, 0.1, 0.3)}",
+            r"For bias 0.0 you have .* 10 entries; one number is expected, the total",
+        ),
+        (
+            "the dead themselves",
+            experiment(count="diagnosis.dead_logits(network, images)").replace("], 0)", "], [])"),
+            r"entries; one number is expected.*`len`",
+        ),
+        (
+            "the count goes on",
+            experiment().rstrip() + "\n"
+            "for low, high in [(0.0, 0.05), (0.05, 0.1), (0.1, 0.3)]:\n"
+            "    dead_by_bias[high] += dead_by_bias[low]\n",
+            r"goes on from one bias to the next",
+        ),
         (
             "living logits",
             experiment(count="10 - len(diagnosis.dead_logits(network, images))"),
@@ -762,7 +1138,7 @@ def at_each_pixel(maps, linear):
         (
             "torch's start",
             experiment(options="batch_norm=False, final_relu=True"),
-            r"initialisation=\"xavier\" is missing",
+            r'initialisation="xavier", and these have "torch"',
         ),
         (
             "no ReLU",
@@ -774,9 +1150,45 @@ def at_each_pixel(maps, linear):
             experiment(options='initialisation="xavier"', fill="pass"),
             r"no dead logit at all",
         ),
-        ("one seed ten times", experiment(seed="0"), r"right before each network"),
-        ("no bias set", experiment(fill="pass"), r"right before each network.*filled"),
-        ("a list", "dead_by_bias = [30, 5, 2, 0]", r"A dictionary with the keys"),
+        (
+            "He initialisation",
+            experiment(options='batch_norm=False, final_relu=True, initialisation="he"'),
+            r'initialisation="xavier", and these have "he"',
+        ),
+        ("one seed ten times", experiment(seed="0"), r"counts of seed 0, ten times"),
+        ("no bias set", experiment(fill="pass"), r"All four counts are the same.*filled at all"),
+        (
+            "one bias for all",
+            experiment(fill="nn.init.constant_(network.features.mlpconv3.cccp2.bias, 0.05)"),
+            r"All four counts are the same",
+        ),
+        (
+            "a seed at the start",
+            "torch.manual_seed(0)\n" + UNSEEDED,
+            r"near the right ones.*ten other networks.*right before each network",
+        ),
+        (
+            "a seed for each bias",
+            UNSEEDED.replace("    for seed", "    torch.manual_seed(0)\n    for seed"),
+            r"near the right ones.*right before each network",
+        ),
+        ("seeds from 1", experiment(seeds="range(1, 11)"), r"near .* with the seeds 0 to 9"),
+        (
+            "a guess",
+            "dead_by_bias = {0.0: 100, 0.05: 50, 0.1: 25, 0.3: 0}",
+            r"bias 0.0 your count of 100 is too many.*If you guessed, run the experiment",
+        ),
+        (
+            "another layer's bias",
+            experiment(fill="nn.init.constant_(network.features.mlpconv3.cccp1.bias, bias)"),
+            r"too many, and no common slip.*only the bias of the last convolution",
+        ),
+        (
+            "more than there are",
+            "dead_by_bias = {0.0: 320, 0.05: 120, 0.1: 10, 0.3: 0}",
+            r"from 0 to 100 dead logits",
+        ),
+        ("no dictionary", "dead_by_bias = [30, 5, 2, 0]", r"A dictionary with the keys"),
         ("texts", "dead_by_bias = {0.0: 'a', 0.05: 1, 0.1: 1, 0.3: 1}", r"For bias 0.0 a number"),
     ],
 }
@@ -902,6 +1314,14 @@ def at_each_pixel(maps, linear):
 """,
         ),
         ("movedim", "at_each_pixel = lambda x, linear: linear(x.movedim(1, -1)).movedim(-1, 1)"),
+        ("transpose", at_each_pixel("return linear(maps.transpose(1, 3)).transpose(1, 3)")),
+        (
+            "row by row, which is no loop over pixels",
+            at_each_pixel(
+                "rows = [linear(row.transpose(1, 2)).transpose(1, 2) for row in maps.unbind(2)]",
+                "return torch.stack(rows, dim=2)",
+            ),
+        ),
     ],
     "nin.4": [
         (

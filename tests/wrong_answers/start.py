@@ -153,7 +153,7 @@ def accuracy(logits, labels):
     logits.sub_(logits.max(dim=1, keepdim=True).values)
     return (logits.argmax(dim=1) == labels).float().mean().item()
 """,
-            r"changes its argument in place",
+            r"changes its argument `logits` in place",
         ),
     ],
 }

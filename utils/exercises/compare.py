@@ -8,6 +8,7 @@ are equally right.
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 import linecache
 import math
@@ -15,6 +16,7 @@ import numbers
 import os
 import sysconfig
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class Wrong(Exception):
@@ -109,6 +112,28 @@ def make(answer: Any, *args: Any, **kwargs: Any) -> nn.Module:
     return module
 
 
+class _Recorder(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.counts[function.overloadpacket.__name__] += 1
+        return function(*args, **(kwargs or {}))
+
+
+def operations(function: Callable, *args: Any) -> Counter[str]:
+    """Which operations torch runs during the call, and how often: `{"convolution": 1, "add": 3}`.
+
+    They are torch's own names, whatever the call was written with: nn.Conv2d, F.conv2d and
+    F.conv1d all run a "convolution". So a task that forbids something can see whether it is used.
+    """
+    args = copy.deepcopy(args)
+    with _Recorder() as recorder:
+        call(function, *args)
+    return recorder.counts
+
+
 # --- words for values ----------------------------------------------------------------------------
 
 
@@ -144,6 +169,8 @@ def describe_call(function: Callable, *args: Any, **kwargs: Any) -> str:
         given = " and ".join(describe(arg) for arg in args)
         return f"your {type(function).__name__}, given {given},"
     given = [_short(arg) for arg in args] + [f"{k}={_short(v)}" for k, v in kwargs.items()]
+    runs = [(text, len(list(group))) for text, group in itertools.groupby(given)]
+    given = [f"{n} times {text}" if n > 2 else ", ".join([text] * n) for text, n in runs]
     return f"{getattr(function, '__name__', type(function).__name__)}({', '.join(given)})"
 
 
@@ -236,11 +263,16 @@ def count_parameters(module: nn.Module) -> int:
 
 
 def expect_number(
-    answer: Any, right: float, common: Mapping[float, str] | None = None, tolerance: float = 0.0
+    answer: Any,
+    right: float,
+    common: Mapping[float, str] | None = None,
+    tolerance: float = 0.0,
+    otherwise: str = "",
 ) -> None:
     """`answer` must be the number `right`, up to an absolute `tolerance`.
 
     common: messages for wrong numbers that have a known cause, `{214: "You dropped …"}`.
+    otherwise: what to say about any other number, such as where to start.
     """
     if isinstance(answer, Tensor) and answer.numel() == 1:
         answer = answer.item()
@@ -253,7 +285,7 @@ def expect_number(
     for value, message in (common or {}).items():
         if math.isclose(answer, value, rel_tol=1e-9, abs_tol=tolerance):
             raise Wrong(f"{answer:,} is not right. {message}")
-    raise Wrong(f"{answer:,} is not right.")
+    raise Wrong(f"{answer:,} is not right. {otherwise}".strip())
 
 
 def expect_shape(answer: Any, right: Sequence[int], common: Mapping | None = None) -> None:
@@ -285,11 +317,16 @@ def same_results(
     *cases: tuple,
     mistakes: Mapping[str, Callable] | None = None,
     tolerance: float = 1e-4,
+    parts: Sequence[str] = (),
+    explain: Callable[[tuple, Any, Any], str] | None = None,
 ) -> None:
     """`answer(*case)` must give what `reference(*case)` gives; a case is a tuple of arguments.
 
     mistakes: {message: function that makes this mistake}. An answer that behaves like one of them
     in every case gets its message; any other wrong answer gets the first case that differs.
+    parts: names for the values of a tuple, for example ("the result", "the running mean").
+    explain: gets the first case that differs, what the answer gave for it (or the exception that
+    it raised) and what is right; the sentence that it returns is added to the message.
     """
     if not callable(answer):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
@@ -305,40 +342,97 @@ def same_results(
                 values.append(error)
         return values
 
+    def cause(error: Exception) -> BaseException | None:
+        return error.__cause__ if isinstance(error, Wrong) else error
+
     def agree(a: Any, b: Any) -> bool:
         if isinstance(a, Exception) or isinstance(b, Exception):
-            cause = a.__cause__ if isinstance(a, Wrong) else a
-            return type(cause) is type(b)
+            return type(cause(a)) is type(cause(b))
         return close(a, b, tolerance)
+
+    def behaves_like(a: Any, b: Any) -> bool:
+        if isinstance(a, Exception) and isinstance(b, Exception):
+            return agree(a, b) and str(cause(a)) == str(cause(b))  # not just some RuntimeError
+        return agree(a, b)
 
     got = results(answer, call)
     right = [reference(*copy.deepcopy(case)) for case in cases]
-    for message, mistaken in (mistakes or {}).items():
-        other = results(mistaken, lambda function, *case: function(*case))
-        if all(map(agree, got, other)) and not all(map(agree, got, right)):
-            raise Wrong(f"{message} {_first_difference(answer, cases, got, right, agree)}")
-    for case, value in zip(cases, got):  # a function has to leave what it is given as it is
-        given = copy.deepcopy(case)
-        if not isinstance(value, Exception) and close(given, case, 0.0):  # comparable at all
-            call(answer, *given)
-            if not close(given, case, 0.0):
-                raise Wrong(f"{describe_call(answer, *case)} changes its argument in place.")
     if not all(map(agree, got, right)):
-        raise Wrong(_first_difference(answer, cases, got, right, agree))
+        difference = _first_difference(answer, cases, got, right, agree, parts)
+        for message, mistaken in (mistakes or {}).items():
+            other = results(mistaken, lambda function, *case: function(*case))
+            if all(map(behaves_like, got, other)):
+                raise Wrong(f"{message} {difference}")
+        if explain is not None:
+            case = next(i for i, (a, b) in enumerate(zip(got, right)) if not agree(a, b))
+            difference += f" {explain(copy.deepcopy(cases[case]), got[case], right[case])}"
+        _expect_arguments_kept(answer, cases, got)
+        raise Wrong(difference.strip())
+    _expect_arguments_kept(answer, cases, got)
 
 
-def _first_difference(answer: Callable, cases: tuple, got: list, right: list, agree) -> str:
+def _expect_arguments_kept(answer: Callable, cases: tuple, got: list) -> None:
+    """A function has to leave what it is given as it is."""
+    for case, value in zip(cases, got):
+        given = copy.deepcopy(case)
+        if isinstance(value, Exception) or not close(given, case, 0.0):  # or not comparable at all
+            continue
+        call(answer, *given)
+        for number, (after, before) in enumerate(zip(given, case)):
+            if not close(after, before, 0.0):
+                try:
+                    name = f"`{list(inspect.signature(answer).parameters)[number]}`"
+                except (ValueError, TypeError, IndexError):
+                    name = f"number {number + 1}"
+                raise Wrong(
+                    f"{describe_call(answer, *case)} changes its argument {name} in place; it "
+                    "should leave what it is given as it is, and return something new."
+                )
+
+
+def _first_difference(
+    answer: Callable, cases: tuple, got: list, right: list, agree: Callable, parts: Sequence[str]
+) -> str:
     for case, mine, wanted in zip(cases, got, right):
         if isinstance(mine, Exception):
             return str(mine)
-        if not agree(mine, wanted):
-            text = f"{describe_call(answer, *case)} gives {describe(mine)}"
-            if mine is None:
-                return f"{text}. Is the `return` missing?"
-            if describe(mine) == describe(wanted):
-                return f"{text} with the wrong values in it."
-            return f"{text}; right is {describe(wanted)}."
+        if agree(mine, wanted):
+            continue
+        text = f"{describe_call(answer, *case)} gives {describe(mine)}"
+        if mine is None:
+            return f"{text}. Is the `return` missing?"
+        if isinstance(wanted, tuple):
+            return (
+                f"{describe_call(answer, *case)} gives {_wrong_parts(mine, wanted, parts, agree)}"
+            )
+        if describe(mine) == describe(wanted):
+            return f"{text} with the wrong values in it."
+        return f"{text}; right is {describe(wanted)}."
     raise AssertionError("no difference")
+
+
+def _wrong_parts(mine: Any, wanted: tuple, parts: Sequence[str], agree: Callable) -> str:
+    """Which values of a tuple are wrong, and how."""
+    if not parts and not any(isinstance(value, Tensor) for value in wanted):
+        return f"{describe(mine)}; right is {describe(wanted)}."
+    if not isinstance(mine, (tuple, list)) or len(mine) != len(wanted):
+        count = f" of {len(mine)} values" if isinstance(mine, (tuple, list)) else ""
+        names = f" ({', '.join(parts)})" if parts else ""
+        given = f"a {type(mine).__name__}{count}" if count else describe(mine)
+        return f"{given}; {len(wanted)} values{names} are right."
+    names = parts or [f"value {number + 1}" for number in range(len(wanted))]
+    wrong, kept = [], []
+    for name, a, b in zip(names, mine, wanted):
+        if agree(a, b):
+            kept.append(name)
+        elif getattr(a, "shape", ()) != getattr(b, "shape", ()):
+            wrong.append(f"{name} (of shape {tuple(a.shape)}, not {tuple(b.shape)})")
+        else:
+            wrong.append(name)
+    text = f"a wrong value for {' and for '.join(wrong)}"
+    if kept:
+        text += f"; {' and '.join(kept)} {'is' if len(kept) == 1 else 'are'} right"
+    return f"{text}."
 
 
 # --- comparing modules ---------------------------------------------------------------------------

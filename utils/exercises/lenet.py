@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 from collections.abc import Callable
 
 import torch
@@ -85,6 +86,42 @@ def _(answer, reference):
     def case(height, width, *kernel, stride, padding):
         return torch.randn(height, width), torch.randn(*kernel), stride, padding
 
+    def size(n, k, s, p):
+        return (n + 2 * p - k) // s + 1
+
+    def loops(value, rows=size, columns=size, place=lambda n, s: n * s, full=pad, only_first=False):
+        """The loops of the solution, with something else in one place."""
+
+        def conv2d(i, k, s, p):
+            padded = full(i, (p, p, p, p))
+            shape = rows(len(i), len(k), s, p), columns(i.shape[1], k.shape[1], s, p)
+            output = torch.zeros(*shape)
+            for row in range(1 if only_first else shape[0]):
+                for column in range(1 if only_first else shape[1]):
+                    top, left = place(row, s), place(column, s)
+                    patch = padded[top : top + len(k), left : left + k.shape[1]]
+                    output[row, column] = value(patch, k)
+            return output
+
+        return conv2d
+
+    def total(patch, kernel):
+        return (patch * kernel).sum()
+
+    def explain(case, mine, right):
+        i, k, s, p = case
+        if isinstance(mine, Exception):
+            if not isinstance(mine.__cause__, (RuntimeError, IndexError)):
+                return ""
+        elif not isinstance(mine, Tensor) or mine.ndim != 2 or mine.shape == right.shape:
+            return ""
+        sums = [f"({n} + 2 · {p} - {m}) // {s} + 1" for n, m in zip(i.shape, k.shape)]
+        return (
+            f"Here there are {sums[0]} = {right.shape[0]} rows and {sums[1]} = {right.shape[1]} "
+            "columns, and the patch of row r and column c begins at "
+            f"({'r, c' if s == 1 else f'{s} · r, {s} · c'}) of the padded image."
+        )
+
     same_results(
         answer,
         torch_conv2d,
@@ -132,7 +169,87 @@ def _(answer, reference):
             "You add the pixels of the patch without the weights of the kernel.": (
                 lambda i, k, s, p: torch_conv2d(i, torch.ones_like(k), s, p)
             ),
+            "You turn the kernel round, left to right; it is laid on as it is.": (
+                lambda i, k, s, p: torch_conv2d(i, k.flip(1), s, p)
+            ),
+            "You turn the kernel round, top to bottom; it is laid on as it is.": (
+                lambda i, k, s, p: torch_conv2d(i, k.flip(0), s, p)
+            ),
+            "`@` multiplies matrices, rows by columns. Patch and kernel are multiplied place by "
+            "place, with `*`.": loops(lambda patch, k: (patch @ k).sum()),
+            "You write a whole grid of products into one place; add the products up with "
+            "`.sum()`.": loops(lambda patch, k: patch * k),
+            "You multiply the products with each other; a convolution adds them up.": loops(
+                lambda patch, k: (patch * k).prod()
+            ),
+            "You keep the largest product; a convolution adds the products up.": loops(
+                lambda patch, k: (patch * k).max()
+            ),
+            "You multiply the sum of the patch by the sum of the kernel; multiply place by place "
+            "first, then add up.": loops(lambda patch, k: patch.sum() * k.sum()),
+            "You add pixels and weights; multiply them, then add up.": loops(
+                lambda patch, k: (patch + k).sum()
+            ),
+            "There is a ReLU in it: every negative sum has become 0.": (
+                lambda i, k, s, p: torch_conv2d(i, k, s, p).relu()
+            ),
+            "You use neither `stride` nor `padding`.": lambda i, k, s, p: torch_conv2d(i, k, 1, 0),
+            "You use `stride` for the rows only; it holds for the columns too.": (
+                lambda i, k, s, p: torch_conv2d(i, k, (s, 1), p)
+            ),
+            "You use `stride` for the columns only; it holds for the rows too.": (
+                lambda i, k, s, p: torch_conv2d(i, k, (1, s), p)
+            ),
+            "`stride` stands between the pixels of a patch here (that is called dilation); it is "
+            "the distance from one patch to the next.": (
+                lambda i, k, s, p: torch_conv2d(i, k, 1, p, dilation=s)
+            ),
+            "Zeros stand above and on the left only, or the kernel never comes to those on the "
+            "other sides: the padded image is larger by 2 · padding.": (
+                lambda i, k, s, p: torch_conv2d(pad(i, (p, 0, p, 0)), k, s, 0)
+            ),
+            "You pad on the left and on the right only; above and below belong to it too.": (
+                lambda i, k, s, p: torch_conv2d(i, k, s, (0, p))
+            ),
+            "You pad above and below only; left and right belong to it too.": (
+                lambda i, k, s, p: torch_conv2d(i, k, s, (p, 0))
+            ),
+            "You pad twice as much: each of the four sides gets `padding` rows or columns.": (
+                lambda i, k, s, p: torch_conv2d(i, k, s, 2 * p)
+            ),
+            "Your last row is missing.": lambda i, k, s, p: torch_conv2d(i, k, s, p)[:-1],
+            "Your last column is missing.": lambda i, k, s, p: torch_conv2d(i, k, s, p)[:, :-1],
+            "You count the positions for the image without its padding; use height and width of "
+            "the padded image.": loops(
+                total,
+                rows=lambda n, k, s, p: size(n, k, s, 0),
+                columns=lambda n, k, s, p: size(n, k, s, 0),
+            ),
+            "The + 1 belongs behind the division: (n - k) // stride + 1 positions, not "
+            "(n - k + 1) // stride.": loops(
+                total,
+                rows=lambda n, k, s, p: (n + 2 * p - k + 1) // s,
+                columns=lambda n, k, s, p: (n + 2 * p - k + 1) // s,
+            ),
+            "You round the number of positions up, and the last patch hangs over the edge; `//` "
+            "rounds down.": loops(
+                total,
+                rows=lambda n, k, s, p: -(-(n + 2 * p - k) // s) + 1,
+                columns=lambda n, k, s, p: -(-(n + 2 * p - k) // s) + 1,
+            ),
+            "You make as many rows and columns as the image has; near its end a patch no longer "
+            "fits into it.": loops(total, rows=lambda n, k, s, p: n, columns=lambda n, k, s, p: n),
+            "The number of rows is not a whole number: `/` gives 4.0 where `//` gives 4.": (
+                lambda i, k, s, p: torch.zeros(4.0, 4.0)
+            ),
+            "The patches are cut from the image without its padding.": loops(
+                total, full=lambda i, _: i
+            ),
+            "Only the first number is there: the `return` stands inside the loops.": loops(
+                total, only_first=True
+            ),
         },
+        explain=explain,
     )
     return "The same numbers as torch for six combinations of sizes, stride and padding."
 
@@ -367,9 +484,44 @@ def _(answer, reference):
             1516: "That is the published table, where nine maps read four and one reads six.",
         },
     }
+    sizes = {
+        "no_padding": (0, 5, 1),
+        "padding_2": (2, 5, 1),
+        "stride_2": (2, 5, 2),
+        "window_3": (0, 3, 2),
+    }
+    for name, (padding, kernel, stride) in sizes.items():
+        rows = reference[name]
+        common[name] = {
+            28 * 28: "That is the number of pixels in the image; the rows are asked for.",
+            rows * rows: "That is the number of places in the output; the rows are asked for.",
+            28 + 2 * padding: "That is the height of the image; count where the kernel can stand.",
+            28 - kernel + 2: "Add 1 once: n - k + 1 positions.",
+            (28 - kernel) / stride: f"Padding is not in it, nor the last position. {plus_one}",
+            (28 - kernel) // stride: f"Padding is not in it, nor the last position. {plus_one}",
+            (28 - kernel) / stride + 1: f"Padding is not in it. {down}",
+            rows // stride: "The stride is used twice.",
+        } | common[name]
+    for name, maps in {"all_six": 6, "three_each": 3}.items():
+        per_map = "That is one map of C3; it has 16."
+        common[name] |= {
+            maps * 25: f"{per_map} {biases}",
+            maps * 25 + 1: per_map,
+            16 * maps: "That is the number of kernels; each has 25 weights.",
+            6 * 26: "Those are the parameters of C1: 6 maps from 1.",
+            100 * reference[name]: "A weight is stored once, however many places it is used at.",
+            maps * (16 * 25 + 1): "The maps have changed places: 16 maps are made, and each of "
+            f"them has a bias; {maps} are read.",
+        }
+    formula = "The formula of this chapter is floor((n + 2 · padding − k) / stride) + 1;"
+    otherwise = {
+        name: f"{formula} here n is 28, the padding {padding}, k is {kernel}, the stride {stride}."
+        for name, (padding, kernel, stride) in sizes.items()
+    }
     for name, right in reference.items():
+        one_map = "Begin with one map of C3: 25 weights for each map that it reads, and one bias."
         try:
-            expect_number(answer[name], right, common[name])
+            expect_number(answer[name], right, common[name], otherwise=otherwise.get(name, one_map))
         except Wrong as error:
             raise Wrong(f"{name}: {error}") from None
     return "All six."
@@ -589,24 +741,32 @@ def _(answer, reference):
     batches = [(torch.randn(n, 1, 5, 5), torch.randint(0, 4, (n,))) for n in (6, 3, 8, 5)]
     what = "training_step(model, images, labels, optimizer)"
 
-    def outcome(step: Callable) -> tuple[list, list[Tensor]]:
+    class WatchedSGD(torch.optim.SGD):
+        events: list[str]
+
+        def step(self, closure=None):
+            self.events.append("step")
+            return super().step(closure)
+
+    def outcome(step: Callable) -> tuple[list, list[Tensor], list[str]]:
+        """The returned losses, the weights at the end, and what happened in the first step."""
         model, losses = copy.deepcopy(start), []
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        optimizer = WatchedSGD(model.parameters(), lr=0.5)
+        optimizer.events = []
+        model[1].bias.register_hook(lambda _: optimizer.events.append("backward"))
         for images, labels in batches:
             arguments = (model, images.clone(), labels.clone(), optimizer)
             try:
                 loss = call(step, *arguments, what=what)
             except Wrong as error:
-                if "modified by an inplace operation" not in str(error):
-                    raise
-                raise Wrong(
-                    "`optimizer.step()` comes before `loss.backward()`: it moves the weights from "
-                    f"which the gradients are still to be computed. {error}"
-                ) from None
+                causes = [text for part, text in _STEP_ERRORS.items() if part in str(error)]
+                raise Wrong(" ".join([*causes[:1], str(error)])) from None
             if loss is None:
                 raise Wrong(f"{what} returns nothing (None). Is the `return` missing?")
             losses.append(loss)
-        return losses, [parameter.detach() for parameter in model.parameters()]
+            if len(losses) == 1:
+                events = list(optimizer.events)
+        return losses, [parameter.detach() for parameter in model.parameters()], events
 
     def mistaken(softmax: int | None, clear: str, loss_after: bool) -> Callable:
         def step(model, images, labels, optimizer):
@@ -625,8 +785,8 @@ def _(answer, reference):
 
         return step
 
-    losses, weights = outcome(answer)
-    right_losses, right_weights = outcome(reference)
+    losses, weights, events = outcome(answer)
+    right_losses, right_weights, _ = outcome(reference)
     graph = ""
     if any(isinstance(loss, Tensor) and loss.requires_grad for loss in losses):
         graph = "The returned loss is still tied to the graph; return a number, loss.item()."
@@ -634,33 +794,106 @@ def _(answer, reference):
         if graph:
             raise Wrong(graph)
         return "Four steps move the weights exactly as they should."
+    standstill = (
+        "The weights do not move: `zero_grad()` stands between `backward()` and `step()` and "
+        "leaves no gradient to step along."
+    )
+    if "step" not in events:
+        standstill = (
+            "Nobody calls `optimizer.step()`: the optimizer that the function is given has to "
+            "move the weights."
+        )
+    elif "backward" not in events:
+        standstill = (
+            "The weights do not move: nobody calls `loss.backward()`, which computes the "
+            "gradients that `step()` follows."
+        )
     softmax = "There is still a softmax before `F.cross_entropy`, which applies one itself."
     options = {
         "softmax": {None: "", 0: f"{softmax} (And it runs along the images.)", 1: softmax},
         "clear": {
             "before": "",
             "never": "Nobody calls `optimizer.zero_grad()`: the gradients of all batches add up.",
-            "between": "The weights do not move: either nobody calls `optimizer.step()`, or "
-            "`zero_grad()` stands before it and leaves no gradient to step along.",
+            "between": standstill,
         },
         "loss_after": {False: "", True: "The loss is computed after the step, not before it."},
     }
     for values in itertools.product(*options.values()):
         texts = [text[value] for text, value in zip(options.values(), values) if text[value]]
-        other_losses, other_weights = outcome(mistaken(*values))
+        other_losses, other_weights, _ = outcome(mistaken(*values))
         if texts and close(weights, other_weights) and close(losses, other_losses):
             raise Wrong(" ".join([*texts, graph]).strip())
-    if not close(losses[0], right_losses[0]):
+
+    if isinstance(losses[0], str) or (isinstance(losses[0], Tensor) and losses[0].numel() != 1):
+        raise Wrong(f"The loss should come back as one number, not as {describe(losses[0])}.")
+    for kind in ("step", "backward"):
+        if events.count(kind) > 1:
+            name = {"step": "optimizer.step()", "backward": "loss.backward()"}[kind]
+            raise Wrong(f"`{name}` runs {events.count(kind)} times for one batch; once is right.")
+    if "step" not in events:
+        raise Wrong(standstill)
+    images, labels = batches[0]
+    logits, wanted = start(images).detach(), right_losses[0]
+    number = float(losses[0])
+    for message, value in {
+        "You add up the losses of the images; `F.cross_entropy` takes their mean by itself "
+        '(without `reduction="sum"`).': wanted * len(labels),
+        "You divide by the number of images once more; `F.cross_entropy` gives the mean.": (
+            wanted / len(labels)
+        ),
+        "The sign has changed: a step now makes the loss larger.": -wanted,
+        "There is a sigmoid before `F.cross_entropy`, which expects the logits as they are.": (
+            F.cross_entropy(logits.sigmoid(), labels).item()
+        ),
+        "`F.nll_loss` expects logarithms of probabilities. `F.cross_entropy` takes logits and "
+        "does both.": F.nll_loss(logits, labels).item(),
+        "`F.nll_loss` expects logarithms of probabilities, not probabilities. `F.cross_entropy` "
+        "takes logits and does both.": F.nll_loss(logits.softmax(1), labels).item(),
+        "That is the squared error of the probabilities; the loss is the cross-entropy.": (
+            F.mse_loss(logits.softmax(1), F.one_hot(labels, 4).float()).item()
+        ),
+        "That is the accuracy; return the loss.": (
+            (logits.argmax(1) == labels).float().mean().item()
+        ),
+        "That is the loss of the softmax's result; return the loss of the logits.": (
+            F.cross_entropy(logits.softmax(1), labels).item()
+        ),
+    }.items():
+        if math.isclose(number, value, rel_tol=1e-4):
+            raise Wrong(f"{message} For the first batch {wanted:.4f} is right, not {number:.4f}.")
+    if not close(number, wanted):
+        rounded = (
+            " Is it rounded?" if abs(number - wanted) < 0.5 and number == round(number, 2) else ""
+        )
         raise Wrong(
             f"The first batch gets the loss {describe(losses[0])} from your function; right is "
-            f"{right_losses[0]:.4f}, the mean cross-entropy of its logits before the step."
+            f"{wanted:.4f}, the mean cross-entropy of its logits before the step.{rounded}"
         )
     if not close(weights, right_weights):
         raise Wrong(
             "The first loss is right, but after four steps the weights are not where they should "
-            "be: each step follows the gradient of its own batch, once."
+            "be: each step follows the gradient of its own batch, once, and nothing else changes "
+            "gradients, weights or the learning rate."
         )
-    raise Wrong("The weights are right after four steps, but the returned losses are not.")
+    raise Wrong(
+        f"The weights are right after four steps, but the returned losses {losses} are not; right "
+        f"are {[round(loss, 4) for loss in right_losses]}, each the loss of its own batch."
+    )
+
+
+_STEP_ERRORS = {
+    "modified by an inplace operation": "`optimizer.step()` comes before `loss.backward()`: it "
+    "moves the weights from which the gradients are still to be computed.",
+    "does not require grad": "Something cuts the loss off from the weights before `backward()`: "
+    "`torch.no_grad()`, `.detach()` or `.data`.",
+    "'float' object has no attribute 'backward'": "`.item()` makes a plain number of the loss, "
+    "which remembers nothing; call it at the end, for the `return`.",
+    "created only for scalar outputs": "`backward()` needs one number, the mean over the images; "
+    "`F.cross_entropy` gives it by itself.",
+    "backward through the graph a second time": "`loss.backward()` runs twice; once is right.",
+    "not implemented for 'Long'": "`F.cross_entropy(logits, labels)`: the logits come first.",
+    "got Long": "`F.cross_entropy` takes the logits themselves, not the class that `argmax` finds.",
+}
 
 
 @exercise(

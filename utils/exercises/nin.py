@@ -1,20 +1,25 @@
 """Exercises of chapter 04: Network in Network."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from itertools import combinations
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from .compare import (
     Wrong,
     call,
+    close,
     describe,
     expect_number,
     layers,
     make,
+    operations,
     same_outputs,
     same_results,
 )
@@ -318,10 +323,31 @@ def _mistaken(in_channels: int, widths: tuple, k: int, s: int, p: int) -> dict:
     builders = {message: builder(options) for message, options in single.items()}
     pairable = {"relus", "kernels", "strides", "paddings", "bias"}
     common = {m: options for m, options in single.items() if options.keys() <= pairable}
-    for (one, first), (two, second) in combinations(common.items(), 2):
-        if not first.keys() & second.keys():
-            builders[f"Two things are wrong. (1) {one} (2) {two}"] = builder(first | second)
-    return builders
+    return builders | {m: builder(options) for m, options in _pairs(common).items()}
+
+
+def _pairs(mistakes: dict[str, dict]) -> dict[str, dict]:
+    """Every two mistakes that can be made together: messages and options joined."""
+    return {
+        f"Two things are wrong. (1) {one} (2) {two}": first | second
+        for (one, first), (two, second) in combinations(mistakes.items(), 2)
+        if not first.keys() & second.keys()
+    }
+
+
+_NORMS = (
+    nn.modules.batchnorm._NormBase,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.LocalResponseNorm,
+)
+
+
+def _norms(module: nn.Module) -> str:
+    """The normalising layers of a module in words, such as `2 layers of BatchNorm2d`, or ""."""
+    found = [type(m).__name__ for m in module.modules() if isinstance(m, _NORMS)]
+    kinds = {kind: found.count(kind) for kind in found}
+    return " and ".join(f"{n} layer{'s'[: n > 1]} of {kind}" for kind, n in kinds.items())
 
 
 def _explain_channels(block: nn.Module, in_channels: int, what: str) -> None:
@@ -428,6 +454,12 @@ def _(answer):
         try:
             same_outputs(block, right, shape, mistakes=mistakes)
         except Wrong as error:
+            if "batch norm" not in str(error) and (norms := _norms(block)):
+                error = (
+                    f"There is something in it that the paper's block does not have: {norms}. "
+                    "Its parts are three convolutions and three ReLUs. Your module consists of "
+                    f"{layers(block)}."
+                )
             raise Wrong(f"{what}: {error}") from None
         _expect_cost(block, right, shape, what)
         with torch.no_grad():
@@ -477,12 +509,9 @@ def _expect_layers(block: nn.Module, what: str) -> None:
 
 
 def _by_rows(images: Tensor, linear: nn.Linear) -> Tensor:
-    n, _, h, w = images.shape
-    return linear(images.reshape(-1, linear.in_features)).reshape(n, -1, h, w)
-
-
-def _not_moved_back(images: Tensor, linear: nn.Linear) -> Tensor:
-    return linear(images.permute(0, 2, 3, 1))
+    """What a reshape makes of the channels: rows of the right length with the wrong numbers."""
+    n, c, h, w = images.shape
+    return linear(images.reshape(n, h, w, c))
 
 
 def _only_reshaped_back(images: Tensor, linear: nn.Linear) -> Tensor:
@@ -530,25 +559,54 @@ def _only_reshaped_back(images: Tensor, linear: nn.Linear) -> Tensor:
     """,
 )
 def _(answer):
+    if not callable(answer):
+        raise Wrong(f"A function is expected, not {describe(answer)}.")
+    if any("convolution" in name for name in _operations(answer, 2)):
+        raise Wrong(
+            "There is a convolution in it, which the task forbids. Do it with `linear` itself: "
+            "bring the channels to the last axis, apply `linear`, and bring them back."
+        )
+
     def right(maps: Tensor, linear: nn.Linear) -> Tensor:
         return F.conv2d(maps, linear.weight[:, :, None, None], linear.bias)
 
+    by_rows = (
+        "it only cuts the numbers into rows of another length, so the numbers are scrambled: one "
+        "row holds neighbouring pixels of one map"
+    )
     same_results(
         answer,
         right,
         (torch.randn(2, 6, 4, 3), nn.Linear(6, 5)),
         (torch.randn(3, 4, 5, 5), nn.Linear(4, 4)),
         (torch.randn(1, 3, 1, 7), nn.Linear(3, 8)),
+        # Channels, height and width alike: here `linear` runs on any of the three.
+        (torch.randn(2, 4, 4, 4), nn.Linear(4, 4)),
         mistakes={
-            "`reshape` does not move the channels to the end: it only cuts the numbers into rows "
-            "of another length, so one row holds neighbouring pixels of one map. Use permute.": (
-                _by_rows
+            f"`reshape` does not move the channels to the end: {by_rows}. Use permute.": (
+                lambda maps, linear: _by_rows(maps, linear).reshape(len(maps), -1, *maps.shape[2:])
             ),
-            "The channels are still on the last axis: the result should be (N, C, H, W).": (
-                _not_moved_back
+            f"The way back is right, but not the way in. `reshape` does not move the channels to "
+            f"the end: {by_rows}. Use permute for it too.": (
+                lambda maps, linear: _by_rows(maps, linear).permute(0, 3, 1, 2)
             ),
+            f"`reshape` does not move the channels to the end: {by_rows}. Use permute, and move "
+            "the channels back to axis 1 after `linear`.": _by_rows,
+            "The channels are still on the last axis: the result should be (N, C, H, W). Move "
+            "them back to axis 1.": lambda maps, linear: linear(maps.permute(0, 2, 3, 1)),
             "The way back is a reshape, which does not move the channels. Use permute for it "
             "too.": _only_reshaped_back,
+            "There is one row for each pixel, as it comes out of `linear`; the result should be "
+            "(N, C, H, W).": lambda maps, linear: linear(maps.movedim(1, -1).flatten(0, 2)),
+        }
+        | {
+            f"`permute(0, 2, 3, 1)` is not undone by `permute{order}`: axis {order[1]} comes to "
+            "place 1, and the channels are axis 3.": (
+                lambda maps, linear, order=order: linear(maps.permute(0, 2, 3, 1)).permute(order)
+            )
+            for order in ((0, 2, 3, 1), (0, 1, 3, 2), (0, 2, 1, 3))
+        }
+        | {
             "Height and width have changed places.": lambda maps, linear: right(
                 maps, linear
             ).transpose(2, 3),
@@ -572,9 +630,32 @@ def _(answer):
             "`linear` is applied to the height instead of the channels.": (
                 lambda maps, linear: linear(maps.transpose(2, 3)).transpose(2, 3)
             ),
+            "All pixels of an image are put into one row; `linear` takes the channels of one "
+            "pixel.": lambda maps, linear: linear(maps.flatten(1)),
+            "All pixels of a map are put into one row; `linear` takes the channels of one "
+            "pixel.": lambda maps, linear: linear(maps.flatten(2)),
         },
+        explain=lambda case, mine, right: (
+            "It gives other numbers each time, so it works with weights of its own; use `linear`."
+            if isinstance(mine, Tensor) and not close(answer(*case), mine)
+            else ""
+        ),
     )
+    few, many = (_operations(answer, side).total() for side in (2, 16))
+    if many - few >= 16 * 16 - 2 * 2:  # one more for each pixel more; rows alone would be 14
+        raise Wrong(
+            f"The numbers are right, but torch is called {few:,} times for 2×2 pixels and "
+            f"{many:,} times for 16×16: the function loops over the pixels. `linear` takes all of "
+            "them at once, as long as the channels come last."
+        )
     return "It equals a 1×1 convolution with the same weights."
+
+
+def _operations(answer: Callable, side: int) -> Counter[str]:
+    try:
+        return operations(answer, torch.randn(1, 3, side, side), nn.Linear(3, 2))
+    except Wrong:  # the comparison says it better
+        return Counter()
 
 
 # --- nin.4: the head -----------------------------------------------------------------------------
@@ -693,6 +774,24 @@ def _nin_with_head(
     )
 
 
+def _unusual_start(network: nn.Module) -> str:
+    """What is said about weights or biases that do not start as torch starts them, or ""."""
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    # The standard deviation of a weight times the root of its inputs: 0.58 is torch's start, 1.41
+    # is He's, and Xavier's is 1 where a layer has as many outputs as inputs.
+    spread = [m.weight.std().item() * m.weight[0].numel() ** 0.5 for m in convolutions]
+    if sum(spread) / len(spread) > 1.2:
+        return (
+            "The weights start larger now (He initialisation). That carries more of the image to "
+            "the logits, as the chapter shows later."
+        )
+    if sum(spread) / len(spread) > 0.75:
+        return "The weights start larger now. That carries more of the image to the logits."
+    if convolutions[-1].bias is not None and convolutions[-1].bias.min() > 0:
+        return "The biases start above zero now. That lifts the maps, at the start."
+    return ""
+
+
 @exercise(
     "nin.5",
     title="Repair a head that is born dead",
@@ -764,12 +863,13 @@ def _(answer):
             f"repaired_nin is {describe(answer)}; it should stay a function that builds one, "
             "because the chapter builds several."
         )
-    same_outputs(
-        make(answer),
-        _nin_with_head(10),
-        (4, 1, 28, 28),
-        mistakes={
-            "The ReLU on the class maps is still there.": variant((True, True, True)),
+    network = make(answer)
+    kept = "The ReLU on the class maps is still there."
+    soft = "lets some gradient through, but it still squeezes every negative logit"
+    needless = "Nothing needs to stand there."
+    compared = {
+        "mistakes": {
+            kept: variant((True, True, True)),
             "The ReLU on the class maps is still there, and the one before the last "
             "convolution is gone. The one in the middle does no harm.": variant(
                 (True, False, True)
@@ -785,10 +885,6 @@ def _(answer):
             "convolution, which did no harm.": variant((True, False, False)),
             "The ReLU on the class maps is gone, but so is the one behind the 3×3 "
             "convolution, which did no harm.": variant((False, True, False)),
-            "A leaky ReLU on the class maps lets some gradient through, but it still squeezes "
-            "every negative logit. Nothing needs to stand there.": variant(
-                (True, True, True), activation=nn.LeakyReLU
-            ),
             "A sigmoid on the class maps keeps every logit between 0 and 1, so the softmax "
             "can never be sure. Nothing needs to stand there.": variant(
                 (True, True, True), activation=nn.Sigmoid
@@ -817,8 +913,42 @@ def _(answer):
             "The last 1×1 convolution is gone, and a ReLU still stands on the class maps.": variant(
                 (True, True, True), dropped=1
             ),
-        },
-    )
+            "There is a linear layer behind the pooling now, and the ReLU on the class maps is "
+            "still there: what it cuts off is lost before the new layer sees it.": variant(
+                (True, True, True), after=nn.Linear(10, 10)
+            ),
+            "The ReLU on the class maps is gone, but there is a linear layer behind the pooling "
+            "now. It was not needed: a map's average is its logit.": variant(
+                after=nn.Linear(10, 10)
+            ),
+        }
+        | {
+            f"{name} on the class maps {soft}. {needless}": variant(
+                (True, True, True), activation=activation
+            )
+            for name, activation in {
+                "A leaky ReLU": nn.LeakyReLU,
+                "An ELU": nn.ELU,
+                "A GELU": nn.GELU,
+                "A SiLU": nn.SiLU,
+            }.items()
+        }
+    }
+    try:
+        same_outputs(network, _nin_with_head(10), (4, 1, 28, 28), **compared)
+    except Wrong as error:
+        if str(error).startswith(kept) and (start := _unusual_start(network)):
+            raise Wrong(
+                f"{start} But the ReLU on the class maps is still there: whatever map falls below "
+                "zero everywhere is lost, at the start or later. Take away the cause."
+            ) from None
+        if (norms := _norms(network)) and "batch norm" not in str(error):
+            raise Wrong(
+                f"There is something new in the network: {norms}. Batch norm helps, as the "
+                "chapter shows later, but this exercise is about one cause alone: take it away "
+                f"and change nothing else. It consists of {layers(network)}."
+            ) from None
+        raise
     seven = call(make(answer, 7), torch.randn(2, 1, 28, 28))
     if tuple(seven.shape) != (2, 7):
         raise Wrong(
@@ -841,38 +971,166 @@ def _normalise(
     eps: float = 1e-5,
     *,
     dims: tuple[int, ...] = (0, 2, 3),
-    divisor: str = "root",
-    unbiased: bool = False,
-    unbiased_running: bool = True,
-    batch_in_eval: bool = False,
-    running_in_train: bool = False,
-    update: str = "train",
-    swapped: bool = False,
-    scale: bool = True,
-    shift: bool = True,
-) -> tuple[Tensor, Tensor, Tensor]:
+    correction: int = 0,
+    running_correction: int = 1,
+    centred: bool = True,
+    root: Callable[[Tensor, float], Tensor] = lambda var, eps: (var + eps).sqrt(),
+    affine: Callable[..., Tensor] = lambda y, weight, bias: weight * y + bias,
+    in_training: str = "batch",
+    in_evaluation: str = "running",
+    moves: str = "in training",
+    share: Callable[[float], float] = lambda momentum: momentum,
+    mistaken_share: str = "mean, variance",
+    moved_var: Callable[[Tensor], Tensor] = lambda var: var,
+    answer: Callable[..., Any] = lambda y, mean, var, batch_mean, batch_var: (y, mean, var),
+) -> Any:
     """Batch norm, with the mistakes that the options describe."""
     shape = (1, -1, 1, 1)
-    mean = x.mean(dims, keepdim=True)
-    var = x.var(dims, correction=int(unbiased), keepdim=True)
-    old_mean, old_var = running_mean, running_var
-    if (training and update != "never") or update == "always":
-        share = 1 - momentum if swapped else momentum
-        new_var = x.var((0, 2, 3), correction=int(unbiased_running))
-        running_mean = (1 - share) * running_mean + share * x.mean((0, 2, 3))
-        running_var = (1 - share) * running_var + share * new_var
-    if (not training and not batch_in_eval) or (training and running_in_train):
-        mean, var = old_mean.reshape(shape), old_var.reshape(shape)
-    below = {
-        "root": (var + eps).sqrt(),
-        "no eps": var.sqrt(),
-        "eps outside": var.sqrt() + eps,
-        "variance": var + eps,
-    }[divisor]
-    y = (x - mean) / below
-    y = y * weight.reshape(shape) if scale else y
-    y = y + bias.reshape(shape) if shift else y
-    return y, running_mean, running_var
+    batch_mean, batch_var = x.mean((0, 2, 3)), x.var((0, 2, 3), correction=running_correction)
+    shares = [share(momentum) if p in mistaken_share else momentum for p in ("mean", "variance")]
+    moved_mean = torch.lerp(running_mean, batch_mean, shares[0])
+    moved_variance = torch.lerp(running_var, moved_var(batch_var), shares[1])
+    mean, var = {
+        "batch": (x.mean(dims, keepdim=True), x.var(dims, correction=correction, keepdim=True)),
+        "running": (running_mean.reshape(shape), running_var.reshape(shape)),
+        "moved": (moved_mean.reshape(shape), moved_variance.reshape(shape)),
+    }[in_training if training else in_evaluation]
+    y = (x - mean if centred else x) / root(var, eps)
+    y = affine(y, weight.reshape(shape), bias.reshape(shape))
+    if moves == "always" or (moves == "in training") == training:
+        running_mean, running_var = moved_mean, moved_variance
+    return answer(y, running_mean, running_var, batch_mean, batch_var)
+
+
+_BATCH_NORM_MISTAKES: dict[str, dict[str, Any]] = {
+    "The statistics are taken over the images only, one for each position; they should be taken "
+    "over dimensions 0, 2 and 3.": {"dims": (0,)},
+    "Each image is normalised by its own statistics; they should be taken over all images of the "
+    "batch, dimensions 0, 2 and 3.": {"dims": (2, 3)},
+    "Each image is normalised over its channels too (that is layer norm); the statistics should "
+    "be per channel, over dimensions 0, 2 and 3.": {"dims": (1, 2, 3)},
+    "All channels share one mean and one variance; each channel has its own, over dimensions 0, 2 "
+    "and 3.": {"dims": (0, 1, 2, 3)},
+    "The normalisation divides by a variance with divisor n - 1 (`correction=1`, the default of "
+    "`x.var`). That one is for the running variance only.": {"correction": 1},
+    "The running variance takes the batch's variance with divisor n; torch gives it the one with "
+    "divisor n - 1 (`correction=1`).": {"running_correction": 0},
+    "The two variances have changed places: divisor n (`correction=0`) normalises, divisor n - 1 "
+    "(`correction=1`) goes into the running variance.": {"correction": 1, "running_correction": 0},
+    "The division is by the variance; it should be by its square root.": {
+        "root": lambda var, eps: var + eps
+    },
+    "`eps` is missing: a channel without variance is divided by zero.": {
+        "root": lambda var, eps: var.sqrt()
+    },
+    "`eps` is added to the root; it should be added to the variance, under the root.": {
+        "root": lambda var, eps: var.sqrt() + eps
+    },
+    "The argument `eps` is not used: it is always 0.00001.": {
+        "root": lambda var, eps: (var + 1e-5).sqrt()
+    },
+    "The mean is not subtracted.": {"centred": False},
+    "In training the running statistics are used; there those of the batch count.": {
+        "in_training": "running"
+    },
+    "In training the running statistics are used, after they have moved; there those of the batch "
+    "count.": {"in_training": "moved"},
+    "In evaluation the batch's statistics are used; there the running ones count.": {
+        "in_evaluation": "batch"
+    },
+    "The running values do not move; in training they should.": {"share": lambda momentum: 0.0},
+    "The running mean does not move; in training it should.": {
+        "share": lambda momentum: 0.0,
+        "mistaken_share": "mean",
+    },
+    "The running variance does not move; in training it should.": {
+        "share": lambda momentum: 0.0,
+        "mistaken_share": "variance",
+    },
+    "The running values move in evaluation too; they should stay as they are.": {"moves": "always"},
+    "The running values move in evaluation too, and the moved ones are used; they should stay as "
+    "they are.": {"moves": "always", "in_evaluation": "moved"},
+    "In evaluation the running values move before they are used; they should stay as they are.": {
+        "in_evaluation": "moved"
+    },
+    "The running values move in evaluation and stay in training; it should be the other way "
+    "round.": {"moves": "in evaluation"},
+    "`momentum` is the wrong way round: it is the share of the batch in the new running values, "
+    "and 1 - momentum that of the old ones.": {"share": lambda momentum: 1 - momentum},
+    "`momentum` is the wrong way round in the running mean: it is the share of the batch.": {
+        "share": lambda momentum: 1 - momentum,
+        "mistaken_share": "mean",
+    },
+    "`momentum` is the wrong way round in the running variance: it is the share of the batch.": {
+        "share": lambda momentum: 1 - momentum,
+        "mistaken_share": "variance",
+    },
+    "The running values are those of this batch alone; they should be a mixture of the old ones "
+    "and the batch's, in which `momentum` is the share of the batch.": {
+        "share": lambda momentum: 1.0
+    },
+    "The argument `momentum` is not used: it is always 0.1.": {"share": lambda momentum: 0.1},
+    "The running variance takes a standard deviation; it should take the variance.": {
+        "moved_var": torch.sqrt
+    },
+    "`weight` and `bias` are not used.": {"affine": lambda y, weight, bias: y},
+    "`weight` is not used.": {"affine": lambda y, weight, bias: y + bias},
+    "`bias` is not used.": {"affine": lambda y, weight, bias: weight * y},
+    "`weight` and `bias` have changed places: multiply by `weight`, then add `bias`.": {
+        "affine": lambda y, weight, bias: bias * y + weight
+    },
+    "`bias` is added first and multiplied by `weight` too: multiply first, then add.": {
+        "affine": lambda y, weight, bias: weight * (y + bias)
+    },
+    "Only the normalised tensor comes back; the task asks for it and the two running values.": {
+        "answer": lambda y, mean, var, batch_mean, batch_var: y
+    },
+    "The running mean and the running variance come back in the wrong order.": {
+        "answer": lambda y, mean, var, batch_mean, batch_var: (y, var, mean)
+    },
+    "The result comes back last; it should be the first of the three.": {
+        "answer": lambda y, mean, var, batch_mean, batch_var: (mean, var, y)
+    },
+}
+
+
+class _Axes(TorchFunctionMode):
+    """Over which axes of an (N, C, H, W) tensor means and variances are taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[tuple[int, ...]] = set()
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        name = getattr(function, "__name__", "")
+        if name in ("mean", "var", "std", "var_mean", "std_mean") and args[0].ndim == 4:
+            dims = kwargs.get("dim", kwargs.get("axis", args[1] if len(args) > 1 else None))
+            dims = range(4) if dims is None or isinstance(dims, bool) else dims
+            dims = (dims,) if isinstance(dims, int) else dims
+            self.seen.add(tuple(sorted(dim % 4 for dim in dims)))
+        return function(*args, **kwargs)
+
+
+def _explain_batch_norm(answer: Callable, case: tuple, mine: Any) -> str:
+    axes = _Axes()
+    try:
+        with axes:
+            answer(*case)
+    except Exception:  # it is known to fail; the axes are what is asked for
+        pass
+    if axes.seen and (0, 2, 3) not in axes.seen:
+        seen = " and ".join(f"dim={dims}" for dims in sorted(axes.seen))
+        return (
+            f"Your statistics are taken over {seen}; `dim=(0, 2, 3)` leaves one number for each "
+            "channel."
+        )
+    if isinstance(mine, Exception) and "must match the size of tensor" in str(mine):
+        return (
+            "A tensor of shape (C,) beside one of (N, C, H, W) is laid along the width; "
+            "`reshape(1, -1, 1, 1)` lays it along the channels."
+        )
+    return ""
 
 
 @exercise(
@@ -955,13 +1213,14 @@ def _(answer):
         vectors = torch.randn(c), torch.randn(c), torch.randn(c), torch.rand(c) + 0.5
         return (x, *vectors, training, *extra.values())
 
-    def variant(**options):
-        return lambda *arguments: _normalise(*arguments, **options)
-
     def by_torch(x, weight, bias, mean, var, training, momentum=0.1, eps=1e-5):
         mean, var = mean.clone(), var.clone()
         return F.batch_norm(x, mean, var, weight, bias, training, momentum, eps), mean, var
 
+    def variant(options: dict) -> Callable:
+        return lambda *arguments: _normalise(*arguments, **options)
+
+    mistakes = _BATCH_NORM_MISTAKES | _pairs(_BATCH_NORM_MISTAKES)
     same_results(
         answer,
         by_torch,
@@ -969,49 +1228,9 @@ def _(answer):
         case(3, 4, 2, 3, False),
         case(4, 3, 3, 2, True, scale=0.003),
         case(2, 5, 2, 2, True, momentum=0.3, eps=0.1),
-        mistakes={
-            "The statistics are taken over the images only, one for each position; they should "
-            "be taken over dimensions 0, 2 and 3.": variant(dims=(0,)),
-            "Each image is normalised by its own statistics; they should be taken over all images "
-            "of the batch, dimensions 0, 2 and 3.": variant(dims=(2, 3)),
-            "Each image is normalised over its channels too (that is layer norm); the statistics "
-            "should be per channel, over dimensions 0, 2 and 3.": variant(dims=(1, 2, 3)),
-            "The normalisation divides by a variance with divisor n - 1. That one is for the "
-            "running variance only.": variant(unbiased=True),
-            "The running variance takes the batch's variance with divisor n; torch gives it the "
-            "one with divisor n - 1.": variant(unbiased_running=False),
-            "The two variances have changed places: divisor n normalises, divisor n - 1 goes into "
-            "the running variance.": variant(unbiased=True, unbiased_running=False),
-            "The division is by the variance; it should be by its square root.": variant(
-                divisor="variance"
-            ),
-            "`eps` is missing: a channel without variance is divided by zero.": variant(
-                divisor="no eps"
-            ),
-            "`eps` is added to the root; it should be added to the variance, under the root.": (
-                variant(divisor="eps outside")
-            ),
-            "In evaluation the batch's statistics are used; there the running ones count.": variant(
-                batch_in_eval=True
-            ),
-            "In training the running statistics are used; there those of the batch count.": variant(
-                running_in_train=True
-            ),
-            "The running values do not move; in training they should.": variant(update="never"),
-            "The running values move in evaluation too; they should stay as they are.": variant(
-                update="always"
-            ),
-            "In evaluation the batch's statistics are used, and the running values move.": variant(
-                update="always", batch_in_eval=True
-            ),
-            "`momentum` is the share of the batch in the running values, not of the old "
-            "values.": variant(swapped=True),
-            "`weight` and `bias` are not used.": variant(scale=False, shift=False),
-            "`weight` is not used.": variant(scale=False),
-            "`bias` is not used.": variant(shift=False),
-            "Only the normalised tensor comes back; the task asks for it and the two running "
-            "values.": lambda *arguments: _normalise(*arguments)[0],
-        },
+        mistakes={message: variant(options) for message, options in mistakes.items()},
+        parts=("the result", "the running mean", "the running variance"),
+        explain=lambda case, mine, right: _explain_batch_norm(answer, case, mine),
     )
     return "It agrees with torch's batch norm in both modes."
 
@@ -1019,13 +1238,14 @@ def _(answer):
 # --- nin.7: an experiment ------------------------------------------------------------------------
 
 _LIFTS = (0.0, 0.05, 0.1, 0.3)
+_SEEDS = range(10)
 
 
 def _networks(initialisation: str) -> Iterator[nn.Module]:
     """The ten networks of the experiment, without the ReLU and the bias that it is about."""
     from utils import networks
 
-    for seed in range(10):
+    for seed in _SEEDS:
         torch.manual_seed(seed)
         network = networks.build(
             "nin_small", batch_norm=False, final_relu=False, initialisation=initialisation
@@ -1040,21 +1260,20 @@ def _alive(maps: Tensor, lift: float) -> Tensor:
 
 
 @torch.no_grad()
-def _dead_counts(images: Tensor, initialisation: str = "xavier") -> dict[str, dict[float, int]]:
-    """Dead logits for each bias: counted as the task says ("right"), and in mistaken ways."""
-    ways: dict[str, dict[float, int]] = {
-        way: dict.fromkeys(_LIFTS, 0) for way in ("right", "values", "seed 0", "living")
-    }
-    for seed, network in enumerate(_networks(initialisation)):
+def _dead_counts(images: Tensor, initialisation: str = "xavier") -> list[dict[float, int]]:
+    """Dead logits for each bias, in each of the ten networks."""
+    counts = []
+    for network in _networks(initialisation):
         maps = network.features(images)
-        for lift in _LIFTS:
-            alive = _alive(maps, lift)
-            dead = int((~alive.any(0)).sum())
-            ways["right"][lift] += dead
-            ways["living"][lift] += 10 - dead
-            ways["values"][lift] += int((~alive).sum())
-            ways["seed 0"][lift] += dead if seed == 0 else 0
-    return ways
+        counts.append({lift: int((~_alive(maps, lift).any(0)).sum()) for lift in _LIFTS})
+    return counts
+
+
+@torch.no_grad()
+def _zeros(images: Tensor) -> dict[float, int]:
+    """Single zeros among the logits, which are more than the dead logits."""
+    maps = [network.features(images) for network in _networks("xavier")]
+    return {lift: sum(int((~_alive(m, lift)).sum()) for m in maps) for lift in _LIFTS}
 
 
 @torch.no_grad()
@@ -1132,6 +1351,12 @@ def _(answer):
     for bias in _LIFTS:
         value = answer[bias]
         value = value.item() if hasattr(value, "item") else value
+        if isinstance(value, (list, tuple, dict)) and value:
+            raise Wrong(
+                f"For bias {bias} you have {describe(value)}, with {len(value)} entries; one "
+                "number is expected, the total over the seeds 0 to 9. Add up how many logits are "
+                "dead, for example with `len`, in all ten networks."
+            )
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise Wrong(f"For bias {bias} a number is expected, not {describe(value)}.")
         given[bias] = value
@@ -1139,46 +1364,81 @@ def _(answer):
     from utils import data
 
     images, _ = next(iter(data.load(batch_size=64, device="cpu").validation))
-    ways = _dead_counts(images)
-    right = ways["right"]
+    each = _dead_counts(images)
+    right = _total(each)
 
-    def agrees(way: dict[float, int]) -> bool:
+    def agrees(counts: dict[float, float], factor: int = 1) -> bool:
         # One class of a hundred may fall the other way: a GPU rounds differently.
-        return all(abs(given[bias] - way[bias]) <= 1 for bias in _LIFTS)
+        return all(abs(factor * given[bias] - counts[bias]) <= 1 for bias in _LIFTS)
 
     if agrees(right):
         return "A small positive bias keeps nearly every class alive, at the start."
-    if all(abs(10 * given[bias] - right[bias]) <= 1 for bias in _LIFTS):
-        raise Wrong(f"These are averages over the ten networks; the task asks for totals: {given}.")
-    for way, message in {
-        "seed 0": "This is seed 0 alone. The total is over the seeds 0 to 9.",
-        "living": "These are the living logits; count the dead ones.",
-        "values": "You count single zeros. A logit is dead if it is zero for every image.",
-    }.items():
-        if agrees(ways[way]):
-            raise Wrong(f"{message} You have {given}.")
+    yours = f"You have {given}."
+    if len(set(given.values())) == 1 and any(given.values()):
+        raise Wrong(
+            "All four counts are the same, so the bias makes no difference in your experiment. Is "
+            "it filled at all, with this bias, after the network is built and before the dead "
+            f"logits are counted? {yours}"
+        )
     if not any(given.values()):
         raise Wrong(
             "You find no dead logit at all. In the networks of the task there is a ReLU on the "
             "logits (final_relu=True) and no batch norm (batch_norm=False)."
         )
-    if agrees(_dead_counts(images, "torch")["right"]):
+    single = "The total over the seeds 0 to 9 is asked for: add the ten counts up (`+=`)."
+    if seeds := [str(seed) for seed, counts in enumerate(each) if given == counts]:
+        raise Wrong(f"These are the counts of seed {' or '.join(seeds)} alone. {single} {yours}")
+    if agrees(right, factor=10) and any(given[bias] % 1 for bias in _LIFTS):
+        raise Wrong(f"These are averages over the ten networks; the task asks for totals. {yours}")
+    if agrees({bias: 100 - count for bias, count in right.items()}):
+        raise Wrong(f"These are the living logits; count the dead ones. {yours}")
+    if agrees(_zeros(images)):
         raise Wrong(
-            'The networks are not those of the task: initialisation="xavier" is missing. '
-            f"You have {given}."
+            f"You count single zeros. A logit is dead if it is zero for every image. {yours}"
         )
+    if any(not 0 <= value <= 100 or value % 1 for value in given.values()):
+        raise Wrong(
+            "Ten networks with ten logits each have from 0 to 100 dead logits, a whole number. "
+            f"{yours}"
+        )
+    running = {b: sum(right[a] for a in _LIFTS if a <= b) for b in _LIFTS}
+    if agrees(running):
+        raise Wrong(f"The count goes on from one bias to the next; begin each with 0. {yours}")
+    if agrees({bias: 10 * count for bias, count in each[0].items()}):
+        raise Wrong(
+            "These are the counts of seed 0, ten times. Each of the ten networks needs its own "
+            f"seed: `torch.manual_seed(seed)`. {yours}"
+        )
+    for initialisation in ("torch", "he"):
+        if agrees(_total(_dead_counts(images, initialisation))):
+            raise Wrong(
+                'The networks are not those of the task: they need initialisation="xavier", and '
+                f'these have "{initialisation}". {yours}'
+            )
+    if any(agrees(counts) for counts in each):
+        raise Wrong(f"So few are dead in one network, not in ten. {single} {yours}")
     if agrees(_dead_with_lift_everywhere(images)):
-        raise Wrong(
-            f"Every layer got the bias; only the last convolution should. You have {given}."
-        )
+        raise Wrong(f"Every layer got the bias; only the last convolution should. {yours}")
     if agrees({bias: right[other] for bias, other in zip(_LIFTS, reversed(_LIFTS), strict=True)}):
         raise Wrong(f"The order of the biases is turned around: {given}.")
+    seed = "`torch.manual_seed(seed)` has to be called right before each network is built"
+    if all(abs(given[bias] - right[bias]) <= 4 + 0.4 * right[bias] for bias in _LIFTS):
+        raise Wrong(
+            "These counts are near the right ones, as if they came from ten other networks: "
+            f"{seed}, with the seeds 0 to 9 for every bias. {yours}"
+        )
     bias = next(bias for bias in _LIFTS if abs(given[bias] - right[bias]) > 1)
+    more = "many" if given[bias] > right[bias] else "few"
     raise Wrong(
-        f"For bias {bias} you have {given[bias]:g}, and the ten networks have {right[bias]:g} dead "
-        "logits. Is torch.manual_seed(seed) called right before each network is built, and is the "
-        "bias filled with one value?"
+        f"For bias {bias} your count of {given[bias]:g} is too {more}, and no common slip leads "
+        f"to your four numbers. If you guessed, run the experiment; if you ran it, compare it with "
+        f"the task line by line: {seed}, only the bias of the last convolution is filled, and "
+        "`diagnosis.dead_logits(network, images)` counts."
     )
+
+
+def _total(each: list[dict[float, int]]) -> dict[float, int]:
+    return {bias: sum(counts[bias] for counts in each) for bias in _LIFTS}
 
 
 # --- nin.8: an open question ---------------------------------------------------------------------
