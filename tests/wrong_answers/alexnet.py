@@ -1,0 +1,746 @@
+"""Answers to the exercises of chapter 02."""
+
+
+# --- alexnet.1 -----------------------------------------------------------------------------------
+
+
+def sizes(formula="(size + 2 * p - k) // s + 1", layers=None, start="[]", result="found"):
+    """Source of map_sizes with something changed."""
+    plan = layers or (
+        "[(11, 4, padding), (3, 2, 0), (5, 1, 2), (3, 2, 0), (3, 1, 1), (3, 1, 1), (3, 1, 1),"
+        " (3, 2, 0)]"
+    )
+    return f"""
+def map_sizes(pixels, padding):
+    size, found = pixels, {start}
+    for k, s, p in {plan}:
+        size = {formula}
+        found.append(size)
+    return {result}
+"""
+
+
+def plan(conv1="(11, 4, padding)", pool="(3, 2, 0)", conv2="(5, 1, 2)", conv="(3, 1, 1)"):
+    return f"[{conv1}, {pool}, {conv2}, {pool}, {conv}, {conv}, {conv}, {pool}]"
+
+
+# --- alexnet.2 -----------------------------------------------------------------------------------
+
+
+def linear(fc6=37_752_832, all_three=58_631_144, percent=96.2):
+    return f'linear_layers = {{"fc6": {fc6}, "all_three": {all_three}, "percent": {percent}}}'
+
+
+# --- alexnet.3 -----------------------------------------------------------------------------------
+
+
+def grouped(
+    maps="maps[:, :half], maps[:, half:]",
+    kernels="weight[:out], weight[out:]",
+    biases="bias[:out], bias[out:]",
+    result="torch.cat([one, two], 1)",
+    padding="padding=padding",
+):
+    """Source of two_groups with something changed."""
+    return f"""
+def two_groups(maps, weight, bias, padding):
+    half, out = maps.shape[1] // 2, weight.shape[0] // 2
+    (a, b), (v, w), (p, q) = ({maps}), ({kernels}), ({biases})
+    one = F.conv2d(a, v, p, {padding})
+    two = F.conv2d(b, w, q, {padding})
+    return {result}
+"""
+
+
+# --- alexnet.4 -----------------------------------------------------------------------------------
+
+PARAMETERS = {1: 62_378_344, 2: 60_965_224, 4: 60_258_664}
+MACS = {1: 1_135_256_096, 2: 724_406_816, 4: 518_982_176}
+
+
+def costs(parameters=PARAMETERS, macs=MACS, keys=(1, 2, 4)):
+    entries = ", ".join(f"{key}: ({parameters[key]}, {macs[key]})" for key in keys)
+    return f"cost_of_groups = {{{entries}}}"
+
+
+def times(values, factor):
+    return {key: factor * value for key, value in values.items()}
+
+
+# --- alexnet.5 -----------------------------------------------------------------------------------
+
+
+def lrn(
+    window="max(0, i - n // 2) : i + n // 2 + 1",
+    total="near.square().sum(1)",
+    value="maps[:, i] / (k + alpha * total) ** beta",
+    first="",
+    result="torch.stack(results, 1)",
+):
+    """Source of local_response_norm with something changed."""
+    return f"""
+def local_response_norm(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):
+    results = []
+    {first}
+    for i in range(maps.shape[1]):
+        near = maps[:, {window}]
+        total = {total}
+        results.append({value})
+    return {result}
+"""
+
+
+# --- alexnet.6 -----------------------------------------------------------------------------------
+
+
+def dropout(*body, init="self.p = p"):
+    """Source of Dropout with these lines in forward."""
+    lines = "\n        ".join(body)
+    return f"""
+class Dropout(nn.Module):
+    def __init__(self, p=0.5):
+        super().__init__()
+        {init}
+
+    def forward(self, x):
+        {lines}
+"""
+
+
+EVAL = "if not self.training: return x"
+KEPT = "kept = torch.rand_like(x) >= self.p"
+SCALED = "return x * kept / (1 - self.p)"
+
+
+# --- alexnet.7 -----------------------------------------------------------------------------------
+
+
+def repaired(
+    conv3="nn.Conv2d(32, 48, kernel_size=3, padding=1)",
+    conv4="nn.Conv2d(48, 48, kernel_size=3, padding=1, groups=2)",
+    fc5="nn.Linear(48 * 2 * 2, 64)",
+    fc6="nn.Linear(64, num_classes)",
+    pool="nn.MaxPool2d(3, stride=2)",
+    hidden="F.dropout(F.relu(self.fc5(maps.flatten(1))), 0.5, self.training)",
+    last="self.fc6(hidden)",
+    extra="pass",
+):
+    """Source of RepairedAlexNet with something changed."""
+    return f"""
+class RepairedAlexNet(nn.Module):
+    def __init__(self, num_classes=10):
+        super().__init__()
+        self.pool = {pool}
+        self.conv1 = nn.Conv2d(1, 16, kernel_size=5, padding=2)
+        self.conv2 = nn.Conv2d(16, 32, kernel_size=5, padding=2)
+        self.conv3 = {conv3}
+        self.conv4 = {conv4}
+        self.fc5 = {fc5}
+        self.fc6 = {fc6}
+        {extra}
+
+    def forward(self, images):
+        maps = self.pool(F.relu(self.conv1(images)))
+        maps = self.pool(F.relu(self.conv2(maps)))
+        maps = F.relu(self.conv3(maps))
+        maps = self.pool(F.relu(self.conv4(maps)))
+        hidden = {hidden}
+        return {last}
+"""
+
+
+wrong_answers = {
+    "alexnet.1": [
+        (
+            "not rounded",
+            sizes("(size + 2 * p - k) / s + 1"),
+            r"not rounded.*\(224, 1\)|not rounded",
+        ),
+        ("rounded up", sizes("-(-(size + 2 * p - k) // s) + 1"), r"rounded up; they should"),
+        ("rounded to the nearest", sizes("round((size + 2 * p - k) / s) + 1"), r"to the nearest"),
+        ("no + 1", sizes("(size + 2 * p - k) // s"), r"The \+ 1 is missing"),
+        ("padding once", sizes("(size + p - k) // s + 1"), r"zeros on both sides"),
+        ("pool stride 3", sizes(layers=plan(pool="(3, 3, 0)")), r"3×3 with stride 3"),
+        ("pool 2x2", sizes(layers=plan(pool="(2, 2, 0)")), r"2×2 with stride 2; AlexNet"),
+        ("pool stride 1", sizes(layers=plan(pool="(3, 1, 0)")), r"pooling has stride 1"),
+        ("conv2 without padding", sizes(layers=plan(conv2="(5, 1, 0)")), r"conv2 has no padding"),
+        ("conv2 padding 1", sizes(layers=plan(conv2="(5, 1, 1)")), r"conv2 has padding 1"),
+        ("conv3 without padding", sizes(layers=plan(conv="(3, 1, 0)")), r"conv3.*have no padding"),
+        (
+            "no paddings",
+            sizes(layers=plan(conv2="(5, 1, 0)", conv="(3, 1, 0)")),
+            r"No convolution but the first",
+        ),
+        ("conv3 padding 2", sizes(layers=plan(conv="(3, 1, 2)")), r"have padding 2; it is 1"),
+        ("conv1 stride 1", sizes(layers=plan(conv1="(11, 1, padding)")), r"its stride is 4"),
+        ("padding unused", sizes(layers=plan(conv1="(11, 4, 0)")), r"`padding` is not used"),
+        ("no poolings", sizes(result="[found[i] for i in (0, 2, 4, 5, 6)]"), r"eight numbers"),
+        ("input too", sizes(start="[pixels]"), r"begins with the size of the image"),
+        ("the last alone", sizes(result="found[-1]"), r"pool5 alone"),
+        ("returns nothing", sizes(result="None"), r"`return` missing"),
+        ("a list", "map_sizes = [55, 27, 27, 13, 13, 13, 13, 6]", r"A function is expected"),
+        (
+            "one pooling forgotten",
+            sizes(layers="[(11, 4, padding), (3, 2, 0), (5, 1, 2), (3, 1, 1), (3, 1, 1)]"),
+            r"map_sizes\(227, 0\) gives \[55, 27",
+        ),
+    ],
+    "alexnet.2": [
+        ("no biases", linear(fc6=37_748_736), r'"fc6": 37,748,736.*bias'),
+        ("biases of inputs", linear(fc6=37_757_952), r"4,096 of them, not 9,216"),
+        ("maps as one number", linear(fc6=256 * 4096 + 4096), r"6 · 6 values; all"),
+        ("6 not 36", linear(fc6=256 * 6 * 4096 + 4096), r"6 · 6 values, not 6"),
+        ("one map", linear(fc6=36 * 4096 + 4096), r"256 maps, not one"),
+        ("before pool5", linear(fc6=256 * 169 * 4096 + 4096), r"before pool5"),
+        ("5x5", linear(fc6=6400 * 4096 + 4096), r"maps of 5×5"),
+        ("fc7", linear(fc6=16_781_312), r"This is fc7"),
+        ("bytes", linear(fc6=4 * 37_752_832), r"bytes"),
+        ("inputs", linear(fc6=9216), r"its inputs"),
+        ("all weights", linear(all_three=58_621_952), r'"all_three".*Every output has a bias'),
+        ("fc8 forgotten", linear(all_three=54_534_144), r"fc8.*is missing"),
+        ("fc6 forgotten", linear(all_three=20_878_312), r"fc6 is missing"),
+        ("three times fc6", linear(all_three=3 * 37_752_832), r"not alike"),
+        ("fc8 like fc7", linear(all_three=37_752_832 + 2 * 16_781_312), r"fc8 has 1,000"),
+        ("the whole network", linear(all_three=60_965_224), r"whole network"),
+        ("a fraction", linear(percent=58_631_144 / 60_965_224), r"in percent"),
+        ("a rounded fraction", linear(percent=0.96), r"in percent"),
+        ("fc6 alone", linear(percent=100 * 37_752_832 / 60_965_224), r"fc6 alone"),
+        ("the rest", linear(percent=100 * (1 - 58_631_144 / 60_965_224)), r"of the convolutions"),
+        ("no decimal", linear(percent=96), r"One decimal"),
+        ("a text", linear(percent="'96.2 %'"), r"A number is expected"),
+        ("three numbers", "linear_layers = (1, 2, 3)", r"A dictionary with the keys"),
+        ("a key is missing", 'linear_layers = {"fc6": 37_752_832}', r"A dictionary with the keys"),
+        ("anything", linear(fc6=5), r'"fc6": 5 is not right'),
+    ],
+    "alexnet.3": [
+        ("second card first", grouped(result="torch.cat([two, one], 1)"), r"come first"),
+        (
+            "both see the first half",
+            grouped(maps="maps[:, :half], maps[:, :half]"),
+            r"Both halves of the kernels see the first half",
+        ),
+        (
+            "both see the second half",
+            grouped(maps="maps[:, half:], maps[:, half:]"),
+            r"Both halves of the kernels see the second half",
+        ),
+        ("crossed", grouped(maps="maps[:, half:], maps[:, :half]"), r"crossed"),
+        (
+            "the same kernels",
+            grouped(kernels="weight[:out], weight[:out]"),
+            r"Both cards use the first half of the kernels\.",
+        ),
+        (
+            "the same kernels and biases",
+            grouped(kernels="weight[:out], weight[:out]", biases="bias[:out], bias[:out]"),
+            r"first half of the kernels and of the biases",
+        ),
+        ("added", grouped(result="one + two"), r"are added"),
+        ("one card", grouped(result="one"), r"Only the first card"),
+        (
+            "in turns",
+            grouped(result="torch.stack([one, two], 2).flatten(1, 2)"),
+            r"take turns",
+        ),
+        ("along the batch", grouped(result="torch.cat([one, two])"), r"along the batch"),
+        ("along the height", grouped(result="torch.cat([one, two], 2)"), r"along the height"),
+        ("no bias", grouped(biases="None, None"), r"bias is missing"),
+        ("biases swapped", grouped(biases="bias[out:], bias[:out]"), r"bias have changed places"),
+        ("one bias", grouped(biases="bias[:out], bias[:out]"), r"add the first half of the bias"),
+        ("bias not halved", grouped(biases="bias, bias"), r"raised RuntimeError.*bias"),
+        ("no padding", grouped(padding="padding=0"), r"padding is not used"),
+        ("padding as stride", grouped(padding="stride=1"), r"padding is not used"),
+        ("maps dealt out", grouped(maps="maps[:, ::2], maps[:, 1::2]"), r"maps are dealt out"),
+        (
+            "kernels dealt out",
+            grouped(kernels="weight[::2], weight[1::2]", biases="bias[::2], bias[1::2]"),
+            r"kernels are dealt out",
+        ),
+        (
+            "torch's groups",
+            "def two_groups(maps, weight, bias, padding):\n"
+            "    return F.conv2d(maps, weight, bias, padding=padding, groups=2)",
+            r"groups=2 does the whole job",
+        ),
+        (
+            "torch's groups by position",
+            "def two_groups(maps, weight, bias, padding):\n"
+            "    return F.conv2d(maps, weight, bias, 1, padding, 1, 2)",
+            r"groups=2 does the whole job",
+        ),
+        (
+            "a layer with groups",
+            "def two_groups(maps, weight, bias, padding):\n"
+            "    layer = nn.Conv2d(maps.shape[1], len(bias), weight.shape[2], padding=padding,"
+            " groups=2)\n"
+            "    layer.weight.data, layer.bias.data = weight, bias\n"
+            "    return layer(maps)",
+            r"groups=2 does the whole job",
+        ),
+        (
+            "all maps",
+            "def two_groups(maps, weight, bias, padding):\n"
+            "    return F.conv2d(maps, weight, bias, padding=padding)",
+            r"raised RuntimeError.*groups=1",
+        ),
+        (
+            "weights doubled",
+            "def two_groups(maps, weight, bias, padding):\n"
+            "    return F.conv2d(maps, torch.cat([weight, weight], 1), bias, padding=padding)",
+            r"sees both halves of the maps, with the same weights",
+        ),
+    ],
+    "alexnet.4": [
+        ("only twice", costs(parameters=PARAMETERS | {1: 2 * PARAMETERS[2]}), r"does not double"),
+        ("MACs twice", costs(macs=MACS | {1: 2 * MACS[2]}), r"does not double"),
+        ("FLOPs", costs(macs=times(MACS, 2)), r"These are FLOPs"),
+        (
+            "turned around",
+            costs(parameters={1: PARAMETERS[4], 2: PARAMETERS[2], 4: PARAMETERS[1]}),
+            r"parameters for groups=1.*what 4 groups need",
+        ),
+        ("always two", costs(parameters=dict.fromkeys((1, 2, 4), 60_965_224)), r"what 2 groups"),
+        ("swapped", costs(parameters=MACS, macs=PARAMETERS), r"have changed places"),
+        (
+            "three layers",
+            costs(parameters={1: 2_826_240, 2: 1_413_120, 4: 706_560}),
+            r"These are the three layers",
+        ),
+        ("no biases", costs(parameters={g: v - 10_568 for g, v in PARAMETERS.items()}), r"biases"),
+        ("a key is missing", costs(keys=(1, 2)), r"keys 1, 2 and 4"),
+        ("numbers alone", "cost_of_groups = {1: 5, 2: 6, 4: 7}", r"For 1 groups two numbers"),
+        ("a text", costs(macs=dict.fromkeys((1, 2, 4), "'724 M'")), r"A number is expected"),
+        ("anything", costs(macs=MACS | {4: 7}), r"MACs for groups=4: 7 is not right"),
+    ],
+    "alexnet.5": [
+        (
+            "torch's layer",
+            "def local_response_norm(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):\n"
+            "    return F.local_response_norm(maps, n, n * alpha, beta, k)",
+            r"torch's own layer",
+        ),
+        (
+            "torch's layer as a module",
+            "def local_response_norm(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):\n"
+            "    return nn.LocalResponseNorm(n, n * alpha, beta, k)(maps)",
+            r"torch's own layer",
+        ),
+        ("divided by n", lrn(total="near.square().sum(1) / n"), r"divided by n.*what torch does"),
+        ("alpha over n", lrn(first="alpha = alpha / n"), r"Alpha is divided by n"),
+        ("mean", lrn(total="near.square().mean(1)"), r"mean over the neighbours that exist"),
+        ("alpha times n", lrn(first="alpha = alpha * n"), r"Alpha is multiplied by n"),
+        (
+            "k is 1",
+            lrn(value="maps[:, i] / (1 + alpha * total) ** beta"),
+            r"`k` is not used: there is a 1",
+        ),
+        (
+            "over space",
+            "def local_response_norm(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):\n"
+            "    total = n * n * F.avg_pool2d(maps.square(), n, 1, n // 2)\n"
+            "    return maps / (k + alpha * total) ** beta",
+            r"neighbouring positions of the same map",
+        ),
+        ("last missing", lrn("max(0, i - n // 2) : i + n // 2"), r"last neighbour is missing"),
+        ("first missing", lrn("max(0, i - n // 2 + 1) : i + n // 2 + 1"), r"first neighbour is"),
+        ("n to either side", lrn("max(0, i - n) : i + n + 1"), r"n maps to either side"),
+        ("ahead only", lrn("i : i + n"), r"begins at the map itself"),
+        ("backwards only", lrn("max(0, i - n + 1) : i + 1"), r"looks backwards only"),
+        (
+            "wraps around",
+            lrn("[j % maps.shape[1] for j in range(i - n // 2, i + n // 2 + 1)]"),
+            r"come from the other end",
+        ),
+        (
+            "border repeated",
+            lrn("[min(max(j, 0), maps.shape[1] - 1) for j in range(i - n // 2, i + n // 2 + 1)]"),
+            r"border map is counted again",
+        ),
+        ("negative slice", lrn("i - n // 2 : i + n // 2 + 1"), r"negative number"),
+        ("all maps", lrn(":"), r"sum goes over all maps"),
+        ("always five", lrn("max(0, i - 2) : i + 3"), r"window always has 5"),
+        ("itself alone", lrn("i : i + 1"), r"neighbours are missing"),
+        (
+            "without itself",
+            lrn(total="near.square().sum(1) - maps[:, i].square()"),
+            r"left out of the sum",
+        ),
+        ("not squared", lrn(total="near.sum(1)"), r"not squared"),
+        ("absolute", lrn(total="near.abs().sum(1)"), r"absolute values"),
+        ("no beta", lrn(value="maps[:, i] / (k + alpha * total)"), r"power beta is missing"),
+        (
+            "a root",
+            lrn(value="maps[:, i] / (k + alpha * total.sqrt()) ** beta"),
+            r"root of the sum",
+        ),
+        (
+            "k outside",
+            lrn(value="maps[:, i] / (k + (alpha * total) ** beta)"),
+            r"`k` stands outside",
+        ),
+        ("multiplied", lrn(value="maps[:, i] * (k + alpha * total) ** beta"), r"are multiplied"),
+        ("divisor alone", lrn(value="(k + alpha * total) ** beta"), r"divisor alone"),
+        ("the paper's numbers", lrn(first="n, k, alpha, beta = 5, 2.0, 1e-4, 0.75"), r"None of"),
+        ("joined along the batch", lrn(result="torch.cat(results)"), r"gives a tensor of shape"),
+        ("stacked in front", lrn(result="torch.stack(results)"), r"gives a tensor of shape"),
+        ("returns nothing", lrn(result="None"), r"`return` missing"),
+        (
+            "in place",
+            "def local_response_norm(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):\n"
+            "    old = maps.clone()\n"
+            "    for i in range(maps.shape[1]):\n"
+            "        total = old[:, max(0, i - n // 2) : i + n // 2 + 1].square().sum(1)\n"
+            "        maps[:, i] /= (k + alpha * total) ** beta\n"
+            "    return maps",
+            r"changes its argument .*in place",
+        ),
+    ],
+    "alexnet.6": [
+        ("torch's module", "Dropout = nn.Dropout", r"torch's own dropout"),
+        ("torch's function", dropout("return F.dropout(x, self.p, self.training)"), r"torch's own"),
+        (
+            "keeps with probability p",
+            dropout(EVAL, "kept = torch.rand_like(x) < self.p", SCALED),
+            r"80% of the values are zero.*probability to drop",
+        ),
+        ("not scaled", dropout(EVAL, KEPT, "return x * kept"), r"they are not scaled"),
+        (
+            "multiplied",
+            dropout(EVAL, KEPT, "return x * kept * (1 - self.p)"),
+            r"Divide by it instead of multiplying",
+        ),
+        ("divided by p", dropout(EVAL, KEPT, "return x * kept / self.p"), r"1 / p"),
+        ("times two", dropout(EVAL, KEPT, "return 2 * x * kept"), r"right for p = 0.5 only"),
+        ("on in evaluation", dropout(KEPT, SCALED), r"drops values in evaluation mode too"),
+        (
+            "as in 2012",
+            dropout("if not self.training: return x * (1 - self.p)", KEPT, "return x * kept"),
+            r"how the paper of 2012 did it",
+        ),
+        (
+            "scaled twice",
+            dropout("if not self.training: return x * (1 - self.p)", KEPT, SCALED),
+            r"In evaluation mode the values are multiplied by 0.8",
+        ),
+        (
+            "modes swapped",
+            dropout("if self.training: return x", KEPT, SCALED),
+            r"modes have changed places",
+        ),
+        ("p is not used", dropout(EVAL, "kept = torch.rand_like(x) >= 0.5", SCALED), r"p were not"),
+        (
+            "normal numbers",
+            dropout(EVAL, "kept = torch.randn_like(x) >= self.p", SCALED),
+            r"Is each value dropped with probability p",
+        ),
+        (
+            "one draw for all images",
+            dropout(EVAL, "kept = torch.rand(x.shape[1:]) >= self.p", SCALED),
+            r"(same values are dropped in every image|share|zero in training)",
+        ),
+        (
+            "whole images",
+            dropout(
+                EVAL,
+                "kept = torch.rand(len(x), *[1] * (x.ndim - 1)) >= self.p",
+                SCALED,
+            ),
+            r"(Whole images|zero in training mode)",
+        ),
+        (
+            "whole maps",
+            dropout(
+                EVAL,
+                "size = x.shape[:2] + (1,) * (x.ndim - 2)",
+                "kept = torch.rand(size) >= self.p",
+                SCALED,
+            ),
+            r"(Whole maps|zero in training mode)",
+        ),
+        (
+            "a fixed seed",
+            dropout(
+                EVAL,
+                "g = torch.Generator().manual_seed(0)",
+                "kept = torch.rand(x.shape, generator=g) >= self.p",
+                SCALED,
+            ),
+            r"second call drops the same values",
+        ),
+        (
+            "in place",
+            dropout(EVAL, "x[torch.rand_like(x) < self.p] = 0", "return x / (1 - self.p)"),
+            r"changes its input in place",
+        ),
+        (
+            "detached",
+            dropout(EVAL, KEPT, "return x.detach() * kept / (1 - self.p)"),
+            r"no gradient",
+        ),
+        ("drops small values", dropout(EVAL, "return x * (x.abs() > self.p)"), r"With p = 0.2"),
+        ("the mask alone", dropout(EVAL, KEPT, "return kept / (1 - self.p)"), r"same number"),
+        ("returns nothing", dropout(EVAL, KEPT, "x * kept / (1 - self.p)"), r"`return` missing"),
+        ("only where kept", dropout(EVAL, KEPT, "return x[kept]"), r"keeps the shape"),
+        (
+            "a function",
+            "def Dropout(x):\n    return x * (torch.rand_like(x) > 0.5) * 2",
+            r"raised|module is expected",
+        ),
+    ],
+    "alexnet.7": [
+        (
+            "dropout still on",
+            repaired(hidden="F.dropout(F.relu(self.fc5(maps.flatten(1))), p=0.5)"),
+            r"still on in evaluation mode",
+        ),
+        (
+            "dropout reversed",
+            repaired(hidden="F.dropout(F.relu(self.fc5(maps.flatten(1))), 0.5, not self.training)"),
+            r"on in evaluation and off in training",
+        ),
+        ("dropout gone", repaired(hidden="F.relu(self.fc5(maps.flatten(1)))"), r"gone altogether"),
+        (
+            "dropout off",
+            repaired(hidden="F.dropout(F.relu(self.fc5(maps.flatten(1))), 0.5, False)"),
+            r"gone altogether",
+        ),
+        (
+            "dropout on the input",
+            repaired(hidden="F.relu(self.fc5(F.dropout(maps.flatten(1), 0.5, self.training)))"),
+            r"moved to the input of fc5",
+        ),
+        (
+            "dropout on the logits",
+            repaired(
+                hidden="F.relu(self.fc5(maps.flatten(1)))",
+                last="F.dropout(self.fc6(hidden), 0.5, self.training)",
+            ),
+            r"stands on the logits",
+        ),
+        (
+            "groups gone",
+            repaired(conv4="nn.Conv2d(48, 48, kernel_size=3, padding=1)"),
+            r"groups are gone",
+        ),
+        (
+            "conv3 cut",
+            repaired(
+                conv3="nn.Conv2d(32, 24, kernel_size=3, padding=1)",
+                conv4="nn.Conv2d(24, 48, kernel_size=3, padding=1, groups=2)",
+            ),
+            r"conv3 gives 24 maps now",
+        ),
+        (
+            "poolings round up",
+            repaired(pool="nn.MaxPool2d(3, stride=2, ceil_mode=True)", fc5="nn.Linear(432, 64)"),
+            r"poolings round up now",
+        ),
+        (
+            "poolings round up, dropout on",
+            repaired(
+                pool="nn.MaxPool2d(3, stride=2, ceil_mode=True)",
+                fc5="nn.Linear(432, 64)",
+                hidden="F.dropout(F.relu(self.fc5(maps.flatten(1))), p=0.5)",
+            ),
+            r"round up now, and dropout is still on",
+        ),
+        (
+            "fc5 unchanged",
+            repaired(fc5="nn.Linear(48 * 3 * 3, 64)"),
+            r"raised RuntimeError.*fc5|mat1 and mat2",
+        ),
+        (
+            "conv4 unchanged",
+            repaired(conv4="nn.Conv2d(24, 48, kernel_size=3, padding=1, groups=2)"),
+            r"raised RuntimeError.*48 channels",
+        ),
+        (
+            "another share",
+            repaired(hidden="F.dropout(F.relu(self.fc5(maps.flatten(1))), 0.2, self.training)"),
+            r"share that is dropped",
+        ),
+        (
+            "ReLU gone",
+            repaired(hidden="F.dropout(self.fc5(maps.flatten(1)), 0.5, self.training)"),
+            r"ReLU behind fc5 is gone",
+        ),
+        ("ten classes always", repaired(fc6="nn.Linear(64, 10)"), r"7 logits each"),
+        (
+            "no padding",
+            repaired(conv4="nn.Conv2d(48, 48, kernel_size=3, groups=2)", fc5="nn.Linear(48, 64)"),
+            r"parameters",
+        ),
+        ("a tensor", "RepairedAlexNet = torch.zeros(3)", r"function or class that gives a module"),
+    ],
+}
+
+right_answers = {
+    "alexnet.1": [
+        (
+            "a function inside",
+            """
+def map_sizes(pixels, padding):
+    def after(size, k, s=1, p=0):
+        return int((size - k + 2 * p) / s + 1)
+
+    conv1 = after(pixels, 11, 4, padding)
+    pool1 = after(conv1, 3, 2)
+    pool2 = after(pool1, 3, 2)
+    return [conv1, pool1, pool1, pool2, pool2, pool2, pool2, after(pool2, 3, 2)]
+""",
+        ),
+        (
+            "another formula",
+            sizes("(size + 2 * p - k + s) // s", result="tuple(found)"),
+        ),
+        (
+            "by torch",
+            """
+def map_sizes(pixels, padding):
+    with torch.device("meta"):
+        x, pool = torch.empty(1, 1, pixels, pixels), nn.MaxPool2d(3, 2)
+        layers = [nn.Conv2d(1, 1, 11, 4, padding), pool, nn.Conv2d(1, 1, 5, padding=2), pool]
+        layers += [nn.Conv2d(1, 1, 3, padding=1)] * 3 + [pool]
+        sizes = []
+        for layer in layers:
+            x = layer(x)
+            sizes.append(x.shape[2])
+    return sizes
+""",
+        ),
+    ],
+    "alexnet.2": [
+        ("rounded", linear()),
+        ("two decimals", linear(percent=96.17)),
+        (
+            "tensors",
+            "fc6 = torch.tensor(37_752_832)\n"
+            'linear_layers = {"fc6": fc6, "all_three": fc6 + 20_878_312, "percent": 96.1715}',
+        ),
+    ],
+    "alexnet.3": [
+        ("slices", grouped()),
+        (
+            "by hand with unfold",
+            """
+def two_groups(maps, weight, bias, padding):
+    n, c, h, w = maps.shape
+    o, _, k, _ = weight.shape
+    out = []
+    for g in range(2):
+        part = F.unfold(maps[:, g * c // 2 : (g + 1) * c // 2], k, padding=padding)
+        rows = weight[g * o // 2 : (g + 1) * o // 2].flatten(1)
+        out.append(rows @ part + bias[g * o // 2 : (g + 1) * o // 2, None])
+    side = h + 2 * padding - k + 1
+    return torch.cat(out, 1).reshape(n, o, side, -1)
+""",
+        ),
+        (
+            "one convolution with zeros",
+            """
+def two_groups(maps, weight, bias, padding):
+    o, i, k, _ = weight.shape
+    full = torch.zeros(o, 2 * i, k, k)
+    full[: o // 2, :i], full[o // 2 :, i:] = weight[: o // 2], weight[o // 2 :]
+    return F.conv2d(maps, full, bias, padding=padding)
+""",
+        ),
+    ],
+    "alexnet.4": [
+        ("written down", costs()),
+        (
+            "by formula",
+            """
+layers = [(96, 256, 5, 27), (384, 384, 3, 13), (384, 256, 3, 13)]
+cost_of_groups = {}
+for g in (1, 2, 4):
+    weights = [(i * o * k * k // g - i * o * k * k // 2, s * s) for i, o, k, s in layers]
+    cost_of_groups[g] = [
+        60_965_224 + sum(w for w, _ in weights),
+        724_406_816 + sum(w * s for w, s in weights),
+    ]
+""",
+        ),
+    ],
+    "alexnet.5": [
+        ("slices", lrn()),
+        (
+            "padded and unfolded",
+            """
+def local_response_norm(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):
+    padded = F.pad(maps**2, (0, 0, 0, 0, n // 2, n // 2))
+    total = padded.unfold(1, n, 1).sum(-1)
+    return maps * (k + alpha * total).pow(-beta)
+""",
+        ),
+        (
+            "as a convolution over the channels",
+            """
+def local_response_norm(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):
+    squares = maps.pow(2).unsqueeze(1)
+    total = F.conv3d(squares, torch.ones(1, 1, n, 1, 1), padding=(n // 2, 0, 0)).squeeze(1)
+    return maps / (k + alpha * total) ** beta
+""",
+        ),
+        (
+            "average pooling over the padded channels",
+            """
+def local_response_norm(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):
+    padded = F.pad(maps.square()[:, None], (0, 0, 0, 0, n // 2, n // 2))
+    mean = F.avg_pool3d(padded, (n, 1, 1), 1)[:, 0]
+    return maps / (k + n * alpha * mean) ** beta
+""",
+        ),
+    ],
+    "alexnet.6": [
+        ("where", dropout(EVAL, KEPT, "return torch.where(kept, x / (1 - self.p), 0.0)")),
+        (
+            "bernoulli",
+            dropout(
+                "if self.training:",
+                "    mask = torch.bernoulli(torch.full_like(x, 1 - self.p))",
+                "    x = x * mask / (1 - self.p)",
+                "return x",
+            ),
+        ),
+        (
+            "another name and empty_like",
+            dropout(
+                EVAL,
+                "mask = torch.empty(x.size()).uniform_() > self.rate",
+                "return mask.float() * (x * (1 / (1 - self.rate)))",
+                init="self.rate = p",
+            ),
+        ),
+    ],
+    "alexnet.7": [
+        ("the function", repaired()),
+        (
+            "a module",
+            repaired(
+                extra="self.dropout = nn.Dropout(0.5)",
+                hidden="self.dropout(F.relu(self.fc5(maps.flatten(1))))",
+            ),
+        ),
+        (
+            "before the ReLU, which is the same",
+            repaired(
+                hidden="F.relu(F.dropout(self.fc5(maps.flatten(1)), 0.5, training=self.training))"
+            ),
+        ),
+        ("a lazy layer", repaired(fc5="nn.LazyLinear(64)")),
+        (
+            "as a Sequential",
+            """
+def RepairedAlexNet(num_classes=10):
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2),
+        nn.Conv2d(16, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2),
+        nn.Conv2d(32, 48, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(48, 48, 3, padding=1, groups=2), nn.ReLU(), nn.MaxPool2d(3, 2),
+        nn.Flatten(), nn.Linear(192, 64), nn.ReLU(), nn.Dropout(), nn.Linear(64, num_classes),
+    )
+""",
+        ),
+    ],
+}
