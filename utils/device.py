@@ -4,10 +4,13 @@ Importing this module makes the CPU treat denormal numbers (below about 1e-38) a
 that do not learn produce many of them, and a CPU handles each one many times more slowly.
 """
 
+import ctypes
 import functools
 import operator
 import os
 import random
+import struct
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -74,17 +77,36 @@ def pick(name: str | torch.device | None = None) -> torch.device:
 
 
 def _memory(device: torch.device) -> str:
+    """Memory of the device, such as `15.6 GiB`, or "" where nobody tells."""
     if device.type == "cuda":
-        return f"{torch.cuda.get_device_properties(device).total_memory / 2**30:.1f} GiB"
+        size = torch.cuda.get_device_properties(device).total_memory
+    else:
+        size = _computer_memory()
+    return f"{size / 2**30:.1f} GiB" if size else ""
+
+
+def _computer_memory() -> int:
+    """Bytes of memory of this computer, or 0 where the system does not tell."""
     try:
         import psutil  # comes with Jupyter, but is not needed for anything else
+
+        return psutil.virtual_memory().total
     except ImportError:
-        return "memory unknown"
-    return f"{psutil.virtual_memory().total / 2**30:.1f} GiB"
+        pass
+    try:
+        if sys.platform == "win32":
+            # MEMORYSTATUSEX: its own length, the share in use, seven counts of bytes.
+            status = struct.pack("<2L7Q", 64, *[0] * 8)
+            buffer = ctypes.create_string_buffer(status, len(status))
+            ctypes.windll.kernel32.GlobalMemoryStatusEx(buffer)
+            return struct.unpack("<2L7Q", buffer.raw)[2]
+        return max(0, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        return 0
 
 
 def describe() -> str:
-    """One line: device, memory, threads, torch version, budget."""
+    """One line: device, memory (where it is known), threads, torch version, budget."""
     device = pick()
     name = {"cpu": "CPU", "mps": "Apple GPU"}.get(device.type)
     if name is None:
@@ -92,10 +114,14 @@ def describe() -> str:
     elif torch.cuda.is_available() and _cuda_problem():
         name += f" (the CUDA device does not work: {_cuda_problem()})"
     threads = torch.get_num_threads()
-    return (
-        f"{name}, {_memory(device)}, {threads} thread{'s' if threads != 1 else ''}, "
-        f"torch {torch.__version__}, budget {budget.current()}"
-    )
+    parts = [
+        name,
+        _memory(device),
+        f"{threads} thread{'s' if threads != 1 else ''}",
+        f"torch {torch.__version__}",
+        f"budget {budget.current()}",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def seed_everything(seed: int) -> None:
