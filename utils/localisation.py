@@ -1,0 +1,288 @@
+"""Where is the garment? Canvases with a known box, class activation maps, and boxes from them.
+
+A canvas shows one whole garment of Fashion-MNIST at a random place, among pieces cut from other
+garments and faint noise. A network is trained on canvases with labels only; the boxes serve to
+measure how well its maps find the garment.
+
+Boxes are (left, top, right, bottom) in pixels, right and bottom just behind the last pixel. The
+map of a class is that of Zhou et al., arXiv 1512.04150, and so is the box: what exceeds 20 % of
+the map's maximum, and of that the largest connected part.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+from torch import Tensor, nn
+
+from utils import data
+from utils.device import check_seed
+
+SIZE = 64  # pixels a side of a canvas
+PIECES = 20
+PIECE = 10  # pixels a side of a piece
+NOISE = 32  # of 255
+INK = 25  # a pixel of a garment that is brighter than this belongs to it
+STATISTICS = ((0.2935,), (0.3396,))  # mean and standard deviation of the pixels of a canvas
+
+
+# --- canvases ------------------------------------------------------------------------------------
+
+
+class Canvases(NamedTuple):
+    """Canvases (N, 1, size, size) as bytes, labels (N,) and boxes (N, 4) as whole numbers."""
+
+    images: Tensor
+    labels: Tensor
+    boxes: Tensor
+
+
+def make_canvases(
+    images: Tensor,
+    labels: Tensor,
+    *,
+    size: int = SIZE,
+    pieces: int = PIECES,
+    noise: int = NOISE,
+    seed: int = 0,
+) -> Canvases:
+    """One canvas for each image, whole and at a random place. Equal arguments, equal canvases.
+
+    Args:
+        images: uint8 (N, 1, H, W), at least two, each a garment on black.
+        labels: (N,).
+        size: pixels a side of a canvas.
+        pieces: how many pieces of 10x10 pixels, cut from the other images, lie about. They may
+            lie on each other, but not within the box of the garment.
+        noise: to every pixel a whole number from 0 to this is added, at random.
+        seed: for places, pieces and noise.
+
+    Raises:
+        ValueError: fewer than two images, or canvases without room for a piece beside the garment.
+    """
+    height, width = images.shape[-2:]
+    if len(images) < 2:
+        raise ValueError("make_canvases needs at least two images: pieces come from the others.")
+    if size < max(height, width) + PIECE:
+        raise ValueError(
+            f"size must be at least {max(height, width) + PIECE} for images of {height}x{width} "
+            f"pixels and a piece beside them, but is {size}."
+        )
+    random = np.random.default_rng(check_seed(seed))
+    garments = images[:, 0].cpu().numpy()
+    boxes = np.array([box_around(garment > INK) for garment in garments])
+    canvases = np.zeros((len(garments), size, size), np.int64)
+    for index, canvas in enumerate(canvases):
+        top, left = random.integers(0, (size - height + 1, size - width + 1))
+        boxes[index] += (left, top, left, top)
+        x0, y0, x1, y1 = boxes[index]
+        free = np.ones((size - PIECE + 1, size - PIECE + 1), bool)  # for upper left corners
+        free[max(y0 - PIECE + 1, 0) : y1, max(x0 - PIECE + 1, 0) : x1] = False
+        corners = random.choice(np.flatnonzero(free), pieces)
+        for y, x in zip(*np.unravel_index(corners, free.shape)):
+            canvas[y : y + PIECE, x : x + PIECE] = _piece(garments, index, random)
+        own = canvas[top : top + height, left : left + width]
+        np.copyto(own, garments[index], where=garments[index] > INK)
+    canvases += random.integers(0, noise, canvases.shape, endpoint=True)
+    pixels = torch.from_numpy(canvases.clip(0, 255).astype(np.uint8))[:, None]
+    return Canvases(pixels, labels.cpu(), torch.from_numpy(boxes))
+
+
+def _piece(garments: np.ndarray, index: int, random: np.random.Generator) -> np.ndarray:
+    """A piece from the middle of another garment."""
+    other = (index + random.integers(1, len(garments))) % len(garments)
+    y, x = random.integers(4, np.array(garments.shape[1:]) - PIECE - 3)
+    return garments[other, y : y + PIECE, x : x + PIECE]
+
+
+class Splits(NamedTuple):
+    """Batches of canvases, and the true boxes of those that are not for training."""
+
+    train: data.Batches
+    validation: data.Batches
+    test: data.Batches
+    validation_boxes: Tensor
+    test_boxes: Tensor
+    classes: tuple[str, ...]
+
+
+def load(
+    *,
+    batch_size: int = 64,
+    train_images: int | None = None,
+    validation_images: int | None = None,
+    test_images: int | None = None,
+    device: str | torch.device | None = None,
+    seed: int = 0,
+) -> Splits:
+    """Canvases of Fashion-MNIST, always the same ones: training, validation and test canvases show
+    training, validation and test images. Sizes, `device` and `seed` (for the order of training)
+    are those of `utils.data.load`."""
+    numbers = dict(
+        train_images=train_images, validation_images=validation_images, test_images=test_images
+    )
+    splits = data.load(device="cpu", **numbers)
+    mean, std = STATISTICS
+    options = dict(batch_size=batch_size, mean=mean, std=std, device=device, classes=splits.classes)
+    batches, boxes = [], []
+    for number, part in enumerate((splits.train, splits.validation, splits.test)):
+        canvases = make_canvases(part.images, part.labels, seed=number)
+        shuffled = {"shuffle": True, "seed": seed} if number == 0 else {}
+        batches.append(data.Batches(canvases.images, canvases.labels, **shuffled, **options))
+        boxes.append(canvases.boxes)
+    return Splits(*batches, *boxes[1:], splits.classes)
+
+
+# --- the network ---------------------------------------------------------------------------------
+
+
+def network(pooling: str = "average", num_classes: int = 10) -> nn.Sequential:
+    """A small network: `features`, then `pool`, `flatten` and one `linear` layer.
+
+    At 64 pixels its 48 maps have 16x16 positions, and a position sees 33 pixels a side, a little
+    more than a garment. It takes images (N, 1, H, W) of any size from 3 pixels on.
+
+    Args:
+        pooling: "average" or "max", over all positions.
+
+    Raises:
+        ValueError: another kind of pooling.
+    """
+    pools = {"average": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
+    if pooling not in pools:
+        raise ValueError(f'pooling must be "average" or "max", but is {pooling!r}.')
+    return nn.Sequential(
+        OrderedDict(
+            features=body(),
+            pool=pools[pooling](1),
+            flatten=nn.Flatten(),
+            linear=nn.Linear(48, num_classes),
+        )
+    )
+
+
+def body() -> nn.Sequential:
+    """The convolutions of `network`: images (N, 1, H, W) to 48 maps at a quarter of the size."""
+
+    def convolution(i: int, o: int, kernel_size: int, stride: int = 1) -> list[nn.Module]:
+        padding = kernel_size // 2
+        layer = nn.Conv2d(i, o, kernel_size, stride, padding, bias=False)
+        return [layer, nn.BatchNorm2d(o), nn.ReLU()]
+
+    return nn.Sequential(
+        *convolution(1, 12, kernel_size=5, stride=2),
+        nn.MaxPool2d(3, stride=2, padding=1),
+        *convolution(12, 24, kernel_size=5),
+        *convolution(24, 24, kernel_size=3),
+        *convolution(24, 48, kernel_size=1),
+    )
+
+
+# --- maps and boxes ------------------------------------------------------------------------------
+
+
+def class_map(features: Tensor, weight: Tensor, classes: Tensor) -> Tensor:
+    """Class activation maps (N, H, W): for each image its channels, mixed with a class's weights.
+
+    Args:
+        features: what goes into the global average pooling, (N, K, H, W).
+        weight: of the linear layer behind it, (num_classes, K).
+        classes: (N,), which class to map for each image.
+    """
+    return torch.einsum("nk,nkhw->nhw", weight[classes], features)
+
+
+@torch.no_grad()
+def predicted_maps(model: nn.Module, batches: data.Batches) -> tuple[Tensor, Tensor]:
+    """The map of the class that `network` says for each image, (N, size, size), and that class
+    (N,), both on the CPU. The model is left in evaluation mode."""
+    model.eval()
+    maps, classes = [], []
+    for images, _ in batches:
+        images = images.to(next(model.parameters()).device)
+        features = model.features(images)
+        said = model.linear(model.flatten(model.pool(features))).argmax(dim=1)
+        found = class_map(features, model.linear.weight, said)
+        maps.append(enlarge(found, images.shape[-1]).cpu())
+        classes.append(said.cpu())
+    return torch.cat(maps), torch.cat(classes)
+
+
+def enlarge(maps: Tensor, size: int) -> Tensor:
+    """Maps (N, h, w) to (N, size, size), bilinear."""
+    return F.interpolate(maps[:, None], size=(size, size), mode="bilinear")[:, 0]
+
+
+def box_around(inside: np.ndarray) -> tuple[int, int, int, int]:
+    """The smallest box around all True pixels of (H, W); the whole of it if there are none."""
+    if not inside.any():
+        return (0, 0, inside.shape[1], inside.shape[0])
+    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+
+
+def box_from_map(one: Tensor, threshold: float = 0.2) -> tuple[int, int, int, int]:
+    """The box around the largest connected part of a map (H, W) above `threshold` x its maximum.
+
+    Pixels are connected to the four beside them. Of a map that is nowhere positive the box is the
+    whole map.
+    """
+    values = one.detach().cpu().numpy()
+    parts, count = ndimage.label((values > threshold * values.max()) & (values > 0))
+    if not count:
+        return box_around(parts > 0)
+    return box_around(parts == 1 + np.bincount(parts.flat)[1:].argmax())
+
+
+def boxes_from_maps(maps: Tensor, threshold: float = 0.2) -> Tensor:
+    """`box_from_map` for each of (N, H, W): boxes (N, 4)."""
+    return torch.tensor([box_from_map(one, threshold) for one in maps])
+
+
+# --- how good is it ------------------------------------------------------------------------------
+
+
+def pointing(maps: Tensor, boxes: Tensor) -> Tensor:
+    """(N,) bool: does the highest value of each map (N, H, W) lie inside its box (N, 4)?"""
+    places = maps.flatten(1).argmax(dim=1)
+    y, x = places // maps.shape[2], places % maps.shape[2]
+    left, top, right, bottom = boxes.unbind(dim=1)
+    return (x >= left) & (x < right) & (y >= top) & (y < bottom)
+
+
+def iou(first: Tensor, second: Tensor) -> Tensor:
+    """Intersection over union (N,) of two lists of boxes (N, 4), pair by pair."""
+    first, second = first.float(), second.float()
+    sides = torch.minimum(first[:, 2:], second[:, 2:]) - torch.maximum(first[:, :2], second[:, :2])
+    common = sides.clamp(min=0).prod(dim=1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (first, second)]
+    return common / (areas[0] + areas[1] - common)
+
+
+# --- what needs no network -----------------------------------------------------------------------
+
+
+def centre_map(count: int, size: int = SIZE, side: int = 28) -> Tensor:
+    """Maps (count, size, size) that are 1 in a square of `side` pixels in the middle, highest in
+    its very middle, and 0 elsewhere."""
+    low, high = (size - side) // 2, (size + side) // 2
+    one = torch.zeros(size, size)
+    one[low:high, low:high] = 1
+    one[size // 2, size // 2] = 2
+    return one.expand(count, size, size)
+
+
+def brightness_map(images: Tensor, blur: int = 1) -> Tensor:
+    """Canvases (N, 1, H, W) as maps: brightness, averaged over squares of `blur` pixels (odd)."""
+    return F.avg_pool2d(images.float(), blur, stride=1, padding=blur // 2)[:, 0]
+
+
+def random_map(count: int, size: int = SIZE, cells: int = 16, seed: int = 0) -> Tensor:
+    """Maps (count, size, size) of uniform random numbers on a grid of `cells`, enlarged."""
+    generator = torch.Generator().manual_seed(check_seed(seed))
+    return enlarge(torch.rand(count, cells, cells, generator=generator), size)
