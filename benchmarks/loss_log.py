@@ -1,6 +1,6 @@
 """From the LeNet of the books to one that scores: one change at a time, five seeds each.
 
-The first row is d2l's recipe (sigmoid, average pooling, plain SGD at 0.9, Xavier, images scaled
+The first row is D2L's recipe (sigmoid, average pooling, plain SGD at 0.9, Xavier, images scaled
 to 0…1). Every further row keeps what came before and changes one thing. Choices are judged on the
 validation images; the test set is not read. Writes results/loss_log_lenet.json; finished runs
 are kept.
@@ -30,7 +30,7 @@ START = dict(
     weight_decay=0.0,
 )
 STEPS = [
-    ("d2l's recipe", "sigmoid, average pooling, plain SGD at 0.9", {}),
+    ("D2L's recipe", "sigmoid, average pooling, plain SGD at 0.9", {}),
     ("normalised images", "mean 0 and standard deviation 1", {"normalise": True}),
     (
         "ReLU",

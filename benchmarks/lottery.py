@@ -2,7 +2,7 @@
 
 A small NiN with the head, the start and the training recipe of d2l's network is trained many
 times for a few epochs, each time from another seed; then again with one thing changed at a
-time. Images are scaled to 0…1 and not normalised, as in d2l. Writes results/lottery_nin.json;
+time. Images are scaled to 0…1 and not normalised, as in D2L. Writes results/lottery_nin.json;
 finished runs are kept, so an interrupted benchmark goes on where it stopped.
 
     python -m benchmarks.lottery            # 52 seeds of every variant
@@ -27,7 +27,7 @@ D2L = dict(
     learning_rate=0.1, batch_norm=False, final_relu=True, dropout=0.5, initialisation="xavier"
 )
 VARIANTS = {
-    "d2l": ("as in d2l", {}),
+    "d2l": ("as in D2L", {}),
     "no_last_relu": ("no ReLU on the logits", {"final_relu": False}),
     "he": ("He initialisation", {"initialisation": "he"}),
     "batch_norm": ("batch norm", {"batch_norm": True}),

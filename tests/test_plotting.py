@@ -54,6 +54,26 @@ def test_curves_draw_every_value_of_every_history():
     assert len(looks) == 4, "two lines look the same without colour"
 
 
+def test_curves_apart_have_a_column_for_each_history_on_common_axes():
+    histories = {"ReLU": history(0.5, 0.7, 0.8), "sigmoid": history(0.2, 0.3)}
+    figure = plotting.curves(histories, apart=True)
+    draw(figure)
+    above, below = figure.axes[:2], figure.axes[2:]
+    assert [axis.get_title() for axis in above] == ["ReLU", "sigmoid"]
+    for column, own, other in ((0, "ReLU", "sigmoid"), (1, "sigmoid", "ReLU")):
+        drawn = [list(line.get_ydata()) for line in below[column].lines]
+        mine = histories[own].train_accuracy, histories[own].validation_accuracy
+        assert drawn == [histories[other].validation_accuracy, *mine]
+        assert list(above[column].lines[1].get_ydata()) == histories[own].train_loss
+    assert above[0].get_ylim() == above[1].get_ylim() and below[0].get_ylim() == below[1].get_ylim()
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "the others: validation",
+        "train",
+        "validation",
+    ]
+
+
 def test_curves_of_one_history_without_validation():
     one = History(train_loss=[1.0], train_accuracy=[0.5])
     figure = plotting.curves(one)
@@ -153,6 +173,17 @@ def test_feature_maps_are_what_the_layer_gives():
     for axis, channel in zip(maps, expected):
         assert axis.images[0].get_clim() == pytest.approx(bar.get_ylim()), "the bar is for all maps"
         torch.testing.assert_close(torch.as_tensor(axis.images[0].get_array()), channel)
+
+
+def test_maps_on_scales_of_their_own_show_what_is_weak():
+    found = torch.stack([torch.linspace(-5, 4, 9).view(3, 3), torch.linspace(0, 0.2, 9).view(3, 3)])
+    figure = plotting.maps(found, own_scale=True)
+    draw(figure)
+    assert [axis.images[0].get_clim() for axis in figure.axes] == [
+        pytest.approx((-5, 4)),
+        pytest.approx((0, 0.2)),
+    ], "no bar, and every map from its smallest value to its largest"
+    assert [axis.get_xlabel() for axis in figure.axes] == ["−5.0 to 4.0", "0.0 to 0.2"]
 
 
 def test_feature_maps_leave_the_model_as_it_was():

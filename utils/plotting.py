@@ -68,15 +68,38 @@ def style() -> Iterator[None]:
 # ---------------------------------------------------------------------------------- training
 
 
-def curves(histories: Any, *, title: str = "") -> Figure:
+def curves(histories: Any, *, title: str = "", apart: bool = False) -> Figure:
     """Loss and accuracy after each epoch; training dashed, validation solid.
 
     Args:
         histories: one History, or a mapping of names to histories.
+        apart: a column for each history, on common axes, with the validation curves of the others
+            in grey behind it. Use it where curves would hide each other.
     """
     if not isinstance(histories, Mapping):
         histories = {"": histories}
     with style():
+        if apart:
+            figure, axes = plt.subplots(
+                2,
+                len(histories),
+                figsize=(WIDTH, 4.4),
+                sharex=True,
+                sharey="row",
+                squeeze=False,
+                layout="constrained",
+            )
+            for column, (name, history) in enumerate(histories.items()):
+                others = [other for other in histories.values() if other is not history]
+                for other in others:
+                    _draw_behind(axes[:, column], other, first=other is others[0])
+                _draw_curves(axes[:, column], {"": history}, number=column)
+                axes[0, column].set(title=name, xlabel="")
+            for axis in axes[:, 1:].flat:
+                axis.set_ylabel("")
+            if title:
+                figure.suptitle(title, fontsize=10)
+            return figure
         height = 3.2 + 0.19 * (len(histories) - 1)  # each takes a line of the legend
         figure, axes = plt.subplots(1, 2, figsize=(WIDTH, height), layout="constrained")
         _draw_curves(axes, histories)
@@ -85,11 +108,23 @@ def curves(histories: Any, *, title: str = "") -> Figure:
     return figure
 
 
-def _draw_curves(axes: Sequence[plt.Axes], histories: Mapping[str, Any]) -> None:
+def _draw_behind(axes: Sequence[plt.Axes], history: Any, first: bool) -> None:
+    for axis, values in zip(axes, (history.validation_loss, history.validation_accuracy)):
+        if values and all(value is not None for value in values):
+            label = "the others: validation" if first else None
+            epochs = range(1, len(values) + 1)
+            axis.plot(epochs, values, color="0.75", linewidth=1.2, zorder=0, label=label)
+
+
+def _draw_curves(
+    axes: Sequence[plt.Axes], histories: Mapping[str, Any], number: int | None = None
+) -> None:
+    """`number` is the place of a single history among others, which gives it its looks."""
     for axis, quantity, label in zip(
         axes, ("loss", "accuracy"), ("loss (cross-entropy)", "accuracy")
     ):
-        for number, (name, history) in enumerate(histories.items()):
+        for place, (name, history) in enumerate(histories.items()):
+            look = place if number is None else number
             epochs = range(1, len(history.train_loss) + 1)
             for part, dash, filled in (("train", "--", False), ("validation", "-", True)):
                 values = getattr(history, f"{part}_{quantity}")
@@ -99,16 +134,16 @@ def _draw_curves(axes: Sequence[plt.Axes], histories: Mapping[str, Any]) -> None
                     epochs,
                     values,
                     dash,
-                    marker=MARKERS[number % len(MARKERS)],
+                    marker=MARKERS[look % len(MARKERS)],
                     markersize=4,
                     markerfacecolor=None if filled else "white",
-                    color=COLOURS[number % len(COLOURS)],
+                    color=COLOURS[look % len(COLOURS)],
                     label=f"{name}: {part}" if name else part,
                 )
         axis.set(xlabel="epoch", ylabel=label)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if axes[1].lines:
-        _legend(axes[1], columns=2)
+    if axes[1].lines and not number:  # runs apart have one legend, that of the first
+        _legend(axes[1], columns=2 if number is None else 3)
 
 
 def _legend(axis: plt.Axes, columns: int) -> None:
@@ -417,7 +452,13 @@ def filters(layer: nn.Conv2d | Tensor, *, columns: int = 16, title: str = "") ->
 
 @torch.no_grad()
 def feature_maps(
-    model: nn.Module, image: Tensor, layer: nn.Module, *, channels: int = 16, title: str = ""
+    model: nn.Module,
+    image: Tensor,
+    layer: nn.Module,
+    *,
+    channels: int = 16,
+    title: str = "",
+    own_scale: bool = False,
 ) -> Figure:
     """What `layer` of `model` gives for one image: the image, then one panel for each channel.
 
@@ -425,6 +466,7 @@ def feature_maps(
         image: (C, H, W) or (1, C, H, W), normalised as the model expects it.
         layer: a module inside the model whose output is (N, C, H, W).
         channels: at most so many are drawn.
+        own_scale: as in `maps`.
 
     Raises:
         ValueError: the layer is not used in the model's forward pass, or gives no feature maps.
@@ -446,7 +488,7 @@ def feature_maps(
             " a convolution, an activation or a pooling layer of the model."
         )
     found = seen[0][0].float().cpu()[:channels]
-    return maps(found, image=image[0], title=title)
+    return maps(found, image=image[0], title=title, own_scale=own_scale)
 
 
 def maps(
@@ -456,10 +498,13 @@ def maps(
     names: Sequence[str] | None = None,
     columns: int = 9,
     title: str = "",
+    own_scale: bool = False,
 ) -> Figure:
     """Feature maps (C, H, W) on one scale, which the bar beside them explains.
 
-    `image` (C, H, W), if given, comes first, in grey and on a scale of its own.
+    `image` (C, H, W), if given, comes first, in grey and on a scale of its own. `own_scale` draws
+    every map from its smallest value to its largest, which stand below it: weak maps then show
+    what is in them, and the numbers tell that they are weak.
     """
     panels = len(found) + (image is not None)
     columns = min(columns, panels)
@@ -470,7 +515,10 @@ def maps(
         figure, axes = plt.subplots(
             rows,
             columns,
-            figsize=(side * columns, (side + 0.2) * rows + (0.3 if title else 0.1)),
+            figsize=(
+                side * columns,
+                (side + (0.36 if own_scale else 0.2)) * rows + (0.3 if title else 0.1),
+            ),
             squeeze=False,
             layout="constrained",
         )
@@ -486,9 +534,14 @@ def maps(
             axis.set_title("image", fontsize=7, pad=2)
         for index, (axis, one) in enumerate(zip(drawn, found)):
             axis.set_visible(True)
-            picture = axis.imshow(one.detach().numpy(), cmap="viridis", vmin=low, vmax=high)
+            limits = {} if own_scale else {"vmin": low, "vmax": high}
+            picture = axis.imshow(one.detach().numpy(), cmap="viridis", **limits)
             axis.set_title(str(index) if names is None else names[index], fontsize=7, pad=2)
-        figure.colorbar(picture, ax=axes, pad=0.01, aspect=12 * rows)
+            if own_scale:
+                text = f"{float(one.min()):.1f} to {float(one.max()):.1f}"
+                axis.set_xlabel(text.replace("-", "−"), fontsize=7, labelpad=2)
+        if not own_scale:
+            figure.colorbar(picture, ax=axes, pad=0.01, aspect=12 * rows)
         if title:
             figure.suptitle(title, fontsize=9)
     return figure
