@@ -1,0 +1,843 @@
+"""Answers to the exercises of chapter 03."""
+
+
+def counts(three=442_752, one=802_944, saved=1_130_364_928):
+    return f'stack = {{"three_3x3": {three}, "one_7x7": {one}, "macs_saved": {saved}}}'
+
+
+def block(
+    body="parts += [nn.Conv2d(channels, out_channels, k, padding=k // 2), nn.ReLU()]",
+    handed="channels = out_channels",
+    end="parts.append(nn.MaxPool2d(2))",
+    digits="map(int, kernel_sizes)",
+    start="",
+    result="nn.Sequential(*parts)",
+):
+    """Source of a block that is a loop over the kernel sizes."""
+    return f"""
+def vgg_block(in_channels, out_channels, kernel_sizes="33"):
+    parts, channels = [], in_channels
+    {start}
+    for number, k in enumerate({digits}):
+        {body}
+        {handed}
+    {end}
+    return {result}
+"""
+
+
+def field(body, start="field, distance = 1, 1", result="field"):
+    return f"""
+def field_of_stack(layers):
+    {start}
+    for k, s in layers:
+        {body}
+    return {result}
+"""
+
+
+def network(
+    classifier="""
+        nn.Linear(in_channels * size * size, hidden), nn.ReLU(), nn.Dropout(0.5),
+        nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(0.5),
+        nn.Linear(hidden, num_classes)""",
+    handed="in_channels = width",
+    size="image_size // 2 ** len(blocks)",
+    block="vgg_block(in_channels, width, digits)",
+    before="nn.Flatten()",
+):
+    return f"""
+def vgg(blocks, widths=(64, 128, 256, 512, 512), in_channels=3, num_classes=1000,
+        image_size=224, hidden=4096):
+    parts = []
+    for digits, width in zip(blocks, widths):
+        parts.append({block})
+        {handed}
+    size = {size}
+    return nn.Sequential(*parts, {before}, {classifier})
+"""
+
+
+HIDDEN = "nn.Linear(in_channels * size * size, hidden)"
+SECOND, LAST = "nn.Linear(hidden, hidden)", "nn.Linear(hidden, num_classes)"
+RELU, DROP = "nn.ReLU()", "nn.Dropout(0.5)"
+
+
+def classifier(*parts):
+    return network(classifier=", ".join(parts))
+
+
+def repaired(
+    inner="parts += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]; channels = width",
+    outer="parts.append(nn.MaxPool2d(2))",
+    end="nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, num_classes)",
+    table="((1, 8), (1, 16), (2, 24), (2, 32))",
+):
+    return f"""
+def repaired_vgg(num_classes=10):
+    parts, channels = [], 1
+    for num_convs, width in {table}:
+        for _ in range(num_convs):
+            {inner}
+        {outer}
+    return nn.Sequential(*parts, nn.Flatten(), {end})
+"""
+
+
+def merged(expression):
+    return f"def merge(first, second):\n    return {expression}\n"
+
+
+FULL = (
+    "F.conv2d(first.transpose(0, 1), second.flip(2, 3), padding=second.shape[-1] - 1)"
+    ".transpose(0, 1)"
+)
+
+
+def experiment(
+    result="logits.std(dim=0).mean().item()",
+    options="batch_norm=False",
+    seed="torch.manual_seed(0)",
+    before="",
+    mode="eval().double()",
+    given="images.double()",
+):
+    return f"""
+spread = {{}}
+{before}
+for name in "ABDE":
+    {seed}
+    network = networks.build("vgg_small", blocks=CONFIGURATIONS[name], {options})
+    with torch.no_grad():
+        logits = network.{mode}({given})
+    spread[name] = {result}
+"""
+
+
+wrong_answers = {
+    "vgg.1": [
+        ("no biases", counts(three=442_368), r'"three_3x3": 442,368.*128 biases too'),
+        ("biases of one layer", counts(three=442_496), r"not one of them"),
+        ("one layer", counts(three=147_584), r"one layer. There are three"),
+        ("weights of one layer", counts(three=147_456), r"weights of one layer"),
+        ("one input channel", counts(three=27 * 128 + 384), r"all 128 input channels"),
+        ("nine times nine", counts(three=81 * 16_384 + 384), r"9 · 3 is 27"),
+        ("the image's channels", counts(three=81 * 128 + 384), r"not the 3 of an image"),
+        ("times positions", counts(three=442_752 * 3136), r"stored once"),
+        ("swapped", counts(three=802_944, one=442_752), r"This is the 7×7 layer"),
+        ("anything", counts(three=7), r"9 · 128 weights for each of its 128 outputs"),
+        ("7x7 without biases", counts(one=802_816), r'"one_7x7": 802,816.*128 biases too'),
+        ("7x7 with one input", counts(one=49 * 128 + 128), r"all 128 input channels"),
+        ("7 for 49", counts(one=7 * 16_384 + 128), r"49 weights for each pair"),
+        ("5x5", counts(one=25 * 16_384 + 128), r"a 5×5 layer"),
+        ("the stack twice", counts(one=442_752), r"stack of three"),
+        ("weights saved", counts(saved=360_448), r"used at every one of the 56 · 56"),
+        ("parameters saved", counts(saved=360_192), r"difference of the parameters"),
+        ("with biases", counts(saved=360_192 * 3136), r"Biases are added"),
+        ("negative", counts(saved=-1_130_364_928), r"take its MACs from"),
+        ("MACs of the stack", counts(saved=442_368 * 3136), r"MACs of the stack"),
+        ("MACs of the other", counts(saved=802_816 * 3136), r"MACs of the 7×7"),
+        ("FLOPs", counts(saved=2 * 1_130_364_928), r"often called FLOPs"),
+        ("one row", counts(saved=360_448 * 56), r"not 56"),
+        ("against one 3x3", counts(saved=40 * 16_384 * 3136), r"three layers, not one"),
+        ("no padding", counts(saved=49 * 16_384 * 2500 - 9 * 16_384 * 8120), r"With the padding"),
+        ("in millions", counts(saved="1130.4"), r"weights times positions"),
+        ("a text", counts(one="'802,944'"), r"A number is expected"),
+        ("three numbers", "stack = (442_752, 802_944, 1)", r"A dictionary with the keys"),
+        ("None", counts(three=None), r"A number is expected, not nothing"),
+    ],
+    "vgg.2": [
+        ("no pooling", block(end="pass"), r"pooling at the end of the block is missing"),
+        ("average", block(end="parts.append(nn.AvgPool2d(2))"), r"takes the average"),
+        ("AlexNet's pooling", block(end="parts.append(nn.MaxPool2d(3, 2))"), r"overlap"),
+        ("pooling of stride 1", block(end="parts.append(nn.MaxPool2d(2, 1))"), r"by one position"),
+        (
+            "rounding up",
+            block(end="parts.append(nn.MaxPool2d(2, ceil_mode=True))"),
+            r"rounds an odd size up",
+        ),
+        (
+            "pooling in the loop",
+            block(
+                body="parts += [nn.Conv2d(channels, out_channels, k, padding=k // 2), nn.ReLU(), "
+                "nn.MaxPool2d(2)]",
+                end="pass",
+            ),
+            r"pooling stands inside the loop",
+        ),
+        (
+            "no ReLU",
+            block(body="parts.append(nn.Conv2d(channels, out_channels, k, padding=k // 2))"),
+            r"no ReLU at all",
+        ),
+        (
+            "one ReLU at the end",
+            block(
+                body="parts.append(nn.Conv2d(channels, out_channels, k, padding=k // 2))",
+                end="parts += [nn.ReLU(), nn.MaxPool2d(2)]",
+            ),
+            r"one ReLU only, at the end",
+        ),
+        (
+            "no last ReLU",
+            block(end="parts.pop(); parts.append(nn.MaxPool2d(2))"),
+            r"last convolution has no ReLU",
+        ),
+        (
+            "no padding",
+            block(body="parts += [nn.Conv2d(channels, out_channels, k), nn.ReLU()]"),
+            r"not padded",
+        ),
+        (
+            "padding 1 always",
+            block(body="parts += [nn.Conv2d(channels, out_channels, k, padding=1), nn.ReLU()]"),
+            r"padding is always 1",
+        ),
+        (
+            "3x3 always",
+            block(body="parts += [nn.Conv2d(channels, out_channels, 3, padding=1), nn.ReLU()]"),
+            r"digits of `kernel_sizes` are not used",
+        ),
+        ("one convolution", block(digits="[int(kernel_sizes[0])]"), r"one convolution only"),
+        ("reverse", block(digits="map(int, kernel_sizes[::-1])"), r"reverse order"),
+        (
+            "first kernel for all",
+            block(digits="[int(kernel_sizes[0])] * len(kernel_sizes)"),
+            r"first kernel size",
+        ),
+        (
+            "two convolutions",
+            block(digits="(list(map(int, kernel_sizes)) * 2)[:2]"),
+            r"two convolutions, however many",
+        ),
+        (
+            "channels not handed on",
+            block(handed="pass"),
+            r"Convolution 2 of .* takes 3 channels, but convolution 1 gives 8",
+        ),
+        (
+            "in and out swapped",
+            block(
+                body="parts += [nn.Conv2d(out_channels, channels, k, padding=k // 2), nn.ReLU()]",
+                handed="pass",
+            ),
+            r"Convolution 1 of .* takes 8 channels, but the images have 3",
+        ),
+        (
+            "widens last",
+            block(
+                body="width = out_channels if number == len(kernel_sizes) - 1 else in_channels; "
+                "parts += [nn.Conv2d(in_channels, width, k, padding=k // 2), nn.ReLU()]"
+            ),
+            r"Only the last convolution widens",
+        ),
+        (
+            "batch norm",
+            block(
+                body="parts += [nn.Conv2d(channels, out_channels, k, padding=k // 2), "
+                "nn.BatchNorm2d(out_channels), nn.ReLU()]"
+            ),
+            r"batch norm after each convolution; the paper",
+        ),
+        (
+            "no bias",
+            block(
+                body="parts += [nn.Conv2d(channels, out_channels, k, padding=k // 2, bias=False), "
+                "nn.ReLU()]"
+            ),
+            r"biases are missing",
+        ),
+        (
+            "sigmoid",
+            block(
+                body="parts += [nn.Conv2d(channels, out_channels, k, padding=k // 2), nn.Sigmoid()]"
+            ),
+            r"sigmoid",
+        ),
+        (
+            "ReLU6",
+            block(
+                body="parts += [nn.Conv2d(channels, out_channels, k, padding=k // 2), nn.ReLU6()]"
+            ),
+            r"ceiling",
+        ),
+        (
+            "stride for pooling",
+            block(
+                body="last = number == len(kernel_sizes) - 1; parts += [nn.Conv2d(channels, "
+                "out_channels, k, 2 if last else 1, padding=k // 2), nn.ReLU()]",
+                end="pass",
+            ),
+            r"has stride 2, and there is no pooling",
+        ),
+        ("dropout", block(end="parts += [nn.MaxPool2d(2), nn.Dropout()]"), r"dropout at the end"),
+        (
+            "two mistakes",
+            block(
+                body="parts += [nn.Conv2d(channels, out_channels, k), nn.ReLU()]",
+                end="parts.append(nn.AvgPool2d(2))",
+            ),
+            r"Two things are wrong.*(not padded.*average|average.*not padded)",
+        ),
+        ("a list", block(result="parts"), r"a torch module is expected"),
+        ("no return", block(result="None"), r"Is the `return` missing"),
+        (
+            "digits as text",
+            block(digits="kernel_sizes"),
+            r"raised TypeError.*line",
+        ),
+        (
+            "layers in a list",
+            """
+class vgg_block(nn.Module):
+    def __init__(self, in_channels, out_channels, kernel_sizes="33"):
+        super().__init__()
+        self.convs = []
+        for k in map(int, kernel_sizes):
+            self.convs.append(nn.Conv2d(in_channels, out_channels, k, padding=k // 2))
+            in_channels = out_channels
+
+    def forward(self, x):
+        for conv in self.convs:
+            x = F.relu(conv(x))
+        return F.max_pool2d(x, 2)
+""",
+            r"plain Python list",
+        ),
+    ],
+    "vgg.3": [
+        ("no strides", field("field += k - 1"), r"strides are not used"),
+        (
+            "own stride",
+            field("distance *= s; field += (k - 1) * distance"),
+            r"own stride is counted for its own kernel",
+        ),
+        (
+            "last stride only",
+            field("field += (k - 1) * distance; distance = s"),
+            r"Only the stride of the layer just before",
+        ),
+        (
+            "strides added",
+            field("field += (k - 1) * max(distance, 1); distance += s", "field, distance = 1, 0"),
+            r"strides are added up",
+        ),
+        (
+            "starts at 0",
+            field("field += (k - 1) * distance; distance *= s", "field, distance = 0, 1"),
+            r"starts at 0",
+        ),
+        ("k steps", field("field += k * distance; distance *= s"), r"adds k steps"),
+        (
+            "k steps from 0",
+            field("field += k * distance; distance *= s", "field, distance = 0, 1"),
+            r"adds k steps, and the field starts at 0",
+        ),
+        ("recursion upwards", field("field = (field - 1) * s + k"), r"runs upwards"),
+        ("product", field("field *= k"), r"kernel sizes are multiplied"),
+        ("sum", field("field += k", "field = 0"), r"kernel sizes are added up"),
+        (
+            "squared",
+            field("field += (k - 1) * distance; distance *= s", result="field ** 2"),
+            r"whole square",
+        ),
+        (
+            "two numbers",
+            field("field += (k - 1) * distance; distance *= s", result="(field, field)"),
+            r"one number is asked for",
+        ),
+        (
+            "distance",
+            field("field += (k - 1) * distance; distance *= s", result="distance"),
+            r"distance between neighbours",
+        ),
+        (
+            "swapped",
+            field("k, s = s, k; field += (k - 1) * distance; distance *= s"),
+            r"changed places",
+        ),
+        (
+            "printed",
+            field("field += (k - 1) * distance; distance *= s", result="print(field)"),
+            r"Is the `return` missing",
+        ),
+        ("a number", "field_of_stack = 5", r"A function is expected, not 5"),
+        ("a constant", "def field_of_stack(layers):\n    return 5\n", r"gives 5; right is 8"),
+    ],
+    "vgg.4": [
+        (
+            "channels not handed on",
+            network(handed="pass"),
+            r"takes 2 channels, but convolution 1 gives 4",
+        ),
+        ("no dropout", classifier(HIDDEN, RELU, SECOND, RELU, LAST), r"There is no dropout"),
+        (
+            "one dropout",
+            classifier(HIDDEN, RELU, DROP, SECOND, RELU, LAST),
+            r"second hidden layer has no dropout",
+        ),
+        (
+            "dropout of the inputs",
+            classifier(DROP, HIDDEN, RELU, DROP, SECOND, RELU, LAST),
+            r"drops their inputs",
+        ),
+        (
+            "weak dropout",
+            classifier(HIDDEN, RELU, "nn.Dropout(0.2)", SECOND, RELU, "nn.Dropout(0.2)", LAST),
+            r"dropout is 0.2; 0.5",
+        ),
+        (
+            "no ReLU",
+            classifier(HIDDEN, DROP, SECOND, DROP, LAST),
+            r"one linear layer",
+        ),
+        (
+            "no first ReLU",
+            classifier(HIDDEN, DROP, SECOND, RELU, DROP, LAST),
+            r"first linear layer has no ReLU",
+        ),
+        (
+            "no second ReLU",
+            classifier(HIDDEN, RELU, DROP, SECOND, DROP, LAST),
+            r"second linear layer has no ReLU",
+        ),
+        (
+            "ReLU on the logits",
+            classifier(HIDDEN, RELU, DROP, SECOND, RELU, DROP, LAST, RELU),
+            r"ReLU on the logits",
+        ),
+        (
+            "softmax",
+            classifier(HIDDEN, RELU, DROP, SECOND, RELU, DROP, LAST, "nn.Softmax(dim=1)"),
+            r"softmax at the end",
+        ),
+        (
+            "one hidden layer",
+            classifier(HIDDEN, RELU, DROP, LAST),
+            r"only one hidden layer",
+        ),
+        (
+            "no hidden layer",
+            classifier("nn.Linear(in_channels * size * size, num_classes)"),
+            r"no hidden layer",
+        ),
+        (
+            "size always 7",
+            network(size="7"),
+            r"Linear layer 1 of .* takes 294 values, but it gets 54",
+        ),
+        ("size of the image", network(size="image_size"), r"Linear layer 1 .* takes 864 values"),
+        (
+            "size halved once",
+            network(size="image_size // 2"),
+            r"Linear layer 1 .* takes 216 values",
+        ),
+        (
+            "no square",
+            classifier(
+                *("nn.Linear(in_channels * size, hidden)", RELU, DROP, SECOND, RELU, DROP, LAST)
+            ),
+            r"Linear layer 1 of .* takes 18 values, but it gets 54",
+        ),
+        (
+            "global average",
+            network(
+                classifier="nn.Linear(in_channels, hidden), nn.ReLU(), nn.Dropout(0.5), "
+                f"{SECOND}, {RELU}, {DROP}, {LAST}",
+                before="nn.AdaptiveAvgPool2d(1), nn.Flatten()",
+            ),
+            r"maps are averaged",
+        ),
+        (
+            "always two convolutions",
+            network(block="vgg_block(in_channels, width)"),
+            r"has 4 convolutions; 3 are right",
+        ),
+        (
+            "one convolution a block",
+            network(block="vgg_block(in_channels, width, digits[0])"),
+            r"has 2 convolutions; 3 are right. Is there only one in each block",
+        ),
+        ("no flatten", network(before="nn.Identity()"), r"raised RuntimeError"),
+        (
+            "a list",
+            "def vgg(blocks, widths, in_channels, num_classes, image_size, hidden):\n"
+            "    return [vgg_block(in_channels, widths[0], blocks[0])]\n",
+            r"a torch module is expected",
+        ),
+        (
+            "one finished network",
+            network() + 'vgg = vgg(("3",), (4,), 1, 10, 8, 5)\n',
+            r"has 1 convolutions; 3 are right",
+        ),
+    ],
+    "vgg.5": [
+        (
+            "only the channels",
+            repaired(
+                "parts.append(nn.Conv2d(channels, width, 3)); parts.append(nn.MaxPool2d(2)); "
+                "channels = width",
+                "parts.append(nn.ReLU())",
+            ),
+            r"6 of the 6 convolutions have no padding.*There are 6 poolings",
+        ),
+        (
+            "padding still missing",
+            repaired("parts += [nn.Conv2d(channels, width, 3), nn.ReLU()]; channels = width"),
+            r"have no padding",
+        ),
+        (
+            "pooling still inside",
+            repaired(
+                "parts += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)];"
+                " channels = width",
+                "pass",
+            ),
+            r"There are 6 poolings; four blocks have four",
+        ),
+        (
+            "ReLU still outside",
+            repaired(
+                "parts.append(nn.Conv2d(channels, width, 3, padding=1)); channels = width",
+                "parts += [nn.ReLU(), nn.MaxPool2d(2)]",
+            ),
+            r"ReLU still stands behind the inner loop",
+        ),
+        (
+            "ReLU still outside, behind the pooling",
+            repaired(
+                "parts.append(nn.Conv2d(channels, width, 3, padding=1)); channels = width",
+                "parts += [nn.MaxPool2d(2), nn.ReLU()]",
+            ),
+            r"ReLU still stands behind the inner loop",
+        ),
+        (
+            "ReLU gone",
+            repaired("parts.append(nn.Conv2d(channels, width, 3, padding=1)); channels = width"),
+            r"no ReLU left",
+        ),
+        (
+            "channels too late",
+            repaired(
+                "parts += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]",
+                "parts.append(nn.MaxPool2d(2)); channels = width",
+            ),
+            r"Convolution 4 takes 16 channels but gets 24",
+        ),
+        (
+            "classifier made to fit",
+            repaired(
+                "parts += [nn.Conv2d(channels, width, 3), nn.ReLU()]; channels = width",
+                "parts.append(nn.MaxPool2d(2)) if width < 32 else None",
+                "nn.LazyLinear(64), nn.ReLU(), nn.Linear(64, num_classes)",
+            ),
+            r"have no padding",
+        ),
+        (
+            "one convolution a block",
+            repaired(table="((1, 8), (1, 16), (1, 24), (1, 32))"),
+            r"has 4 convolutions",
+        ),
+        (
+            "average pooling",
+            repaired(outer="parts.append(nn.AvgPool2d(2))"),
+            r"takes the average now",
+        ),
+        (
+            "batch norm",
+            repaired(
+                "parts += [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), "
+                "nn.ReLU()]; channels = width"
+            ),
+            r"batch norm",
+        ),
+        (
+            "softmax",
+            repaired(
+                end="nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, num_classes), nn.Softmax(1)"
+            ),
+            r"softmax at the end",
+        ),
+        (
+            "ten classes only",
+            repaired(end="nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)"),
+            r"num_classes=7",
+        ),
+        (
+            "one finished network",
+            repaired() + "repaired_vgg = repaired_vgg()\n",
+            r"stay a function",
+        ),
+    ],
+    "vgg.6": [
+        (
+            "not shifted by (i, j) but against it",
+            merged(FULL.replace(".flip(2, 3)", "")),
+            r"one of the two kernels is turned around",
+        ),
+        ("turned around", merged(f"{FULL}.flip(2, 3)"), r"result is turned around"),
+        ("axes swapped", merged(f"{FULL}.transpose(2, 3)"), r"Height and width"),
+        (
+            "channels swapped",
+            merged(FULL.removesuffix(".transpose(0, 1)")),
+            r"Input and output channels have changed places",
+        ),
+        (
+            "too small",
+            merged(FULL.replace("shape[-1] - 1", "shape[-1] // 2")),
+            r"as small as the first kernel",
+        ),
+        (
+            "channels by themselves",
+            """
+def merge(first, second):
+    k, l = first.shape[-1], second.shape[-1]
+    merged = torch.zeros(second.shape[0], first.shape[1], k + l - 1, k + l - 1)
+    for i in range(l):
+        for j in range(l):
+            merged[:, :, i : i + k, j : j + k] += (
+                second[:, :, i, j].sum(1)[:, None, None, None] * first.sum(0)
+            )
+    return merged
+""",
+            r"taken of each kernel by itself",
+        ),
+        ("mean over channels", merged(f"{FULL} / first.shape[0]"), r"averaged"),
+        ("added", merged("first + second"), r"raised RuntimeError|\(O, C, k \+ l - 1"),
+        (
+            "without shifts",
+            """
+def merge(first, second):
+    return torch.einsum("omij,mcxy->ocxy", second, first)
+""",
+            r"should have the shape \(O, C, k \+ l - 1, k \+ l - 1\)",
+        ),
+        (
+            "a product at the same place",
+            """
+def merge(first, second):
+    k, l = first.shape[-1], second.shape[-1]
+    merged = torch.zeros(second.shape[0], first.shape[1], k + l - 1, k + l - 1)
+    for i in range(l):
+        for j in range(l):
+            merged[:, :, :k, :k] += torch.einsum("om,mcxy->ocxy", second[:, :, i, j], first)
+    return merged
+""",
+            r"sum of l · l copies of the first, each shifted",
+        ),
+        (
+            "arguments swapped",
+            merged(
+                "F.conv2d(second.transpose(0, 1), first.flip(2, 3), padding=first.shape[-1] - 1)"
+                ".transpose(0, 1)"
+            ),
+            r"raised RuntimeError|Input and output",
+        ),
+        ("nothing", merged("None").replace("return None", "F.relu(first)"), r"`return` missing"),
+        ("5x5 only", merged("torch.zeros(second.shape[0], first.shape[1], 5, 5)"), r"wrong values"),
+    ],
+    "vgg.7": [
+        ("over the classes", experiment("logits.std(dim=1).mean().item()"), r"over the classes"),
+        ("over everything", experiment("logits.std().item()"), r"images and classes together"),
+        ("variance", experiment("logits.var(dim=0).mean().item()"), r"This is the variance"),
+        ("sum", experiment("logits.std(dim=0).sum().item()"), r"sum over the ten classes"),
+        ("largest", experiment("logits.std(dim=0).max().item()"), r"largest of the ten"),
+        ("mean", experiment("logits.mean().item()"), r"mean of the logits"),
+        ("ten numbers", experiment("logits.std(dim=0)"), r"their mean is asked for"),
+        (
+            "He",
+            experiment(options='batch_norm=False, initialisation="he"'),
+            r'initialisation="he"',
+        ),
+        (
+            "one seed",
+            experiment(seed="pass", before="torch.manual_seed(0)"),
+            r"seed was set once",
+        ),
+        ("another seed", experiment(seed="torch.manual_seed(1)"), r"right is A 1"),
+        ("float32", experiment(mode="eval()", given="images"), r"(F|f)loat32"),
+        ("training mode", experiment(mode="double()"), r"Is the network in eval mode"),
+        ("a list", "spread = [1e-5, 1e-6, 1e-7, 1e-8]", r"A dictionary with the keys"),
+        (
+            "no E",
+            experiment().replace('"ABDE"', '"ABD"'),
+            r"A dictionary with the keys",
+        ),
+        ("None", "spread = {'A': None, 'B': 1, 'D': 1, 'E': 1}", r"For A a number is expected"),
+        ("zeros", "spread = {'A': 0, 'B': 0, 'D': 0, 'E': 0}", r"Wrong are A, B, D, E"),
+    ],
+}
+
+right_answers = {
+    "vgg.1": [
+        ("numbers", counts()),
+        (
+            "counted by torch",
+            """
+def count(k):
+    return sum(p.numel() for p in nn.Conv2d(128, 128, k).parameters())
+stack = {
+    "macs_saved": torch.tensor((count(7) - 128 - 3 * (count(3) - 128)) * 56**2),
+    "three_3x3": 3 * count(3),
+    "one_7x7": float(count(7)),
+}
+""",
+        ),
+    ],
+    "vgg.2": [
+        ("a loop", block()),
+        (
+            "as a class",
+            """
+class vgg_block(nn.Module):
+    def __init__(self, in_channels, out_channels, kernel_sizes="33"):
+        super().__init__()
+        channels = [in_channels] + [out_channels] * len(kernel_sizes)
+        self.pool = nn.MaxPool2d(2)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(i, out_channels, int(k), padding="same")
+            for i, k in zip(channels, kernel_sizes)
+        )
+
+    def forward(self, x):
+        for conv in self.convs:
+            x = conv(x).relu()
+        return self.pool(x)
+""",
+        ),
+        (
+            "pooling before the last ReLU, which is the same",
+            block(end="parts.pop(); parts += [nn.MaxPool2d(2), nn.ReLU(inplace=True)]"),
+        ),
+        (
+            "lazy",
+            """
+def vgg_block(in_channels, out_channels, kernel_sizes="33"):
+    parts = []
+    for k in kernel_sizes:
+        parts += [nn.LazyConv2d(out_channels, int(k), padding=int(k) // 2), nn.ReLU()]
+    return nn.Sequential(*parts, nn.MaxPool2d(2))
+""",
+        ),
+    ],
+    "vgg.3": [
+        ("the formula", field("field += (k - 1) * distance; distance *= s")),
+        (
+            "from the top down",
+            "def field_of_stack(layers):\n"
+            "    size = 1\n"
+            "    for k, s in reversed(layers):\n"
+            "        size = (size - 1) * s + k\n"
+            "    return size\n",
+        ),
+        (
+            "measured by gradient",
+            """
+def field_of_stack(layers):
+    size = 400
+    x = torch.zeros(1, 1, size, dtype=torch.float64, requires_grad=True)
+    y = x
+    for k, s in layers:
+        y = F.conv1d(y, torch.ones(1, 1, k, dtype=torch.float64), stride=s)
+    y[0, 0, 0].backward()
+    return int((x.grad != 0).sum())
+""",
+        ),
+    ],
+    "vgg.4": [
+        ("a loop", network()),
+        (
+            "the size halved block by block, a pooling that changes nothing",
+            """
+def vgg(blocks, widths=(64,), in_channels=3, num_classes=1000, image_size=224, hidden=4096):
+    net, size = nn.Sequential(), image_size
+    for i, block in enumerate(blocks):
+        net.append(vgg_block(([in_channels] + list(widths))[i], widths[i], block))
+        size //= 2
+    sizes = [widths[-1] * size**2, hidden, hidden]
+    net.append(nn.AdaptiveAvgPool2d(size))
+    net.append(nn.Flatten())
+    for a, b in zip(sizes, sizes[1:]):
+        net.extend([nn.Linear(a, b), nn.ReLU(), nn.Dropout()])
+    return net.append(nn.Linear(hidden, num_classes))
+""",
+        ),
+        (
+            "a class with a lazy layer, dropout before the ReLU, which is the same",
+            """
+class vgg(nn.Module):
+    def __init__(self, blocks, widths=(64, 128, 256, 512, 512), in_channels=3, num_classes=1000,
+                 image_size=224, hidden=4096):
+        super().__init__()
+        channels = (in_channels, *widths)
+        self.blocks = nn.ModuleList(
+            vgg_block(i, o, kernels) for i, o, kernels in zip(channels, widths, blocks)
+        )
+        self.one, self.two = nn.LazyLinear(hidden), nn.Linear(hidden, hidden)
+        self.three, self.drop = nn.Linear(hidden, num_classes), nn.Dropout()
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        x = F.relu(self.drop(self.one(x.flatten(1))))
+        return self.three(F.relu(self.drop(self.two(x))))
+""",
+        ),
+    ],
+    "vgg.5": [
+        ("repaired", repaired()),
+        (
+            "with vgg_block's pattern",
+            """
+def repaired_vgg(num_classes=10):
+    blocks, channels = [], 1
+    for num_convs, width in ((1, 8), (1, 16), (2, 24), (2, 32)):
+        block = nn.Sequential()
+        for i in range(num_convs):
+            block.append(nn.Conv2d(width if i else channels, width, 3, padding="same"))
+            block.append(nn.ReLU(inplace=True))
+        block.append(nn.MaxPool2d(2))
+        blocks.append(block)
+        channels = width
+    head = nn.Sequential(nn.Flatten(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, num_classes))
+    return nn.Sequential(*blocks, head)
+""",
+        ),
+    ],
+    "vgg.6": [
+        ("one convolution", merged(FULL)),
+        ("a transposed convolution", merged("F.conv_transpose2d(second, first)")),
+        (
+            "what the layers do to single pixels",
+            """
+def merge(first, second):
+    c, size = first.shape[1], first.shape[-1] + second.shape[-1] - 1
+    images = torch.zeros(c, c, 2 * size - 1, 2 * size - 1)
+    for channel in range(c):
+        images[channel, channel, size - 1, size - 1] = 1
+    maps = F.conv2d(F.conv2d(images, first), second)
+    return maps.flip(2, 3).transpose(0, 1)
+""",
+        ),
+    ],
+    "vgg.7": [
+        ("the loop", experiment()),
+        (
+            "tensors, gradients on, divisor n",
+            experiment("logits.detach().std(0, correction=0).mean()").replace(
+                "with torch.no_grad()", "with torch.enable_grad()"
+            ),
+        ),
+        (
+            "double before eval, another order",
+            """
+spread = {}
+for name in "EDBA":
+    torch.manual_seed(0)
+    net = networks.build("vgg_small", blocks=CONFIGURATIONS[name], batch_norm=False).double()
+    net.train(False)
+    spread[name] = float(net(images.double()).detach().std(axis=0).mean())
+""",
+        ),
+    ],
+}
