@@ -1,0 +1,549 @@
+"""Answers to the exercises of chapter 06."""
+
+
+def heads(flatten, pooled=513_000, large=425_632_744 - 0):
+    return f'heads = {{"flatten": {flatten}, "pooled": {pooled}, "flatten_448": {large}}}'
+
+
+FLATTEN, POOLED = 123_642_856, 513_000
+LARGE = 512 * 14 * 14 * 4096 + 4096 + 16_781_312 + 4_097_000
+
+
+def network(*head, body=4, before=""):
+    """Source of the network of gap.2 with these layers behind its first `body` layers."""
+    layers = [
+        "nn.Conv2d(1, 16, kernel_size=5, stride=2, padding=2)",
+        "nn.ReLU()",
+        "nn.Conv2d(16, 32, kernel_size=3, stride=2, padding=1)",
+        "nn.ReLU()",
+    ]
+    lines = "".join(f"        {layer},\n" for layer in (*layers[:body], *head))
+    return f"{before}def any_size(num_classes=10):\n    return nn.Sequential(\n{lines}    )\n"
+
+
+def layer(line):
+    """Source of a layer with this line in its forward."""
+    return f"class Pool(nn.Module):\n    def forward(self, maps):\n        {line}\n\n\n"
+
+
+LINEAR = "nn.Linear(32, num_classes)"
+AVERAGE, FLAT = "nn.AdaptiveAvgPool2d(1)", "nn.Flatten()"
+
+
+def experiment(condition="(shifted - centred).abs().max() < 1e-6", **changes):
+    """Source of the experiment of gap.3."""
+    last = changes.get("last", 13)
+    start = changes.get("start", "torch.manual_seed(0)")
+    build = changes.get("build", "network = localisation.network().eval()")
+    inside = changes.get("inside", "pass")
+    pad = changes.get("pad", "(34 + shift, 34 - shift, 34, 34)")
+    first = changes.get("first", "(34, 34, 34, 34)")
+    call = changes.get("call", "network")
+    return f"""
+{start}
+{build}
+with torch.no_grad():
+    centred = {call}(F.pad(garments[:1], {first}))
+    same_shifts = []
+    for shift in range(1, {last}):
+        {inside}
+        shifted = {call}(F.pad(garments[:1], {pad}))
+        if {condition}:
+            same_shifts.append(shift)
+"""
+
+
+def mapped(line, before="pass"):
+    """Source of a class_map that returns this."""
+    return f"def class_map(features, weight, classes):\n    {before}\n    return {line}\n"
+
+
+MIX = "(weight[classes][:, :, None, None] * features).sum(dim=1)"
+
+
+def exchanged(weight="linear.weight[:, :, None, None]", bias="linear.bias", **changes):
+    """Source of a class_map_layer with these values."""
+    make = changes.get("make", "nn.Conv2d(linear.in_features, linear.out_features, 1)")
+    result = changes.get("result", "layer")
+    return f"""
+def class_map_layer(linear):
+    layer = {make}
+    with torch.no_grad():
+        layer.weight.copy_({weight})
+        layer.bias.copy_({bias})
+    return {result}
+"""
+
+
+def boxed(**changes):
+    """Source of a box_from_map with these lines."""
+    get = changes.get
+    return f"""
+from scipy import ndimage
+
+
+def box_from_map(one, threshold=0.2):
+    values = one.numpy()
+    inside = {get("inside", "values > threshold * values.max()")}
+    parts, count = {get("label", "ndimage.label(inside)")}
+    n = {get("n", "max(range(1, count + 1), key=lambda n: (parts == n).sum())")}
+    rows, columns = ({get("kept", "parts == n")}).nonzero()
+    left, top, right, bottom = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    return {get("result", "int(left), int(top), int(right), int(bottom)")}
+"""
+
+
+def divided(result="common / (area(a) + area(b) - common)", **changes):
+    """Source of an iou that returns this."""
+    width = changes.get("width", "max(min(a[2], b[2]) - max(a[0], b[0]), 0)")
+    height = changes.get("height", "max(min(a[3], b[3]) - max(a[1], b[1]), 0)")
+    return f"""
+def area(box):
+    return {changes.get("area", "(box[2] - box[0]) * (box[3] - box[1])")}
+
+
+def iou(a, b):
+    width = {width}
+    height = {height}
+    common = width * height
+    return {result}
+"""
+
+
+wrong_answers = {
+    "gap.1": [
+        ("no biases", heads(FLATTEN - 9_192, POOLED, LARGE), r'"flatten": .*bias'),
+        ("first layer alone", heads(102_764_544, POOLED, LARGE), r"first linear layer alone"),
+        ("middle layer missing", heads(FLATTEN - 16_781_312), r"4096 to 4096, is missing"),
+        ("last layer missing", heads(FLATTEN - 4_097_000), r"4096 to 1000, is missing"),
+        ("one row", heads(512 * 7 * 4096 + 4096 + 20_878_312), r"7 · 7 values, not 7"),
+        ("one value a map", heads(512 * 4096 + 4096 + 20_878_312), r"keeps all 7 · 7"),
+        ("one map", heads(49 * 4096 + 4096 + 20_878_312), r"512 maps, not one"),
+        ("all of VGG-16", heads(138_357_544), r"whole of VGG-16"),
+        ("pooled without bias", heads(FLATTEN, 512_000, LARGE), r'"pooled": .*bias'),
+        ("pooled keeps the map", heads(FLATTEN, 25_089_000, LARGE), r"as one number"),
+        ("pooled has nothing", heads(FLATTEN, 0, LARGE), r"a linear layer follows it"),
+        ("large as small", heads(FLATTEN, POOLED, FLATTEN), r'"flatten_448": .*7×7 maps'),
+        ("large four times all", heads(FLATTEN, POOLED, 4 * FLATTEN), r"Only the first linear"),
+        (
+            "large, four times biases",
+            heads(FLATTEN, POOLED, LARGE + 3 * 4096),
+            r"still 4096 biases",
+        ),
+        (
+            "large twice",
+            heads(FLATTEN, POOLED, 226_403_176 + 0),
+            r"four times as many values|right",
+        ),
+        ("a tuple", "heads = (1, 2, 3)", r"A dictionary with the keys"),
+        ("a text", heads("'many'"), r'"flatten": A number is expected'),
+    ],
+    "gap.2": [
+        (
+            "a sum",
+            network("Pool()", LINEAR, before=layer("return maps.sum(dim=(2, 3))")),
+            r"maps are summed",
+        ),
+        (
+            "a sum over 49",
+            network("Pool()", LINEAR, before=layer("return maps.sum(dim=(2, 3)) / 49")),
+            r"divided by 49 always",
+        ),
+        ("max pooling", network("nn.AdaptiveMaxPool2d(1)", FLAT, LINEAR), r"highest value"),
+        (
+            "pooled to 7x7",
+            network("nn.AdaptiveAvgPool2d(7)", FLAT, "nn.Linear(32 * 49, num_classes)"),
+            r"each of 7 · 7 positions, 15,690 parameters",
+        ),
+        (
+            "the image resized",
+            network(
+                FLAT,
+                "nn.Linear(32 * 49, num_classes)",
+            ).replace("Sequential(\n", "Sequential(\n        nn.Upsample(size=(28, 28)),\n"),
+            r"each of 7 · 7 positions",
+        ),
+        (
+            "a lazy layer",
+            network(FLAT, "nn.LazyLinear(num_classes)"),
+            r"raised RuntimeError.*weight for each of the 7 · 7",
+        ),
+        ("a fixed window", network("nn.AvgPool2d(7)", FLAT, LINEAR), r"given images \(2, 1, 64"),
+        (
+            "no last ReLU",
+            network(AVERAGE, FLAT, LINEAR, body=3),
+            r"last ReLU before the head is gone",
+        ),
+        ("a ReLU on the logits", network(AVERAGE, FLAT, LINEAR, "nn.ReLU()"), r"may be negative"),
+        ("a softmax", network(AVERAGE, FLAT, LINEAR, "nn.Softmax(dim=1)"), r"softmax behind"),
+        ("no linear layer", network(AVERAGE, FLAT), r"shape \(2, 32\); \(2, 10\) is right"),
+        ("not flat", network(AVERAGE, LINEAR), r"raised RuntimeError"),
+        ("ten always", network(AVERAGE, FLAT, "nn.Linear(32, 10)"), r"`num_classes` is not used"),
+        (
+            "no bias",
+            network(AVERAGE, FLAT, "nn.Linear(32, num_classes, bias=False)"),
+            r"5,376 are right|parameters",
+        ),
+        ("a number", "any_size = 3", r"A function or class that gives a module"),
+        (
+            "no return",
+            "def any_size(num_classes=10):\n    nn.Linear(32, num_classes)\n",
+            r"`return` missing",
+        ),
+    ],
+    "gap.3": [
+        ("every shift", "same_shifts = list(range(1, 13))", r"All twelve"),
+        ("none", "same_shifts = []", r"No shift at all"),
+        ("the maps compared", experiment(call="network.features"), r"maps are compared in place"),
+        (
+            "a new network each time",
+            experiment(inside="torch.manual_seed(shift); network = localisation.network().eval()"),
+            r"built anew for each shift",
+        ),
+        ("twos", "same_shifts = [2, 4, 6, 8, 10, 12]", r"one layer with stride 2"),
+        ("the others", "same_shifts = [1, 2, 3, 5, 6, 7, 9, 10, 11]", r"the others are asked for"),
+        ("up to 11", experiment(last=12), r"`range\(1, 12\)` ends at 11"),
+        ("up to 4", experiment(last=5), r"Some shifts are missing"),
+        ("up to 16", experiment(last=17), r"asked for are 1 to 12"),
+        ("with 0", "same_shifts = [0, 4, 8, 12]", r"A shift of 0 is none"),
+        ("a loose tolerance", "same_shifts = [1, 4, 7, 8, 12]", r"A shift of 1 does change"),
+        ("a sum of differences", experiment("(shifted - centred).sum() < 1"), r"All twelve"),
+        ("a guess", "same_shifts = [3, 6, 9, 12]", r"A shift of 3 changes"),
+        ("a number", "same_shifts = 4", r"A list of shifts"),
+        ("a text", "same_shifts = 'every fourth'", r"A list of shifts"),
+        ("differences", "same_shifts = [0.1, 0.2]", r"whole numbers of pixels"),
+    ],
+    "gap.4": [
+        ("averaged channels", mapped(MIX.replace(".sum", ".mean")), r"channels are averaged"),
+        (
+            "ReLU before",
+            mapped(MIX.replace("features", "features.relu()")),
+            r"ReLU on the features",
+        ),
+        ("ReLU after", mapped(f"{MIX}.relu()"), r"ReLU on the map"),
+        ("positive weights", mapped(MIX.replace("weight[", "weight.relu()[")), r"Negative weights"),
+        (
+            "absolute weights",
+            mapped(MIX.replace("weight[", "weight.abs()[")),
+            r"without their sign",
+        ),
+        (
+            "scaled",
+            mapped(
+                "(m - m.amin((1, 2), keepdim=True)) / "
+                "(m.amax((1, 2), keepdim=True) - m.amin((1, 2), keepdim=True))",
+                before=f"m = {MIX}",
+            ),
+            r"scaled to 0…1",
+        ),
+        (
+            "one class for all",
+            mapped("torch.einsum('k,nkhw->nhw', weight[classes[0]], features)"),
+            r"first image's class",
+        ),
+        ("class 0", mapped("torch.einsum('k,nkhw->nhw', weight[0], features)"), r"class 0"),
+        (
+            "the predicted class",
+            mapped(MIX, before="classes = (features.mean((2, 3)) @ weight.T).argmax(dim=1)"),
+            r"`classes` is not used",
+        ),
+        (
+            "all classes",
+            mapped("torch.einsum('ck,nkhw->nchw', weight, features)"),
+            r"maps of all classes",
+        ),
+        ("no weights", mapped("features.sum(dim=1)"), r"weights are not used"),
+        ("not summed", mapped(MIX.replace(".sum(dim=1)", "")), r"but not summed"),
+        ("an axis too many", mapped(MIX.replace("dim=1", "dim=1, keepdim=True")), r"axis too many"),
+        ("averaged", mapped(f"{MIX}.mean(dim=(1, 2))"), r"positions are averaged"),
+        ("transposed weight", mapped(MIX.replace("weight[", "weight.T[")), r"raised|weight"),
+        ("a channel", mapped("features[:, 0]"), r"wrong values in it"),
+        (
+            "no return",
+            "def class_map(features, weight, classes):\n    features.sum()\n",
+            r"`return`",
+        ),
+        ("a map", "class_map = torch.zeros(2, 3)", r"A function is expected"),
+    ],
+    "gap.5": [
+        ("no bias", exchanged(bias="torch.zeros_like(linear.bias)"), r"bias is missing"),
+        (
+            "bias=False",
+            "def class_map_layer(linear):\n"
+            "    layer = nn.Conv2d(linear.in_features, linear.out_features, 1, bias=False)\n"
+            "    layer.weight.data = linear.weight.data[:, :, None, None].clone()\n"
+            "    return layer\n",
+            r"bias is missing",
+        ),
+        ("bias over positions", exchanged(bias="linear.bias / 12"), r"divided by the number"),
+        ("bias times positions", exchanged(bias="linear.bias * 12"), r"goes in whole, and once"),
+        ("bias twice", exchanged(bias="2 * linear.bias"), r"added twice"),
+        ("bias subtracted", exchanged(bias="-linear.bias"), r"subtracted"),
+        ("weight over positions", exchanged("linear.weight[:, :, None, None] / 12"), r"does that"),
+        (
+            "transposed weight",
+            exchanged("linear.weight.T[:, :, None, None]"),
+            r"class_map_layer.* raised RuntimeError|changed places",
+        ),
+        (
+            "reshaped the wrong way",
+            exchanged("linear.weight.T.reshape(layer.weight.shape)"),
+            r"Are weight and bias those of `linear`",
+        ),
+        (
+            "fresh weights",
+            "def class_map_layer(linear):\n"
+            "    return nn.Conv2d(linear.in_features, linear.out_features, 1)\n",
+            r"random ones",
+        ),
+        ("a ReLU", exchanged(result="nn.Sequential(layer, nn.ReLU())"), r"after a ReLU"),
+        (
+            "pooled already",
+            exchanged(result="nn.Sequential(nn.AdaptiveAvgPool2d(1), layer)"),
+            r"the maps should be \(2, 4, 3, 4\)",
+        ),
+        (
+            "linear destroyed",
+            exchanged(result="(nn.init.zeros_(linear.bias), layer)[1]"),
+            r"changes `linear`",
+        ),
+        (
+            "linear itself",
+            "def class_map_layer(linear):\n    return linear\n",
+            r"raised RuntimeError",
+        ),
+        ("no return", "def class_map_layer(linear):\n    linear.weight\n", r"gives nothing"),
+    ],
+    "gap.6": [
+        ("last pixel inside", boxed(result="left, top, right - 1, bottom - 1"), r"one further"),
+        ("all parts", boxed(kept="inside"), r"box around everything above"),
+        (
+            "the part of the maximum",
+            boxed(n="parts.flat[values.argmax()]"),
+            r"holds the maximum",
+        ),
+        ("part 1", boxed(n="1"), r"part number 1"),
+        (
+            "the smallest part",
+            boxed(n="min(range(1, count + 1), key=lambda n: (parts == n).sum())"),
+            r"smallest part",
+        ),
+        (
+            "corners connect",
+            boxed(label="ndimage.label(inside, [[1, 1, 1], [1, 1, 1], [1, 1, 1]])"),
+            r"touch at a corner",
+        ),
+        ("absolute threshold", boxed(inside="values > threshold"), r"value of the map"),
+        (
+            "between minimum and maximum",
+            boxed(inside="values > values.min() + threshold * (values.max() - values.min())"),
+            r"share of the maximum alone",
+        ),
+        ("everything positive", boxed(inside="values > 0"), r"Everything positive"),
+        ("always 0.2", boxed(inside="values > 0.2 * values.max()"), r"always 0\.2"),
+        ("swapped", boxed(result="top, left, bottom, right"), r"changed places"),
+        ("sides", boxed(result="left, top, right - left, bottom - top"), r"width and height"),
+        ("paired", boxed(result="left, right, top, bottom"), r"yours is left, right"),
+        (
+            "0 is a part",
+            boxed(n="max(range(count + 1), key=lambda n: (parts == n).sum())"),
+            r"gives .*; right is",
+        ),
+        (
+            "a count off by one",
+            boxed(n="max(range(1, count), key=lambda n: (parts == n).sum())"),
+            r"raised ValueError",
+        ),
+        ("a slice", boxed(result="slice(left, right)"), r"four numbers"),
+        ("no return", "def box_from_map(one, threshold=0.2):\n    one.max()\n", r"`return`"),
+        ("halves", boxed(result="left + 0.5, top, right, bottom"), r"whole numbers"),
+    ],
+    "gap.7": [
+        (
+            "negative sides",
+            divided(
+                width="min(a[2], b[2]) - max(a[0], b[0])",
+                height="min(a[3], b[3]) - max(a[1], b[1])",
+            ),
+            r"not overlap are not caught",
+        ),
+        ("counted twice", divided("common / (area(a) + area(b))"), r"counted twice"),
+        ("not divided", divided("common"), r"shared area itself"),
+        ("over the first", divided("common / area(a)"), r"first box alone"),
+        ("over the second", divided("common / area(b)"), r"second box alone"),
+        ("over the smaller", divided("common / min(area(a), area(b))"), r"smaller box"),
+        ("over the larger", divided("common / max(area(a), area(b))"), r"larger box"),
+        (
+            "over the box around both",
+            divided(
+                "common / ((max(a[2], b[2]) - min(a[0], b[0]))"
+                " * (max(a[3], b[3]) - min(a[1], b[1])))"
+            ),
+            r"box around both",
+        ),
+        ("one minus", divided("1 - common / (area(a) + area(b) - common)"), r"1 minus the IoU"),
+        (
+            "one pixel more",
+            divided(
+                area="(box[2] - box[0] + 1) * (box[3] - box[1] + 1)",
+                width="max(min(a[2], b[2]) - max(a[0], b[0]) + 1, 0)",
+                height="max(min(a[3], b[3]) - max(a[1], b[1]) + 1, 0)",
+            ),
+            r"one pixel too long",
+        ),
+        (
+            "width and height",
+            divided(
+                area="box[2] * box[3]",
+                width="max(min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0]), 0)",
+                height="max(min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1]), 0)",
+            ),
+            r"\(left, top, width, height\)",
+        ),
+        ("whole numbers", divided("common // (area(a) + area(b) - common)"), r"gives 0; right is"),
+        ("upside down", divided("(area(a) + area(b) - common) / common"), r"gives|raised"),
+        ("a number", "iou = 0.5", r"A function is expected"),
+        ("no return", "def iou(a, b):\n    a + b\n", r"`return`"),
+    ],
+}
+
+right_answers = {
+    "gap.1": [
+        (
+            "one after the other",
+            """
+first = 25_088 * 4_096 + 4_096
+second, third = 4_097 * 4_096, 4_097 * 1_000
+heads = dict(flatten=first + second + third, pooled=513 * 1000,
+             flatten_448=4 * 25_088 * 4096 + 4096 + second + third)
+""",
+        ),
+        (
+            "numpy numbers",
+            f"import numpy\nheads = {{'flatten': numpy.int64({FLATTEN}), 'pooled': 513000.0,"
+            f" 'flatten_448': torch.tensor({LARGE})}}",
+        ),
+    ],
+    "gap.2": [
+        ("torch's layers", network(AVERAGE, FLAT, LINEAR)),
+        (
+            "flattened first",
+            network("nn.Flatten(2)", "Pool()", LINEAR, before=layer("return maps.mean(dim=-1)")),
+        ),
+        ("a 1x1 convolution first", network("nn.Conv2d(32, num_classes, 1)", AVERAGE, FLAT)),
+        (
+            "a module of its own",
+            """
+class any_size(nn.Module):
+    def __init__(self, num_classes=10):
+        super().__init__()
+        self.first = nn.Conv2d(1, 16, 5, 2, 2)
+        self.second = nn.Conv2d(16, 32, 3, 2, 1)
+        self.linear = nn.Linear(32, num_classes)
+
+    def forward(self, x):
+        x = F.relu(self.second(F.relu(self.first(x))))
+        return self.linear(x.sum((-1, -2)) / (x.shape[-1] * x.shape[-2]))
+""",
+        ),
+    ],
+    "gap.3": [
+        ("measured otherwise", experiment("torch.allclose(shifted, centred, rtol=0, atol=1e-6)")),
+        ("written down", "same_shifts = (4, 8, 12)"),
+        ("a tensor", "same_shifts = torch.tensor([4, 8, 12])"),
+        ("a set", "same_shifts = {12, 4, 8}"),
+    ],
+    "gap.4": [
+        ("einsum", mapped("torch.einsum('nk,nkhw->nhw', weight[classes], features)")),
+        (
+            "a convolution",
+            """
+def class_map(features, weight, classes):
+    maps = F.conv2d(features, weight[:, :, None, None])
+    return maps[torch.arange(len(classes)), classes]
+""",
+        ),
+        (
+            "a loop",
+            """
+def class_map(features, weight, classes):
+    maps = [
+        sum(w * f for w, f in zip(weight[c], image)) for image, c in zip(features, classes)
+    ]
+    return torch.stack(maps)
+""",
+        ),
+    ],
+    "gap.5": [
+        (
+            "parameters replaced",
+            """
+def class_map_layer(linear):
+    layer = nn.Conv2d(linear.in_features, linear.out_features, 1)
+    layer.weight = nn.Parameter(linear.weight.detach().clone().reshape(layer.weight.shape))
+    layer.bias = nn.Parameter(linear.bias.detach().clone())
+    return layer
+""",
+        ),
+        (
+            "a state_dict",
+            """
+def class_map_layer(linear):
+    layer = nn.Conv2d(linear.in_features, linear.out_features, 1)
+    layer.load_state_dict({"weight": linear.weight[..., None, None], "bias": linear.bias})
+    return layer
+""",
+        ),
+    ],
+    "gap.6": [
+        (
+            "bincount",
+            """
+from scipy import ndimage
+
+
+def box_from_map(one, threshold=0.2):
+    parts, _ = ndimage.label(one > one.max() * threshold)
+    sizes = torch.bincount(torch.as_tensor(parts).flatten())
+    sizes[0] = 0
+    rows, columns = torch.nonzero(torch.as_tensor(parts == sizes.argmax().item()), as_tuple=True)
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+""",
+        ),
+        (
+            "find_objects",
+            """
+from scipy import ndimage
+
+
+def box_from_map(one, threshold=0.2):
+    parts, count = ndimage.label((one > threshold * one.max()).numpy())
+    sizes = ndimage.sum_labels(parts > 0, parts, range(1, count + 1))
+    rows, columns = ndimage.find_objects(parts)[sizes.argmax()]
+    return [columns.start, rows.start, columns.stop, rows.stop]
+""",
+        ),
+    ],
+    "gap.7": [
+        (
+            "torchvision",
+            """
+from torchvision.ops import box_iou
+
+
+def iou(a, b):
+    return box_iou(torch.tensor([a]).float(), torch.tensor([b]).float()).item()
+""",
+        ),
+        (
+            "sets of pixels",
+            """
+def iou(a, b):
+    first, second = (
+        {(x, y) for x in range(box[0], box[2]) for y in range(box[1], box[3])} for box in (a, b)
+    )
+    return len(first & second) / len(first | second)
+""",
+        ),
+    ],
+}
