@@ -198,7 +198,11 @@ wrong_answers = {
             block(body="parts += [nn.Conv2d(channels, out_channels, 3, padding=1), nn.ReLU()]"),
             r"digits of `kernel_sizes` are not used",
         ),
-        ("one convolution", block(digits="[int(kernel_sizes[0])]"), r"one convolution only"),
+        (
+            "one convolution",
+            block(digits="[int(kernel_sizes[0])]"),
+            r"has 1 convolution; 2 are right. One for each digit",
+        ),
         ("reverse", block(digits="map(int, kernel_sizes[::-1])"), r"reverse order"),
         (
             "first kernel for all",
@@ -208,7 +212,30 @@ wrong_answers = {
         (
             "two convolutions",
             block(digits="(list(map(int, kernel_sizes)) * 2)[:2]"),
-            r"two convolutions, however many",
+            r"has 2 convolutions; 3 are right. One for each digit",
+        ),
+        (
+            "one layer used twice",
+            """
+class vgg_block(nn.Module):
+    def __init__(self, in_channels, out_channels, kernel_sizes="33"):
+        super().__init__()
+        self.digits = kernel_sizes
+        self.first = nn.Conv2d(in_channels, out_channels, int(kernel_sizes[0]), padding="same")
+        self.next = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+
+    def forward(self, x):
+        x = self.first(x).relu()
+        for _ in self.digits[1:]:
+            x = self.next(x).relu()
+        return F.max_pool2d(x, 2)
+""",
+            r"has 2 convolutions; 3 are right.*shares its weights",
+        ),
+        (
+            "a finished block",
+            block() + 'vgg_block = vgg_block(3, 8, "33")\n',
+            r"a function or a class that builds",
         ),
         (
             "channels not handed on",
@@ -458,6 +485,33 @@ class vgg_block(nn.Module):
             network(block="vgg_block(in_channels, width, digits[0])"),
             r"has 2 convolutions; 3 are right. Is there only one in each block",
         ),
+        (
+            "constants",
+            network(
+                classifier="nn.Linear(in_channels * size * size, 4096), nn.ReLU(), nn.Dropout(0.5)"
+                ", nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4096, 1000)"
+            ),
+            r"1000 logits: num_classes=5 is not used",
+        ),
+        (
+            "hidden not used",
+            network(
+                classifier="nn.Linear(in_channels * size * size, 4096), nn.ReLU(), nn.Dropout(0.5)"
+                ", nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(0.5)"
+                ", nn.Linear(4096, num_classes)"
+            ),
+            r"hidden=7 is not used",
+        ),
+        (
+            "features only",
+            network(classifier="nn.Identity()", before="nn.Identity()"),
+            r"classifier is missing",
+        ),
+        (
+            "always five blocks",
+            network(size="image_size // 32"),
+            r"Linear layer 1 of .* takes 0 values, but it gets 54",
+        ),
         ("no flatten", network(before="nn.Identity()"), r"raised RuntimeError"),
         (
             "a list",
@@ -468,7 +522,7 @@ class vgg_block(nn.Module):
         (
             "one finished network",
             network() + 'vgg = vgg(("3",), (4,), 1, 10, 8, 5)\n',
-            r"has 1 convolutions; 3 are right",
+            r"has 1 convolution; 3 are right",
         ),
     ],
     "vgg.5": [
@@ -623,7 +677,35 @@ def merge(first, second):
             merged[:, :, :k, :k] += torch.einsum("om,mcxy->ocxy", second[:, :, i, j], first)
     return merged
 """,
-            r"sum of l · l copies of the first, each shifted",
+            r"copies are not shifted",
+        ),
+        (
+            "copies replaced",
+            """
+def merge(first, second):
+    k, l = first.shape[-1], second.shape[-1]
+    merged = torch.zeros(second.shape[0], first.shape[1], k + l - 1, k + l - 1)
+    for i in range(l):
+        for j in range(l):
+            copy = torch.einsum("om,mcxy->ocxy", second[:, :, i, j], first)
+            merged[:, :, i : i + k, j : j + k] = copy
+    return merged
+""",
+            r"have to be added up",
+        ),
+        (
+            "rows and columns swapped",
+            """
+def merge(first, second):
+    k, l = first.shape[-1], second.shape[-1]
+    merged = torch.zeros(second.shape[0], first.shape[1], k + l - 1, k + l - 1)
+    for i in range(l):
+        for j in range(l):
+            copy = torch.einsum("om,mcxy->ocxy", second[:, :, i, j], first)
+            merged[:, :, j : j + k, i : i + k] += copy
+    return merged
+""",
+            r"Rows and columns of the shift",
         ),
         (
             "arguments swapped",
@@ -654,7 +736,11 @@ def merge(first, second):
             experiment(seed="pass", before="torch.manual_seed(0)"),
             r"seed was set once",
         ),
-        ("another seed", experiment(seed="torch.manual_seed(1)"), r"right is A 1"),
+        (
+            "another seed",
+            experiment(seed="torch.manual_seed(1)"),
+            r"Wrong are A, B, D, E. Is the seed 0",
+        ),
         ("float32", experiment(mode="eval()", given="images"), r"(F|f)loat32"),
         ("training mode", experiment(mode="double()"), r"Is the network in eval mode"),
         ("a list", "spread = [1e-5, 1e-6, 1e-7, 1e-8]", r"A dictionary with the keys"),

@@ -328,6 +328,20 @@ def _explain_channels(module: nn.Module, in_channels: int, what: str) -> None:
         given, giver = layer.out_channels, f"convolution {number} gives"
 
 
+def _expect_convolutions(module: nn.Module, right: int, what: str, cause: str = "") -> None:
+    """The number of convolutions, unless the learner wrote them without nn.Conv2d."""
+    found = len(_convolutions(module))
+    if found in (0, right):
+        return
+    run = cause or (
+        "One for each digit. (A layer that is used twice shares its weights, and counts once.)"
+    )
+    raise Wrong(
+        f"{what} has {found} convolution{'s' * (found != 1)}; {right} "
+        f"{'is' if right == 1 else 'are'} right. {run} It consists of {layers(module)}."
+    )
+
+
 def _expect_parameters(module: nn.Module, what: str) -> None:
     lazy = any(isinstance(p, nn.UninitializedParameter) for p in module.parameters())
     if not lazy and not list(module.parameters()):
@@ -389,6 +403,11 @@ def _expect_parameters(module: nn.Module, what: str) -> None:
     """,
 )
 def _(answer):
+    if isinstance(answer, nn.Module):
+        raise Wrong(
+            f"vgg_block is {describe(answer)}; it should be a function or a class that builds a "
+            "block for any number of channels."
+        )
     cases = [  # in_channels, out_channels, kernel_sizes; shape of the maps
         ((3, 8, "33"), (2, 3, 9, 12)),
         ((4, 6, "531"), (2, 4, 8, 7)),
@@ -401,6 +420,7 @@ def _(answer):
         kernels = tuple(map(int, digits))
         what = f"vgg_block{arguments}"
         _expect_parameters(block, what)
+        _expect_convolutions(block, len(kernels), what)
         try:
             call(block.train(), torch.randn(shape))
         except Wrong:
@@ -697,22 +717,16 @@ def _(answer):
         what = f"vgg{case}"
         shape = (3, in_channels, size, size)
         _expect_parameters(network, what)
-        convolutions = sum(map(len, blocks))
-        found = len(_convolutions(network))
-        if found != convolutions:
-            cause = "Is there a loop over all blocks?"
-            if found == len(blocks):
-                cause = "Is there only one in each block?"
-            raise Wrong(
-                f"{what} has {found} convolutions; {convolutions} are right. {cause} It consists "
-                f"of {layers(network)}."
-            )
+        one_each = len(_convolutions(network)) == len(blocks)
+        cause = "Is there only one in each block?" if one_each else "Is every block there?"
+        _expect_convolutions(network, sum(map(len, blocks)), what, cause)
         try:
             call(network.train(), torch.randn(shape))
         except Wrong:
             _explain_channels(network, in_channels, what)
             _explain_flattened(network, _vgg(*case), what)
             raise
+        _expect_logits(network, shape, case, what)
 
         def variant(_case=case, **options):
             return lambda: _vgg(*_case, **options)
@@ -750,11 +764,27 @@ def _(answer):
     return "One function, and every column of the table is one call."
 
 
+def _expect_logits(network: nn.Module, shape: tuple, case: tuple, what: str) -> None:
+    """Raises `Wrong` if an argument is not used, or if there is no classifier."""
+    num_classes, hidden = case[3], case[5]
+    logits = call(network.eval(), torch.randn(shape))
+    if isinstance(logits, Tensor) and logits.ndim == 4:
+        raise Wrong(
+            f"{what} gives maps of shape {tuple(logits.shape)}: the classifier is missing. It "
+            f"consists of {layers(network)}."
+        )
+    if isinstance(logits, Tensor) and logits.shape[-1] == 1000:
+        raise Wrong(f"{what} gives 1000 logits: num_classes={num_classes} is not used.")
+    if any(m.out_features == 4096 for m in network.modules() if isinstance(m, nn.Linear)):
+        raise Wrong(f"{what} has a linear layer with 4096 outputs: hidden={hidden} is not used.")
+
+
 def _explain_flattened(network: nn.Module, right: nn.Module, what: str) -> None:
     """Raises `Wrong` if a linear layer expects another number of values than it gets."""
     given = [[m for m in n.modules() if isinstance(m, nn.Linear)] for n in (network, right)]
     for number, (mine, wanted) in enumerate(zip(*given, strict=False), start=1):
-        if mine.in_features not in (wanted.in_features, 0):
+        lazy = isinstance(mine.weight, nn.UninitializedParameter)
+        if mine.in_features != wanted.in_features and not lazy:
             cause = (
                 "The flattened maps have channels · size · size values, where each block has "
                 "halved the size."
@@ -951,6 +981,23 @@ def _same_size(first: Tensor, second: Tensor) -> Tensor:
     return F.conv2d(first.transpose(0, 1), second.flip(2, 3), padding=k // 2).transpose(0, 1)
 
 
+def _shifted_copies(
+    first: Tensor, second: Tensor, *, add: bool = True, swap: bool = False, shift: bool = True
+) -> Tensor:
+    """As the solution does it, with the mistakes that the options describe."""
+    k, size = first.shape[-1], second.shape[-1]
+    side = k + size - 1
+    merged = torch.zeros(second.shape[0], first.shape[1], side, side)
+    for i in range(size):
+        for j in range(size):
+            copied = torch.einsum("om,mcxy->ocxy", second[:, :, i, j], first)
+            row, column = (j, i) if swap else (i, j)
+            row, column = (row, column) if shift else (0, 0)
+            place = merged[:, :, row : row + k, column : column + k]
+            place.copy_(place + copied if add else copied)
+    return merged
+
+
 def _one_channel(first: Tensor, second: Tensor) -> Tensor:
     """The sum over the channels between taken of each kernel by itself."""
     k = second.shape[-1]
@@ -1033,6 +1080,14 @@ def _(answer):
             "The weight at (i, j) of the second layer belongs to the first kernel shifted by "
             "(i, j); here one of the two kernels is turned around. (torch's convolution does not "
             "flip its kernel, so merging has to.)": _not_flipped,
+            "Every shifted copy replaces what was there before; the copies have to be added up.": (
+                lambda first, second: _shifted_copies(first, second, add=False)
+            ),
+            "Rows and columns of the shift have changed places: the weight at (i, j) shifts by i "
+            "rows and j columns.": lambda first, second: _shifted_copies(first, second, swap=True),
+            "The copies are not shifted: all of them lie in the corner.": (
+                lambda first, second: _shifted_copies(first, second, shift=False)
+            ),
             "The result is turned around, top to bottom and left to right.": (
                 lambda first, second: _merge(first, second).flip(2, 3)
             ),
@@ -1196,12 +1251,13 @@ def _spread(logits: Tensor) -> float:
     """,
 )
 def _(answer):
-    if not isinstance(answer, dict) or set(answer) != set(_COLUMNS):
+    if not isinstance(answer, dict) or not set(_COLUMNS) <= set(answer):
         raise Wrong(
             f'A dictionary with the keys "A", "B", "D" and "E" is expected, not {describe(answer)}.'
         )
     numbers = {}
-    for name, value in answer.items():
+    for name in _COLUMNS:
+        value = answer[name]
         try:
             numbers[name] = float(value)
         except (TypeError, ValueError, RuntimeError):
@@ -1210,19 +1266,20 @@ def _(answer):
                 "over the images gives ten numbers; their mean is asked for."
             ) from None
 
-    def agrees(wanted: dict[str, float]) -> bool:
-        return all(abs(numbers[n] / wanted[n] - 1) < 0.03 for n in _COLUMNS)
+    def near(value: float, wanted: float, tolerance: float = 0.06) -> bool:
+        return abs(value / wanted - 1) < tolerance  # False for NaN
+
+    def agrees(wanted: dict[str, float], tolerance: float = 0.06) -> bool:
+        return all(near(numbers[n], wanted[n], tolerance) for n in _COLUMNS)
 
     right = {name: _spread(_logits(name)) for name in _COLUMNS}
     if agrees(right):
         return f"From A to E the spread falls by a factor of {numbers['A'] / numbers['E']:,.0f}."
-    given, wanted = (
-        ", ".join(f"{n} {values[n]:.3g}" for n in _COLUMNS) for values in (numbers, right)
-    )
+    given = ", ".join(f"{n} {numbers[n]:.3g}" for n in _COLUMNS)
     for message, values in _mistaken_spreads().items():
-        if agrees(values):
+        if agrees(values, 0.01):
             raise Wrong(f"{message} You have {given}.")
-    wrong = [n for n in _COLUMNS if abs(numbers[n] / right[n] - 1) >= 0.03]
+    wrong = [n for n in _COLUMNS if not near(numbers[n], right[n])]
     cause = f"Wrong {'is' if len(wrong) == 1 else 'are'} {', '.join(wrong)}."
     if wrong == ["E"]:
         cause += " Were the logits computed in float32? Its rounding is as large as this."
@@ -1230,7 +1287,7 @@ def _(answer):
         cause += " Is the network in eval mode? Dropout makes the logits differ by chance."
     else:
         cause += " Is the seed 0 set right before each network is built?"
-    raise Wrong(f"You have {given}; right is {wanted}. {cause}")
+    raise Wrong(f"You have {given}. {cause}")
 
 
 # --- vgg.8: an open question ---------------------------------------------------------------------
