@@ -78,7 +78,7 @@ class TestCanvases:
         assert not torch.equal(other.images, canvases.images)
 
     def test_errors_say_what_to_do(self, garments):
-        with pytest.raises(ValueError, match="at least 38 .* but is 37"):
+        with pytest.raises(ValueError, match=r"at least 38 .* but is 37"):
             localisation.make_canvases(*garments, size=37)
         with pytest.raises(ValueError, match="at least two images"):
             localisation.make_canvases(garments[0][:1], garments[1][:1])

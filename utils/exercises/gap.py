@@ -505,6 +505,16 @@ def _(answer):
         (torch.randn(2, 5, 3, 3), torch.randn(5, 5), torch.tensor([4, 1])),
         (torch.randn(1, 4, 2, 6), torch.randn(3, 4), torch.tensor([1])),
     )
+    features, weight, classes = cases[1]  # as many classes as channels
+    try:
+        transposed = close(call(answer, *cases[1]), _class_map(features, weight.T, classes))
+    except Wrong:
+        transposed = False
+    if transposed:
+        raise Wrong(
+            "Rows and columns of `weight` have changed places: it is (num_classes, K), one row for "
+            "each class."
+        )
     same_results(
         answer,
         _class_map,
@@ -552,10 +562,6 @@ def _(answer):
             ),
         },
     )
-    # Where there are as many classes as channels, rows and columns of the weight can be mixed up.
-    square = (torch.randn(2, 5, 3, 3), torch.randn(5, 5), torch.tensor([4, 1]))
-    if not close(call(answer, *square), _class_map(*square)):
-        raise Wrong(f"{describe_call(answer, *square)} is wrong.")
     return "The linear layer's own weights, used before the pooling."
 
 
@@ -709,6 +715,7 @@ def _box_from_map(
     chosen = {
         "largest": sizes.argmax() + 1,
         "smallest": sizes.argmin() + 1,
+        "outside": 0,
         "first": 1,
         "highest": parts[np.unravel_index(values.argmax(), values.shape)],
     }[part]
@@ -854,6 +861,9 @@ def _(answer):
             "This is part number 1, which is the first one from the top; the largest is asked "
             "for.": but(part="first"),
             "This is the smallest part; the largest is asked for.": but(part="smallest"),
+            "This is part 0, which is what lies outside of all parts; they are numbered from 1.": (
+                but(part="outside")
+            ),
             "Positions that touch at a corner are taken as connected; only the four beside a "
             "position are.": but(corners=True),
             "The threshold is taken as a value of the map; it is a share of the map's maximum.": (
@@ -954,6 +964,15 @@ def _(answer):
     def quotient(common: float, area: float) -> float:
         return common / area
 
+    try:
+        upside_down = close(call(answer, *cases[0]), 7.0)
+    except Wrong:
+        upside_down = False
+    if upside_down:
+        raise Wrong(
+            f"{describe_call(answer, *cases[0])} gives 7: that is the union divided by the shared "
+            "area; it should be the other way round."
+        )
     same_results(
         answer,
         _iou,
@@ -988,6 +1007,9 @@ def _(answer):
             "The boxes are read as (left, top, width, height); they are (left, top, right, "
             "bottom).": lambda a, b: _iou(
                 (a[0], a[1], a[0] + a[2], a[1] + a[3]), (b[0], b[1], b[0] + b[2], b[1] + b[3])
+            ),
+            "`//` cuts the quotient down to a whole number; `/` does not.": lambda a, b: (
+                _iou(a, b) // 1
             ),
             "This is 1 minus the IoU; equal boxes should give 1, boxes apart 0.": lambda a, b: (
                 1 - _iou(a, b)
