@@ -570,6 +570,11 @@ wrong_answers = {
             repaired(conv4="nn.Conv2d(48, 48, kernel_size=3, groups=2)", fc5="nn.Linear(48, 64)"),
             r"parameters",
         ),
+        (
+            "one network, not the class",
+            repaired() + "RepairedAlexNet = RepairedAlexNet()",
+            r"should stay the class",
+        ),
         ("a tensor", "RepairedAlexNet = torch.zeros(3)", r"function or class that gives a module"),
     ],
 }

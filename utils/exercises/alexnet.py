@@ -1165,6 +1165,11 @@ def _(answer):
     def variant(**options):
         return lambda: _Small(**options)
 
+    if isinstance(answer, nn.Module):
+        raise Wrong(
+            f"RepairedAlexNet is {describe(answer)}; it should stay the class, or a function that "
+            "builds one, so that num_classes can be chosen."
+        )
     wide = dict(inputs=48 * 3 * 3)
     same_outputs(
         make(answer),
