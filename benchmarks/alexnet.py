@@ -40,7 +40,7 @@ ACTIVATION = dict(
     checks_an_epoch=4,
     checked_images=1_000,
     searched_initialisations=["he", "xavier"],
-    searched_rates=[0.003, 0.01, 0.03],
+    searched_rates=[0.001, 0.003, 0.01, 0.03],
     search_seed=100,
     targets_percent=[20, 15, 10],
 )
@@ -137,7 +137,10 @@ def run_activation(result: dict, seeds: range, save) -> None:
                 print("search", kind, name, search[name]["mean_error_percent"], flush=True)
                 save()
         best = min(starts, key=lambda start: mean_error(search[f"{start[0]} {start[1]}"]["curve"]))
-        part["best"][kind] = {"initialisation": best[0], "learning_rate": best[1]}
+        start = {"initialisation": best[0], "learning_rate": best[1]}
+        if part["best"].get(kind, start) != start:
+            part["curves"][kind] = {}  # a wider search found a better start
+        part["best"][kind] = start
     for seed, kind in itertools.product(seeds, KINDS):
         curves = part["curves"].setdefault(kind, {})
         if str(seed) not in curves:
@@ -240,6 +243,15 @@ def run_regularisation(result: dict, seeds: range, save) -> None:
     save()
 
 
+def same_recipe(one: dict, other: dict) -> bool:
+    """Whether runs of both are comparable; how wide the search was does not matter for that."""
+    one, other = (
+        {key: value for key, value in recipe.items() if not key.startswith("searched")}
+        for recipe in (one, other)
+    )
+    return one == other
+
+
 def main() -> None:
     parser = common.parser(__doc__)
     names = ("activation", "regularisation")
@@ -259,7 +271,7 @@ def main() -> None:
     result["activation"] = {"search": {}, "best": {}, "curves": {}}
     result["regularisation"] = {"conditions": {}}
     for name, recipe in zip(names, (ACTIVATION, REGULARISATION), strict=True):
-        if earlier.get(name, {}).get("recipe") == recipe:
+        if same_recipe(earlier.get(name, {}).get("recipe", {}), recipe):
             result[name] = earlier[name]  # runs of another recipe are not comparable
         result[name]["recipe"] = recipe
 
