@@ -1057,8 +1057,9 @@ def _one_channel(first: Tensor, second: Tensor) -> Tensor:
         One 3×3 kernel shifted to nine places and added up covers 5×5. But the sum has only the
         freedom of its parts: with one channel, 25 weights are made from 18, so most 5×5 kernels
         cannot be written like this. The paper calls that a regularisation of the large kernel.
-        With a ReLU between the layers there is no such kernel at all: which values pass depends on
-        the image.
+        With padded layers the two agree except on the outermost frame of the map, where the second
+        layer meets zeros instead of values of the first. With a ReLU between the layers there is
+        no such kernel at all: which values pass depends on the image.
     """,
 )
 def _(answer):
@@ -1244,10 +1245,10 @@ def _spread(logits: Tensor) -> float:
             spread[name] = logits.std(dim=0).mean().item()
     """,
     explanation="""
-        Torch's own start is made for shallow networks: its weights are so small that each layer
-        with a ReLU passes on less than half of the differences between the images. After 11 such
-        layers little is left, after 19 nothing that training could use. The network is not too
-        deep for its task; it begins in a place where the loss is flat.
+        Torch's own start has weights so small that a layer with its ReLU passes on, on average,
+        less than half of the differences between the images. After 11 layers little is left, after
+        19 hardly anything. The network is not too deep for its task; it begins in a place where
+        the loss is flat.
     """,
 )
 def _(answer):
