@@ -40,7 +40,7 @@ ACTIVATION = dict(
     checks_an_epoch=4,
     checked_images=1_000,
     searched_initialisations=["he", "xavier"],
-    searched_rates=[0.001, 0.003, 0.01, 0.03],
+    searched_rates=[0.0003, 0.001, 0.003, 0.01, 0.03],
     search_seed=100,
     targets_percent=[20, 15, 10],
 )
