@@ -107,12 +107,15 @@ def report(result: dict) -> None:
                 for key in entry["runs"][0][part]
             }
         entry["seconds"] = common.summarise(one["seconds"] for one in entry["runs"])
-    pairs = [entry["runs"] for entry in result["poolings"].values()]
-    if len(pairs) == 2:
-        result["average_minus_max"] = {}
+    average, other = (result["poolings"][pooling]["runs"] for pooling in POOLINGS)
+    for name, first, second in (
+        ("average_minus_max", average, other),
+        ("max_minus_average", other, average),
+    ):
+        result[name] = {}
         for key in ("accuracy", "pointing", "iou_20"):
-            points = [100 * (a["test"][key] - b["test"][key]) for a, b in zip(*pairs)]
-            result["average_minus_max"][key] = common.summarise(points, digits=2)
+            points = [100 * (a["test"][key] - b["test"][key]) for a, b in zip(first, second)]
+            result[name][key] = common.summarise(points, digits=2)
 
 
 def main() -> None:
@@ -143,8 +146,9 @@ def main() -> None:
                 continue
             entry["runs"].append(run(pooling, seed, splits))
             print(pooling, entry["runs"][-1], flush=True)
-            report(result)
             common.write(FILE, result)
+    report(result)
+    common.write(FILE, result)
 
 
 if __name__ == "__main__":
