@@ -223,7 +223,59 @@ wrong_answers = {
             "def merge(first, second):\n"
             "    return nn.Conv2d(first.in_channels, second.out_channels, second.kernel_size,"
             " second.stride, second.padding)\n",
-            r"with the wrong values in it",
+            r"with the wrong values in it.*weights are new random numbers",
+        ),
+        (
+            "random bias",
+            merge().replace("merged.bias.copy_(bias)", "pass"),
+            r"The bias is a new random one each time",
+        ),
+        (
+            "biases added where there are two",
+            merge(bias="second.bias + first.bias").replace(
+                "bias = second.bias if first.bias is None else", "bias ="
+            ),
+            r"added as it is",
+        ),
+        (
+            "order, for one pixel",
+            merge("(first.weight[:, :, 0, 0] @ second.weight[:, :, 0, 0])[:, :, None, None]"),
+            r"matrices are multiplied in the wrong order",
+        ),
+        (
+            "second bias lost, no question asked",
+            merge(bias="second.weight.sum((2, 3)) @ first.bias").replace(
+                "bias = second.bias if first.bias is None else", "bias ="
+            ),
+            r"bias of the second layer is lost",
+        ),
+        (
+            "transposed and without the first bias",
+            merge(
+                'torch.einsum("omhw,im->oihw", second.weight, first.weight[:, :, 0, 0])',
+                bias="second.bias",
+            ),
+            r"is transposed: .*bias of the first layer is lost",
+        ),
+        (
+            "no no_grad",
+            merge().replace("with torch.no_grad():", "if True:"),
+            r"leaf Variable.*Weights are filled inside `with torch\.no_grad",
+        ),
+        (
+            "a tensor as weight",
+            merge().replace("merged.weight.copy_(weight)", "merged.weight = weight"),
+            r"cannot assign.*Weights are filled inside",
+        ),
+        (
+            "takes the bias of the first layer away",
+            merge().replace("    return", "    first.bias = None\n    return"),
+            r"changes the layer that it is given",
+        ),
+        (
+            "takes the padding of the second layer away",
+            merge().replace("    return", "    second.padding = (0, 0)\n    return"),
+            r"changes the layer that it is given",
         ),
         (
             "in place",
@@ -279,6 +331,30 @@ def merge(first, second):
         ("cut off", recolour(back="mixed[0].permute(1, 2, 0).clamp(0, 1)"), r"cut off at 0 and 1"),
         ("no return", recolour(back="None"), r"Is the `return` missing"),
         ("no channels", recolour("photo[None]"), r"raised RuntimeError"),
+        (
+            "numpy",
+            "def recolour(photo, matrix):\n    return photo.numpy() @ matrix.T.numpy()\n",
+            r"type ndarray; the chapter goes on with a torch tensor",
+        ),
+        (
+            "random bias",
+            """
+def recolour(photo, matrix):
+    layer = nn.Conv2d(3, 3, 1)
+    layer.weight.data = matrix[:, :, None, None]
+    return layer(photo.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+""",
+            r"off by the same number at all pixels\. That is a bias",
+        ),
+        (
+            "random weights",
+            """
+def recolour(photo, matrix):
+    layer = nn.Conv2d(3, 3, 1, bias=False)
+    return layer(photo.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+""",
+            r"something else each time",
+        ),
         ("nothing changes", "def recolour(photo, matrix):\n    return photo\n", r"wrong values"),
     ],
     "one_by_one.4": [
@@ -341,8 +417,64 @@ def pca_layers(maps, width):
 def pca_layers(maps, width):
     return nn.Conv2d(maps.shape[1], width, 1), nn.Conv2d(width, maps.shape[1], 1)
 """,
-            r"wrong values",
+            r"wrong value for .restore\(reduce\(maps\)\). and for the same two layers on new maps"
+            r".*weights of reduce are new random",
         ),
+        (
+            "reshaped to channels",
+            pca("maps.reshape(channels, -1).T"),
+            r"mixes images and channels.*The mean pixel is wrong for the same reason",
+        ),
+        (
+            "reshaped to channels for the directions",
+            pca(
+                vectors="torch.linalg.eigh(torch.cov(maps.reshape(channels, -1)))[1]",
+            ),
+            r"mixes images and channels",
+        ),
+        (
+            "reshaped, mean and all",
+            pca("maps.reshape(-1, channels)"),
+            r"and so the mean pixel is wrong too",
+        ),
+        ("plus", pca(there="v @ mean"), r"added before instead of subtracted"),
+        ("not projected, cut", pca(there="-mean[:width]"), r"mean pixel as it is"),
+        ("not projected", pca(there="-mean"), r"match.*it is V m"),
+        (
+            "correlations",
+            pca(vectors="torch.linalg.eigh(torch.corrcoef(pixels.T))[1]"),
+            r"those of the correlations",
+        ),
+        (
+            "first image",
+            pca("maps[0].permute(1, 2, 0).reshape(-1, channels)"),
+            r"come from the first image only",
+        ),
+        (
+            "unsorted",
+            pca(vectors="torch.linalg.eig(torch.cov(pixels.T))[1].real"),
+            r"in no order, so the last columns",
+        ),
+        (
+            "unsorted, first",
+            pca(
+                vectors="torch.linalg.eig(torch.cov(pixels.T))[1].real",
+                chosen="vectors[:, :width].T",
+            ),
+            r"in no order, so the first columns",
+        ),
+        (
+            "random bias before",
+            pca().replace("reduce.bias.copy_", "str"),
+            r"The bias of reduce is a new random one",
+        ),
+        (
+            "random bias behind",
+            pca().replace("restore.bias.copy_", "str"),
+            r"The bias of restore is a new random one",
+        ),
+        ("no no_grad", pca().replace("with torch.no_grad():", "if True:"), r"with torch\.no_grad"),
+        ("in place", pca(pixels="maps.sub_(1).permute(0, 2, 3, 1).reshape(-1, channels)"), r"maps"),
     ],
     "one_by_one.5": [
         (
@@ -428,6 +560,9 @@ def pca_layers(maps, width):
         ("share that is read", never_read(a=0.25), r"0.25 is not right.*share that is read"),
         ("pixels", never_read(a=108), r"number of pixels"),
         ("per cent", never_read(b=800 / 9), r"percentage"),
+        ("numbers of channels", never_read(a=0.1875), r"not by the 576 numbers"),
+        ("rounded", never_read(c=0.94), r"0.94 is not right.*rounded too much"),
+        ("rounded ninths", never_read(b=0.89), r"rounded too much"),
         ("one axis", never_read(a=0.5), r"every other row and every other column"),
         ("one axis of three", never_read(b=2 / 3), r"one pixel of nine is read"),
         ("once", never_read(c=0.75), r"three quarters of what the first has left"),
@@ -449,10 +584,11 @@ for name, layer in looks.items():
         ("a missing key", "never_read = {'1x1, stride 2': 0.75}", r"missing: \"1x1, stride 3\""),
         ("a list", "never_read = [0.75, 8 / 9]", r"A dictionary with the keys"),
         ("None", never_read(e=None), r"A number is expected, not nothing"),
-        ("anything", never_read(e=0.3), r'"3x3, then 1x1, stride 2": 0.3 is not right'),
+        ("anything", never_read(e=0.3), r"0.3 is not right. Build one image"),
     ],
     "one_by_one.7": [
         ("compared exactly", notices("tttttt"), r"differ in their last digit"),
+        ("torch.equal", notices("tftttt"), r"everywhere but for the maximum.*torch.equal"),
         ("not shuffled", notices("ffffff"), r"really shuffled"),
         ("turned around", notices("tttfff"), r"wrong way round"),
         ("average", notices("tffttt"), r"an average does not ask for the order"),
@@ -643,6 +779,8 @@ def as_convolution(linear, channels, kernel_size):
         ),
     ],
     "one_by_one.6": [
+        ("rounded to three decimals", never_read(b=0.889, c=0.938)),
+        ("rounded to four decimals", never_read(b=0.8889)),
         ("by thinking", never_read()),
         (
             "by trying every pixel",

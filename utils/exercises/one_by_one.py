@@ -1,6 +1,7 @@
 """Exercises of chapter 05: 1×1 convolution."""
 
 import copy
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .compare import Wrong, call, describe, expect_number, layers, same_results
+from .compare import Wrong, call, close, describe, expect_number, layers, same_results
 from .engine import exercise, question
 
 CHAPTER = "05_one_by_one_convolution"
@@ -24,10 +25,12 @@ def _expect_keys(answer: Any, keys: tuple[str, ...]) -> None:
         raise Wrong(f"The dictionary should have the keys {listed}; missing: {', '.join(missing)}.")
 
 
-def _expect_numbers(answer: Mapping, right: Mapping, common: Mapping, tolerance: float = 0) -> None:
+def _expect_numbers(
+    answer: Mapping, right: Mapping, common: Mapping, tolerance: float = 0, otherwise: str = ""
+) -> None:
     for key, number in right.items():
         try:
-            expect_number(answer[key], number, common.get(key), tolerance)
+            expect_number(answer[key], number, common.get(key), tolerance, otherwise)
         except Wrong as error:
             raise Wrong(f'"{key}": {error}') from None
 
@@ -44,12 +47,31 @@ class _Given:
         return self.text
 
 
-class _Outputs(list):
-    """What a layer gives for the images of a `_Given`; in a message it shows as its shapes."""
+class _Output(list):
+    """What a layer gives for one batch; in a message it shows as its shape."""
 
     def __repr__(self) -> str:
-        shapes = " and ".join(str(tuple(output.shape)) for output in self)
-        return f"{'outputs' if len(self) > 1 else 'an output'} of shape {shapes}"
+        return f"an output of shape {tuple(self[0].shape)}"
+
+
+_NO_GRAD = (
+    "Weights are filled inside `with torch.no_grad():`, for example by `layer.weight.copy_(…)`."
+)
+
+
+def _unchanged(old: Any, new: Any) -> bool:
+    """Weights, settings (stride, padding, whether there is a bias) and tensors are as before."""
+    if isinstance(old, Tensor):
+        return torch.equal(old, new)
+    if not isinstance(old, nn.Module):
+        return True
+    settings = [
+        (repr(module), module.training, [p.requires_grad for p in module.parameters()])
+        for module in (old, new)
+    ]
+    return settings[0] == settings[1] and all(
+        torch.equal(a, b) for a, b in zip(old.parameters(), new.parameters())
+    )
 
 
 def _behaviour(name: str, function: Any, finish: Callable) -> Callable[[_Given], Any]:
@@ -57,12 +79,17 @@ def _behaviour(name: str, function: Any, finish: Callable) -> Callable[[_Given],
 
     def run(given: _Given) -> Any:
         before = copy.deepcopy(given.values)
-        result = call(function, *given.values, what=f"{name}({given})")
+        try:
+            result = call(function, *given.values, what=f"{name}({given})")
+        except Wrong as error:
+            text = str(error.__cause__)
+            if "leaf Variable" in text or "as parameter" in text:
+                raise Wrong(f"{error} {_NO_GRAD}") from error.__cause__
+            raise
         for old, new in zip(before, given.values):
-            if isinstance(old, nn.Module) and any(
-                not torch.equal(a, b) for a, b in zip(old.parameters(), new.parameters())
-            ):
-                raise Wrong(f"{name}({given}) changes the layer that it is given.")
+            if not _unchanged(old, new):
+                what = "layer that it is given" if isinstance(old, nn.Module) else "maps it gets"
+                raise Wrong(f"{name}({given}) changes the {what}. Leave it as it is.")
         return finish(result, given)
 
     run.__name__ = name
@@ -96,6 +123,24 @@ def _convolution(weight: Tensor, bias: Tensor | None, **options: Any) -> nn.Conv
         if bias is not None:
             layer.bias.copy_(bias)
     return layer
+
+
+def _random_parts(answer: Callable, given: _Given) -> str:
+    """A sentence on weights or biases that two calls draw differently, or nothing."""
+    pairs = []
+    for _ in range(2):
+        result = call(answer, *copy.deepcopy(given.values))
+        pairs.append(result if isinstance(result, (tuple, list)) else (result,))
+    for number, (one, two) in enumerate(zip(*pairs)):
+        where = f" of {('reduce', 'restore')[number]}" if len(pairs[0]) == 2 else ""
+        if one.weight.shape == two.weight.shape and not torch.equal(one.weight, two.weight):
+            return f"The weights{where} are new random numbers each time: nothing is copied there."
+        if one.bias is not None and not torch.equal(one.bias, two.bias):
+            return (
+                f"The bias{where} is a new random one each time: nothing is copied there. A new "
+                "nn.Conv2d draws weights and biases at random."
+            )
+    return ""
 
 
 # --- one_by_one.1: counting ----------------------------------------------------------------------
@@ -329,16 +374,51 @@ def _two(channels: tuple[int, int, int], k: int, shape: tuple, **options: Any) -
     """,
 )
 def _(answer):
-    def finish(result: Any, given: _Given) -> _Outputs:
+    def finish(result: Any, given: _Given) -> _Output:
         layer = _is_convolution(result, f"merge({given})")
-        return _Outputs(call(layer, images) for images in given.images)
+        return _Output(call(layer, images) for images in given.images)
 
     def variant(**options: Any) -> Callable:
         return _behaviour("merge", lambda a, b: _merged(a, b, **options), finish)
 
-    def right(given: _Given) -> _Outputs:
+    def right(given: _Given) -> _Output:
         first, second = given.values
-        return _Outputs(second(first(images)) for images in given.images)
+        return _Output(second(first(images)) for images in given.images)
+
+    first_plain = (
+        "The bias of the first layer is added as it is. It has to go through the second kernel, "
+        "which may have another number of channels."
+    )
+    first_lost = "The bias of the first layer is lost. It goes through the second kernel."
+    second_lost = "The bias of the second layer is lost."
+    transposed = (
+        "The matrix of the first layer is transposed: its weight has the shape (out, in, 1, 1), "
+        "and `second` reads what it gives out."
+    )
+    order = (
+        "The matrices are multiplied in the wrong order. The second layer works on what the first "
+        "one gives: its matrix stands on the left."
+    )
+
+    def explain(case: tuple, got: Any, _: Any) -> str:
+        """What the first case that differs tells alone: the others may raise, or differ more."""
+        (given,) = case
+        if isinstance(got, Exception):
+            return ""
+        if random := _random_parts(answer, given):
+            return random
+        weights = {"right": "", "transposed": transposed, "order": order}
+        biases = {"right": "", "none": first_lost, "plain": first_plain}
+        for (w, w_text), (b, b_text), second in itertools.product(
+            weights.items(), biases.items(), (True, False)
+        ):
+            try:
+                other = variant(weights=w, first_bias=b, second_bias=second)(copy.deepcopy(given))
+            except (Wrong, RuntimeError):  # this mistake is not possible with these shapes
+                continue
+            if close(got, other):
+                return " ".join(filter(None, (w_text, b_text, "" if second else second_lost)))
+        return ""
 
     same_results(
         _behaviour("merge", answer, finish) if callable(answer) else answer,
@@ -349,10 +429,8 @@ def _(answer):
         (_two((2, 5, 3), 3, (1, 2, 9, 8), stride=2),),
         (_two((3, 2, 4), 3, (2, 3, 5, 6), padding=1, first_bias=False),),
         mistakes={
-            "The bias of the first layer is lost. It goes through the second kernel.": variant(
-                first_bias="none"
-            ),
-            "The bias of the second layer is lost.": variant(second_bias=False),
+            first_lost: variant(first_bias="none"),
+            second_lost: variant(second_bias=False),
             "Both biases are lost.": variant(first_bias="none", second_bias=False),
             "The bias of the first layer goes through the middle of the kernel only. It is there "
             "at every pixel, so it comes in through all k · k places: sum the kernel over height "
@@ -363,21 +441,19 @@ def _(answer):
             ),
             "The bias of the first layer goes through the mean of the kernel; it should go "
             "through the sum over height and width.": variant(first_bias="mean"),
-            "The bias of the first layer is added as it is. It has to go through the second "
-            "kernel, which may have another number of channels.": variant(first_bias="plain"),
+            first_plain: variant(first_bias="plain"),
             "The stride of the second layer is lost.": variant(stride=False),
             "The padding of the second layer is lost.": variant(padding=False),
             "Stride and padding of the second layer are lost.": variant(
                 stride=False, padding=False
             ),
-            "The matrix of the first layer is transposed: its weight has the shape (out, in, 1, "
-            "1), and `second` reads what it gives out.": variant(weights="transposed"),
-            "The matrices are multiplied in the wrong order. The second layer works on what the "
-            "first one gives: its matrix stands on the left.": variant(weights="order"),
+            transposed: variant(weights="transposed"),
+            order: variant(weights="order"),
             "The kernel is turned around by 180 degrees; torch's convolution does not flip "
             "it.": variant(weights="flipped"),
             "Height and width of the kernel have changed places.": variant(weights="turned"),
         },
+        explain=explain,
     )
     return "One layer gives what the two gave."
 
@@ -461,12 +537,29 @@ def _(answer):
         "The matrix is transposed: the weight has the shape (out, in, 1, 1), and each row of the "
         "matrix belongs to one channel that comes out."
     )
-    same_results(
-        answer,
-        _recoloured,
+
+    def explain(case: tuple, got: Any, right: Tensor) -> str:
+        if not isinstance(got, Tensor) or got.shape != right.shape:
+            return ""
+        off = (got - right).detach().flatten(0, 1)
+        if close(off, off[:1].expand_as(off)):
+            return (
+                "Each channel is off by the same number at all pixels. That is a bias: "
+                "nn.Conv2d draws one at random unless it gets bias=False."
+            )
+        if not close(call(answer, *copy.deepcopy(case)), got):
+            return "It gives something else each time: a new nn.Conv2d draws its weights at random."
+        return ""
+
+    cases = [
         (torch.rand(4, 5, 3), torch.randn(3, 3)),
         (torch.rand(3, 3, 3), torch.randn(3, 3)),
         (torch.rand(6, 2, 3), torch.randn(3, 3)),
+    ]
+    same_results(
+        answer,
+        _recoloured,
+        *cases,
         mistakes={
             f"{to} And on the way back too. And: {transposed}": variant(False, True, False),
             f"{to} And on the way back too.": variant(False, False, False),
@@ -488,8 +581,18 @@ def _(answer):
                 lambda photo, matrix: _recoloured(photo, matrix).clamp(0, 1)
             ),
         },
+        explain=explain,
     )
-    return "Every pixel is mixed from its own three colours."
+    result = call(answer, *copy.deepcopy(cases[0]))
+    if not isinstance(result, Tensor):
+        raise Wrong(
+            "The numbers are right, but recolour gives a value of the type "
+            f"{type(result).__name__}; the chapter goes on with a torch tensor."
+        )
+    return (
+        "Every pixel is mixed from its own three colours. `photo @ matrix.T` gives the same: a 1×1 "
+        "convolution is that product at each pixel, with the channels in another place."
+    )
 
 
 # --- one_by_one.4: principal components ----------------------------------------------------------
@@ -501,31 +604,58 @@ def _pca(
     *,
     which: str = "largest",
     rows: str = "permuted",
-    subtract: bool = True,
+    subtract: str = "projected",
     add: bool = True,
     centred: bool = True,
-    scaled: bool = False,
+    scaled: str = "no",
+    solver: str = "eigh",
+    rows_mean: bool = False,
 ) -> tuple[nn.Conv2d, nn.Conv2d]:
     """The two layers, with the mistakes that the options describe."""
     channels = maps.shape[1]
-    pixels = maps.permute(0, 2, 3, 1) if rows == "permuted" else maps
-    pixels = pixels.reshape(-1, channels)
-    mean = maps.mean((0, 2, 3))
-    scale = pixels.std(0) if scaled else torch.ones(channels)
-    around = (pixels - pixels.mean(0)) / scale if centred else pixels
-    vectors = torch.linalg.eigh(around.T @ around)[1]
+    if rows == "first image":
+        maps = maps[:1]
+    pixels = {
+        "permuted": lambda: maps.permute(0, 2, 3, 1).reshape(-1, channels),
+        "first image": lambda: maps.permute(0, 2, 3, 1).reshape(-1, channels),
+        "reshaped": lambda: maps.reshape(-1, channels),
+        "reshaped to channels": lambda: maps.reshape(channels, -1).T,
+    }[rows]()
+    mean = pixels.mean(0) if rows_mean else maps.mean((0, 2, 3))
+    around = pixels - pixels.mean(0) if centred else pixels
+    scale = torch.ones(channels) if scaled == "no" else pixels.std(0)
+    matrix = (around / scale).T @ (around / scale)
+    if scaled == "directions only":
+        scale = torch.ones(channels)
+    if solver == "eigh":
+        vectors = torch.linalg.eigh(matrix)[1]
+    else:
+        vectors = torch.linalg.eig(matrix / len(around))[1].real
     chosen = {
         "largest": vectors[:, -width:].T,
-        "smallest": vectors[:, :width].T,
+        "first columns": vectors[:, :width].T,  # of the smallest eigenvalues
         "rows": vectors[-width:],
         "first rows": vectors[:width],
         "flipped rows": vectors.flip(1)[:width],
     }[which]
     there, back = chosen / scale, chosen.T * scale[:, None]
+    before = {
+        "projected": -there @ mean,
+        "added": there @ mean,
+        "as it is": -mean[:width],
+        "no": torch.zeros(width),
+    }[subtract]
     return (
-        _convolution(there[:, :, None, None], -there @ mean * subtract),
+        _convolution(there[:, :, None, None], before),
         _convolution(back[:, :, None, None], mean * add),
     )
+
+
+_RESHAPED = (
+    "`maps.reshape(C, -1)` mixes images and channels as soon as there is more than one image: the "
+    "axis of the images comes first. Move the channels to the front with permute or transpose "
+    "before."
+)
 
 
 def _maps(shape: tuple[int, ...], width: int) -> _Given:
@@ -606,7 +736,7 @@ def _maps(shape: tuple[int, ...], width: int) -> _Given:
     """,
 )
 def _(answer):
-    def finish(result: Any, given: _Given) -> _Outputs:
+    def finish(result: Any, given: _Given) -> tuple[Tensor, ...]:
         what, (maps, width) = f"pca_layers({given})", given.values
         if result is None:
             raise Wrong(f"{what} gives nothing (None). Is the `return` missing?")
@@ -627,10 +757,21 @@ def _(answer):
                     f"{what}: {name} is {layers(layer)}; a 1×1 convolution from {i} to {o} "
                     "channels is expected."
                 )
-        return _Outputs(restore(reduce(images)) for images in given.images)
+        return tuple(restore(reduce(images)) for images in given.images)
 
     def variant(**options: Any) -> Callable:
         return _behaviour("pca_layers", lambda m, w: _pca(m, w, **options), finish)
+
+    def explain(case: tuple, got: Any, _: Any) -> str:
+        (given,) = case
+        if isinstance(got, Exception):
+            if any(text in str(got) for text in ("must match", "doesn't match", "be multiplied")):
+                return (
+                    "`reduce` has `width` biases, `restore` has C. The mean pixel has C numbers; "
+                    "in the new coordinates it is V m, with V of the shape (width, C)."
+                )
+            return ""
+        return _random_parts(answer, given)
 
     same_results(
         _behaviour("pca_layers", answer, finish) if callable(answer) else answer,
@@ -640,7 +781,7 @@ def _(answer):
         (_maps((3, 5, 4, 4), 2),),
         mistakes={
             "These are the directions with the smallest eigenvalues: torch.linalg.eigh gives them "
-            "in ascending order, so the largest are the last.": variant(which="smallest"),
+            "in ascending order, so the largest are the last.": variant(which="first columns"),
             "Rows of the matrix of eigenvectors are taken; the eigenvectors are its columns.": (
                 variant(which="rows")
             ),
@@ -652,22 +793,50 @@ def _(answer):
             "pixels of one map stand in it. Move the channels to the end with permute first.": (
                 variant(rows="reshaped")
             ),
+            _RESHAPED: variant(rows="reshaped to channels"),
+            _RESHAPED + " The mean pixel is wrong for the same reason.": variant(
+                rows="reshaped to channels", rows_mean=True
+            ),
+            "`reshape` alone does not put the channels of a pixel into one row, and so the mean "
+            "pixel is wrong too. Move the channels to the end with permute first.": variant(
+                rows="reshaped", rows_mean=True
+            ),
             "The mean pixel is neither subtracted before nor added behind: both layers lack "
-            "their bias.": variant(subtract=False, add=False),
+            "their bias.": variant(subtract="no", add=False),
             "The mean pixel is subtracted, but not added again: `restore` needs it as its "
             "bias.": variant(add=False),
             "The mean pixel is added at the end, but not subtracted before: `reduce` needs the "
-            "bias -V m.": variant(subtract=False),
+            "bias −V m.": variant(subtract="no"),
             "The directions are those of the pixels as they are, and the mean is left out "
             "altogether; PCA counts from the mean pixel.": variant(
-                centred=False, subtract=False, add=False
+                centred=False, subtract="no", add=False
             ),
             "The directions are computed from pixels without the mean taken away, so the first "
             "one points at the mean. Use the covariance.": variant(centred=False),
+            "The mean pixel is added before instead of subtracted: the bias of `reduce` is −V m, "
+            "with a minus.": variant(subtract="added"),
+            "The bias of `reduce` is the mean pixel as it is; it has to go through the directions "
+            "too: −V m.": variant(subtract="as it is"),
+            "Mean and directions come from the first image only; all pixels of all images are "
+            "samples.": variant(rows="first image"),
+            "torch.linalg.eig gives the eigenvalues in no order, so the first columns are just any "
+            "directions. Use torch.linalg.eigh, or sort.": variant(
+                solver="eig", which="first columns"
+            ),
+            "torch.linalg.eig gives the eigenvalues in no order, so the last columns are just any "
+            "directions. Use torch.linalg.eigh, or sort.": variant(solver="eig"),
+            "The directions are those of the correlations (torch.corrcoef), in which all channels "
+            "count alike. PCA's best copy needs the covariance (torch.cov).": variant(
+                scaled="directions only"
+            ),
             "Every channel is divided by its standard deviation first. That is another analysis "
-            "(of the correlations); its squared error is not the smallest.": variant(scaled=True),
+            "(of the correlations); its squared error is not the smallest.": variant(
+                scaled="both ways"
+            ),
         },
         tolerance=2e-3,
+        parts=("`restore(reduce(maps))`", "the same two layers on new maps"),
+        explain=explain,
     )
     return "No other pair of linear 1×1 layers of this width gives a smaller squared error."
 
@@ -775,7 +944,7 @@ def _explain_layer(answer: Any, given: _Given) -> None:
     """,
 )
 def _(answer):
-    def finish(result: Any, given: _Given) -> _Outputs:
+    def finish(result: Any, given: _Given) -> tuple[Tensor, ...]:
         linear, channels, k = given.values
         layer = _is_convolution(result, f"as_convolution({given})")
         if layer.kernel_size == (1, 1) and k > 1 and layer.in_channels == linear.in_features:
@@ -789,7 +958,7 @@ def _(answer):
                 f"as_convolution({given}) gives {layers(layer)}; the kernel has to be as large as "
                 f"the map, {k}×{k}."
             )
-        return _Outputs(call(layer, images) for images in given.images)
+        return tuple(call(layer, images) for images in given.images)
 
     def case(channels: int, k: int, out: int) -> tuple[_Given]:
         linear = nn.Linear(channels * k * k, out)
@@ -803,9 +972,9 @@ def _(answer):
             "as_convolution", lambda *given: _as_convolution(*given, **options), finish
         )
 
-    def right(given: _Given) -> _Outputs:
+    def right(given: _Given) -> tuple[Tensor, ...]:
         linear, _, k = given.values
-        return _Outputs(_slid(linear, images, k) for images in given.images)
+        return tuple(_slid(linear, images, k) for images in given.images)
 
     cases = [case(4, 3, 5), case(3, 7, 6), case(8, 2, 32), case(5, 1, 4)]
     try:
@@ -827,6 +996,7 @@ def _(answer):
                 "The stride is the size of the kernel; on larger maps it should slide one pixel at "
                 "a time.": variant(stride=None),
             },
+            parts=("maps of the kernel's size", "larger maps"),
         )
     except Wrong as error:
         _explain_layer(answer, cases[0][0])
@@ -858,7 +1028,7 @@ _LOOKS = {
         Whether a pixel is read shows in the gradient. Give the layer a random image
         `torch.randn(1, 4, 12, 12, requires_grad=True)`, sum up what comes out, and call
         `backward()`. A pixel is never read if the gradient of all its four channels is exactly
-        zero. Enter shares from 0 to 1.
+        zero. Enter shares from 0 to 1, with at least three decimals.
     """,
     stub="""
         looks = {
@@ -920,6 +1090,8 @@ def _(answer):
             144 * share: "This is a number of pixels; the share of the 144 is asked for.",
             100 * share: "This is a percentage; shares go from 0 to 1.",
             1 - share: "This is the share that is read; asked for is the share that is not.",
+            share / 4: "Divide by the 144 pixels, not by the 576 numbers of the four channels.",
+            round(share, 2): "This is rounded too much; give four decimals, or a fraction.",
         }
         if share == 0:
             common[name] = {
@@ -938,7 +1110,8 @@ def _(answer):
     common["1x1, stride 2, twice"][3 / 4] = (
         "The second layer skips three quarters of what the first has left."
     )
-    _expect_numbers(answer, _LOOKS, common, tolerance=1e-6)
+    start = "Build one image, call backward() and look at where its gradient is exactly zero."
+    _expect_numbers(answer, _LOOKS, common, tolerance=1e-3, otherwise=start)
     return "A stride alone throws pixels away; a mean or a larger kernel before it does not."
 
 
@@ -997,9 +1170,10 @@ _SHUFFLED_STUB = """
     task="""
         Six small networks whose only convolutions are 1×1. Which of them give an image the same
         logits when its 784 pixels are shuffled? Write down what you expect, then test it: shuffle
-        all images of `images` (64, 1, 28, 28) with one and the same random order, and compare the
-        logits. Enter `True` for a network that notices (its logits change) and `False` for one
-        that does not.
+        the pixels inside each image of `images` (64, 1, 28, 28), all with one and the same random
+        order, and compare the logits with `torch.allclose(…, atol=1e-5)`: sums in another order
+        differ in their last digit. Enter `True` for a network that notices (its logits change) and
+        `False` for one that does not.
     """,
     stub=_SHUFFLED_STUB
     + """
@@ -1016,8 +1190,8 @@ _SHUFFLED_STUB = """
         shuffled pixels in one line; `.reshape(images.shape)` makes images of them again.
         """,
         """
-        Sums in another order differ in their last digit, so compare with `torch.allclose(…,
-        atol=1e-5)` and not with `==`.
+        `torch.allclose(candidate(images), candidate(shuffled), atol=1e-5)` is True where the
+        logits stay. True stands for the opposite here: `not torch.allclose(…)`.
         """,
     ],
     solution=_SHUFFLED_STUB
@@ -1047,11 +1221,19 @@ def _(answer):
         given[name] = value
     if given == _NOTICES:
         return "The first three cannot tell an image from its shuffled pixels."
+    exactly = (
+        "Did you compare with == or torch.equal? Sums in another order differ in their last digit; "
+        "use torch.allclose with atol=1e-5."
+    )
     if all(given.values()):
         raise Wrong(
-            "You have True everywhere. Did you compare with == or torch.equal? Sums in another "
-            "order differ in their last digit; use torch.allclose with atol=1e-5. (Or was every "
-            "image of the batch shuffled into another place? The order of the images stays.)"
+            f"You have True everywhere. {exactly} (Or was every image of the batch shuffled into "
+            "another place? The order of the images stays.)"
+        )
+    if given == dict.fromkeys(_NOTICES, True) | {"1x1, maximum": False}:
+        raise Wrong(
+            f"You have True everywhere but for the maximum. {exactly} A maximum alone is the same "
+            "to the last digit."
         )
     if not any(given.values()):
         raise Wrong(
