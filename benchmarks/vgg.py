@@ -27,26 +27,23 @@ RECIPE = dict(
 
 # What each network is called in figures, and its options.
 NETWORKS = {
-    **{
-        name: (f"{name}, batch norm", {"blocks": CONFIGURATIONS[name]})
-        for name in ("A", "B", "C", "D", "E")
-    },
+    **{name: (name, {"blocks": CONFIGURATIONS[name]}) for name in ("A", "B", "C", "D", "E")},
     **{
         f"{name}_plain": (
-            f"{name}, no batch norm",
+            f"{name} without batch norm",
             {"blocks": CONFIGURATIONS[name], "batch_norm": False},
         )
         for name in ("A", "E")
     },
     **{
         f"{name}_plain_he": (
-            f"{name}, no batch norm, He",
+            f"{name} without batch norm, He",
             {"blocks": CONFIGURATIONS[name], "batch_norm": False, "initialisation": "he"},
         )
         for name in ("A", "E")
     },
-    "A_five": ("A with one 5x5 for two 3x3", {"blocks": ("3", "3", "5", "5", "5")}),
-    "B_five": ("B with one 5x5 for two 3x3", {"blocks": ("5", "5", "5", "5", "5")}),
+    "A_five": ("A, blocks 3 to 5 with one 5×5", {"blocks": ("3", "3", "5", "5", "5")}),
+    "B_five": ("B, every block with one 5×5", {"blocks": ("5", "5", "5", "5", "5")}),
 }
 # Which differences are reported, first minus second, in points of accuracy.
 PAIRS = [

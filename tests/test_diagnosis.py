@@ -143,6 +143,19 @@ def test_tables_can_be_printed(batch):
     assert str(type(rows)()) == "no layers"
 
 
+class Functional(nn.Module):
+    """A sigmoid that is no module."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(64, 64), nn.Linear(64, 10)
+        with torch.no_grad():
+            self.first.weight.mul_(1e-6)
+
+    def forward(self, images):
+        return self.last(torch.sigmoid(self.first(images.flatten(1))))
+
+
 def make_dead(classes):
     """A ReLU on the logits, where the given classes are always below zero, the others above."""
     model = make_network(last=[nn.ReLU()])
@@ -214,11 +227,14 @@ def test_explain_vanishing(batch):
     text = explain(make_network(nn.Sigmoid, depth=5), *batch)
     assert "says the same about every image" in text
     assert "ReLU instead of sigmoid" in text
-    # The place where it is lost is named.
+    # The place where it is lost is named. A network with ReLUs is not told to use ReLUs.
     model = make_network(depth=2)
     with torch.no_grad():
         model[2].weight.mul_(1e-6)
-    assert "lost by layer 2 (Conv2d)" in explain(model, *batch)
+    text = explain(model, *batch)
+    assert "lost by layer 2 (Conv2d)" in text
+    assert text.endswith("Use He initialisation or batch norm after the convolutions.")
+    assert "ReLU instead of sigmoid" in explain(Functional(), *batch)
     # Forward sound, backward not: saturated tanh units pass on signs, but no gradient.
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 10))

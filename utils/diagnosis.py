@@ -262,19 +262,26 @@ def _vanishing(model, images, labels, statistics, logits) -> str | None:
             f"The network says the same about every image: their values differ by {varied:.2g} "
             f"(standard deviation over the images), the logits by only {reached:.2g}. The "
             f"difference is lost by layer {thin.name} ({thin.kind}), where it is "
-            f"{thin.variation:.2g}. Use He initialisation, ReLU instead of sigmoid or tanh, or "
-            "batch norm after the convolutions."
+            f"{thin.variation:.2g}. {_remedies(statistics)}"
         )
     gradients = [g for g in gradient_statistics(model, images, labels) if g.weight]
     if len(gradients) > 1 and gradients[0].ratio < 1e-4 * gradients[-1].ratio:
         first, last = gradients[0], gradients[-1]
         return (
             f"The gradient vanishes on its way back: its norm is {last.gradient:.2g} in the last "
-            f"layer, {last.name}, and {first.gradient:.2g} in the first, {first.name}. Use He "
-            "initialisation, ReLU instead of sigmoid or tanh, or batch norm after the "
-            "convolutions."
+            f"layer, {last.name}, and {first.gradient:.2g} in the first, {first.name}. "
+            f"{_remedies(statistics)}"
         )
     return None
+
+
+def _remedies(statistics: list[LayerStatistics]) -> str:
+    # Without an activation among the modules they are called as functions, and may be anything.
+    kinds = {s.kind for s in statistics}
+    only_relu = "ReLU" in kinds and not kinds & {"Sigmoid", "Tanh"}
+    relu = "" if only_relu else "ReLU instead of sigmoid or tanh, "
+    comma = "" if only_relu else ","
+    return f"Use He initialisation{comma} {relu}or batch norm after the convolutions."
 
 
 def _dead_layer(model, images, labels, statistics, logits) -> str | None:

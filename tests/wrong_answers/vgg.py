@@ -58,6 +58,36 @@ def vgg(blocks, widths=(64, 128, 256, 512, 512), in_channels=3, num_classes=1000
 """
 
 
+NETWORK_CLASS = """
+class vgg(nn.Module):
+    def __init__(self, blocks, widths=(64, 128, 256, 512, 512), in_channels=3, num_classes=1000,
+                 image_size=224, hidden=4096):
+        super().__init__()
+        channels = (in_channels, *widths)
+        self.blocks = nn.ModuleList(
+            vgg_block(i, o, kernels) for i, o, kernels in zip(channels, widths, blocks)
+        )
+        self.one, self.two = nn.LazyLinear(hidden), nn.Linear(hidden, hidden)
+        self.three, self.drop = nn.Linear(hidden, num_classes), nn.Dropout()
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        x = F.relu(self.drop(self.one(x.flatten(1))))
+        return self.three(F.relu(self.drop(self.two(x))))
+"""
+
+OWN_BLOCK = """
+def own_block(channels, width, digits, norm=False, relu=True):
+    parts = []
+    for number, k in enumerate(map(int, digits)):
+        parts.append(nn.Conv2d(channels, width, k, padding=k // 2))
+        parts += [nn.BatchNorm2d(width)] if norm else []
+        parts += [nn.ReLU()] if relu or number == len(digits) - 1 else []
+        channels = width
+    return nn.Sequential(*parts, nn.MaxPool2d(2))
+"""
+
 HIDDEN = "nn.Linear(in_channels * size * size, hidden)"
 SECOND, LAST = "nn.Linear(hidden, hidden)", "nn.Linear(hidden, num_classes)"
 RELU, DROP = "nn.ReLU()", "nn.Dropout(0.5)"
@@ -96,10 +126,10 @@ FULL = (
 
 def experiment(
     result="logits.std(dim=0).mean().item()",
-    options="batch_norm=False",
+    options="batch_norm=False, dropout=0.0",
     seed="torch.manual_seed(0)",
     before="",
-    mode="eval().double()",
+    mode="double()",
     given="images.double()",
 ):
     return f"""
@@ -141,7 +171,11 @@ wrong_answers = {
         ("one row", counts(saved=360_448 * 56), r"not 56"),
         ("against one 3x3", counts(saved=40 * 16_384 * 3136), r"three layers, not one"),
         ("no padding", counts(saved=49 * 16_384 * 2500 - 9 * 16_384 * 8120), r"With the padding"),
-        ("in millions", counts(saved="1130.4"), r"weights times positions"),
+        ("in millions", counts(saved="1130.4"), r"It is in millions"),
+        ("in billions", counts(saved="1.13"), r"It is in billions"),
+        ("rounded", counts(saved="1.13e9"), r"It is rounded"),
+        ("any number saved", counts(saved="1e5"), r"weights times positions"),
+        ("not a number", counts(saved="float('nan')"), r"nan is not right"),
         ("a text", counts(one="'802,944'"), r"A number is expected"),
         ("three numbers", "stack = (442_752, 802_944, 1)", r"A dictionary with the keys"),
         ("None", counts(three=None), r"A number is expected, not nothing"),
@@ -350,6 +384,21 @@ class vgg_block(nn.Module):
             r"strides are added up",
         ),
         (
+            "stride added to the distance",
+            field("field += (k - 1) * distance; distance += s"),
+            r"strides are added to the distance",
+        ),
+        (
+            "always 2",
+            field("field += (k - 1) * distance; distance *= 2"),
+            r"Every stride is taken as 2",
+        ),
+        (
+            "2 where it is not 1",
+            field("field += (k - 1) * distance; distance *= 2 if s > 1 else 1"),
+            r"Every stride above 1 is taken as 2",
+        ),
+        (
             "starts at 0",
             field("field += (k - 1) * distance; distance *= s", "field, distance = 0, 1"),
             r"starts at 0",
@@ -512,7 +561,41 @@ class vgg_block(nn.Module):
             network(size="image_size // 32"),
             r"Linear layer 1 of .* takes 0 values, but it gets 54",
         ),
-        ("no flatten", network(before="nn.Identity()"), r"raised RuntimeError"),
+        ("no flatten", network(before="nn.Identity()"), r"gets maps of shape .* flattened"),
+        (
+            "dropout in eval mode too",
+            NETWORK_CLASS.replace("self.drop(", "F.dropout("),
+            r"dropout is still active in eval mode",
+        ),
+        (
+            "a class with its own activation",
+            NETWORK_CLASS.replace("self.three(F.relu(", "self.three(torch.sigmoid("),
+            r"functional calls such as F.relu are not listed",
+        ),
+        (
+            "batch norm in the blocks",
+            network(block="own_block(in_channels, width, digits, norm=True)") + OWN_BLOCK,
+            r"In the blocks: There is a batch norm after each convolution",
+        ),
+        (
+            "one ReLU in a block",
+            network(block="own_block(in_channels, width, digits, relu=False)") + OWN_BLOCK,
+            r"In the blocks: There is one ReLU only",
+        ),
+        (
+            "always 3x3",
+            network(block="vgg_block(in_channels, width, '3' * len(digits))"),
+            r"digits of `blocks` are not used",
+        ),
+        (
+            "a head of convolutions",
+            classifier(
+                "nn.Conv2d(in_channels, hidden, size), nn.ReLU(), nn.Dropout(0.5)",
+                "nn.Conv2d(hidden, hidden, 1), nn.ReLU(), nn.Dropout(0.5)",
+                "nn.Conv2d(hidden, num_classes, 1), nn.Flatten()",
+            ).replace("nn.Flatten(), nn.Conv2d", "nn.Conv2d"),
+            r"should be linear layers",
+        ),
         (
             "a list",
             "def vgg(blocks, widths, in_channels, num_classes, image_size, hidden):\n"
@@ -604,6 +687,33 @@ class vgg_block(nn.Module):
                 "nn.ReLU()]; channels = width"
             ),
             r"batch norm",
+        ),
+        (
+            "padding 2",
+            repaired(
+                "parts += [nn.Conv2d(channels, width, 3, padding=2), nn.ReLU()]; channels = width"
+            ),
+            r"^6 of the 6 convolutions have padding 2.*1 to keep the size. It consists of",
+        ),
+        (
+            "pooling that moves by one",
+            repaired(outer="parts.append(nn.MaxPool2d(2, 1))"),
+            r"moves by one position only",
+        ),
+        (
+            "dropout",
+            repaired(end="nn.Linear(128, 64), nn.ReLU(), nn.Dropout(), nn.Linear(64, num_classes)"),
+            r"There is a dropout now",
+        ),
+        (
+            "last width",
+            repaired(table="((1, 8), (1, 16), (2, 24), (2, 64))"),
+            r"Convolution 5 gives 64 channels; the table says 32",
+        ),
+        (
+            "classifier for other maps",
+            repaired(end="nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, num_classes)"),
+            r"repaired_vgg\(\), given a tensor of shape \(2, 1, 32, 32\), raised",
         ),
         (
             "softmax",
@@ -728,8 +838,15 @@ def merge(first, second):
         ("ten numbers", experiment("logits.std(dim=0)"), r"their mean is asked for"),
         (
             "He",
-            experiment(options='batch_norm=False, initialisation="he"'),
+            experiment(options='batch_norm=False, dropout=0.0, initialisation="he"'),
             r'initialisation="he"',
+        ),
+        ("batch norm", experiment(options="dropout=0.0"), r"have batch norm"),
+        ("batch norm and dropout", experiment(options=""), r"have batch norm"),
+        (
+            "batch norm in eval mode",
+            experiment(options="dropout=0.0", mode="eval().double()"),
+            r"have batch norm.*In eval mode",
         ),
         (
             "one seed",
@@ -739,18 +856,35 @@ def merge(first, second):
         (
             "another seed",
             experiment(seed="torch.manual_seed(1)"),
-            r"Wrong are A, B, D, E. Is the seed 0",
+            r"Wrong are A, B, D, E. Look at each of these: the seed 0",
         ),
-        ("float32", experiment(mode="eval()", given="images"), r"(F|f)loat32"),
-        ("training mode", experiment(mode="double()"), r"Is the network in eval mode"),
-        ("a list", "spread = [1e-5, 1e-6, 1e-7, 1e-8]", r"A dictionary with the keys"),
+        ("other images", experiment(given="images[:8].double()"), r"Look at each.*all 64 of"),
+        ("not a number", "spread = dict.fromkeys('ABDE', float('nan'))", r"is a finite number"),
+        ("float32", experiment(mode="train()", given="images"), r"(F|f)loat32"),
+        ("dropout on", experiment(options="batch_norm=False"), r"Is dropout=0.0 given"),
         (
-            "no E",
-            experiment().replace('"ABDE"', '"ABD"'),
-            r"A dictionary with the keys",
+            "softmax",
+            experiment("logits.softmax(1).std(dim=0).mean().item()"),
+            r"probabilities, behind a softmax",
         ),
+        ("one class", experiment("logits.std(dim=0)[3].item()"), r"class 3 alone"),
+        ("logarithm", experiment("logits.std(dim=0).mean().log10()"), r"logarithm \(base 10\)"),
+        ("a list", "spread = [1e-5, 1e-6, 1e-7, 1e-8]", r"A dictionary with the keys"),
+        ("no E", experiment().replace('"ABDE"', '"ABD"'), r"E is missing"),
         ("None", "spread = {'A': None, 'B': 1, 'D': 1, 'E': 1}", r"For A a number is expected"),
-        ("zeros", "spread = {'A': 0, 'B': 0, 'D': 0, 'E': 0}", r"Wrong are A, B, D, E"),
+        ("zeros", "spread = {'A': 0, 'B': 0, 'D': 0, 'E': 0}", r"small but not zero"),
+        (
+            "rounded",
+            experiment("round(logits.std(dim=0).mean().item(), 6)"),
+            r"small but not zero",
+        ),
+        ("negative", experiment("-logits.std(dim=0).mean()"), r"never negative"),
+        ("the last network's", experiment() + "spread = dict.fromkeys('ABDE', 1e-5)", r"are equal"),
+        (
+            "reversed",
+            experiment() + "spread = dict(zip('ABDE', reversed(list(spread.values()))))",
+            r"reverse order",
+        ),
     ],
 }
 
@@ -850,24 +984,7 @@ def vgg(blocks, widths=(64,), in_channels=3, num_classes=1000, image_size=224, h
         ),
         (
             "a class with a lazy layer, dropout before the ReLU, which is the same",
-            """
-class vgg(nn.Module):
-    def __init__(self, blocks, widths=(64, 128, 256, 512, 512), in_channels=3, num_classes=1000,
-                 image_size=224, hidden=4096):
-        super().__init__()
-        channels = (in_channels, *widths)
-        self.blocks = nn.ModuleList(
-            vgg_block(i, o, kernels) for i, o, kernels in zip(channels, widths, blocks)
-        )
-        self.one, self.two = nn.LazyLinear(hidden), nn.Linear(hidden, hidden)
-        self.three, self.drop = nn.Linear(hidden, num_classes), nn.Dropout()
-
-    def forward(self, x):
-        for block in self.blocks:
-            x = block(x)
-        x = F.relu(self.drop(self.one(x.flatten(1))))
-        return self.three(F.relu(self.drop(self.two(x))))
-""",
+            NETWORK_CLASS,
         ),
     ],
     "vgg.5": [
@@ -894,6 +1011,10 @@ def repaired_vgg(num_classes=10):
         ("one convolution", merged(FULL)),
         ("a transposed convolution", merged("F.conv_transpose2d(second, first)")),
         (
+            "in double precision",
+            merged("F.conv_transpose2d(second.double(), first.double())"),
+        ),
+        (
             "what the layers do to single pixels",
             """
 def merge(first, second):
@@ -914,6 +1035,7 @@ def merge(first, second):
                 "with torch.no_grad()", "with torch.enable_grad()"
             ),
         ),
+        ("eval mode, where nothing differs", experiment(mode="eval().double()")),
         (
             "double before eval, another order",
             """
