@@ -1,5 +1,7 @@
 """utils.localisation against torchvision, captum and small cases by hand."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -152,7 +154,9 @@ class TestClassMap:
             mean=(0.3,),
             std=(0.3,),
         )
-        maps, classes = localisation.predicted_maps(model, canvases)
+        in_training = copy.deepcopy(model).train()
+        maps, classes = localisation.predicted_maps(in_training, canvases)
+        assert not in_training.training
         images = torch.cat([images.cpu() for images, _ in canvases])
         assert torch.equal(classes, model(images).argmax(dim=1))
         small = localisation.class_map(model.features(images), model.linear.weight, classes)
