@@ -152,6 +152,16 @@ class RepairedAlexNet(nn.Module):
 wrong_answers = {
     "alexnet.1": [
         (
+            "in the order of the table",
+            sizes(result="[found[i] for i in (0, 2, 4, 5, 6, 1, 3, 7)]"),
+            r"order of the table, convolutions first",
+        ),
+        (
+            "applied in the order of the table",
+            sizes(layers="[(11, 4, padding), (5, 1, 2)] + 3 * [(3, 1, 1)] + 3 * [(3, 2, 0)]"),
+            r"all convolutions first",
+        ),
+        (
             "not rounded",
             sizes("(size + 2 * p - k) / s + 1"),
             r"not rounded.*\(224, 1\)|not rounded",
@@ -186,6 +196,8 @@ wrong_answers = {
         ),
     ],
     "alexnet.2": [
+        ("millions", linear(fc6=37.75), r'"fc6": 37.75 looks like millions'),
+        ("all in millions", linear(all_three=58.63), r'"all_three".*looks like millions'),
         ("no biases", linear(fc6=37_748_736), r'"fc6": 37,748,736.*bias'),
         ("biases of inputs", linear(fc6=37_757_952), r"4,096 of them, not 9,216"),
         ("maps as one number", linear(fc6=256 * 4096 + 4096), r"6 · 6 values; all"),
@@ -206,7 +218,7 @@ wrong_answers = {
         ("a rounded fraction", linear(percent=0.96), r"in percent"),
         ("fc6 alone", linear(percent=100 * 37_752_832 / 60_965_224), r"fc6 alone"),
         ("the rest", linear(percent=100 * (1 - 58_631_144 / 60_965_224)), r"of the convolutions"),
-        ("no decimal", linear(percent=96), r"One decimal"),
+        ("no decimal", linear(percent=96), r"one decimal"),
         ("a text", linear(percent="'96.2 %'"), r"A number is expected"),
         ("three numbers", "linear_layers = (1, 2, 3)", r"A dictionary with the keys"),
         ("a key is missing", 'linear_layers = {"fc6": 37_752_832}', r"A dictionary with the keys"),
@@ -291,6 +303,26 @@ wrong_answers = {
         ),
     ],
     "alexnet.4": [
+        ("millions", costs(macs=times(MACS, 1e-6)), r"looks like millions"),
+        ("rounded millions", costs(parameters={1: 62.4, 2: 61.0, 4: 60.3}), r"looks like millions"),
+        (
+            "rounded MACs",
+            costs(macs={1: 1_135_000_000, 2: 724_000_000, 4: 519_000_000}),
+            r"rounded\?",
+        ),
+        (
+            "conv3 grouped too",
+            costs(
+                parameters={1: 62_378_344, 2: 60_522_856, 4: 59_595_112},
+                macs={1: 1_135_256_096, 2: 649_646_624, 4: 406_841_888},
+            ),
+            r"conv3 has been grouped too",
+        ),
+        (
+            "texts as keys",
+            costs() + "\ncost_of_groups = {str(k): v for k, v in cost_of_groups.items()}",
+            r"keys are texts",
+        ),
         ("only twice", costs(parameters=PARAMETERS | {1: 2 * PARAMETERS[2]}), r"does not double"),
         ("MACs twice", costs(macs=MACS | {1: 2 * MACS[2]}), r"does not double"),
         ("FLOPs", costs(macs=times(MACS, 2)), r"These are FLOPs"),
@@ -313,6 +345,8 @@ wrong_answers = {
         ("anything", costs(macs=MACS | {4: 7}), r"MACs for groups=4: 7 is not right"),
     ],
     "alexnet.5": [
+        ("sum squared", lrn(total="near.sum(1) ** 2"), r"The sum is squared; the formula"),
+        ("sum of everything", lrn(total="near.square().sum()"), r"over images and positions too"),
         (
             "torch's layer",
             "def local_response_norm(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):\n"
@@ -396,6 +430,21 @@ wrong_answers = {
         ),
     ],
     "alexnet.6": [
+        (
+            "an instance",
+            dropout(EVAL, KEPT, SCALED) + "Dropout = Dropout()",
+            r"A class is expected, not a module",
+        ),
+        (
+            "exactly the share",
+            dropout(
+                EVAL,
+                "kept = torch.ones(x.numel())",
+                "kept[torch.randperm(x.numel())[: round(self.p * x.numel())]] = 0",
+                "return x * kept.reshape(x.shape) / (1 - self.p)",
+            ),
+            r"Exactly 4,000 values are dropped in every call",
+        ),
         ("torch's module", "Dropout = nn.Dropout", r"torch's own dropout"),
         ("torch's function", dropout("return F.dropout(x, self.p, self.training)"), r"torch's own"),
         (
@@ -478,7 +527,12 @@ wrong_answers = {
             r"no gradient",
         ),
         ("drops small values", dropout(EVAL, "return x * (x.abs() > self.p)"), r"With p = 0.2"),
-        ("the mask alone", dropout(EVAL, KEPT, "return kept / (1 - self.p)"), r"same number"),
+        ("the mask, not scaled", dropout(EVAL, KEPT, "return kept"), r"mask itself comes back"),
+        (
+            "the mask alone",
+            dropout(EVAL, KEPT, "return kept / (1 - self.p)"),
+            r"mask itself comes back",
+        ),
         ("returns nothing", dropout(EVAL, KEPT, "x * kept / (1 - self.p)"), r"`return` missing"),
         ("only where kept", dropout(EVAL, KEPT, "return x[kept]"), r"keeps the shape"),
         (
@@ -488,6 +542,26 @@ wrong_answers = {
         ),
     ],
     "alexnet.7": [
+        (
+            "poolings of 2x2",
+            repaired(pool="nn.MaxPool2d(2, stride=2)", fc5="nn.Linear(48 * 3 * 3, 64)"),
+            r"poolings are 2×2 now.*were right",
+        ),
+        (
+            "poolings of 2x2, dropout on",
+            repaired(
+                pool="nn.MaxPool2d(2, stride=2)",
+                fc5="nn.Linear(48 * 3 * 3, 64)",
+                hidden="F.dropout(F.relu(self.fc5(maps.flatten(1))), p=0.5)",
+            ),
+            r"were right, 3×3.*still on",
+        ),
+        ("softmax", repaired(last="self.fc6(hidden).softmax(1)"), r"softmax at the end"),
+        (
+            "p = 0.3",
+            repaired(hidden="F.dropout(F.relu(self.fc5(maps.flatten(1))), 0.3, self.training)"),
+            r"changed to 0.3",
+        ),
         (
             "dropout still on",
             repaired(hidden="F.dropout(F.relu(self.fc5(maps.flatten(1))), p=0.5)"),
