@@ -1,0 +1,249 @@
+"""JupyterLab for real: `course.py lab`, headless Chromium, and a learner who gets things wrong.
+
+Takes minutes, and needs Chromium (or Chrome) and `python -m pip install playwright`; without them
+the tests are skipped.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+QUIET = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+TOKEN = "a-learner"
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome found"),
+]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """JupyterLab on a fresh clone, started by `course.py lab` as a learner would."""
+    pytest.importorskip("playwright", reason="python -m pip install playwright")
+    clone = tmp_path_factory.mktemp("learner") / "one-by-one"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    with contextlib.closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        *(sys.executable, "course.py", "lab", "--no-browser", f"--port={port}"),
+        *(f"--IdentityProvider.token={TOKEN}", "--LabApp.expose_app_in_browser=True"),
+    ]
+    ours = ("COURSE_", "MPLBACKEND", "PYTHONPATH", "PYTEST_")  # what only tests have
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+    log = (clone.parent / "lab.log").open("w+", encoding="utf-8")
+    server = subprocess.Popen(
+        command, cwd=clone, env=environment, stdout=log, stderr=log, start_new_session=True
+    )
+    try:
+        for _ in range(240):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            assert server.poll() is None, Path(log.name).read_text(encoding="utf-8")
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=30)
+        log.close()
+
+
+class Notebook:
+    """A notebook open in JupyterLab, driven through JupyterLab's own commands."""
+
+    def __init__(self, page, address, stem):
+        self.page = page
+        page.goto(f"{address}/lab/tree/chapters/{stem}.ipynb?token={TOKEN}&reset")
+        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
+        self.wait("panel.sessionContext.session?.kernel?.status === 'idle'", 90)
+
+    def script(self, body, *arguments):
+        return self.page.evaluate(
+            "async (given) => { const app = window.jupyterapp;"
+            " const panel = app.shell.currentWidget; const book = panel.content;"
+            f" const cells = book.model.sharedModel.cells; {body} }}",
+            list(arguments),
+        )
+
+    def wait(self, condition, seconds):
+        self.page.wait_for_function(
+            f"() => {{ const panel = window.jupyterapp.shell.currentWidget; return {condition}; }}",
+            timeout=1000 * seconds,
+        )
+
+    def run(self, *indices, wait=120):
+        """Run some cells, or all, through the menu's commands, and wait until they are done."""
+        self.script(
+            "window.ran = false;"
+            " const run = async () => {"
+            "   if (!given.length) await app.commands.execute('notebook:run-all-cells');"
+            "   for (const index of given) {"
+            "     book.activeCellIndex = index; book.deselectAll();"
+            "     await app.commands.execute('notebook:run-cell');"
+            "   } };"
+            " run().finally(() => { window.ran = true; });",
+            *indices,
+        )
+        if wait:
+            self.page.wait_for_function("() => window.ran", timeout=1000 * wait)
+
+    def find(self, exercise, role):
+        """The index of one of the four cells of an exercise, or of a generated cell."""
+        index = self.script(
+            "return cells.findIndex(c => c.metadata.role === given[1]"
+            " && (!given[0] || c.metadata.exercise === given[0]));",
+            exercise,
+            role,
+        )
+        assert index >= 0, f"{exercise} {role}"
+        return index
+
+    def write(self, index, source):
+        self.script("cells[given[0]].setSource(given[1]);", index, source)
+
+    def text(self, index):
+        """What a learner reads below a cell."""
+        return self.script(
+            "return cells[given[0]].toJSON().outputs.map(o => o.text ? [o.text].flat().join('') :"
+            " o.evalue ? o.evalue : o.data && o.data['text/plain'] ?"
+            " [o.data['text/plain']].flat().join('') : '').join('\\n');",
+            index,
+        )
+
+    def outputs(self):
+        return self.script("return cells.map(c => c.toJSON()).map(c => c.outputs || []);")
+
+    def errors(self):
+        return [o["evalue"] for out in self.outputs() for o in out if o["output_type"] == "error"]
+
+    def counts(self):
+        return self.script("return cells.map(c => c.toJSON()).map(c => c.execution_count);")
+
+
+@pytest.fixture
+def open_notebook(address):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=list(QUIET))
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        yield lambda stem: Notebook(page, address, stem)
+        browser.close()
+
+
+def test_chapter_0_runs_from_top_to_bottom(open_notebook):
+    """Open exercises are a quiet line; every code cell is executed; the curve is a picture."""
+    notebook = open_notebook("00_start_here")
+    notebook.script("await app.commands.execute('notebook:clear-all-cell-outputs');")
+    notebook.run(wait=300)
+    assert notebook.errors() == []
+    kinds = notebook.script("return cells.map(c => c.toJSON().cell_type);")
+    executed = [n for n, kind in zip(notebook.counts(), kinds, strict=True) if kind == "code"]
+    assert len(executed) > 10 and executed == list(range(1, len(executed) + 1))
+    pictures = [
+        o for out in notebook.outputs() for o in out if "image/png" in (o.get("data") or {})
+    ]
+    assert len(pictures) >= 2
+    shown = notebook.page.locator(".jp-OutputArea img").count()
+    assert shown >= 1
+
+
+def test_wrong_mlpconv_is_told_what_is_wrong_and_then_right(open_notebook):
+    notebook = open_notebook("04_nin")
+    first = notebook.find("", "bootstrap")
+    notebook.run(first, notebook.find("", "device"), notebook.find("", "device") + 2)
+    stub, check = notebook.find("nin.2", "stub"), notebook.find("nin.2", "check")
+
+    notebook.run(stub, check)
+    assert "not" in notebook.text(check).lower()  # open: a quiet line
+    notebook.write(
+        stub,
+        "def mlpconv(in_channels, widths, kernel_size, stride=1, padding=0):\n"
+        "    a, b, c = widths\n"
+        "    return nn.Sequential(\n"
+        "        nn.Conv2d(in_channels, a, kernel_size, stride, padding), nn.ReLU(),\n"
+        "        nn.Conv2d(a, b, kernel_size=1), nn.ReLU(),\n"
+        "        nn.Conv2d(b, c, kernel_size=1),\n"
+        "    )\n",
+    )
+    notebook.run(stub, check)
+    assert "ReLU" in notebook.text(check), notebook.text(check)
+    assert "Traceback" not in notebook.text(check)
+    assert notebook.page.get_by_text("ReLU").count() > 0
+
+    source = notebook.script("return cells[given[0]].getSource();", stub)
+    notebook.write(stub, source.replace("(b, c, kernel_size=1),", "(b, c, 1), nn.ReLU(),"))
+    notebook.run(stub, check)
+    assert "right" in notebook.text(check).lower(), notebook.text(check)
+    assert notebook.errors() == []
+
+
+def test_interrupt_during_training_leaves_a_usable_notebook(open_notebook):
+    notebook = open_notebook("00_start_here")
+    notebook.run(notebook.find("", "bootstrap"), notebook.find("", "device"))
+    last = notebook.script("return cells.length - 1;")
+    notebook.script(
+        "book.activeCellIndex = given[0]; await app.commands.execute("
+        "'notebook:insert-cell-below'); cells[given[0] + 1].setSource(given[1]);",
+        last,
+        "from utils import data, networks, training\n"
+        "splits = data.load(train_images=5000)\n"
+        "model = networks.build('lenet')\n"
+        "history = training.fit(model, splits.train, splits.validation, epochs=500,\n"
+        "                       learning_rate=0.05, live=True)\n",
+    )
+    notebook.run(last + 1, wait=0)
+    notebook.page.wait_for_selector(".jp-OutputArea img", timeout=120_000)  # the live curve
+    notebook.page.wait_for_timeout(8000)
+    notebook.script("await app.commands.execute('notebook:interrupt-kernel');")
+    notebook.wait("panel.sessionContext.session.kernel.status === 'idle'", 60)
+    assert notebook.errors() == []
+    notebook.script(
+        "cells[given[0]].setSource(given[1]);",
+        last + 1,
+        "print(history.status, "
+        "len(history.train_loss) > 0, training.evaluate(model, splits.validation))",
+    )
+    notebook.run(last + 1)
+    assert notebook.text(last + 1).startswith("interrupted True loss"), notebook.text(last + 1)
+
+
+def test_sliders_draw(open_notebook):
+    notebook = open_notebook("01_lenet")
+    notebook.run(notebook.find("", "bootstrap"), notebook.find("", "device"))
+    last = notebook.script("return cells.length - 1;")
+    notebook.script(
+        "book.activeCellIndex = given[0]; await app.commands.execute("
+        "'notebook:insert-cell-below'); cells[given[0] + 1].setSource(given[1]);",
+        last,
+        "from utils import arithmetic\narithmetic.explore()",
+    )
+    notebook.run(last + 1)
+    slider = notebook.page.locator(".jp-OutputArea .noUi-handle").first
+    slider.wait_for(state="attached", timeout=60_000)
+    slider.scroll_into_view_if_needed()
+    pictures = notebook.page.locator(".jp-OutputArea img")
+    pictures.last.wait_for(timeout=60_000)
+    before = pictures.last.get_attribute("src")
+    slider.focus()
+    slider.press("ArrowRight")
+    notebook.page.wait_for_timeout(4000)
+    assert pictures.last.get_attribute("src") != before
+    assert notebook.errors() == []
