@@ -131,6 +131,8 @@ wrong_answers = {
             r"still 4096 biases",
         ),
         ("large twice", heads(FLATTEN, POOLED, 226_403_304), r"make four times as many values"),
+        ("in millions", heads(123.6), r'"flatten": 123\.6 is in millions'),
+        ("in thousands", heads(FLATTEN, 513.0), r'"pooled": 513\.0 is in thousands'),
         ("a tuple", "heads = (1, 2, 3)", r"A dictionary with the keys"),
         ("a text", heads("'many'"), r'"flatten": A number is expected'),
     ],
@@ -164,7 +166,43 @@ wrong_answers = {
             network(FLAT, "nn.LazyLinear(num_classes)"),
             r"raised RuntimeError.*weight for each of the 7 · 7",
         ),
-        ("a fixed window", network("nn.AvgPool2d(7)", FLAT, LINEAR), r"given images \(2, 1, 64"),
+        ("a fixed window", network("nn.AvgPool2d(7)", FLAT, LINEAR), r"window of a fixed size"),
+        (
+            "the channels averaged",
+            network("Pool()", LINEAR, before=layer("return maps.mean(1)")),
+            r"runs over the channels",
+        ),
+        (
+            "the channels averaged, flat",
+            network(
+                "Pool()",
+                "nn.Linear(49, num_classes)",
+                before=layer("return maps.mean(1).flatten(1)"),
+            ),
+            r"runs over the channels",
+        ),
+        (
+            "everything averaged",
+            network("Pool()", LINEAR, before=layer("return maps.mean()")),
+            r"one number for the whole batch",
+        ),
+        (
+            "images averaged",
+            network("Pool()", LINEAR, before=layer("return maps.mean((1, 2, 3))")),
+            r"one number for each image",
+        ),
+        (
+            "another body",
+            network(AVERAGE, FLAT, LINEAR).replace(
+                "3, stride=2, padding=1", "5, stride=2, padding=2"
+            ),
+            r"convolutions are not those of the task",
+        ),
+        (
+            "a network",
+            network(AVERAGE, FLAT, LINEAR) + "\n\nany_size = any_size()\n",
+            r"not a network",
+        ),
         (
             "no last ReLU",
             network(AVERAGE, FLAT, LINEAR, body=3),
@@ -173,7 +211,7 @@ wrong_answers = {
         ("a ReLU on the logits", network(AVERAGE, FLAT, LINEAR, "nn.ReLU()"), r"may be negative"),
         ("a softmax", network(AVERAGE, FLAT, LINEAR, "nn.Softmax(dim=1)"), r"softmax behind"),
         ("no linear layer", network(AVERAGE, FLAT), r"shape \(2, 32\); \(2, 10\) is right"),
-        ("not flat", network(AVERAGE, LINEAR), r"raised RuntimeError"),
+        ("not flat", network(AVERAGE, LINEAR), r"two axes of length 1 have to go"),
         ("ten always", network(AVERAGE, FLAT, "nn.Linear(32, 10)"), r"`num_classes` is not used"),
         (
             "no bias",
@@ -199,6 +237,12 @@ wrong_answers = {
         ("twos", "same_shifts = [2, 4, 6, 8, 10, 12]", r"one layer with stride 2"),
         ("the others", "same_shifts = [1, 2, 3, 5, 6, 7, 9, 10, 11]", r"the others are asked for"),
         ("up to 11", experiment(last=12), r"`range\(1, 12\)` ends at 11"),
+        (
+            "training mode",
+            experiment(build="network = localisation.network()"),
+            r"in training mode: `\.eval\(\)`",
+        ),
+        ("normalised", "same_shifts = [4]", r"values from 0 to 1, and padded with 0"),
         ("up to 4", experiment(last=5), r"Some shifts are missing"),
         ("up to 16", experiment(last=17), r"asked for are 1 to 12"),
         ("with 0", "same_shifts = [0, 4, 8, 12]", r"A shift of 0 is none"),
@@ -216,6 +260,19 @@ wrong_answers = {
             mapped(MIX.replace("features", "features.relu()")),
             r"ReLU on the features",
         ),
+        (
+            "ReLU before the sum",
+            mapped(MIX.replace(".sum", ".relu().sum")),
+            r"ReLU on the products",
+        ),
+        (
+            "divided by the maximum",
+            mapped("m / m.amax((1, 2), keepdim=True)", before=f"m = {MIX}"),
+            r"divided by its maximum",
+        ),
+        ("over positions", mapped(f"{MIX} / features[0, 0].numel()"), r"number of positions"),
+        ("numpy", mapped(f"{MIX}.numpy()"), r"a numpy array; a torch tensor is expected"),
+        ("a list", mapped(f"{MIX}.tolist()"), r"a torch tensor is expected"),
         ("ReLU after", mapped(f"{MIX}.relu()"), r"ReLU on the map"),
         ("positive weights", mapped(MIX.replace("weight[", "weight.relu()[")), r"Negative weights"),
         (
@@ -276,6 +333,30 @@ wrong_answers = {
             r"bias is missing",
         ),
         ("bias over positions", exchanged(bias="linear.bias / 12"), r"divided by the number"),
+        ("bias over 49", exchanged(bias="linear.bias / 49"), r"weights are right, the bias is not"),
+        (
+            "3x3",
+            "def class_map_layer(linear):\n"
+            "    return nn.Conv2d(linear.in_features, linear.out_features, 3, padding=1)\n",
+            r"kernel should be 1×1; yours is \(3, 3\)",
+        ),
+        (
+            "the state_dict as it is",
+            "def class_map_layer(linear):\n"
+            "    layer = nn.Conv2d(linear.in_features, linear.out_features, 1)\n"
+            "    layer.load_state_dict(linear.state_dict())\n"
+            "    return layer\n",
+            r"size mismatch for weight.*two axes more",
+        ),
+        (
+            "shared memory",
+            "def class_map_layer(linear):\n"
+            "    layer = nn.Conv2d(linear.in_features, linear.out_features, 1)\n"
+            "    layer.weight.data = linear.weight.data[:, :, None, None]\n"
+            "    layer.bias.data = linear.bias.data\n"
+            "    return layer\n",
+            r"shares its memory",
+        ),
         ("bias times positions", exchanged(bias="linear.bias * 12"), r"goes in whole, and once"),
         ("bias twice", exchanged(bias="2 * linear.bias"), r"added twice"),
         ("bias subtracted", exchanged(bias="-linear.bias"), r"subtracted"),
@@ -321,6 +402,40 @@ wrong_answers = {
             "the part of the maximum",
             boxed(n="parts.flat[values.argmax()]"),
             r"holds the maximum",
+        ),
+        (
+            "the part with the largest box",
+            """
+from scipy import ndimage
+
+
+def box_from_map(one, threshold=0.2):
+    values = one.numpy()
+    parts, count = ndimage.label(values > threshold * values.max())
+    boxes = [(c.start, r.start, c.stop, r.stop) for r, c in ndimage.find_objects(parts)]
+    return max(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+""",
+            r"part with the largest box",
+        ),
+        ("at the threshold", boxed(inside="values >= threshold * values.max()"), r"exactly at the"),
+        (
+            "one label off",
+            boxed(
+                n="[(parts == k).sum() for k in range(1, count + 1)].index("
+                "max((parts == k).sum() for k in range(1, count + 1)))"
+            ),
+            r"one too small",
+        ),
+        ("the last part", boxed(n="count"), r"the last part"),
+        (
+            "a quantile",
+            boxed(inside="values > one.quantile(threshold).item()"),
+            r"a quantile of the values",
+        ),
+        (
+            "the top share",
+            boxed(inside="values > one.quantile(1 - threshold).item()"),
+            r"highest positions are kept",
         ),
         ("part 1", boxed(n="1"), r"part number 1"),
         (
@@ -368,6 +483,17 @@ wrong_answers = {
             r"not overlap are not caught",
         ),
         ("counted twice", divided("common / (area(a) + area(b))"), r"counted twice"),
+        (
+            "clamped too late",
+            divided(
+                "max(common, 0) / (area(a) + area(b) - max(common, 0))",
+                width="min(a[2], b[2]) - max(a[0], b[0])",
+                height="min(a[3], b[3]) - max(a[1], b[1])",
+            ),
+            r"comes too late",
+        ),
+        ("percent", divided("100 * common / (area(a) + area(b) - common)"), r"in percent"),
+        ("Dice", divided("2 * common / (area(a) + area(b))"), r"Dice"),
         ("not divided", divided("common"), r"shared area itself"),
         ("over the first", divided("common / area(a)"), r"first box alone"),
         ("over the second", divided("common / area(b)"), r"second box alone"),

@@ -1,5 +1,7 @@
 """Exercises of chapter 06: global average pooling and class activation maps."""
 
+import contextlib
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -150,6 +152,9 @@ def _(answer):
 
 def _count(key: str, answer: dict, right: int, common: dict[int, str]) -> None:
     try:
+        for factor, unit in ((1_000_000, "millions"), (1_000, "thousands")):
+            if isinstance(answer[key], float) and abs(answer[key] * factor / right - 1) < 0.01:
+                raise Wrong(f"{answer[key]} is in {unit}; write the number itself, every digit.")
         expect_number(answer[key], right, common)
     except Wrong as error:
         raise Wrong(f'"{key}": {error}') from None
@@ -177,6 +182,45 @@ class _Sum(nn.Module):
         return self.factor * maps.sum(dim=self.dims)
 
 
+def _convolutions(network: nn.Module) -> list[str]:
+    """The settings of the convolutions that see more than one pixel."""
+    found = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    return [repr(m) for m in found if m.kernel_size != (1, 1)]
+
+
+def _what_arrives(network: nn.Module, shape: tuple[int, ...]) -> str:
+    """Why the linear layer of this network cannot take what the pooling gives it."""
+    if any(isinstance(m, nn.AvgPool2d | nn.MaxPool2d) for m in network.modules()):
+        return (
+            "A window of a fixed size makes one number of a map of that size only; of larger maps "
+            "it makes several, and smaller ones have no room for it."
+        )
+    given = []
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            module.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].shape))
+    with contextlib.suppress(Exception):
+        network(torch.randn(shape))
+    if not given:
+        return ""
+    arrived, (count, _, height, width) = tuple(given[-1]), shape
+    for _ in range(2):  # the two strides
+        height, width = (height + 1) // 2, (width + 1) // 2
+    what = f"The linear layer is given {arrived}:"
+    if arrived in ((), (1,)):
+        return f"{what} one number for the whole batch. Each map of each image has its own average."
+    if arrived in ((count,), (count, 1)):
+        return f"{what} one number for each image. Each of its 32 maps has its own average."
+    if arrived in ((count, height, width), (count, 1, height, width), (count, height * width)):
+        return (
+            f"{what} the average runs over the channels; it should run over the positions, "
+            "`dim=(2, 3)`."
+        )
+    if arrived == (count, 32, 1, 1):
+        return f"{what} the two axes of length 1 have to go, for example with `nn.Flatten()`."
+    return f"{what} it should be {(count, 32)}."
+
+
 @exercise(
     "gap.2",
     title="Repair a network that knows one size only",
@@ -185,9 +229,9 @@ class _Sum(nn.Module):
     minutes=10,
     task="""
         This network takes images of 28×28 and of no other size. Change its head, and only its
-        head, so that it takes images of any size from 4 pixels on: every map becomes one number,
-        its **average** over all positions, and one linear layer makes `num_classes` logits of
-        these numbers. The same weights must serve for all sizes.
+        head, so that it takes images of any size (the check uses 4 to 64 pixels): every map becomes
+        one number, its **average** over all positions, and one linear layer makes `num_classes`
+        logits of these numbers. The same weights must serve for all sizes.
 
         Do it without `nn.AdaptiveAvgPool2d` and its relatives if you want to see what is in it.
     """,
@@ -240,6 +284,10 @@ class _Sum(nn.Module):
     """,
 )
 def _(answer, reference):
+    if isinstance(answer, nn.Module):
+        raise Wrong(
+            "A function is expected, not a network: `any_size(num_classes)` should build one."
+        )
     network = make(answer)
     head_of_28 = _network(nn.Flatten(), nn.Linear(32 * 49, 10))
     for size in (28, 64, 33, 4):
@@ -252,7 +300,7 @@ def _(answer, reference):
                     f"{error} The linear layer still has a weight for each of the 7 · 7 positions "
                     "of each map."
                 ) from None
-            raise
+            raise Wrong(f"{error} {_what_arrives(network, shape)}".strip()) from None
     if count_parameters(network) == count_parameters(head_of_28):
         raise Wrong(
             "It takes any size, but the linear layer still has a weight for each of 7 · 7 "
@@ -260,7 +308,8 @@ def _(answer, reference):
             f"so its linear layer has 32 · 10 + 10. Your module consists of {layers(network)}."
         )
     linear = nn.Linear(32, 10)
-    same_outputs(
+    same = functools.partial(
+        same_outputs,
         network,
         reference(),
         (2, 1, 28, 28),
@@ -286,6 +335,14 @@ def _(answer, reference):
             ),
         },
     )
+    try:
+        same()
+    except Wrong as error:
+        if _convolutions(network) != _convolutions(_network()):
+            raise Wrong(
+                f"The convolutions are not those of the task; only the head was to change. {error}"
+            ) from None
+        raise
     if make(answer, 7)(torch.randn(2, 1, 28, 28)).shape != (2, 7):
         raise Wrong("`any_size(7)` should give 7 logits: `num_classes` is not used.")
     return "One set of weights for 4, 28, 33×34 and 64 pixels."
@@ -319,11 +376,11 @@ def _same_logits() -> list[int]:
         pixel. Which shifts leave the ten logits of a network with global average pooling exactly
         as they were? Write down what you expect, then measure.
 
-        Take `network` below and the first of `garments`, shape (1, 1, 28, 28) with values from 0
-        to 1. Put it in the middle of a canvas of 96×96 zeros (`F.pad`), then 1, 2, … 12 pixels
-        further to the right. List the shifts at which no logit differs from the unshifted one by
-        more than 0.000001. The network need not be trained: what is asked does not depend on its
-        weights.
+        Take the network of the cell below and the first of `garments`, shape (1, 1, 28, 28) with
+        values from 0 to 1. Put it in the middle of a canvas of 96×96 zeros (`F.pad`), then 1, 2,
+        … 12 pixels further to the right. List the shifts at which no logit differs from the
+        unshifted one by more than 0.000001. The network need not be trained: what is asked does
+        not depend on its weights.
     """,
     stub="""
         torch.manual_seed(0)
@@ -400,13 +457,19 @@ def _(answer):
     if not given:
         raise Wrong(
             "No shift at all leaves the logits as they are? So it is if the maps are compared in "
-            "place of the logits, with a head that flattens, in training mode, or with a network "
-            "that is built anew for each shift."
+            "place of the logits, with a head that flattens, or with a network that is built anew "
+            "for each shift."
         )
     if given == [s for s in right if s < 12]:
-        raise Wrong(f"The last shift, 12, is missing: `range(1, 12)` ends at 11. {yours}")
+        raise Wrong(
+            "The last shift, 12, is missing: `range(1, 12)` ends at 11. Or the network is in "
+            f"training mode: `.eval()`. {yours}"
+        )
     if set(given) < set(right):
-        raise Wrong(f"Some shifts are missing. Are all of 1 to 12 tried? {yours}")
+        raise Wrong(
+            "Some shifts are missing. Are all of 1 to 12 tried? Is the garment from `garments`, "
+            f"with values from 0 to 1, and padded with 0? {yours}"
+        )
     if sorted(given) == [s for s in _SHIFTS if s not in right]:
         raise Wrong(
             f"These are the shifts that change the logits; the others are asked for. {yours}"
@@ -515,6 +578,12 @@ def _(answer):
             "Rows and columns of `weight` have changed places: it is (num_classes, K), one row for "
             "each class."
         )
+    value = call(answer, *cases[0])
+    if value is not None and not isinstance(value, Tensor):
+        given = "a numpy array" if isinstance(value, np.ndarray) else describe(value)
+        raise Wrong(
+            f"{describe_call(answer, *cases[0])} gives {given}; a torch tensor is expected."
+        )
     same_results(
         answer,
         _class_map,
@@ -527,6 +596,10 @@ def _(answer):
             "There is a ReLU on the features before they are mixed.": (
                 lambda f, w, c: _class_map(f.relu(), w, c)
             ),
+            "There is a ReLU on the products before they are summed. Negative values speak against "
+            "the class; leave them.": (
+                lambda f, w, c: (w[c][:, :, None, None] * f).relu().sum(dim=1)
+            ),
             "There is a ReLU on the map. Negative values speak against the class; leave them.": (
                 lambda f, w, c: _class_map(f, w, c).relu()
             ),
@@ -535,6 +608,12 @@ def _(answer):
             "Weights are taken without their sign.": lambda f, w, c: _class_map(f, w.abs(), c),
             "The map of each image is scaled to 0…1; the task asks for the plain sum.": (
                 lambda f, w, c: _scaled(_class_map(f, w, c))
+            ),
+            "The map of each image is divided by its maximum; the task asks for the plain sum.": (
+                lambda f, w, c: _class_map(f, w, c) / _class_map(f, w, c).amax((1, 2), True)
+            ),
+            "The map is divided by the number of positions; the task asks for the plain sum.": (
+                lambda f, w, c: _class_map(f, w, c) / f[0, 0].numel()
             ),
             "All images get the map of the first image's class; each has a class of its own in "
             "`classes`.": lambda f, w, c: _class_map(f, w, c[:1].expand(len(c))),
@@ -576,10 +655,10 @@ def _(answer):
     minutes=12,
     task="""
         A network ends in global average pooling and a linear layer. Make a NiN of it: write
-        `class_map_layer(linear)`, which returns a 1×1 convolution with the values of `linear`
-        (an `nn.Linear`) in it. Applied to the features (N, K, H, W) it gives one map for each
-        class, (N, num_classes, H, W), and the **average of each map is exactly the logit** that
-        the old network gave, bias included. Leave `linear` as it is.
+        `class_map_layer(linear)`, which returns a 1×1 convolution with a copy of the values of
+        `linear` (an `nn.Linear`) in it. Applied to the features (N, K, H, W) it gives one map
+        for each class, (N, num_classes, H, W), and the **average of each map is exactly the logit**
+        that the old network gave, bias included. Leave `linear` as it is.
     """,
     stub="""
         def class_map_layer(linear: nn.Linear) -> nn.Conv2d:
@@ -621,11 +700,22 @@ def _(answer):
         linear = nn.Linear(inputs, outputs)
         before = [p.detach().clone() for p in linear.parameters()]
         what = f"class_map_layer(nn.Linear({inputs}, {outputs}))"
-        layer = call(answer, linear, what=what)
+        try:
+            layer = call(answer, linear, what=what)
+        except Wrong as error:
+            lines = str(error.__cause__).splitlines()
+            cause = next((line.strip() for line in lines if "size mismatch" in line), "")
+            if not cause:
+                raise
+            raise Wrong(
+                f"{error} {cause} The weight needs two axes more: `[:, :, None, None]`."
+            ) from None
         if not isinstance(layer, nn.Module):
             raise Wrong(f"{what} gives {describe(layer)}; a 1×1 convolution is expected.")
         if not all(map(torch.equal, before, linear.parameters())):
             raise Wrong(f"{what} changes `linear`, which should stay as it is.")
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1):
+            raise Wrong(f"The kernel should be 1×1; yours is {layer.kernel_size}.")
         for side in (3, 7):
             features = torch.randn(2, inputs, side, side + 1)
             maps = call(layer, features, what="The layer")
@@ -635,8 +725,12 @@ def _(answer):
                     f"the maps should be {(2, outputs, side, side + 1)}."
                 )
             _compare_logits(maps, features, linear)
-        if isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1):
-            raise Wrong(f"The kernel should be 1×1; yours is {layer.kernel_size}.")
+        memory = {p.untyped_storage().data_ptr() for p in linear.parameters()}
+        if any(p.untyped_storage().data_ptr() in memory for p in layer.parameters()):
+            raise Wrong(
+                "The layer shares its memory with `linear`: training one would change the other. "
+                "Copy the values, for example with `.clone()`."
+            )
     return "Average of the map = logit, bias included, at any size."
 
 
@@ -671,6 +765,13 @@ def _compare_logits(maps: Tensor, features: Tensor, linear: nn.Linear) -> None:
     for message, wrong in mistakes.items():
         if close(maps, wrong):
             raise Wrong(message)
+    added = maps - (right - bias)
+    if close(added, added[:1, :, :1, :1].expand_as(added)):
+        raise Wrong(
+            f"The weights are right, the bias is not: your layer adds {added[0, 0, 0, 0]:.4f} to "
+            f"the first map, and the bias of `linear` is {linear.bias[0]:.4f}. It goes in whole, "
+            "whatever the number of positions."
+        )
     mine, logit = maps.mean(dim=(2, 3))[0, 0].item(), linear(features.mean(dim=(2, 3)))[0, 0].item()
     if abs(mine - logit) < 1e-5:
         raise Wrong(
@@ -714,6 +815,9 @@ def _box_from_map(
     sizes = np.bincount(parts.ravel())[1:]
     chosen = {
         "largest": sizes.argmax() + 1,
+        "one less": sizes.argmax(),
+        "last": len(sizes),
+        "largest box": max(range(1, len(sizes) + 1), key=lambda n: _area(_box(parts == n))),
         "smallest": sizes.argmin() + 1,
         "outside": 0,
         "first": 1,
@@ -798,6 +902,9 @@ def _map_of(height: int, width: int, *blobs: tuple[int, int, int, int, float]) -
 def _(answer):
     if not callable(answer):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
+    at_threshold = torch.zeros(8, 9)
+    at_threshold[2:5, 3:6] = 4.0
+    at_threshold[5, 3:6] = 2.0  # exactly half of the maximum, so not above it
     cases = (
         (_map_of(10, 14, (3, 2, 7, 9, 2.0)),),
         # The first part, the smallest, the highest and the largest are four different ones here,
@@ -811,6 +918,9 @@ def _(answer):
         (_map_of(9, 12, (0, 0, 2, 2, 0.25), (4, 5, 9, 12, 0.08)),),
         (_map_of(9, 12, (0, 0, 2, 2, 30.0), (4, 5, 9, 12, 8.0)), 0.5),
         (_map_of(11, 13, (2, 3, 8, 6, 4.0), (0, 9, 11, 13, 0.5)),),
+        # a staircase of 12 positions, whose box is larger than that of the block of 20
+        (_map_of(12, 14, *((i, i, i + 1, i + 2, 2.0) for i in range(6)), (7, 8, 11, 13, 1.5)),),
+        (at_threshold, 0.5),
     )
     for case in cases[:2]:
         value = call(answer, *[c.clone() for c in case])
@@ -861,6 +971,19 @@ def _(answer):
             "This is part number 1, which is the first one from the top; the largest is asked "
             "for.": but(part="first"),
             "This is the smallest part; the largest is asked for.": but(part="smallest"),
+            "This is the last part; the largest is asked for.": but(part="last"),
+            "This is the part with the largest box; the part with the most positions is asked "
+            "for.": but(part="largest box"),
+            "The number of the part is one too small: parts are numbered from 1, and `argmax` "
+            "counts from 0.": but(part="one less"),
+            "Positions exactly at the threshold are kept; those above it are asked for.": but(
+                above=lambda v, t: v >= t * v.max()
+            ),
+            "The threshold is a quantile of the values; it is a share of the map's maximum.": but(
+                above=lambda v, t: v > np.quantile(v, t)
+            ),
+            "The highest positions are kept, a share of all; the threshold is a share of the "
+            "map's maximum.": but(above=lambda v, t: v > np.quantile(v, 1 - t)),
             "This is part 0, which is what lies outside of all parts; they are numbered from 1.": (
                 but(part="outside")
             ),
@@ -1007,6 +1130,16 @@ def _(answer):
             "The boxes are read as (left, top, width, height); they are (left, top, right, "
             "bottom).": lambda a, b: _iou(
                 (a[0], a[1], a[0] + a[2], a[1] + a[3]), (b[0], b[1], b[0] + b[2], b[1] + b[3])
+            ),
+            "This is in percent; 1 is expected for equal boxes.": lambda a, b: 100 * _iou(a, b),
+            "This is twice the shared area over the sum of both areas (the Dice coefficient); "
+            "divide the shared area by the union.": lambda a, b: quotient(
+                2 * _overlap(a, b), _area(a) + _area(b)
+            ),
+            "`max(width * height, 0)` comes too late: two negative sides have a positive product. "
+            "Take `max(…, 0)` of both.": lambda a, b: quotient(
+                max(_overlap(a, b, clamp=False), 0),
+                _area(a) + _area(b) - max(_overlap(a, b, clamp=False), 0),
             ),
             "`//` cuts the quotient down to a whole number; `/` does not.": lambda a, b: (
                 _iou(a, b) // 1
