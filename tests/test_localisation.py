@@ -208,6 +208,12 @@ class TestBoxes:
         boxes = torch.tensor([[2, 1, 3, 2], [0, 0, 2, 4], [5, 3, 6, 4]])
         assert localisation.pointing(maps, boxes).tolist() == [True, False, True]
 
+    def test_pointing_takes_the_topmost_of_equal_values(self):
+        maps = torch.zeros(2, 4, 6)
+        maps[:, 1, 4] = maps[:, 2, 0] = maps[:, 1, 5] = 1.0
+        boxes = torch.tensor([[4, 1, 5, 2], [0, 2, 1, 3]])
+        assert localisation.pointing(maps, boxes).tolist() == [True, False]
+
 
 class TestWithoutNetwork:
     def test_centre(self):

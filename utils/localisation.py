@@ -248,7 +248,10 @@ def boxes_from_maps(maps: Tensor, threshold: float = 0.2) -> Tensor:
 
 
 def pointing(maps: Tensor, boxes: Tensor) -> Tensor:
-    """(N,) bool: does the highest value of each map (N, H, W) lie inside its box (N, 4)?"""
+    """(N,) bool: does the highest value of each map (N, H, W) lie inside its box (N, 4)?
+
+    Of equal highest values the first one counts, from the top and then from the left.
+    """
     places = maps.flatten(1).argmax(dim=1)
     y, x = places // maps.shape[2], places % maps.shape[2]
     left, top, right, bottom = boxes.unbind(dim=1)
