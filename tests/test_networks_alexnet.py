@@ -7,21 +7,16 @@ import pickle
 
 import pytest
 import torch
-from test_networks import FAMILIES, copy_by_position
+from network_tools import copy_by_position, macs, on_meta
+from test_networks import FAMILIES
 from torch import nn
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 from utils import networks
 from utils.networks import build
 from utils.networks.alexnet import initialise_as_in_2012, local_response_norm
 
 NAMES = FAMILIES["alexnet"]
-
-
-def on_meta(name, **options):
-    with torch.device("meta"):
-        return build(name, **options).eval()
 
 
 def meta_images(network, size=None):
@@ -46,12 +41,6 @@ def layers_of(network):
 def parameters_of(network):
     counts = {k: sum(p.numel() for p in m.parameters()) for k, m in layers_of(network).items()}
     return {name: count for name, count in counts.items() if count}
-
-
-def macs(network, size=None):
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(meta_images(network, size))
-    return counter.get_total_flops() // 2
 
 
 # --- counts --------------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ import math
 import pytest
 import torch
 import torchvision
+from network_tools import count, macs, on_meta
 from torch import nn
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 from utils import networks
 from utils.networks import build
@@ -50,24 +50,6 @@ TABLE_1 = """
     .         .         .         .         .         conv3-512
     maxpool
 """
-
-
-def on_meta(name, **options):
-    with torch.device("meta"):
-        return build(name, **options).eval()
-
-
-def count(network):
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-def macs(network):
-    """Counted by torch: its FLOPs are twice the multiply-accumulates."""
-    size = network.image_size
-    image = torch.empty(1, network.in_channels, size, size, device="meta")
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(image)
-    return counter.get_total_flops() // 2
 
 
 def of_kind(network, *kinds):
