@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+from network_tools import copy_by_position, count
 from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
@@ -42,24 +43,12 @@ def images_for(network, count=2, size=None):
     return torch.randn(count, network.in_channels, size, size, generator=generator)
 
 
-def count(network):
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 def macs(network, size):
     """Counted by torch: its FLOPs are twice the multiply-accumulates."""
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         network.eval()(images_for(network, 1, size))
     return counter.get_total_flops() // 2
-
-
-def copy_by_position(source, target):
-    pairs = list(zip(source.parameters(), target.parameters(), strict=True))
-    with torch.no_grad():
-        for a, b in pairs:
-            assert a.shape == b.shape
-            b.copy_(a)
 
 
 def size_after(network, layer):
