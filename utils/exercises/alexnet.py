@@ -1347,8 +1347,8 @@ question(
         fc6 of one million parameters), store the weights with fewer bits, or do away with the
         layers, as chapter 4 does. By MACs none of this can save more than the 8 %
         that the linear layers have. By the clock it may save more: with one image at a time
-        their weights have to be fetched from memory for a single use, and on one CPU that we
-        tried they took about a third of the time. The rest of the second complaint is the
+        their weights have to be fetched from memory for a single use, so they may
+        take a larger share of the time: measure it. The rest of the second complaint is the
         convolutions: for them one takes a smaller image, fewer channels, more groups, or a larger
         stride.
 
