@@ -65,6 +65,22 @@ def pytest_unconfigure(config):
         board.unlink(missing_ok=True)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With `-n`, a cell runs in the worker and kernel of the cells before it.
+
+    Files of tests stay whole too, because of their fixtures; what has parameters is spread.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return nodeid if "[" in nodeid and file.endswith(".py") else file
+
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items):
     if os.environ.get("COURSE_LONG") != "1":
         reason = "takes minutes: `course.py test --all` runs it (or COURSE_LONG=1)"

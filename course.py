@@ -582,6 +582,8 @@ def test(arguments: list[str]) -> int:
     python = environment()
     variables = {"COURSE_LONG": "1"} if "--all" in arguments else {}
     arguments = [argument for argument in arguments if argument != "--all"]
+    if not any(argument.startswith(("-n", "--numprocesses", "--pdb")) for argument in arguments):
+        arguments += ["-n", "2"]  # two at a time; conftest.py keeps a notebook's cells together
     return hand_over([python, "-m", "pytest", "--nbval", *arguments], **variables)
 
 

@@ -707,8 +707,10 @@ def test_test_is_the_short_tier_with_notebooks_by_default(handed_over):
     module, commands = handed_over
     module.main(["test", "-x"])
     module.main(["test", "-x", "--all"])
-    command = ["python", "-m", "pytest", "--nbval", "-x"]
-    assert commands == [(command, {}), (command, {"COURSE_LONG": "1"})]
+    module.main(["test", "-n0"])
+    command = ["python", "-m", "pytest", "--nbval", "-x", "-n", "2"]
+    alone = ["python", "-m", "pytest", "--nbval", "-n0"]
+    assert commands == [(command, {}), (command, {"COURSE_LONG": "1"}), (alone, {})]
 
 
 def test_authors_commands(handed_over):
