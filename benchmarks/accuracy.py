@@ -38,6 +38,18 @@ RECIPES = {
     "vgg_small": dict(
         batch_size=128, augment=False, epochs=5, learning_rate=0.1, label_smoothing=0.1
     ),
+    "googlenet_small": dict(
+        batch_size=128, augment=False, epochs=4, learning_rate=0.1, label_smoothing=0.0
+    ),
+    "resnet_small": dict(
+        batch_size=128, augment="flip", epochs=13, learning_rate=0.1, label_smoothing=0.0
+    ),
+    "mobilenet_v1_small": dict(
+        batch_size=128, augment="flip", epochs=12, learning_rate=0.1, label_smoothing=0.0
+    ),
+    "mobilenet_v2_small": dict(
+        batch_size=128, augment=False, epochs=6, learning_rate=0.1, label_smoothing=0.0
+    ),
 }
 
 
