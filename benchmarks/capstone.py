@@ -1,0 +1,139 @@
+"""How good a network of 1 M MACs and 30,000 parameters gets by the capstone's short recipes.
+
+The course's own network, other right designs and careless ones, each from the same seeds, trained
+as the check of exercise choosing.7 trains an answer and scored on validation images. The bar of
+that check follows from the runs and is written with them: halfway between the worst mean that the
+course's own network reaches with as many seeds as the check takes, and the best mean of the LeNet,
+rounded to half a point. Writes results/capstone.json; finished runs are kept.
+
+    python -m benchmarks.capstone
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import statistics
+
+import torch
+from torch import nn
+
+from benchmarks import common
+from utils import choosing, networks
+
+FILE = "capstone.json"
+SEEDS = {"own": 12}  # and of the others:
+OTHERS = 6
+
+
+def conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
+
+
+def nin_like() -> nn.Sequential:
+    """Each larger convolution is followed by a 1x1; the last maps are the class maps."""
+    return nn.Sequential(
+        *(conv(1, 24, 3, 2), conv(24, 24, 1)),
+        *(conv(24, 40, 3, 2), conv(40, 40, 1)),
+        *(conv(40, 40, 3, 2), nn.Conv2d(40, 10, 1)),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+    )
+
+
+def lenet(first: int = 6, *, batch_norm: bool = False) -> nn.Sequential:
+    """LeNet with narrower linear layers, so that it keeps within the limits."""
+    norm = nn.BatchNorm2d if batch_norm else lambda _: nn.Identity()
+    return nn.Sequential(
+        *(nn.Conv2d(1, first, 5, padding=2), norm(first), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(first, 16, 5), norm(16), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(400, 60), nn.ReLU(), nn.Linear(60, 30), nn.ReLU()),
+        nn.Linear(30, 10),
+    )
+
+
+DESIGNS = {
+    "own": ("the course's own: MobileNet v1, width 0.59", choosing.own_network),
+    "residual": (
+        "residual: resnet_small, widths 9, 18, 34",
+        lambda: networks.build("resnet_small", widths=(9, 18, 34)),
+    ),
+    "nin_like": ("NiN-like, down to 4x4 pixels", nin_like),
+    "lenet_norm": ("LeNet, narrow, with batch norm", lambda: lenet(batch_norm=True)),
+    "lenet": ("LeNet, narrow", lenet),
+    "lenet_slow": ("LeNet, narrow, at half the learning rate", lenet),
+    "two_layers": (
+        "flattened, one hidden layer",
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 37), nn.ReLU(), nn.Linear(37, 10)),
+    ),
+    "pooled_away": (
+        "two convolutions, then averaged",
+        lambda: nn.Sequential(
+            conv(1, 16, 5, 2), conv(16, 24, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+            nn.Linear(24, 10),
+        ),
+    ),
+}  # fmt: skip
+
+
+# The only one that is not trained as the check trains an answer.
+LEARNING_RATES = {"lenet_slow": 0.05}
+
+
+def means(runs: list[float], count: int) -> list[float]:
+    """The mean of every `count` of the runs."""
+    return [statistics.fmean(some) for some in itertools.combinations(runs, count)]
+
+
+@functools.cache
+def cost(name: str) -> dict[str, int]:
+    found = choosing.measure(DESIGNS[name][1]())
+    assert found.macs <= choosing.LIMITS["macs"], (name, found)
+    assert found.parameters <= choosing.LIMITS["parameters"], (name, found)
+    return {"parameters": found.parameters, "macs": found.macs}
+
+
+def main() -> None:
+    parser = common.parser(__doc__)
+    parser.add_argument("--recipes", nargs="*", default=list(choosing.RECIPES))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    # As JSON has it: tuples become lists.
+    recipes = {n: {**r, "seeds": list(r["seeds"])} for n, r in choosing.RECIPES.items()}
+    result = common.header("Networks within the capstone's budget, by its short recipes")
+    result |= {"limits": choosing.LIMITS, "recipes": {}}
+    earlier = common.read(FILE) or {"recipes": {}}
+    for recipe, settings in recipes.items():
+        before = earlier["recipes"].get(recipe, {})
+        same = before.get("recipe") == settings
+        if recipe not in arguments.recipes:
+            if same:
+                result["recipes"][recipe] = before
+            continue
+        designs: dict[str, dict] = {}
+        for name, (label, build) in DESIGNS.items():
+            old = before.get("designs", {}).get(name, {}) if same else {}
+            runs = old.get("accuracy", {}).get("runs", []) if old.get("label") == label else []
+            for seed in range(len(runs), SEEDS.get(name, OTHERS)):
+                run = choosing.short_run(build, recipe, seed, LEARNING_RATES.get(name))
+                runs.append(run.accuracy)
+                print(recipe, name, seed, run.status, round(run.accuracy, 4), flush=True)
+            designs[name] = {"label": label, **cost(name), "accuracy": common.summarise(runs)}
+            result["recipes"][recipe] = {"recipe": settings, "designs": designs}
+        count = len(settings["seeds"])
+        worst_own = min(means(designs["own"]["accuracy"]["runs"], count))
+        best_lenet = max(means(designs["lenet"]["accuracy"]["runs"], count))
+        result["recipes"][recipe] |= {
+            "worst_own": round(worst_own, 4),
+            "best_lenet": round(best_lenet, 4),
+            "bar": math.floor((worst_own + best_lenet) / 2 * 200) / 200,
+        }
+        common.write(FILE, result)
+
+
+if __name__ == "__main__":
+    main()
