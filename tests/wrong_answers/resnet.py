@@ -1,0 +1,762 @@
+"""Answers to the exercises of chapter 08."""
+
+
+def counts(parameters=230_144, macs=179_830_784, blocks=27, option_b=2_752):
+    return (
+        f'counts = {{"parameters": {parameters}, "macs": {macs}, "blocks": {blocks}, '
+        f'"option_b": {option_b}}}'
+    )
+
+
+def basic(result="(z + maps).relu()", **changes):
+    """Source of a BasicBlock with these lines."""
+    get = changes.get
+    return f"""
+class BasicBlock(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.conv1 = {get("conv1", "nn.Conv2d(channels, channels, 3, padding=1, bias=False)")}
+        self.norm1 = {get("norm1", "nn.BatchNorm2d(channels)")}
+        self.conv2 = {get("conv2", "nn.Conv2d(channels, channels, 3, padding=1, bias=False)")}
+        self.norm2 = {get("norm2", "nn.BatchNorm2d(channels)")}
+        {get("more", "pass")}
+
+    def forward(self, maps):
+        {get("before", "pass")}
+        first = {get("first", "self.norm1(self.conv1(maps)).relu()")}
+        z = {get("z", "self.norm2(self.conv2(first))")}
+        {get("last", "return")} {result}
+"""
+
+
+CONV1 = "nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)"
+CONV2 = "nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)"
+NORM, RELU = "nn.BatchNorm2d(out_channels)", "nn.ReLU()"
+ONE = "nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)"
+
+
+def down(
+    result="(self.branch(maps) + self.shortcut(maps)).relu()",
+    branch=(CONV1, NORM, RELU, CONV2, NORM),
+    shortcut=(ONE, NORM),
+    default=2,
+):
+    """Source of a DownBlock with these layers."""
+    return f"""
+class DownBlock(nn.Module):
+    def __init__(self, in_channels, out_channels, stride={default}):
+        super().__init__()
+        self.branch = nn.Sequential({", ".join(branch)})
+        self.shortcut = nn.Sequential({", ".join(shortcut)})
+
+    def forward(self, maps):
+        return {result}
+"""
+
+
+def padded(line, kept="maps[:, :, ::stride, ::stride]"):
+    """Source of a zero_pad that returns this."""
+    return f"""
+def zero_pad(maps, out_channels, stride=2):
+    kept = {kept}
+    missing = out_channels - maps.shape[1]
+    return {line}
+"""
+
+
+PAD = "F.pad(kept, (0, 0, 0, 0, 0, missing))"
+
+
+def bottleneck(result="(self.branch(maps) + self.shortcut(maps)).relu()", **changes):
+    """Source of a Bottleneck with these settings."""
+    get = changes.get
+    middle = get("middle", "nn.Conv2d(width, width, 3, stride, padding=1, bias=False)")
+    return f"""
+class Bottleneck(nn.Module):
+    def __init__(self, in_channels, width, stride=1):
+        super().__init__()
+        out_channels = {get("out", "4 * width")}
+        self.branch = nn.Sequential(
+            {get("first", "nn.Conv2d(in_channels, width, 1, bias=False)")},
+            {get("norm1", "nn.BatchNorm2d(width)")},
+            {get("relu1", "nn.ReLU()")},
+            {middle},
+            {get("norm2", "nn.BatchNorm2d(width)")},
+            {get("relu2", "nn.ReLU()")},
+            {get("last", "nn.Conv2d(width, out_channels, 1, bias=False)")},
+            {get("norm3", "nn.BatchNorm2d(out_channels)")},
+        )
+        self.shortcut = nn.Identity()
+        if {get("when", "stride != 1 or in_channels != out_channels")}:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, {get("stride", "stride")}, bias=False),
+                {get("norm", "nn.BatchNorm2d(out_channels)")},
+            )
+
+    def forward(self, maps):
+        return {result}
+"""
+
+
+def pre(result="z + maps", **changes):
+    """Source of a PreActivation with these lines."""
+    get = changes.get
+    return f"""
+class PreActivation(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv1 = {get("conv1", "nn.Conv2d(channels, channels, 3, padding=1, bias=False)")}
+        self.norm2 = {get("norm2", "nn.BatchNorm2d(channels)")}
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+
+    def forward(self, maps):
+        {get("before", "pass")}
+        active = {get("active", "self.norm1(maps).relu()")}
+        z = {get("z", "self.conv2(self.norm2(self.conv1(active)).relu())")}
+        return {result}
+"""
+
+
+def longer(*lines, result="nn.Sequential(*stage, ResidualBlock(branch, nn.Identity()))"):
+    """Source of a lengthen with these lines."""
+    body = "\n    ".join(("branch = basic_branch(channels, channels)", *lines))
+    return f"""
+import copy
+from utils.networks.resnet import ResidualBlock, basic_branch
+
+
+def lengthen(stage, channels):
+    {body}
+    return {result}
+"""
+
+
+ZERO = "nn.init.zeros_(branch.norm2.weight)"
+
+
+def without(**changes):
+    """Source of an accuracy_without with these lines."""
+    get = changes.get
+    return f"""
+import copy
+
+
+def accuracy_without(network, images, labels):
+    {get("copied", "network = copy.deepcopy(network)")}
+    {get("mode", "network.eval()")}
+    found = {{}}
+    for stage_name in {get("stages", '("stage1", "stage2", "stage3")')}:
+        stage = getattr(network.features, stage_name)
+        for name, block in list(stage.named_children()):
+            if {get("skip", "not isinstance(block.shortcut, nn.Identity)")}:
+                continue
+            {get("take", "setattr(stage, name, nn.Identity())")}
+            with torch.no_grad():
+                right = network(images).argmax(dim=1) == labels
+            value = {get("value", "right.float().mean().item()")}
+            found[{get("key", 'f"{stage_name}.{name}"')}] = value
+            {get("back", "setattr(stage, name, block)")}
+    {get("last", "return found")}
+"""
+
+
+wrong_answers = {
+    "resnet.1": [
+        ("no norms", counts(229_376), r'"parameters": .*convolutions alone'),
+        ("two norms", counts(229_888), r"three batch norms; the shortcut"),
+        ("one number a channel", counts(229_760), r"a weight and a bias for each channel"),
+        ("biases", counts(230_528), r"no biases"),
+        ("running statistics", counts(230_912), r"no parameters"),
+        ("no shortcut", counts(221_696), r"shortcut is missing"),
+        ("shortcut without its convolution", counts(221_952), r"1×1 convolution of the shortcut"),
+        ("first as second", counts(2 * 147_456 + 8_192 + 768), r"first convolution takes 64"),
+        ("shortcut 3x3", counts(221_184 + 9 * 8_192 + 768), r"1×1, not 3×3"),
+        ("in thousands", counts(230.144), r'"parameters": 230\.144 is in thousands'),
+        ("macs without stride", counts(macs=229_376 * 56 * 56), r'"macs": .*28 · 28 positions'),
+        (
+            "first at full size",
+            counts(macs=73_728 * 3136 + 155_648 * 784),
+            r"first convolution has stride 2",
+        ),
+        ("macs without shortcut", counts(macs=221_184 * 784), r'"macs": .*1×1 convolution'),
+        ("macs twice", counts(macs=2 * 179_830_784), r"one multiply-accumulate"),
+        ("macs with norms", counts(macs=230_144 * 784), r"Only the weights of the convolutions"),
+        ("macs in millions", counts(macs=179.8), r'"macs": 179\.8 is in millions'),
+        ("n", counts(blocks=9), r'"blocks": .*three stages'),
+        ("layers", counts(blocks=54), r"each block has two"),
+        ("half", counts(blocks=28), r"linear layer as a block"),
+        ("no norms in B", counts(option_b=2_560), r'"option_b": .*batch norm as well'),
+        ("one shortcut", counts(option_b=576), r"first of the two"),
+        ("option C", counts(option_b=14_240), r"option C"),
+        ("whole network", counts(option_b=272_474), r"how many more"),
+        ("a list", "counts = [230144, 179830784, 27, 2752]", r"A dictionary with the keys"),
+        ("a text", counts("'many'"), r'"parameters": A number is expected'),
+    ],
+    "resnet.2": [
+        ("no shortcut", basic("z.relu()"), r"shortcut is missing: this is a plain block"),
+        ("nothing but z", basic("z"), r"shortcut and the last ReLU are missing"),
+        ("no last ReLU", basic("z + maps"), r"ReLU behind the addition is missing"),
+        ("ReLU before", basic("z.relu() + maps"), r"comes before the addition"),
+        ("ReLU before and after", basic("(z.relu() + maps).relu()"), r"One ReLU too many"),
+        ("ReLU on both", basic("z.relu() + maps.relu()"), r"ReLUs on both sides"),
+        ("ReLU on shortcut", basic("(z + maps.relu()).relu()"), r"ReLU of its own"),
+        ("minus", basic("(z - maps).relu()"), r"subtracted"),
+        ("times", basic("(z * maps).relu()"), r"multiplied"),
+        ("twice", basic("(z + z).relu()"), r"added to itself"),
+        ("mean", basic("((z + maps) / 2).relu()"), r"divided by two"),
+        ("shortcut alone", basic("maps.relu()"), r"shortcut alone"),
+        ("from the first ReLU", basic("(z + first).relu()"), r"begins behind the first ReLU"),
+        ("no middle ReLU", basic(first="self.norm1(self.conv1(maps))"), r"between the two conv"),
+        (
+            "norm behind ReLU",
+            basic(first="self.norm1(self.conv1(maps).relu())"),
+            r"behind the ReLU",
+        ),
+        (
+            "biases",
+            basic(
+                conv1="nn.Conv2d(channels, channels, 3, padding=1)",
+                conv2="nn.Conv2d(channels, channels, 3, padding=1)",
+            ),
+            r"no biases",
+        ),
+        (
+            "one norm for both",
+            basic(z="self.norm1(self.conv2(first))", norm2="None"),
+            r"one object",
+        ),
+        ("one convolution", basic(conv2="self.conv1"), r"one object serves in both places"),
+        (
+            "no norms",
+            basic(
+                norm1="None", norm2="None", first="self.conv1(maps).relu()", z="self.conv2(first)"
+            ),
+            r"batch norms are missing",
+        ),
+        (
+            "a projection",
+            basic(
+                "(z + self.one(maps)).relu()", more="self.one = nn.Conv2d(channels, channels, 1)"
+            ),
+            r"parameters; 304 are right",
+        ),
+        (
+            "a projection without bias",
+            basic(
+                "(z + self.one(maps)).relu()",
+                more="self.one = nn.Conv2d(channels, channels, 1, bias=False)",
+            ),
+            r"hand on the maps as they are",
+        ),
+        (
+            "no padding",
+            basic(conv1="nn.Conv2d(channels, channels, 3, bias=False)"),
+            r"RuntimeError|shape",
+        ),
+        ("in place", basic(before="maps = maps.relu_()"), r"changes the maps it is given"),
+        (
+            "four channels always",
+            basic().replace("channels, channels", "4, 4"),
+            r"use the argument `channels`",
+        ),
+        ("no forward result", basic(last="out ="), r"`return`|nothing"),
+        (
+            "pre-activation",
+            basic(
+                "z + maps",
+                first="self.conv1(self.norm1(maps).relu())",
+                z="self.conv2(self.norm2(first).relu())",
+            ),
+            r"pre-activation block",
+        ),
+        ("finished block", basic() + "\n\nBasicBlock = BasicBlock(4)\n", r"not a finished block"),
+        ("a number", "BasicBlock = 4", r"A function or class"),
+    ],
+    "resnet.3": [
+        (
+            "no stride",
+            down(shortcut=(ONE.replace(", stride", ""), NORM)),
+            r"does the shortcut have",
+        ),
+        ("no norm", down(shortcut=(ONE,)), r"shortcut has no batch norm"),
+        (
+            "a bias for the norm",
+            down(shortcut=(ONE.replace(", bias=False", ""),)),
+            r"bias in place of a batch norm",
+        ),
+        ("bias and norm", down(shortcut=(ONE.replace(", bias=False", ""), NORM)), r"has a bias"),
+        (
+            "ReLU still before",
+            down(
+                "self.branch(maps) + self.shortcut(maps)",
+                branch=(CONV1, NORM, RELU, CONV2, NORM, RELU),
+            ),
+            r"comes before the addition",
+        ),
+        (
+            "ReLU twice",
+            down(branch=(CONV1, NORM, RELU, CONV2, NORM, RELU)),
+            r"One ReLU too many",
+        ),
+        (
+            "no ReLU",
+            down("self.branch(maps) + self.shortcut(maps)"),
+            r"behind the addition is miss",
+        ),
+        ("ReLU in the shortcut", down(shortcut=(ONE, NORM, RELU)), r"shortcut ends in a ReLU|own"),
+        (
+            "averaged",
+            down(
+                shortcut=(
+                    "nn.AvgPool2d(stride, ceil_mode=True)",
+                    ONE.replace(", stride", ""),
+                    NORM,
+                )
+            ),
+            r"averages the pixels",
+        ),
+        (
+            "max pooled",
+            down(
+                shortcut=(
+                    "nn.MaxPool2d(stride, ceil_mode=True)",
+                    ONE.replace(", stride", ""),
+                    NORM,
+                )
+            ),
+            r"highest of the pixels",
+        ),
+        ("stride 2 always", down(shortcut=(ONE.replace("stride", "2"), NORM)), r"stride=1|stride"),
+        (
+            "stride taken from the branch",
+            down(
+                branch=(CONV1.replace("3, stride", "3, 1"), NORM, RELU, CONV2, NORM),
+                shortcut=(ONE.replace(", stride", ""), NORM),
+            ),
+            r"shape",
+        ),
+        (
+            "stride on the second",
+            down(
+                branch=(
+                    CONV1.replace("3, stride", "3"),
+                    NORM,
+                    RELU,
+                    CONV2.replace("3,", "3, stride,"),
+                    NORM,
+                )
+            ),
+            r"second convolution; it was right on the first",
+        ),
+        ("3x3 shortcut", down(shortcut=(CONV1, NORM)), r"should be 1×1"),
+        ("no shortcut", down("self.branch(maps).relu()", shortcut=()), r"has no parameters"),
+        ("shortcut unused", down("self.branch(maps).relu()"), r"shortcut is missing"),
+        ("no middle ReLU", down(branch=(CONV1, NORM, CONV2, NORM)), r"between the branch's"),
+        ("norm before", down(shortcut=("nn.BatchNorm2d(in_channels)", ONE)), r"channels of the in"),
+        ("a finished block", down() + "\n\nDownBlock = DownBlock(4, 6)\n", r"finished block"),
+    ],
+    "resnet.4": [
+        ("in front", padded("F.pad(kept, (0, 0, 0, 0, missing, 0))"), r"before the channels"),
+        (
+            "both sides",
+            padded("F.pad(kept, (0, 0, 0, 0, missing // 2, missing - missing // 2))"),
+            r"both sides",
+        ),
+        ("average", padded(PAD, "F.avg_pool2d(maps, stride, ceil_mode=True)"), r"averaged"),
+        ("average, cut", padded(PAD, "F.avg_pool2d(maps, stride)"), r"average pooling"),
+        ("max", padded(PAD, "F.max_pool2d(maps, stride, ceil_mode=True)"), r"max pooling"),
+        ("rows only", padded(PAD, "maps[:, :, ::stride]"), r"rows only"),
+        ("columns only", padded(PAD, "maps[..., ::stride]"), r"columns only"),
+        ("no stride", padded(PAD, "maps"), r"stride is missing"),
+        ("two always", padded(PAD, "maps[:, :, ::2, ::2]"), r"always 2"),
+        (
+            "second first",
+            padded(PAD, "maps[:, :, 1 % stride::stride, 1 % stride::stride]"),
+            r"begin with the first",
+        ),
+        (
+            "a corner",
+            padded(PAD, "maps[:, :, :-(-maps.shape[2] // stride), :-(-maps.shape[3] // stride)]"),
+            r"corner",
+        ),
+        ("repeated", padded("torch.cat([kept] * out_channels, 1)[:, :out_channels]"), r"repeated"),
+        ("ones", padded("F.pad(kept, (0, 0, 0, 0, 0, missing), value=1.0)"), r"ones"),
+        ("no zeros", padded("kept"), r"channels of zeros are missing"),
+        ("too many", padded("F.pad(kept, (0, 0, 0, 0, 0, out_channels))"), r"only those that are"),
+        ("doubled", padded("torch.cat([kept, torch.zeros_like(kept)], 1)"), r"As many channels"),
+        ("beside the pixels", padded("F.pad(kept, (0, missing))"), r"counts axes from the last"),
+        ("detached", padded(PAD.replace("kept,", "kept.detach(),")), r"No gradient"),
+        ("nothing", padded("None"), r"`return` missing"),
+        ("a number", "zero_pad = 3", r"A function is expected"),
+    ],
+    "resnet.5": [
+        (
+            "stride on the first",
+            bottleneck(
+                first="nn.Conv2d(in_channels, width, 1, stride, bias=False)",
+                middle="nn.Conv2d(width, width, 3, padding=1, bias=False)",
+            ),
+            r"stride is on the first 1×1",
+        ),
+        (
+            "stride on the last",
+            bottleneck(
+                last="nn.Conv2d(width, out_channels, 1, stride, bias=False)",
+                middle="nn.Conv2d(width, width, 3, padding=1, bias=False)",
+            ),
+            r"stride is on the last 1×1",
+        ),
+        ("shortcut without stride", bottleneck(stride="1"), r"does the shortcut have the stride"),
+        ("shortcut without norm", bottleneck(norm="nn.Identity()"), r"that of the shortcut"),
+        ("projection always", bottleneck(when="True"), r"the shape stays, so the shortcut"),
+        ("only with stride", bottleneck(when="stride != 1"), r"must match|error|shape|size"),
+        (
+            "only with channels",
+            bottleneck(when="in_channels != out_channels"),
+            r"does the shortcut|different shapes",
+        ),
+        (
+            "no middle ReLU",
+            bottleneck(relu2="nn.Identity()"),
+            r"behind the 3×3 convolution is miss",
+        ),
+        ("no first ReLU", bottleneck(relu1="nn.Identity()"), r"behind the first convolution"),
+        ("no ReLUs", bottleneck(relu1="nn.Identity()", relu2="nn.Identity()"), r"two ReLUs inside"),
+        ("no last norm", bottleneck(norm3="nn.Identity()"), r"last one of the branch"),
+        ("no first norm", bottleneck(norm1="nn.Identity()"), r"missing or shared"),
+        ("middle 1x1", bottleneck(middle="nn.Conv2d(width, width, 1, stride, bias=False)"), r"3×3"),
+        ("twice as wide", bottleneck(out="2 * width"), r"4 \* width = "),
+        ("as wide as it came", bottleneck(out="in_channels"), r"4 \* width = "),
+        ("no shortcut", bottleneck("self.branch(maps).relu()"), r"shortcut is missing"),
+        (
+            "three ReLUs",
+            bottleneck("(self.branch(maps).relu() + self.shortcut(maps)).relu()"),
+            r"One ReLU too many",
+        ),
+        (
+            "ReLU before",
+            bottleneck("self.branch(maps).relu() + self.shortcut(maps)"),
+            r"comes before the addition",
+        ),
+        (
+            "no last ReLU",
+            bottleneck("self.branch(maps) + self.shortcut(maps)"),
+            r"behind the addition is missing",
+        ),
+        (
+            "no padding",
+            bottleneck(middle="nn.Conv2d(width, width, 3, stride, bias=False)"),
+            r"different shapes|does the shortcut",
+        ),
+        ("biases", bottleneck().replace(", bias=False", ""), r"no biases"),
+        (
+            "a finished block",
+            bottleneck() + "\n\nBottleneck = Bottleneck(8, 2)\n",
+            r"finished block",
+        ),
+    ],
+    "resnet.6": [
+        ("ReLU at the end", pre("(z + maps).relu()"), r"ReLU stands behind the addition"),
+        ("shortcut too late", pre("z + active"), r"begins behind the first batch norm and ReLU"),
+        ("shortcut behind the norm", pre("z + self.norm1(maps)"), r"outputs|differ|norm"),
+        ("ReLU on the shortcut", pre("z + maps.relu()"), r"stands on the shortcut"),
+        ("no shortcut", pre("z"), r"shortcut is missing"),
+        ("no shortcut but a ReLU", pre("z.relu()"), r"shortcut is missing, and a ReLU"),
+        ("no first ReLU", pre(active="self.norm1(maps)"), r"first ReLU is missing"),
+        ("no second ReLU", pre(z="self.conv2(self.norm2(self.conv1(active)))"), r"second ReLU"),
+        (
+            "no ReLUs",
+            pre(active="self.norm1(maps)", z="self.conv2(self.norm2(self.conv1(active)))"),
+            r"Both ReLUs",
+        ),
+        (
+            "the first paper's",
+            pre(
+                "(z + maps).relu()",
+                active="self.norm1(self.conv1(maps)).relu()",
+                z="self.norm2(self.conv2(active))",
+            ),
+            r"block of the first paper",
+        ),
+        (
+            "post without the ReLU",
+            pre(active="self.norm1(self.conv1(maps)).relu()", z="self.norm2(self.conv2(active))"),
+            r"come behind the convolutions",
+        ),
+        (
+            "ReLU then norm",
+            pre(
+                active="self.norm1(maps.relu())",
+                z="self.conv2(self.norm2(self.conv1(active).relu()))",
+            ),
+            r"ReLU comes before batch norm",
+        ),
+        ("in place", pre(before="maps = maps.relu_()"), r"changes the maps it is given"),
+        ("one norm", pre(norm2="self.norm1"), r"one serves twice"),
+        (
+            "biases",
+            pre(conv1="nn.Conv2d(channels, channels, 3, padding=1)"),
+            r"parameters; 304 are right",
+        ),
+        ("a number", "PreActivation = 8", r"A function or class"),
+    ],
+    "resnet.7": [
+        (
+            "an identity",
+            longer(result="nn.Sequential(*stage, nn.Identity())"),
+            r"nothing that could",
+        ),
+        ("nothing zero", longer(), r"last batch norm's weight is 1"),
+        (
+            "the first norm",
+            longer("nn.init.zeros_(branch.norm1.weight)"),
+            r"not moved|outputs differ",
+        ),
+        (
+            "everything zero",
+            longer("for p in branch.parameters(): nn.init.zeros_(p)"),
+            r"too much of the block is zero",
+        ),
+        (
+            "the convolutions zero",
+            longer("nn.init.zeros_(branch.conv1.weight); nn.init.zeros_(branch.conv2.weight)"),
+            r"not moved",
+        ),
+        ("frozen", longer(ZERO, "branch.requires_grad_(False)"), r"frozen"),
+        (
+            "no shortcut",
+            longer(ZERO, result="nn.Sequential(*stage, ResidualBlock(branch, None))"),
+            r"does the new block have its shortcut",
+        ),
+        (
+            "in front",
+            longer(ZERO, result="nn.Sequential(ResidualBlock(branch, nn.Identity()), *stage)"),
+            r"stand in front",
+        ),
+        (
+            "appended to the old one",
+            longer(ZERO, "stage.append(ResidualBlock(branch, nn.Identity()))", result="stage"),
+            r"has been changed",
+        ),
+        (
+            "appended and copied",
+            longer(
+                ZERO,
+                "stage.append(ResidualBlock(branch, nn.Identity()))",
+                result="copy.deepcopy(stage)",
+            ),
+            r"has been changed",
+        ),
+        ("the old one", longer(result="stage"), r"has been changed|nothing that could"),
+        (
+            "the bias too",
+            longer(ZERO, "nn.init.ones_(branch.norm2.bias)"),
+            r"last batch norm's bias is not 0",
+        ),
+        (
+            "the old one's zeroed",
+            longer(ZERO, "nn.init.zeros_(stage[-1].branch.norm2.weight)"),
+            r"Weights of the stage",
+        ),
+        ("only the block", longer(ZERO, result="nn.Sequential(branch)"), r"convolutions more"),
+        (
+            "two blocks",
+            longer(
+                ZERO,
+                result="nn.Sequential(*stage, *[ResidualBlock(branch, "
+                "nn.Identity()), ResidualBlock(copy.deepcopy(branch), nn.Identity())])",
+            ),
+            r"has two",
+        ),
+        ("a list", longer(ZERO, result="[*stage]"), r"a new stage is expected"),
+        ("nothing", longer(ZERO, result="None"), r"`return` missing"),
+        ("a number", "lengthen = 3", r"A function is expected"),
+    ],
+    "resnet.8": [
+        ("training mode", without(mode="network.train()"), r"training mode"),
+        ("as it comes", without(mode="pass"), r"training mode"),
+        ("never put back", without(back="pass"), r"stay away"),
+        ("not taken", without(take="pass"), r"block is still there"),
+        ("zero", without(take="setattr(stage, name, nn.Threshold(float('inf'), 0.0))"), r"zero;"),
+        (
+            "shortcut taken",
+            without(take="block.shortcut = None", back="block.shortcut = nn.Identity()"),
+            r"branch kept",
+        ),
+        ("percent", without(value="100 * right.float().mean().item()"), r"percent"),
+        ("counted", without(value="right.sum().item()"), r"divide by how many"),
+        ("error", without(value="1 - right.float().mean().item()"), r"This is the error"),
+        (
+            "loss",
+            without(
+                mode="network.eval(); whole = (network(images).argmax(1) == labels).float().mean()",
+                value="(whole - right.float().mean()).item()",
+            ),
+            r"loss of accuracy",
+        ),
+        ("short names", without(key="name"), r"no block called 'block1'"),
+        (
+            "without the first block",
+            without(skip='name == "block1"'),
+            r"stage1\.block1.* is missing",
+        ),
+        ("two stages", without(stages='("stage1", "stage2")'), r"stage3\.block2.* is missing"),
+        (
+            "changed shapes as well",
+            without(
+                skip="False",
+                take="setattr(stage, name, nn.Identity() if isinstance(block.shortcut, "
+                "nn.Identity) else block)",
+            ),
+            r"changes the shape",
+        ),
+        ("all of them", without(skip="False"), r"RuntimeError"),
+        ("left broken", without(copied="pass", mode="network.eval()", back="pass"), r"stay away"),
+        ("a list", without(last="return list(found.values())"), r"a dictionary is expected"),
+        ("nothing", without(last="pass"), r"`return` missing"),
+        ("empty", without(last="return {}"), r"empty"),
+        (
+            "statistics changed",
+            without(copied="pass", mode="network.train(); network(images); network.eval()"),
+            r"is \d|not as it was|mode",
+        ),
+        ("a number", "accuracy_without = 0.5", r"A function is expected"),
+    ],
+}
+
+right_answers = {
+    "resnet.1": [
+        ("as numbers", counts()),
+        ("as floats", counts(230144.0, 179830784.0, 27.0, 2752.0)),
+    ],
+    "resnet.2": [
+        ("other names and order", basic().replace("conv1", "a").replace("norm1", "b")),
+        ("added in place", basic("z.add_(maps).relu_()")),
+        (
+            "F.relu and nn.Identity",
+            basic("F.relu(z + self.same(maps))", more="self.same = nn.Identity()"),
+        ),
+        (
+            "a Sequential",
+            """
+class BasicBlock(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        norms = [nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)]
+        convs = [nn.Conv2d(channels, channels, 3, 1, 1, bias=False) for _ in range(2)]
+        self.net = nn.Sequential(convs[0], norms[0], nn.ReLU(inplace=True), convs[1], norms[1])
+
+    def forward(self, x):
+        return torch.clamp(x + self.net(x), min=0)
+""",
+        ),
+        (
+            "the course's own",
+            """
+from utils.networks.resnet import ResidualBlock, basic_branch
+
+
+def BasicBlock(channels):
+    return ResidualBlock(basic_branch(channels, channels), nn.Identity())
+""",
+        ),
+    ],
+    "resnet.3": [
+        ("repaired", down()),
+        (
+            "sliced",
+            down(
+                "(self.branch(maps) + self.shortcut(maps[:, :, ::s, ::s])).relu()".replace(
+                    "::s", "::self.branch[0].stride[0]"
+                ),
+                shortcut=(ONE.replace(", stride", ""), NORM),
+            ),
+        ),
+        (
+            "torchvision's",
+            """
+import torchvision
+
+
+def DownBlock(in_channels, out_channels, stride=2):
+    beside = nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+    )
+    return torchvision.models.resnet.BasicBlock(in_channels, out_channels, stride, beside)
+""",
+        ),
+    ],
+    "resnet.4": [
+        (
+            "with cat",
+            padded("torch.cat([kept, kept.new_zeros(len(kept), missing, *kept.shape[2:])], dim=1)"),
+        ),
+        (
+            "into zeros",
+            """
+def zero_pad(maps, out_channels, stride=2):
+    rows, columns = range(0, maps.shape[2], stride), range(0, maps.shape[3], stride)
+    out = torch.zeros(len(maps), out_channels, len(rows), len(columns))
+    out[:, :maps.shape[1]] = maps[:, :, list(rows)][..., list(columns)]
+    return out
+""",
+        ),
+        ("max pooling of one pixel", padded(PAD, "F.max_pool2d(maps, 1, stride)")),
+    ],
+    "resnet.5": [
+        ("one by one", bottleneck("F.relu(self.shortcut(maps) + self.branch(maps))")),
+        (
+            "torchvision's",
+            """
+import torchvision
+
+
+def Bottleneck(in_channels, width, stride=1):
+    beside = None
+    if stride != 1 or in_channels != 4 * width:
+        beside = nn.Sequential(
+            nn.Conv2d(in_channels, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width)
+        )
+    return torchvision.models.resnet.Bottleneck(in_channels, width, stride, beside)
+""",
+        ),
+    ],
+    "resnet.6": [
+        ("step by step", pre()),
+        ("shortcut first", pre("maps.clone().add_(z)")),
+    ],
+    "resnet.7": [
+        ("the second convolution", longer("nn.init.zeros_(branch.conv2.weight)")),
+        (
+            "all copied",
+            longer(
+                "with torch.no_grad(): branch.norm2.weight.fill_(0)",
+                result="nn.Sequential(*copy.deepcopy(stage), ResidualBlock(branch, nn.Identity()))",
+            ),
+        ),
+    ],
+    "resnet.8": [
+        ("on a copy", without()),
+        (
+            "with a hook",
+            """
+def accuracy_without(network, images, labels):
+    was = network.training
+    network.eval()
+    found = {}
+    for stage, blocks in network.features.named_children():
+        if not stage.startswith("stage"):
+            continue
+        for name, block in blocks.named_children():
+            if type(block.shortcut) is nn.Identity:
+                hook = block.register_forward_hook(lambda module, given, out: given[0])
+                with torch.no_grad():
+                    found[stage + "." + name] = (network(images).argmax(1) == labels).float().mean()
+                hook.remove()
+    network.train(was)
+    return found
+""",
+        ),
+    ],
+}
