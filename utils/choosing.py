@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from utils import budget, data, device, networks, results, training
+from utils import budget, data, device, networks, results, summary, training
 
 aten = torch.ops.aten
 
@@ -62,6 +62,34 @@ def small_networks() -> dict[str, dict[str, Any]]:
             "batch_ms": cost["batch_ms"]["median"],
             "batch_ratio": cost["batch_ms"]["ratio"],
             "training_minutes": milliseconds / 60_000,
+        }
+    return rows
+
+
+# Top-1 accuracy (%) on ImageNet by width and image size, from arXiv 1704.04861: validation images,
+# one network, trained at this width and size.
+PHONE = {
+    (1.0, 224): 70.6,
+    (0.75, 224): 68.4,
+    (0.5, 224): 63.7,
+    (0.25, 224): 50.6,
+    (1.0, 192): 69.1,
+    (1.0, 160): 67.2,
+    (1.0, 128): 64.4,
+    (0.5, 160): 60.2,
+}
+
+
+def phone_networks() -> dict[tuple[float, int], dict[str, float]]:
+    """MobileNet v1 by (width, pixels): the paper's `top1`, and `parameters` and `macs`, counted."""
+    rows = {}
+    for (width, pixels), top1 in PHONE.items():
+        with torch.device("meta"):
+            network = networks.build("mobilenet_v1", width=width)
+        rows[width, pixels] = {
+            "top1": top1,
+            "parameters": summary.count_parameters(network),
+            "macs": summary.count_macs(network, (3, pixels, pixels)),
         }
     return rows
 
