@@ -68,16 +68,14 @@ EXPERIMENTS = {
             *(("resnet56", "resnet20"), ("resnet110", "resnet56")),
         ],
     },
-    # One seed more, none of those above: is the learning rate unfair to one side?
+    # One seed more, none of those above: is the learning rate of `depth` unfair to one side?
     "rates": {
         "recipe": {"seeds": [5]},
         "networks": _rates(
-            plain20=(0.01, 0.02, 0.05, 0.1),
-            resnet20=(0.01, 0.02, 0.05, 0.1),
-            plain56=(0.01, 0.02, 0.05, 0.1),
-            resnet56=(0.01, 0.02, 0.05, 0.1),
-            plain110=(0.01, 0.05),
-            resnet110=(0.01, 0.05),
+            plain20=(0.01, 0.05, 0.1),
+            resnet20=(0.01, 0.05, 0.1),
+            plain56=(0.01, 0.05, 0.1),
+            resnet56=(0.01, 0.05, 0.1),
         ),
         "pairs": [],
     },
