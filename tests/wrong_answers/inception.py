@@ -1,0 +1,732 @@
+"""Answers to the exercises of chapter 07."""
+
+
+# --- inception.1 ---------------------------------------------------------------------------------
+
+
+def naive(
+    paddings=("0", "1", "2"),
+    pool="nn.MaxPool2d(3, stride=1, padding=1)",
+    join="torch.cat(branches, dim=1)",
+    branches=("F.relu(self.a(maps))", "F.relu(self.b(maps))", "F.relu(self.c(maps))", None),
+    kernels=(1, 3, 5),
+    extra="",
+):
+    listed = ", ".join(one or "self.pool(maps)" for one in branches)
+    return f"""
+class NaiveInception(nn.Module):
+    def __init__(self, in_channels, one, three, five):
+        super().__init__()
+        self.a = nn.Conv2d(in_channels, one, {kernels[0]}, padding={paddings[0]})
+        self.b = nn.Conv2d(in_channels, three, {kernels[1]}, padding={paddings[1]})
+        self.c = nn.Conv2d(in_channels, five, {kernels[2]}, padding={paddings[2]})
+        self.pool = {pool}
+
+    def forward(self, maps):
+        branches = [{listed}]
+        return {join}
+{extra}
+"""
+
+
+A, B, C = (f"F.relu(self.{name}(maps))" for name in "abc")
+POOL = "self.pool(maps)"
+
+
+# --- inception.2 ---------------------------------------------------------------------------------
+
+NAIVE = 480 * (192 + 9 * 208 + 25 * 48)
+REDUCED = 480 * (192 + 96 + 16 + 64) + 9 * 96 * 208 + 25 * 16 * 48
+
+
+def costs(naive=196 * NAIVE, channels=928, reduced=196 * REDUCED, out=512):
+    return (
+        f'costs = {{"naive_macs": {naive}, "naive_channels": {channels}, '
+        f'"reduced_macs": {reduced}, "reduced_channels": {out}}}'
+    )
+
+
+# --- inception.3 ---------------------------------------------------------------------------------
+
+
+def module(**changes):
+    get = changes.get
+    return f"""
+def conv(i, o, k, relu=True):
+    layers = [nn.Conv2d(i, o, k, padding={get("padding", "k // 2")}, bias={get("bias", "True")})]
+    return nn.Sequential(*layers, *([nn.ReLU()] if relu else []))
+
+
+class Inception(nn.Module):
+    def __init__(self, in_channels, one, three, five, pool):
+        super().__init__()
+        self.b1 = {get("b1", "conv(in_channels, one, 1)")}
+        self.b2 = nn.Sequential({get("b2", "conv(in_channels, three[0], 1), conv(*three, 3)")})
+        self.b3 = nn.Sequential({get("b3", "conv(in_channels, five[0], 1), conv(*five, 5)")})
+        self.b4 = nn.Sequential(
+            {get("b4", "nn.MaxPool2d(3, stride=1, padding=1), conv(in_channels, pool, 1)")}
+        )
+
+    def forward(self, maps):
+        b1, b2, b3, b4 = self.b1(maps), self.b2(maps), self.b3(maps), self.b4(maps)
+        {get("result", "return torch.cat([b1, b2, b3, b4], dim=1)")}
+"""
+
+
+# --- inception.4 ---------------------------------------------------------------------------------
+
+
+def widths(step="in_channels += one + three[1] + five[1]", result="found", before="found = []"):
+    return f"""
+def channels_without_projection(modules, in_channels):
+    start = in_channels
+    {before}
+    for one, three, five, pool in modules.values():
+        {step}
+        found.append(in_channels)
+    return {result}
+"""
+
+
+# --- inception.6 ---------------------------------------------------------------------------------
+
+
+def loss(
+    line="loss = loss + 0.3 * F.cross_entropy(other, labels)",
+    start="loss = F.cross_entropy(logits, labels)",
+    result="loss",
+    others="auxiliary.values()",
+):
+    return f"""
+def training_loss(logits, auxiliary, labels):
+    {start}
+    for other in {others}:
+        {line}
+    return {result}
+"""
+
+
+# --- inception.7 ---------------------------------------------------------------------------------
+
+
+def thin(*lines):
+    body = "".join(f"        {line},\n" for line in lines)
+    return (
+        "def factorised(in_channels, out_channels, kernel_size):\n"
+        "    n, p = kernel_size, kernel_size // 2\n"
+        f"    return nn.Sequential(\n{body}    )\n"
+    )
+
+
+ROW = "nn.Conv2d(in_channels, out_channels, (1, n), padding=(0, p))"
+COLUMN = "nn.Conv2d(out_channels, out_channels, (n, 1), padding=(p, 0))"
+RELU = "nn.ReLU()"
+
+
+# --- inception.8 ---------------------------------------------------------------------------------
+
+
+def taken(**changes):
+    get = changes.get
+    constant = get("constant", "self.values[:, None, None].expand(len(maps), -1, *maps.shape[2:])")
+    mean = get("mean", "maps.mean(dim=(0, 2, 3))")
+    return f"""
+import copy
+
+
+class Constant(nn.Module):
+    def __init__(self, values):
+        super().__init__()
+        self.values = values
+
+    def forward(self, maps):
+        return {constant}
+
+
+@torch.no_grad()
+def take_away(network, module, branch, images):
+    changed = {get("copied", "copy.deepcopy(network)")}
+    changed.{get("mode", "eval()")}
+    part = getattr(changed.features, module)
+    seen = []
+    handle = getattr(part, branch).register_forward_hook(lambda m, i, maps: seen.append(maps))
+    {get("run", "changed(images)")}
+    handle.remove()
+    maps = seen[0]
+    {get("replace", f"setattr(part, branch, Constant({mean}))")}
+    changed.eval()
+    for layer in changed.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            {get("norm", "layer.reset_running_stats(); layer.momentum = None; layer.train()")}
+    {get("again", "changed(images)")}
+    return {get("result", "changed.eval()")}
+"""
+
+
+wrong_answers = {
+    "inception.1": [
+        ("1x1 padded", naive(("1", "1", "2")), r"Conv2d\(5→2, 1×1, padding 1\) gives 10×11"),
+        ("5x5 padded by 1", naive(("0", "1", "1")), r"5×5, padding 1\) gives 6×7"),
+        ("all padded by 2", naive(("2", "2", "2")), r"gives 12×13"),
+        ("pool without padding", naive(pool="nn.MaxPool2d(3, stride=1)"), r"MaxPool2d.*gives 6×7"),
+        ("pool without stride", naive(pool="nn.MaxPool2d(3, padding=1)"), r"stride 3.*gives 3×3"),
+        ("still stacked", naive(join="torch.cat(branches, dim=0)"), r"raised RuntimeError"),
+        ("joined in height", naive(join="torch.cat(branches, dim=2)"), r"raised RuntimeError"),
+        (
+            "all cropped",
+            naive(
+                ("1", "1", "1"),
+                "nn.MaxPool2d(3, stride=1)",
+                "torch.cat([b[:, :, :6, :6] for b in branches], dim=1)",
+            ),
+            r"height and width should stay|raised",
+        ),
+        ("summed", naive(join="sum(branches)"), r"raised RuntimeError"),
+        ("5x5 became 3x3", naive(("0", "1", "1"), kernels=(1, 3, 3)), r"has become 3×3"),
+        (
+            "average pooling",
+            naive(pool="nn.AvgPool2d(3, stride=1, padding=1)"),
+            r"takes averages now",
+        ),
+        ("pool first", naive(branches=(POOL, A, B, C)), r"another order"),
+        ("turned round", naive(branches=(POOL, C, B, A)), r"turned round"),
+        ("ReLU on pool", naive(branches=(A, B, C, "F.relu(self.pool(maps))")), r"ReLU on the pool"),
+        (
+            "no ReLU",
+            naive(branches=("self.a(maps)", "self.b(maps)", "self.c(maps)", POOL)),
+            r"ReLUs are gone",
+        ),
+        ("three branches", naive(branches=(A, B, C, "maps[:, :0]")), r"shape"),
+        ("no return", naive(join="None"), r"`return` of `forward` missing"),
+        ("a list", naive(join="branches"), r"shape"),
+        (
+            "an instance",
+            naive(extra="NaiveInception = NaiveInception(5, 2, 3, 4)"),
+            r"class itself",
+        ),
+        ("a text", "NaiveInception = 'padding'", r"function or class"),
+    ],
+    "inception.2": [
+        ("naive weights", costs(naive=NAIVE), r'"naive_macs": .*14 · 14 positions'),
+        ("naive one row", costs(naive=14 * NAIVE), r"14 · 14 positions, not 14"),
+        ("no kernels", costs(naive=196 * 480 * 448), r"has 9 weights a channel"),
+        ("pool projected", costs(naive=196 * (NAIVE + 480 * 64)), r"no projection"),
+        ("pool counted", costs(naive=196 * (NAIVE + 9 * 480)), r"Pooling compares"),
+        ("one channel", costs(naive=196 * NAIVE // 480), r"sees all 480"),
+        ("the other", costs(naive=196 * REDUCED), r'"naive_macs": .*form with reductions'),
+        ("flops", costs(naive=392 * NAIVE), r"are one MAC"),
+        ("naive channels projected", costs(channels=512), r"pooled maps are 480"),
+        ("no pool channels", costs(channels=448), r"pooled maps are joined too"),
+        ("one pooled map", costs(channels=449), r"480 maps come out"),
+        ("reduced weights", costs(reduced=REDUCED), r'"reduced_macs": .*14 · 14 positions'),
+        (
+            "no reductions counted",
+            costs(reduced=196 * (REDUCED - 480 * 112)),
+            r"reductions, 1×1 to 96",
+        ),
+        ("no projection", costs(reduced=196 * (REDUCED - 480 * 64)), r"projection.*missing"),
+        ("no 1x1 branch", costs(reduced=196 * (REDUCED - 480 * 192)), r"1×1 alone is missing"),
+        ("same as naive", costs(reduced=196 * NAIVE), r"the naive form"),
+        ("reduced as naive channels", costs(out=928), r"makes 64 channels"),
+        ("all channels", costs(out=624), r"do not come out"),
+        ("without pool", costs(out=448), r"projected maps"),
+        ("in millions", costs(naive=307.08), r"in millions"),
+        ("a list", "costs = [1, 2, 3, 4]", r"A dictionary with the keys"),
+        ("a key missing", 'costs = {"naive_macs": 1}', r"A dictionary with the keys"),
+        ("a text", costs(naive="'many'"), r'"naive_macs": A number is expected'),
+        ("a guess", costs(naive=1), r'"naive_macs": 1 is not right'),
+    ],
+    "inception.3": [
+        (
+            "no ReLU behind reductions",
+            module(
+                b2="conv(in_channels, three[0], 1, False), conv(*three, 3)",
+                b3="conv(in_channels, five[0], 1, False), conv(*five, 5)",
+            ),
+            r"no ReLU behind the reductions",
+        ),
+        (
+            "one reduction without",
+            module(b3="conv(in_channels, five[0], 1, False), conv(*five, 5)"),
+            r"reduction before the 5×5",
+        ),
+        (
+            "projection without",
+            module(b4="nn.MaxPool2d(3, 1, 1), conv(in_channels, pool, 1, False)"),
+            r"no ReLU behind the projection",
+        ),
+        ("first without", module(b1="conv(in_channels, one, 1, False)"), r"first branch's 1×1"),
+        (
+            "none",
+            module().replace("relu=True", "relu=False"),
+            r"There are no ReLUs",
+        ),
+        (
+            "projection first",
+            module(b4="conv(in_channels, pool, 1), nn.MaxPool2d(3, 1, 1)"),
+            r"belongs behind it",
+        ),
+        (
+            "average",
+            module(b4="nn.AvgPool2d(3, 1, 1), conv(in_channels, pool, 1)"),
+            r"takes averages",
+        ),
+        (
+            "torchvision's",
+            module(b3="conv(in_channels, five[0], 1), conv(*five, 3)"),
+            r"3×3 where the paper has a 5×5",
+        ),
+        (
+            "pool first",
+            module(result="return torch.cat([b4, b1, b2, b3], dim=1)"),
+            r"another order",
+        ),
+        (
+            "changed places",
+            module(result="return torch.cat([b1, b3, b2, b4], dim=1)"),
+            r"changed places",
+        ),
+        (
+            "pool without stride",
+            module(b4="nn.MaxPool2d(3, padding=1), conv(in_channels, pool, 1)"),
+            r"stride 3, padding 1\) gives 3×3",
+        ),
+        ("padding 1 always", module(padding="1"), r"gives"),
+        ("no padding", module(padding="0"), r"gives"),
+        (
+            "no reductions",
+            module(b2="conv(in_channels, three[1], 3)", b3="conv(in_channels, five[1], 5)"),
+            r"parameters",
+        ),
+        ("no projection", module(b4="nn.MaxPool2d(3, 1, 1)"), r"shape"),
+        ("no bias", module(bias="False"), r"parameters"),
+        ("summed", module(result="return b1 + b2 + b3 + b4"), r"raised RuntimeError"),
+        ("no return", module(result="torch.cat([b1, b2, b3, b4], dim=1)"), r"`return`"),
+        ("joined as images", module(result="return torch.cat([b1, b2, b3, b4])"), r"raised"),
+        (
+            "an instance",
+            module() + "\n\nInception = Inception(6, 2, (3, 4), (2, 3), 5)\n",
+            r"not a module made with it",
+        ),
+        ("a number", "Inception = 5", r"function or class"),
+    ],
+    "inception.4": [
+        (
+            "with projection",
+            widths("in_channels = one + three[1] + five[1] + pool"),
+            r"with the projection",
+        ),
+        ("no pool", widths("in_channels = one + three[1] + five[1]"), r"not counted"),
+        ("the first", widths("in_channels = start + one + three[1] + five[1]"), r"the first one"),
+        ("the reductions", widths("in_channels += one + three[0] + five[0]"), r"stays inside"),
+        ("both", widths("in_channels += one + sum(three) + sum(five)"), r"reduction stays inside"),
+        (
+            "pool too",
+            widths("in_channels += one + three[1] + five[1] + pool"),
+            r"no projection now",
+        ),
+        ("input too", widths(before="found = [in_channels]"), r"front of the list"),
+        (
+            "going in",
+            widths("found.append(in_channels); in_channels += one + three[1] + five[1]").replace(
+                "        found.append(in_channels)\n", ""
+            ),
+            r"those that come out",
+        ),
+        ("the last", widths(result="in_channels"), r"a list with one number"),
+        ("a dictionary", widths(result="dict(zip(modules, found))"), r"not a dictionary"),
+        ("a tensor", widths(result="torch.tensor(found)"), r"A list of whole numbers"),
+        ("only one", widths(result="found[:1]"), r"right is"),
+        ("the list itself", "channels_without_projection = [416]", r"A function is expected"),
+        (
+            "no return",
+            "def channels_without_projection(modules, in_channels):\n    sum([1])\n",
+            r"`return`",
+        ),
+        (
+            "192 always",
+            widths("in_channels += one + three[1] + five[1]").replace(
+                "    start = in_channels\n", "    in_channels = 192\n"
+            ),
+            r"right is",
+        ),
+    ],
+    "inception.5": [
+        ("K = 1000", 'wrong_rows = ["4c"]', r"K is 1024"),
+        ("only 5a", 'wrong_rows = ["5a"]', r"4c differs by more than 5 %"),
+        ("none", "wrong_rows = []", r"no module is not right"),
+        (
+            "all",
+            'wrong_rows = ["3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"]',
+            r"within 5 %",
+        ),
+        ("the right ones", 'wrong_rows = ["3a", "3b", "4a", "4b", "4d", "4e", "5b"]', r"agree"),
+        ("three", 'wrong_rows = ["4c", "5a", "4d"]', r"4d has 512 channels.*590\.5K"),
+        ("inception4c", 'wrong_rows = ["inception4c"]', r"not the name of a module"),
+        ("numbers", "wrong_rows = [463, 1072]", r"463 is not the name"),
+        ("a text", 'wrong_rows = "4c, 5a"', r"A list of names"),
+        ("a number", "wrong_rows = 2", r"A list of names"),
+        ("a dictionary", 'wrong_rows = {"4c": 463, "5a": 1072}', r"not a dictionary"),
+    ],
+    "inception.6": [
+        ("weight 1", loss("loss = loss + F.cross_entropy(other, labels)"), r"weight 1"),
+        (
+            "0.3 of all",
+            loss(result="0.3 * loss", line=loss.__defaults__[0].replace("0.3 * ", "")),
+            r"main loss is multiplied by 0\.3",
+        ),
+        (
+            "wrong way round",
+            loss(
+                "loss = loss + F.cross_entropy(other, labels)",
+                "loss = 0.3 * F.cross_entropy(logits, labels)",
+            ),
+            r"wrong way round",
+        ),
+        ("0.7", loss(start="loss = 0.7 * F.cross_entropy(logits, labels)"), r"weight 0\.7"),
+        (
+            "averaged",
+            loss("loss = loss + 0.3 * F.cross_entropy(other, labels) / len(auxiliary)"),
+            r"are averaged",
+        ),
+        ("none", loss("pass"), r"auxiliary losses are missing"),
+        ("no main", loss(start="loss = torch.zeros(())"), r"main loss is missing"),
+        ("two names", loss(others="list(auxiliary.values())[:2]"), r"first two"),
+        ("one", loss(others="list(auxiliary.values())[:1]"), r"Only the first auxiliary"),
+        (
+            "fixed names",
+            loss(others='(auxiliary["inception4a"], auxiliary["inception4d"])'),
+            r"KeyError",
+        ),
+        (
+            "logits added",
+            loss("logits = logits + 0.3 * other", "pass", "F.cross_entropy(logits, labels)"),
+            r"own loss",
+        ),
+        (
+            "softmax",
+            loss(
+                "loss = loss + 0.3 * F.cross_entropy(other.softmax(1), labels)",
+                "loss = F.cross_entropy(logits.softmax(1), labels)",
+            ),
+            r"softmax before",
+        ),
+        (
+            "sums",
+            loss(
+                "loss = loss + 0.3 * F.cross_entropy(other, labels, reduction='sum')",
+                "loss = F.cross_entropy(logits, labels, reduction='sum')",
+            ),
+            r"mean is asked for",
+        ),
+        (
+            "unreduced",
+            loss(
+                "loss = loss + 0.3 * F.cross_entropy(other, labels, reduction='none')",
+                "loss = F.cross_entropy(logits, labels, reduction='none')",
+            ),
+            r"one number is expected",
+        ),
+        ("divided", loss(result="loss / (1 + len(auxiliary))"), r"divided by the number"),
+        ("item", loss(result="loss.item()"), r"no gradient can flow"),
+        (
+            "detached",
+            loss("loss = loss + 0.3 * F.cross_entropy(other.detach(), labels)"),
+            r"does not reach inception4a",
+        ),
+        (
+            "main detached",
+            loss(start="loss = F.cross_entropy(logits.detach(), labels)"),
+            r"does not reach logits",
+        ),
+        ("no return", loss(result="None"), r"`return` missing"),
+        ("a pair", loss(result="loss, 0.3"), r"right is"),
+        ("keys", loss(others="auxiliary"), r"raised"),
+        ("a number", "training_loss = 0.3", r"A function is expected"),
+    ],
+    "inception.7": [
+        ("no ReLU between", thin(ROW, COLUMN, RELU), r"no ReLU between"),
+        ("no last ReLU", thin(ROW, RELU, COLUMN), r"behind the second convolution is missing"),
+        ("no ReLU", thin(ROW, COLUMN), r"There are no ReLUs"),
+        (
+            "turned",
+            thin(
+                ROW.replace("(1, n)", "(n, 1)").replace("(0, p)", "(p, 0)"),
+                RELU,
+                COLUMN.replace("(n, 1)", "(1, n)").replace("(p, 0)", "(0, p)"),
+                RELU,
+            ),
+            r"changed places",
+        ),
+        (
+            "channels change second",
+            thin(ROW.replace("out_ch", "in_ch"), RELU, COLUMN.replace("(out", "(in", 1), RELU),
+            r"channels change in the second",
+        ),
+        (
+            "both square",
+            thin(
+                "nn.Conv2d(in_channels, out_channels, n, padding=p)",
+                RELU,
+                "nn.Conv2d(out_channels, out_channels, n, padding=p)",
+                RELU,
+            ),
+            r"Both kernels are n×n",
+        ),
+        (
+            "one square",
+            thin("nn.Conv2d(in_channels, out_channels, n, padding=p)", RELU),
+            r"one n×n convolution",
+        ),
+        (
+            "padding on both sides",
+            thin(ROW.replace("(0, p)", "p"), RELU, COLUMN.replace("(p, 0)", "p"), RELU),
+            r"1×7, padding 3\) gives 15×12",
+        ),
+        (
+            "paddings swapped",
+            thin(ROW.replace("(0, p)", "(p, 0)"), RELU, COLUMN.replace("(p, 0)", "(0, p)"), RELU),
+            r"paddings have changed places",
+        ),
+        ("no padding", thin(ROW.replace("(0, p)", "0"), RELU, COLUMN, RELU), r"gives 9×6"),
+        (
+            "three always",
+            thin(ROW, RELU, COLUMN, RELU).replace(
+                "n, p = kernel_size, kernel_size // 2", "n, p = 3, 1"
+            ),
+            r"always of length 3",
+        ),
+        (
+            "seven always",
+            thin(ROW, RELU, COLUMN, RELU).replace(
+                "n, p = kernel_size, kernel_size // 2", "n, p = 7, 3"
+            ),
+            r"always of length 7",
+        ),
+        (
+            "no biases",
+            thin(ROW[:-1] + ", bias=False)", RELU, COLUMN[:-1] + ", bias=False)", RELU),
+            r"no biases",
+        ),
+        (
+            "first without bias",
+            thin(ROW[:-1] + ", bias=False)", RELU, COLUMN, RELU),
+            r"first.*no bias",
+        ),
+        ("only the row", thin(ROW, RELU), r"parameters"),
+        ("grouped", thin(ROW, RELU, COLUMN[:-1] + ", groups=out_channels)", RELU), r"parameters"),
+        ("no return", "def factorised(a, b, c):\n    nn.Conv2d(a, b, c)\n", r"`return`"),
+        ("a module", "factorised = nn.Conv2d(3, 4, (1, 7))", r"A function is expected"),
+        ("a text", "factorised = '1xn'", r"function or class"),
+    ],
+    "inception.8": [
+        ("zeros", taken(mean="0 * maps.mean(dim=(0, 2, 3))"), r"gives zeros"),
+        ("one mean", taken(mean="maps.mean().expand(maps.shape[1])"), r"each map has its own"),
+        (
+            "mean by position",
+            taken(
+                mean="maps.mean(dim=0)",
+                constant="self.values.expand(len(maps), -1, -1, -1)",
+            ),
+            r"position by position",
+        ),
+        ("first image", taken(mean="maps[0].mean(dim=(1, 2))"), r"first image alone"),
+        ("highest", taken(mean="maps.amax(dim=(0, 2, 3))"), r"highest values"),
+        ("sums", taken(mean="maps.sum(dim=(0, 2, 3))"), r"sums, not means"),
+        ("measured in training mode", taken(mode="train()"), r"training mode"),
+        ("not estimated anew", taken(norm="pass"), r"estimate them anew"),
+        ("momentum 0.1, no reset", taken(norm="layer.train()"), r"with momentum 0\.1 one pass"),
+        (
+            "momentum 0.1",
+            taken(norm="layer.reset_running_stats(); layer.train()"),
+            r"only a tenth of the way",
+        ),
+        ("reset alone", taken(again="pass"), r"other logits"),
+        ("estimated on noise", taken(again="changed(torch.rand_like(images))"), r"other logits"),
+        ("left in training mode", taken(result="changed.train()"), r"in training mode"),
+        ("norms left in training mode", taken(result="changed"), r"in training mode"),
+        ("the network itself", taken(copied="network"), r"change a copy"),
+        ("a shallow copy", taken(copied="copy.copy(network)"), r"change a copy"),
+        ("still the branch", taken(replace="pass"), r"still depends on its input"),
+        (
+            "another branch",
+            taken(replace='setattr(part, "branch1", Constant(maps.mean((0, 2, 3))))'),
+            r"still depends on its input",
+        ),
+        ("deleted", taken(replace="delattr(part, branch)"), r"has no|raised"),
+        ("the mean alone", taken(result="maps.mean(dim=(0, 2, 3))"), r"a network is expected"),
+        ("no return", taken(result="None"), r"`return` missing"),
+        ("a network", "take_away = nn.ReLU()", r"A function is expected"),
+        (
+            "weights trained",
+            taken(again="changed(images); changed.classifier.linear.weight.add_(0.1)"),
+            r"weight classifier\.linear\.weight has changed",
+        ),
+    ],
+}
+
+right_answers = {
+    "inception.1": [
+        ("same", naive(('"same"', '"same"', '"same"'))),
+        ("pairs", naive(("(0, 0)", "(1, 1)", "(2, 2)"), join="torch.concat(branches, 1)")),
+        (
+            "functional",
+            """
+class NaiveInception(nn.Module):
+    def __init__(self, in_channels, one, three, five):
+        super().__init__()
+        sizes = {1: one, 3: three, 5: five}
+        self.convs = nn.ModuleList(
+            nn.Conv2d(in_channels, out, k, padding=(k - 1) // 2) for k, out in sizes.items()
+        )
+
+    def forward(self, maps):
+        found = [torch.relu(conv(maps)) for conv in self.convs]
+        found.append(F.max_pool2d(maps, 3, stride=1, padding=1))
+        return torch.cat(found, dim=-3)
+""",
+        ),
+    ],
+    "inception.2": [
+        ("numbers", costs()),
+        ("floats", costs(naive=float(196 * NAIVE), out=512.0)),
+        ("tensors", costs(channels="torch.tensor(928)")),
+    ],
+    "inception.3": [
+        ("a class", module()),
+        (
+            "a function",
+            """
+class Join(nn.Module):
+    def __init__(self, *branches):
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, maps):
+        return torch.hstack([branch(maps) for branch in self.branches])
+
+
+def Inception(in_channels, one, three, five, pool):
+    conv, relu = nn.Conv2d, nn.ReLU
+    return Join(
+        nn.Sequential(conv(in_channels, one, 1), relu()),
+        nn.Sequential(
+            conv(in_channels, three[0], 1), relu(), conv(*three, 3, padding=1), relu(True)
+        ),
+        nn.Sequential(conv(in_channels, five[0], 1), relu(), conv(*five, 5, padding=2), relu()),
+        nn.Sequential(nn.MaxPool2d(3, 1, 1), conv(in_channels, pool, 1), relu()),
+    )
+""",
+        ),
+        (
+            "one ReLU at the end",
+            module().replace(
+                "return torch.cat([b1, b2, b3, b4], dim=1)",
+                "return torch.cat([b4, b1, b2, b3], dim=1).roll(-b4.shape[1], 1).relu()",
+            ),
+        ),
+        ("the course's", "from utils.networks.googlenet import Inception\n"),
+    ],
+    "inception.4": [
+        (
+            "accumulated",
+            "import itertools\n\n\ndef channels_without_projection(modules, in_channels):\n"
+            "    steps = [m[0] + m[1][1] + m[2][1] for m in modules.values()]\n"
+            "    return list(itertools.accumulate(steps, initial=in_channels))[1:]\n",
+        ),
+        ("a tuple", widths(result="tuple(found)")),
+        ("plain", widths()),
+    ],
+    "inception.5": [
+        ("a list", 'wrong_rows = ["5a", "4c"]'),
+        ("a set", 'wrong_rows = {"4c", "5a"}'),
+        ("a tuple", 'wrong_rows = ("4c", "5a")'),
+    ],
+    "inception.6": [
+        (
+            "a sum",
+            "def training_loss(logits, auxiliary, labels):\n"
+            "    ce, others = nn.CrossEntropyLoss(), auxiliary.values()\n"
+            "    return ce(logits, labels) + 0.3 * sum(ce(other, labels) for other in others)\n",
+        ),
+        (
+            "by hand",
+            "def training_loss(logits, auxiliary, labels):\n"
+            "    def one(x):\n"
+            "        return -x.log_softmax(1).gather(1, labels[:, None]).mean()\n"
+            "    return one(logits) + sum([0.3 * one(x) for x in auxiliary.values()])\n",
+        ),
+        ("items", loss(others="[v for _, v in auxiliary.items()]")),
+    ],
+    "inception.7": [
+        ("plain", thin(ROW, RELU, COLUMN, RELU)),
+        (
+            "same",
+            thin(
+                'nn.Conv2d(in_channels, out_channels, (1, n), padding="same")',
+                RELU,
+                'nn.Conv2d(out_channels, out_channels, (n, 1), padding="same")',
+                RELU,
+            ),
+        ),
+        (
+            "a class",
+            """
+class factorised(nn.Module):
+    def __init__(self, i, o, k):
+        super().__init__()
+        self.down = nn.Conv2d(o, o, (k, 1), padding=(k // 2, 0))
+        self.across = nn.Conv2d(i, o, (1, k), padding=(0, k // 2))
+
+    def forward(self, maps):
+        return self.down(self.across(maps).relu()).relu()
+""",
+        ),
+    ],
+    "inception.8": [
+        ("plain", taken()),
+        (
+            "momentum 1",
+            taken(norm="layer.momentum = 1.0; layer.train()"),
+        ),
+        (
+            "a parameter-free expand",
+            taken(constant="self.values.view(1, -1, 1, 1) + 0 * maps[:, :1]"),
+        ),
+        (
+            "measured piece by piece",
+            """
+import copy
+
+
+class Constant(nn.Module):
+    def __init__(self, values):
+        super().__init__()
+        self.register_buffer("values", values)
+
+    def forward(self, maps):
+        return self.values[None, :, None, None].repeat(len(maps), 1, *maps.shape[2:])
+
+
+def take_away(network, module, branch, images):
+    network = copy.deepcopy(network)
+    maps = images
+    with torch.no_grad():
+        for name, layer in network.features.named_children():
+            if name == module:
+                mean = getattr(layer, branch)(maps).mean(dim=(0, 2, 3))
+                setattr(layer, branch, Constant(mean))
+                break
+            maps = layer(maps)
+        norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.momentum = 1
+            norm.train()
+        network(images)
+        for norm in norms:
+            norm.eval()
+    return network
+""",
+        ),
+    ],
+}
