@@ -66,6 +66,49 @@ def small_networks() -> dict[str, dict[str, Any]]:
     return rows
 
 
+# Year, torchvision's weights, and what the paper itself says of its network on ImageNet.
+LARGE = {
+    "alexnet": (2012, "AlexNet_Weights", "top-1 error 40.7, 10 crops, of the two-column network"),
+    "vgg16": (2014, "VGG16_Weights", "top-1 error 27.0, one scale, whole image"),
+    "googlenet": (2014, "GoogLeNet_Weights", "top-5 error 10.07, one crop"),
+    "resnet50": (2015, "ResNet50_Weights", "top-1 error 22.85, 10 crops"),
+    "mobilenet_v1": (2017, None, "top-1 accuracy 70.6"),
+    "mobilenet_v2": (2018, "MobileNet_V2_Weights", "top-1 accuracy 72.0"),
+}
+
+
+def large_networks() -> dict[str, dict[str, Any]]:
+    """One row for each network for ImageNet at 224 pixels, from results/costs.json.
+
+    `parameters`, `macs`, `weights_mb`, `peak_mb` (10⁶ bytes); `one_ms` and `one_ratio` (one image
+    on one thread, and the same in times of MobileNet v2's); `year`; `paper` (what the paper says,
+    with its protocol). `top1` is the accuracy in percent of torchvision's first weights, one crop
+    of 224 pixels, as torchvision states it; None where it has no such network. Nothing is
+    downloaded.
+    """
+    import torchvision
+
+    costs = results.load("costs.json")["large"]
+    rows = {}
+    for name, (year, weights, paper) in LARGE.items():
+        cost, top1 = costs[name], None
+        if weights:
+            meta = torchvision.models.get_weight(f"{weights}.IMAGENET1K_V1").meta
+            top1 = meta["_metrics"]["ImageNet-1K"]["acc@1"]
+        rows[name] = {
+            "year": year,
+            "parameters": cost["parameters"],
+            "macs": cost["macs"],
+            "weights_mb": cost["weight_bytes"] / 1e6,
+            "peak_mb": cost["peak_bytes"] / 1e6,
+            "one_ms": cost["latency_ms"]["median"],
+            "one_ratio": cost["latency_ms"]["ratio"],
+            "top1": top1,
+            "paper": paper,
+        }
+    return rows
+
+
 # Top-1 accuracy (%) on ImageNet by width and image size, from arXiv 1704.04861: validation images,
 # one network, trained at this width and size.
 PHONE = {

@@ -464,13 +464,22 @@ wrong_answers = {
             r"MACs for one image; at most",
         ),
         (
-            "attention",
+            "attention over all pixels",
             wrapped(
                 "x = images.flatten(2).transpose(1, 2)[:, None]\n"
                 "        x = F.scaled_dot_product_attention(x, x, x)[:, 0].mT\n"
                 "        return self.own(images + x.reshape(images.shape))"
             ),
-            r"cannot be counted",
+            r"MACs for one image; at most",
+        ),
+        (
+            "in the frequency domain",
+            wrapped(
+                "x = torch.fft.irfft2(torch.fft.rfft2(images) * self.w, s=(28, 28))\n"
+                "        return self.own(images + x)",
+                "self.w = nn.Parameter(torch.randn(28, 15))",
+            ),
+            r"MACs of .*fft.* cannot be counted",
         ),
         (
             "made at first use",
@@ -569,9 +578,7 @@ def build():
         ),
         (
             "nothing to train",
-            network(SMALL_CONV, "nn.Linear(32, 10)").replace(
-                "return nn.Seq", "net = nn.Seq"
-            ) + "    return net.requires_grad_(False)\n",
+            f"{LAYERS}\ndef build():\n    return own().requires_grad_(False)\n",
             r"no parameter that could be trained",
         ),
         (
