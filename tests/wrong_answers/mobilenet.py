@@ -1,0 +1,653 @@
+"""Answers to the exercises of chapter 09."""
+
+STANDARD, DEEP, POINT, WEIGHTS = 231_211_008, 451_584, 25_690_112, 133_376
+
+
+def counts(standard=STANDARD, depthwise=DEEP, pointwise=POINT, weights=WEIGHTS):
+    return (
+        f'counts = {{"standard": {standard}, "depthwise": {depthwise}, '
+        f'"pointwise": {pointwise}, "weights": {weights}}}'
+    )
+
+
+DEPTHWISE = (
+    "nn.Conv2d(in_channels, in_channels, 3, stride, padding=1, groups=in_channels, bias=False)"
+)
+POINTWISE = "nn.Conv2d(in_channels, out_channels, 1, bias=False)"
+FIRST, LAST = "nn.BatchNorm2d(in_channels)", "nn.BatchNorm2d(out_channels)"
+RELU = "nn.ReLU()"
+
+
+def separable(*layers, head="def separable(in_channels, out_channels, stride=1):"):
+    """Source of a block of v1 made of these layers."""
+    lines = "".join(f"        {layer},\n" for layer in layers)
+    return f"{head}\n    return nn.Sequential(\n{lines}    )\n"
+
+
+def v1(**changes):
+    """The block of v1 with some of its six layers replaced, or left out (None)."""
+    layers = dict(a=DEPTHWISE, b=FIRST, c=RELU, d=POINTWISE, e=LAST, f=RELU) | changes
+    return separable(*[layer for layer in layers.values() if layer])
+
+
+def recount(one=94.857, deep=3.058, full=1.906, linear=0.18, misprint='"full"'):
+    return (
+        f'recount = {{"1x1": {one}, "depthwise": {deep}, "full": {full}, "linear": {linear}, '
+        f'"misprint": {misprint}}}'
+    )
+
+
+def inverted(**changes):
+    """Source of a block of v2 with these lines."""
+    get = changes.get
+    return f"""
+class InvertedResidual(nn.Module):
+    def __init__(self, in_channels, out_channels, stride=1, expansion=6):
+        super().__init__()
+        wide = {get("wide", "in_channels * expansion")}
+        parts = []
+        if {get("condition", "expansion != 1")}:
+            parts += [
+                nn.Conv2d(in_channels, wide, 1, {get("expand", "")} bias={get("bias", False)}),
+                {get("norm1", "nn.BatchNorm2d(wide),")}
+                {get("act1", "nn.ReLU6(),")}
+            ]
+        parts += [
+            nn.Conv2d(wide, wide, 3, {get("deep", "stride, padding=1, groups=wide,")}
+                      bias={get("bias", False)}),
+            {get("norm2", "nn.BatchNorm2d(wide),")}
+            {get("act2", "nn.ReLU6(),")}
+            nn.Conv2d(wide, out_channels, 1, {get("project", "")} bias={get("bias", False)}),
+            {get("norm3", "nn.BatchNorm2d(out_channels),")}
+            {get("act3", "")}
+        ]
+        self.branch = nn.Sequential(*parts)
+        self.skip = {get("skip", "stride == 1 and in_channels == out_channels")}
+
+    def forward(self, maps):
+        {get("forward", "return maps + self.branch(maps) if self.skip else self.branch(maps)")}
+"""
+
+
+LAST_LAYERS = "nn.Conv2d(channels, 64, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU6()"
+
+
+def repaired(**changes):
+    """Source of mobilenet.5 with these lines."""
+    get = changes.get
+    return f"""
+def repaired_features(in_channels=1):
+    parts = [
+        nn.Conv2d({get("given", "in_channels")}, 16, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU6(),
+    ]
+    channels = 16
+    for expansion, out_channels, repeats, stride in ((1, 8, 1, 1), (4, 12, 2, 2), (4, 16, 3, 2)):
+        for number in range({get("repeats", "repeats")}):
+            first = {get("first", "stride if number == 0 else 1")}
+            parts.append(InvertedResidual(channels, out_channels, first, expansion))
+            {get("behind", "pass")}
+            {get("inner", "channels = out_channels")}
+        {get("outer", "pass")}
+    parts += [{get("last", LAST_LAYERS)}]
+    return {get("result", "nn.Sequential(*parts)")}
+"""
+
+
+def sliced(**changes):
+    """Source of mobilenet.6 with these lines."""
+    get = changes.get
+    return f"""
+def in_slices(maps, expand, depthwise, project, slices):
+    size = expand.out_channels // slices
+    total = {get("start", "0")}
+    {get("before", "pass")}
+    for start in range(0, expand.out_channels, size):
+        part = slice(start, start + size)
+        wide = F.conv2d(maps, expand.weight[part], {get("bias1", "expand.bias[part]")})
+        wide = {get("act1", "F.relu6(wide)")}
+        wide = F.conv2d(
+            wide, depthwise.weight[part], depthwise.bias[part],
+            {get("stride", "stride=depthwise.stride, padding=depthwise.padding,")}
+            groups={get("groups", "size")},
+        )
+        wide = {get("act2", "F.relu6(wide)")}
+        bias = {get("bias", "project.bias if start == 0 else None")}
+        thin = F.conv2d(wide, {get("weight", "project.weight[:, part]")}, bias)
+        {get("add", "total = total + thin")}
+    return {get("result", "total")}
+"""
+
+
+def quantised(**changes):
+    """Source of mobilenet.7 with these lines."""
+    get = changes.get
+    return f"""
+def quantise(weight):
+    {get("before", "pass")}
+    scale = {get("scale", "weight.abs().flatten(1).amax(dim=1) / 127")}
+    scale = {get("zero", "torch.where(scale == 0, 1.0, scale)")}
+    steps = weight / scale.reshape(-1, *[1] * (weight.ndim - 1))
+    return {get("result", "steps.round().to(torch.int8), scale")}
+"""
+
+
+wrong_answers = {
+    "mobilenet.1": [
+        ("no dictionary", "counts = (1, 2, 3, 4)", r"A dictionary with the keys"),
+        ("a key missing", 'counts = {"standard": 231211008}', r"has no \"depthwise\""),
+        ("input positions", counts(4 * STANDARD), r'"standard": .*28 · 28 positions of the input'),
+        ("weights only", counts(STANDARD // 196), r'"standard": .*number of weights'),
+        ("FLOPs", counts(2 * STANDARD), r"often called FLOPs"),
+        ("one side", counts(STANDARD // 14), r"14 · 14 positions, not 14"),
+        ("kernel 3", counts(STANDARD // 3), r"3 · 3 places"),
+        ("one channel", counts(196 * 9 * 512), r"sees all 256 channels"),
+        ("one filter", counts(DEEP), r"one filter; there are 512"),
+        ("no padding", counts(169 * 9 * 256 * 512), r"Without padding"),
+        ("pair for standard", counts(DEEP + POINT), r"one ordinary layer"),
+        ("in millions", counts(231.2), r'"standard": 231\.2 is in millions'),
+        ("dw as standard", counts(depthwise=STANDARD), r'"depthwise": .*sees one channel'),
+        ("dw 512", counts(depthwise=2 * DEEP), r'"depthwise": '),
+        ("dw at the input", counts(depthwise=4 * DEEP), r'"depthwise": .*stride is 2'),
+        ("dw all channels", counts(depthwise=256 * DEEP), r"one channel, its own"),
+        ("dw one channel", counts(depthwise=196 * 9), r"This is one channel"),
+        ("pw 3x3", counts(pointwise=9 * POINT), r"pointwise layer is 1×1"),
+        ("pw at the input", counts(pointwise=4 * POINT), r'"pointwise": .*28 · 28'),
+        ("pw added", counts(pointwise=196 * 768), r"multiplied, not added"),
+        ("pw both", counts(pointwise=DEEP + POINT), r"the 1×1 alone"),
+        ("pw 512 to 512", counts(pointwise=2 * POINT), r'"pointwise": '),
+        ("weights of pw", counts(weights=131_072), r'"weights": .*depthwise layer has some too'),
+        ("weights times positions", counts(weights=DEEP + POINT), r"stored once"),
+        ("weights with biases", counts(weights=WEIGHTS + 768), r"batch norm"),
+        ("weights of one filter", counts(weights=9 + 131_072), r"for each of the 256 channels"),
+        ("weights 512 filters", counts(weights=9 * 512 + 131_072), r"has 256 filters"),
+        ("a text", counts(weights="'many'"), r'"weights": A number is expected'),
+        ("None", counts(weights=None), r'"weights": A number is expected'),
+    ],
+    "mobilenet.2": [
+        ("not depthwise", v1(a=DEPTHWISE.replace("groups=in_channels, ", "")), r"groups=in_chan"),
+        (
+            "groups 1 off",
+            v1(a=DEPTHWISE.replace("groups=in_channels", "groups=in_channels // 2")),
+            r"groups",
+        ),
+        ("groups out", v1(a=DEPTHWISE.replace("groups=in_", "groups=out_")), r"raised ValueError"),
+        (
+            "depthwise gives out_channels",
+            separable(
+                DEPTHWISE.replace("in_channels, 3", "out_channels, 3"),
+                LAST,
+                RELU,
+                POINTWISE.replace("in_", "out_"),
+                LAST,
+                RELU,
+            ),
+            r"raised ValueError",
+        ),
+        ("no first ReLU", v1(c=None), r"ReLU between"),
+        ("no last ReLU", v1(f=None), r"last ReLU is missing"),
+        ("no ReLU at all", v1(c=None, f=None), r"Neither"),
+        ("no first norm", v1(b=None), r"between the two convolutions is missing"),
+        ("no last norm", v1(e=None), r"behind the 1×1 convolution is missing"),
+        ("no norms", v1(b=None, e=None), r"There is no batch norm"),
+        (
+            "biases for norms",
+            v1(
+                a=DEPTHWISE.replace(", bias=False", ""),
+                b=None,
+                d=POINTWISE.replace(", bias=False", ""),
+                e=None,
+            ),
+            r"no batch norm, and",
+        ),
+        ("one norm for both", v1(b=None, c=None), r"first batch norm and its ReLU"),
+        (
+            "biases",
+            v1(a=DEPTHWISE.replace(", bias=False", ""), d=POINTWISE.replace(", bias=False", "")),
+            r"convolutions have biases",
+        ),
+        ("a bias", v1(d=POINTWISE.replace(", bias=False", "")), r"1×1 convolution has a bias"),
+        (
+            "stride at the 1x1",
+            v1(
+                a=DEPTHWISE.replace("stride", "1"),
+                d=POINTWISE.replace("1, bias", "1, stride, bias"),
+            ),
+            r"belongs to the depthwise",
+        ),
+        (
+            "stride at both",
+            v1(d=POINTWISE.replace("1, bias", "1, stride, bias")),
+            r"one layer only",
+        ),
+        ("stride not used", v1(a=DEPTHWISE.replace("stride", "1")), r"Is `stride` used"),
+        ("no padding", v1(a=DEPTHWISE.replace("padding=1, ", "")), r"padding 1"),
+        (
+            "pointwise first",
+            separable(
+                POINTWISE, LAST, RELU, DEPTHWISE.replace("in_channels", "out_channels"), LAST, RELU
+            ),
+            r"comes first",
+        ),
+        ("norm behind ReLU", v1(b=RELU, c=FIRST, e=RELU, f=LAST), r"before the batch norm"),
+        ("second is 3x3", v1(d=POINTWISE.replace("1, bias", "3, padding=1, bias")), r"is 3×3"),
+        ("ReLU6", v1(c="nn.ReLU6()", f="nn.ReLU6()"), r"ceiling at 6"),
+        ("ReLU6 at the end", v1(f="nn.ReLU6()"), r"last activation"),
+        ("a finished block", "separable = nn.Sequential(nn.Conv2d(3, 3, 3))", r"function or a cl"),
+        (
+            "no return",
+            "def separable(in_channels, out_channels, stride=1):\n    nn.ReLU()",
+            r"`return` missing",
+        ),
+        ("a number", "separable = 3", r"A function or class"),
+    ],
+    "mobilenet.3": [
+        ("no dictionary", "recount = [94.86, 3.06, 1.91, .18]", r"A dictionary"),
+        (
+            "no misprint",
+            'recount = {"1x1": 1, "depthwise": 2, "full": 3, "linear": 4}',
+            r'has no "misprint"',
+        ),
+        ("the printed value", recount(full=1.19), r'"full": .*printed value'),
+        ("fractions", recount(0.94857, 0.03058, 0.01906, 0.0018), r'"1x1": .*fraction'),
+        ("parameters", recount(74.28, 1.06, 0.02, 24.22), r'"1x1": .*share of the parameters'),
+        ("MACs", recount(539_492_352), r'"1x1": .*share of all MACs'),
+        ("without the linear layer", recount(95.03), r'"1x1": .*belongs to the whole'),
+        ("one digit", recount(94.9), r'"1x1": .*one digit'),
+        ("1x1 with linear", recount(95.04), r'"1x1": 95'),
+        ("other row", recount(misprint='"depthwise"'), r'"misprint": your own count'),
+        ("a number for a row", recount(misprint="1.91"), r'"misprint": one of'),
+        ("a text", recount("'many'"), r'"1x1": A number'),
+        ("None", recount(linear=None), r'"linear": A number'),
+        ("linear as fraction", recount(linear=0.0018), r'"linear": .*fraction'),
+    ],
+    "mobilenet.4": [
+        ("no shortcut", inverted(skip="False"), r"shortcut is missing"),
+        ("shortcut always", inverted(skip="True"), r"cannot be added"),
+        ("shortcut at stride 2", inverted(skip="in_channels == out_channels"), r"cannot be added"),
+        ("shortcut where channels change", inverted(skip="stride == 1"), r"cannot be added"),
+        ("ReLU6 on the projection", inverted(act3="nn.ReLU6(),"), r"bottleneck is linear"),
+        ("ReLU on the projection", inverted(act3="nn.ReLU(),"), r"bottleneck is linear"),
+        (
+            "ReLU6 behind the sum",
+            inverted(
+                forward="return F.relu6(maps + self.branch(maps)) if self.skip else "
+                "F.relu6(self.branch(maps))"
+            ),
+            r"behind the sum",
+        ),
+        (
+            "ReLU behind the sum only",
+            inverted(
+                forward="return F.relu(maps + self.branch(maps)) if self.skip else "
+                "self.branch(maps)"
+            ),
+            r"behind the sum",
+        ),
+        ("no first activation", inverted(act1=""), r"first ReLU6"),
+        ("no second activation", inverted(act2=""), r"behind the depthwise convolution is miss"),
+        ("no activation", inverted(act1="", act2=""), r"no ReLU6"),
+        ("ReLU for ReLU6", inverted(act1="nn.ReLU(),", act2="nn.ReLU(),"), r"plain ReLU"),
+        ("first ReLU for ReLU6", inverted(act1="nn.ReLU(),"), r"first activation"),
+        (
+            "second ReLU for ReLU6",
+            inverted(act2="nn.ReLU(),"),
+            r"second activation|activations are",
+        ),
+        ("always expands", inverted(condition="True"), r"expansion=1"),
+        ("not depthwise", inverted(deep="stride, padding=1,"), r"not depthwise"),
+        (
+            "groups in_channels",
+            inverted(deep="stride, padding=1, groups=in_channels,"),
+            r"groups=in_channels",
+        ),
+        ("no first norm", inverted(norm1=""), r"behind the expansion is missing"),
+        ("no second norm", inverted(norm2=""), r"behind the depthwise convolution is missing"),
+        ("no last norm", inverted(norm3=""), r"behind the last 1×1 is missing"),
+        ("no norm", inverted(norm1="", norm2="", norm3=""), r"no batch norm"),
+        ("biases", inverted(bias=True), r"have biases"),
+        ("wide of out_channels", inverted(wide="out_channels * expansion"), r"in_channels \* exp"),
+        ("wide is the expansion", inverted(wide="expansion"), r"."),
+        (
+            "stride not used",
+            inverted(deep="1, padding=1, groups=wide,"),
+            r"Is `stride` given|be add",
+        ),
+        (
+            "stride at the expansion",
+            inverted(expand="stride,", deep="1, padding=1, groups=wide,"),
+            r"first 1×1",
+        ),
+        (
+            "stride at the projection",
+            inverted(project="stride,", deep="1, padding=1, groups=wide,"),
+            r"last 1×1",
+        ),
+        ("no padding", inverted(deep="stride, groups=wide,"), r"padding 1"),
+        ("no return", inverted(forward="self.branch(maps)"), r"`return` of `forward`"),
+        (
+            "minus",
+            inverted(forward="return maps - self.branch(maps) if self.skip else self.branch(maps)"),
+            r"subtracted",
+        ),
+        (
+            "in place",
+            inverted(
+                forward="return maps.add_(self.branch(maps)) if self.skip else self.branch(maps)"
+            ),
+            r"in place|raised",
+        ),
+        ("a text", "InvertedResidual = 'block'", r"A function or class"),
+    ],
+    "mobilenet.5": [
+        ("stride in every block", repaired(first="stride"), r"of the 6 blocks have stride 2"),
+        (
+            "channels late",
+            repaired(inner="pass", outer="channels = out_channels"),
+            r"handed on too",
+        ),
+        ("channels never", repaired(inner="pass"), r"handed on too|raised"),
+        ("ReLU6 behind blocks", repaired(behind="parts.append(nn.ReLU6())"), r"behind each block"),
+        ("ReLU behind blocks", repaired(behind="parts.append(nn.ReLU())"), r"bottleneck is linear"),
+        (
+            "no last norm",
+            repaired(last="nn.Conv2d(channels, 64, 1, bias=False), nn.ReLU6()"),
+            r"batch norm of the last",
+        ),
+        ("bias for norm", repaired(last="nn.Conv2d(channels, 64, 1), nn.ReLU6()"), r"a bias in pl"),
+        (
+            "bias and norm",
+            repaired(last="nn.Conv2d(channels, 64, 1), nn.BatchNorm2d(64), nn.ReLU6()"),
+            r"a bias now",
+        ),
+        (
+            "no last ReLU6",
+            repaired(last="nn.Conv2d(channels, 64, 1, bias=False), nn.BatchNorm2d(64)"),
+            r"last ReLU6 is gone",
+        ),
+        (
+            "two of four",
+            repaired(
+                behind="parts.append(nn.ReLU6())",
+                last="nn.Conv2d(channels, 64, 1, bias=False), nn.ReLU6()",
+            ),
+            r"and the last batch norm is missing",
+        ),
+        ("no stride 2", repaired(first="1"), r"0 of the 6 blocks"),
+        (
+            "stride at the last",
+            repaired(first="stride if number == repeats - 1 else 1"),
+            r"first block of a row",
+        ),
+        ("one block a row", repaired(repeats="1"), r"There are 3 blocks"),
+        ("no input channels", repaired(given="1"), r"in_channels"),
+        ("a list", repaired(result="parts"), r"torch module is expected"),
+        ("None", repaired(result="None"), r"`return` missing"),
+        ("a network", repaired() + "\nrepaired_features = repaired_features()", r"stay a function"),
+    ],
+    "mobilenet.6": [
+        ("bias each time", sliced(bias="project.bias"), r"with every slice"),
+        ("no bias", sliced(bias="None"), r"bias of the projection is missing"),
+        ("no first ReLU6", sliced(act1="wide"), r"behind the expansion is missing"),
+        ("no second ReLU6", sliced(act2="wide"), r"depthwise convolution is missing"),
+        ("no ReLU6", sliced(act1="wide", act2="wide"), r"Both ReLU6"),
+        ("ReLU", sliced(act1="wide.relu()", act2="wide.relu()"), r"plain ReLUs"),
+        ("no stride", sliced(stride="padding=depthwise.padding,"), r"stride of the depthwise"),
+        ("last slice", sliced(add="total = thin", bias="project.bias"), r"Only the last slice"),
+        ("mean", sliced(result="total / slices", bias="project.bias"), r"averaged"),
+        ("first weights", sliced(weight="project.weight[:, :size]"), r"first slice"),
+        ("groups 1", sliced(groups="1"), r"raised RuntimeError"),
+        ("groups of all", sliced(groups="depthwise.groups"), r"raised"),
+        (
+            "joined",
+            sliced(
+                start="[]",
+                add="total.append(thin)",
+                result="torch.cat(total, dim=1)",
+                bias="project.bias",
+            ),
+            r"shape",
+        ),
+        ("no padding", sliced(stride="stride=depthwise.stride,"), r"shape"),
+        (
+            "adds the input",
+            sliced(result="total + maps if total.shape == maps.shape else total"),
+            r"input is added too",
+        ),
+        ("no return", sliced(result="None"), r"`return` missing"),
+        (
+            "whole",
+            "def in_slices(maps, expand, depthwise, project, slices):\n"
+            "    return project(F.relu6(depthwise(F.relu6(expand(maps)))))",
+            r"as a whole",
+        ),
+        (
+            "whole expansion",
+            sliced(before="everything = F.relu6(expand(maps))", act1="everything[:, part]"),
+            r"too much is alive",
+        ),
+        (
+            "keeps the slices",
+            sliced(before="kept = []", add="kept.append(wide); total = total + thin"),
+            r"too much is alive",
+        ),
+        ("a module", "in_slices = nn.Conv2d(3, 3, 1)", r"A function is expected"),
+        ("changes the layers", sliced(before="project.bias.data.mul_(2)"), r"wrong values"),
+    ],
+    "mobilenet.7": [
+        (
+            "one scale",
+            quantised(scale="weight.abs().max() / 127 * torch.ones(len(weight))"),
+            r"one scale for the whole tensor",
+        ),
+        (
+            "one number",
+            "def quantise(weight):\n    scale = weight.abs().max() / 127\n"
+            "    return (weight / scale).round().to(torch.int8), scale",
+            r"one scale for the whole tensor",
+        ),
+        (
+            "input channels",
+            "def quantise(weight):\n"
+            "    scale = weight.abs().transpose(0, 1).flatten(1).amax(dim=1) / 127\n"
+            "    steps = weight / scale.reshape(1, -1, *[1] * (weight.ndim - 2))\n"
+            "    return steps.round().to(torch.int8), scale",
+            r"each input channel",
+        ),
+        ("cut off", quantised(result="steps.to(torch.int8), scale"), r"cut off, not rounded"),
+        ("rounded down", quantised(result="steps.floor().to(torch.int8), scale"), r"rounded down"),
+        ("128", quantised(scale="weight.abs().flatten(1).amax(dim=1) / 128"), r"divides by 128"),
+        ("255", quantised(scale="weight.abs().flatten(1).amax(dim=1) / 255"), r"divides by 255"),
+        (
+            "range",
+            quantised(scale="(weight.flatten(1).amax(1) - weight.flatten(1).amin(1)) / 255"),
+            r"range",
+        ),
+        ("no abs", quantised(scale="weight.flatten(1).amax(dim=1) / 127"), r"absolute"),
+        ("inverse", quantised(result="steps.round().to(torch.int8), 1 / scale"), r"inverse"),
+        ("floats", quantised(result="steps.round(), scale"), r"torch.int8 is asked for"),
+        ("uint8", quantised(result="(steps.round() + 128).to(torch.uint8), scale"), r"torch.uint8"),
+        ("order", quantised(result="scale, steps.round().to(torch.int8)"), r"wrong order"),
+        (
+            "flat",
+            quantised(result="steps.round().to(torch.int8).flatten(1), scale"),
+            r"keep that of the weights",
+        ),
+        (
+            "scale keeps its axes",
+            quantised(
+                result="steps.round().to(torch.int8), scale.reshape(-1, *[1] * (weight.ndim - 1))"
+            ),
+            r"scales have shape",
+        ),
+        ("integers only", quantised(result="steps.round().to(torch.int8)"), r"two tensors"),
+        ("zeros", quantised(zero="scale"), r"A channel of zeros"),
+        ("zeros with epsilon", quantised(zero="scale.clamp(min=1e-8)"), r"A channel of zeros"),
+        ("no return", quantised(result="None"), r"two tensors"),
+        (
+            "scale is a list",
+            quantised(result="steps.round().to(torch.int8), scale.tolist()"),
+            r"scales are .*tensor is asked",
+        ),
+        (
+            "four axes only",
+            "def quantise(weight):\n    scale = weight.abs().amax(dim=(1, 2, 3)) / 127\n"
+            "    scale = torch.where(scale == 0, 1.0, scale)\n"
+            "    return (weight / scale[:, None, None, None]).round().to(torch.int8), scale",
+            r"raised IndexError",
+        ),
+        ("in place", quantised(before="weight.mul_(2)"), r"scales are not right"),
+        ("a tensor", "quantise = torch.zeros(3)", r"A function is expected"),
+    ],
+}
+
+right_answers = {
+    "mobilenet.1": [
+        ("as numbers", counts()),
+        (
+            "by torch",
+            """
+deep = nn.Conv2d(256, 256, 3, 2, 1, groups=256, bias=False).weight.numel()
+point = nn.Conv2d(256, 512, 1, bias=False).weight.numel()
+counts = {
+    "standard": 196.0 * nn.Conv2d(256, 512, 3, bias=False).weight.numel(),
+    "depthwise": 196 * deep,
+    "pointwise": 196 * point,
+    "weights": torch.tensor(deep + point),
+}
+""",
+        ),
+    ],
+    "mobilenet.2": [
+        (
+            "a class",
+            """
+class separable(nn.Module):
+    def __init__(self, in_channels, out_channels, stride=1):
+        super().__init__()
+        self.norm2 = nn.BatchNorm2d(out_channels)
+        self.norm1 = nn.BatchNorm2d(in_channels)
+        self.mix = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.filters = nn.Conv2d(
+            in_channels, in_channels, 3, stride, 1, groups=in_channels, bias=False
+        )
+
+    def forward(self, maps):
+        return self.norm2(self.mix(self.norm1(self.filters(maps)).relu())).relu()
+""",
+        ),
+        (
+            "nested",
+            separable(
+                f"nn.Sequential({DEPTHWISE}, {FIRST}, nn.ReLU(inplace=True))",
+                f"nn.Sequential({POINTWISE}, {LAST}, nn.ReLU(inplace=True))",
+            ),
+        ),
+    ],
+    "mobilenet.3": [
+        ("as numbers", recount()),
+        ("two digits", recount(94.86, 3.06, 1.91, 0.18)),
+        (
+            "by formula",
+            """
+blocks = [(32, 64, 112, 112), (64, 128, 112, 56), (128, 128, 56, 56), (128, 256, 56, 28),
+          (256, 256, 28, 28), (256, 512, 28, 14), *[(512, 512, 14, 14)] * 5, (512, 1024, 14, 7),
+          (1024, 1024, 7, 7)]
+point = sum(a * b * s * s for a, b, _, s in blocks)
+deep = sum(9 * a * s * s for a, _, _, s in blocks)
+full, linear = 27 * 32 * 112**2, 1024 * 1000
+whole = point + deep + full + linear
+recount = {"1x1": 100 * point / whole, "depthwise": 100 * deep / whole,
+           "full": 100 * full / whole, "linear": 100 * linear / whole, "misprint": "full"}
+""",
+        ),
+    ],
+    "mobilenet.4": [
+        (
+            "another order",
+            inverted(
+                forward="result = self.branch(maps)\n"
+                "        return result + maps if self.skip else result"
+            ),
+        ),
+        (
+            "functional",
+            """
+class InvertedResidual(nn.Module):
+    def __init__(self, in_channels, out_channels, stride=1, expansion=6):
+        super().__init__()
+        wide = in_channels * expansion
+        self.expand = nn.Identity()
+        if expansion > 1:
+            self.expand = nn.Sequential(
+                nn.Conv2d(in_channels, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU6(True)
+            )
+        self.depthwise = nn.Conv2d(wide, wide, 3, stride, 1, groups=wide, bias=False)
+        self.norm = nn.BatchNorm2d(wide)
+        self.project = nn.Conv2d(wide, out_channels, 1, bias=False)
+        self.last = nn.BatchNorm2d(out_channels)
+
+    def forward(self, maps):
+        wide = self.norm(self.depthwise(self.expand(maps))).clamp(0, 6)
+        thin = self.last(self.project(wide))
+        return thin + maps if thin.shape == maps.shape else thin
+""",
+        ),
+    ],
+    "mobilenet.5": [
+        ("as it should be", repaired()),
+        (
+            "strides as a list",
+            repaired(first="[stride, 1, 1][number]", outer="assert channels == out_channels"),
+        ),
+    ],
+    "mobilenet.6": [
+        (
+            "with += and del",
+            sliced(
+                start="project.bias[:, None, None]",
+                bias="None",
+                add="total = total + thin; del wide, thin",
+            ),
+        ),
+        (
+            "with chunk",
+            """
+def in_slices(maps, expand, depthwise, project, slices):
+    result = None
+    for part in torch.arange(expand.out_channels).chunk(slices):
+        wide = F.relu6(F.conv2d(maps, expand.weight[part], expand.bias[part]))
+        wide = F.conv2d(wide, depthwise.weight[part], depthwise.bias[part], depthwise.stride,
+                        depthwise.padding, groups=len(part)).clamp(0, 6)
+        thin = F.conv2d(wide, project.weight[:, part])
+        result = thin if result is None else result + thin
+    return result + project.bias.reshape(1, -1, 1, 1)
+""",
+        ),
+    ],
+    "mobilenet.7": [
+        (
+            "with view",
+            """
+def quantise(weight):
+    flat = weight.reshape(len(weight), -1)
+    scale = flat.abs().max(dim=1).values.div(127)
+    scale[scale == 0] = 1
+    return (flat / scale[:, None]).round().clamp(-127, 127).to(torch.int8).view_as(weight), scale
+""",
+        ),
+        (
+            "a loop",
+            """
+def quantise(weight):
+    integers, scales = [], []
+    for channel in weight:
+        scale = channel.abs().max().item() / 127 or 1.0
+        integers.append(torch.round(channel / scale).to(torch.int8))
+        scales.append(scale)
+    return torch.stack(integers), torch.tensor(scales)
+""",
+        ),
+    ],
+}
