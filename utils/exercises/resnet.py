@@ -292,6 +292,26 @@ def _uses_channels(block: nn.Module, channels: int) -> None:
             )
 
 
+def _fits(block: nn.Module, shape: tuple[int, ...], stride: int = 1) -> None:
+    """Name the missing stride or padding where torch would speak of tensor sizes."""
+    try:
+        with torch.no_grad():
+            copy.deepcopy(block)(torch.randn(shape))
+    except RuntimeError as error:
+        if "must match the size" not in str(error):
+            return  # same_outputs reports it
+        if "dimension 1" in str(error):
+            reason = "Where the channels change, the shortcut has to change them too."
+        elif stride == 1:
+            reason = "Has each 3×3 convolution padding 1?"
+        else:
+            reason = "Does the shortcut have the stride, and each 3×3 convolution padding 1?"
+        raise Wrong(
+            f"With stride {stride}, branch and shortcut have different shapes, so they cannot be "
+            f"added. {reason} (torch: {error})"
+        ) from None
+
+
 def _input_kept(block: nn.Module, shape: tuple[int, ...]) -> None:
     """An activation in place on the input changes what the shortcut (and the caller) sees."""
     images = torch.randn(shape)
@@ -388,6 +408,10 @@ def _(answer):
                 2 * size + 4 * channels + channels * channels: (
                     "The shortcut has a convolution; it should hand on the maps as they are."
                 ),
+                2 * size + 5 * channels + channels * channels: (
+                    "The shortcut has a convolution; it should hand on the maps as they are."
+                ),
+                2 * size + 5 * channels: "A convolution has a bias; none should have one.",
                 2 * size + 6 * channels + channels * channels: (
                     "The shortcut has a projection; it should hand on the maps as they are."
                 ),
@@ -413,6 +437,7 @@ def _(answer):
             conv1, norm1, relu, conv2, norm2 = _basic(channels, channels)
             return _Joined(nn.Sequential(norm1, relu, conv1, norm2, nn.ReLU(), conv2), how="z + s")
 
+        _fits(block, (2, channels, 7, 5))
         _input_kept(block, (2, channels, 7, 5))
         same_outputs(
             block,
@@ -512,7 +537,7 @@ def _(answer):
         block = make(answer, inside, outside, stride)
         branch = 9 * inside * outside + 9 * outside * outside + 4 * outside
         beside = inside * outside
-        _shape_first(block, (2, inside, 9, 12), stride)
+        _fits(block, (2, inside, 9, 12), stride)
         expect_parameters(
             block,
             branch + beside + 2 * outside,
@@ -576,19 +601,6 @@ def _(answer):
             },
         )
     return "All three are mended: stride and batch norm in the shortcut, ReLU behind the addition."
-
-
-def _shape_first(block: nn.Module, shape: tuple[int, ...], stride: int) -> None:
-    """Name the missing stride where torch would speak of tensor sizes."""
-    try:
-        with torch.no_grad():
-            copy.deepcopy(block)(torch.randn(shape))
-    except RuntimeError as error:
-        if "must match the size" in str(error):
-            raise Wrong(
-                f"With stride={stride} branch and shortcut have different shapes, so they cannot "
-                f"be added: does the shortcut have the stride `stride`? (torch: {error})"
-            ) from None
 
 
 # --- resnet.4: option A --------------------------------------------------------------------------
@@ -839,7 +851,7 @@ def _(answer):
         same = stride == 1 and inside == outside
         beside = 0 if same else inside * outside + 2 * outside
         branch = inside * width + 9 * width * width + width * outside + 4 * width + 2 * outside
-        _shape_first(block, (2, inside, 8, 6), stride)
+        _fits(block, (2, inside, 8, 6), stride)
         with torch.no_grad():
             given = call(copy.deepcopy(block).eval(), torch.randn(2, inside, 8, 6))
         if isinstance(given, Tensor) and given.ndim == 4 and given.shape[1] != outside:
@@ -987,12 +999,14 @@ def _(answer):
                 2 * size + 6 * channels: (
                     "The convolutions should have no biases, and there are two batch norms."
                 ),
+                2 * size + 5 * channels: "A convolution has a bias; none should have one.",
                 2 * size + 2 * channels: "A batch norm is missing, or one serves twice.",
                 2 * size: "The batch norms are missing.",
                 size + 4 * channels: "A convolution is missing, or one serves twice.",
                 0: "It has no layers: are they assigned to `self` in `__init__`?",
             },
         )
+        _fits(block, (2, channels, 7, 5))
         _input_kept(block, (2, channels, 7, 5))
 
         def variant(channels=channels, **options) -> nn.Module:
