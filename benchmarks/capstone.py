@@ -1,10 +1,11 @@
 """How good a network of 1 M MACs and 30,000 parameters gets by the capstone's short recipes.
 
-The course's own network, other right designs and careless ones, each from the same seeds, trained
-as the check of exercise choosing.7 trains an answer and scored on validation images. The bar of
-that check follows from the runs and is written with them: halfway between the worst mean that the
-course's own network reaches with as many seeds as the check takes, and the best mean of the LeNet,
-rounded to half a point. Writes results/capstone.json; finished runs are kept.
+The course's own network, other right designs and careless ones, from several seeds, trained as the
+check of exercise choosing.7 trains an answer and scored on validation images. The bar of that check
+follows from the runs and is written with them: halfway between the worst run of the course's own
+network and the best run of all careless designs, rounded down to half a point. At budget smoke,
+which only proves that everything runs, it is half the accuracy of the worst run. Writes
+results/capstone.json; finished runs are kept.
 
     python -m benchmarks.capstone
 """
@@ -12,9 +13,7 @@ rounded to half a point. Writes results/capstone.json; finished runs are kept.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
-import statistics
 
 import torch
 from torch import nn
@@ -24,7 +23,7 @@ from utils import choosing, networks
 
 FILE = "capstone.json"
 SEEDS = {"own": 12}  # and of the others:
-OTHERS = 6
+OTHERS = 4
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -66,6 +65,7 @@ DESIGNS = {
     "lenet_norm": ("LeNet, narrow, with batch norm", lambda: lenet(batch_norm=True)),
     "lenet": ("LeNet, narrow", lenet),
     "lenet_slow": ("LeNet, narrow, at half the learning rate", lenet),
+    "linear": ("one linear layer", lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 10))),
     "two_layers": (
         "flattened, one hidden layer",
         lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 37), nn.ReLU(), nn.Linear(37, 10)),
@@ -84,9 +84,7 @@ DESIGNS = {
 LEARNING_RATES = {"lenet_slow": 0.05}
 
 
-def means(runs: list[float], count: int) -> list[float]:
-    """The mean of every `count` of the runs."""
-    return [statistics.fmean(some) for some in itertools.combinations(runs, count)]
+CARELESS = ("lenet", "linear", "two_layers", "pooled_away")
 
 
 @functools.cache
@@ -102,12 +100,10 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="*", default=list(choosing.RECIPES))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    # As JSON has it: tuples become lists.
-    recipes = {n: {**r, "seeds": list(r["seeds"])} for n, r in choosing.RECIPES.items()}
     result = common.header("Networks within the capstone's budget, by its short recipes")
     result |= {"limits": choosing.LIMITS, "recipes": {}}
     earlier = common.read(FILE) or {"recipes": {}}
-    for recipe, settings in recipes.items():
+    for recipe, settings in choosing.RECIPES.items():
         before = earlier["recipes"].get(recipe, {})
         same = before.get("recipe") == settings
         if recipe not in arguments.recipes:
@@ -124,13 +120,13 @@ def main() -> None:
                 print(recipe, name, seed, run.status, round(run.accuracy, 4), flush=True)
             designs[name] = {"label": label, **cost(name), "accuracy": common.summarise(runs)}
             result["recipes"][recipe] = {"recipe": settings, "designs": designs}
-        count = len(settings["seeds"])
-        worst_own = min(means(designs["own"]["accuracy"]["runs"], count))
-        best_lenet = max(means(designs["lenet"]["accuracy"]["runs"], count))
+        worst = designs["own"]["accuracy"]["min"]
+        best = max(designs[name]["accuracy"]["max"] for name in CARELESS)
+        bar = worst / 2 if recipe == "smoke" else (worst + best) / 2
         result["recipes"][recipe] |= {
-            "worst_own": round(worst_own, 4),
-            "best_lenet": round(best_lenet, 4),
-            "bar": math.floor((worst_own + best_lenet) / 2 * 200) / 200,
+            "worst_own": worst,
+            "best_careless": best,
+            "bar": math.floor(bar * 200) / 200,
         }
         common.write(FILE, result)
 

@@ -247,9 +247,10 @@ class Meter(TorchDispatchMode):
 # Short, the same for everybody, and never on the test images. The bar of each recipe stands in
 # results/capstone.json, with the runs behind it.
 RECIPES = {
-    "smoke": dict(train_images=1_000, epochs=4, batch_size=32, learning_rate=0.1, seeds=(0,)),
-    "cpu": dict(train_images=4_000, epochs=4, batch_size=32, learning_rate=0.1, seeds=(0, 1)),
+    "smoke": dict(train_images=1_000, epochs=4, batch_size=32, learning_rate=0.1),
+    "cpu": dict(train_images=8_000, epochs=4, batch_size=32, learning_rate=0.1),
 }
+SEED = 0  # of the check
 
 
 def recipe_name() -> str:
