@@ -98,6 +98,7 @@ def cost(name: str) -> dict[str, int]:
 def main() -> None:
     parser = common.parser(__doc__)
     parser.add_argument("--recipes", nargs="*", default=list(choosing.RECIPES))
+    parser.add_argument("--designs", nargs="*", default=list(DESIGNS), choices=list(DESIGNS))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     result = common.header("Networks within the capstone's budget, by its short recipes")
@@ -114,14 +115,17 @@ def main() -> None:
         for name, (label, build) in DESIGNS.items():
             old = before.get("designs", {}).get(name, {}) if same else {}
             runs = old.get("accuracy", {}).get("runs", []) if old.get("label") == label else []
-            for seed in range(len(runs), SEEDS.get(name, OTHERS)):
+            wanted = SEEDS.get(name, OTHERS) if name in arguments.designs else 0
+            for seed in range(len(runs), wanted):
                 run = choosing.short_run(build, recipe, seed, LEARNING_RATES.get(name))
                 runs.append(run.accuracy)
                 print(recipe, name, seed, run.status, round(run.accuracy, 4), flush=True)
+            if not runs:
+                continue
             designs[name] = {"label": label, **cost(name), "accuracy": common.summarise(runs)}
             result["recipes"][recipe] = {"recipe": settings, "designs": designs}
         worst = designs["own"]["accuracy"]["min"]
-        best = max(designs[name]["accuracy"]["max"] for name in CARELESS)
+        best = max(designs[name]["accuracy"]["max"] for name in CARELESS if name in designs)
         bar = worst / 2 if recipe == "smoke" else (worst + best) / 2
         result["recipes"][recipe] |= {
             "worst_own": worst,
