@@ -42,7 +42,7 @@ PARTS = ("blocks", "int8", "memory", "speed")
 # Every block with a shortcut is followed by another block, so that both kinds have as many.
 THIN = ((1, 8, 1, 1), (6, 8, 3, 2), (6, 16, 4, 2), (6, 24, 1, 1))
 BLOCKS_RECIPE = dict(
-    train_images=6_000,
+    train_images=5_000,
     validation_images=5_000,
     epochs=4,
     batch_size=100,
@@ -156,10 +156,10 @@ def blocks(entry: dict, seeds: Iterable[int], save: Callable[[], None]) -> None:
 # --- ONNX and int8 --------------------------------------------------------------------------------
 
 INT8_RECIPE = dict(
-    train_images=10_000,
+    train_images=6_000,
     validation_images=5_000,
     epochs=3,
-    batch_size=128,
+    batch_size=64,
     learning_rate=0.1,
     calibration_images=512,
 )
