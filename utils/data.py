@@ -9,6 +9,7 @@ images. A folder of images is too large for that and streams through a DataLoade
 """
 
 import contextlib
+import copy
 import gzip
 import hashlib
 import os
@@ -21,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -225,6 +227,7 @@ class _Epochs:
             raise ValueError(f"batch_size is a whole number of at least 1, not {batch_size!r}.")
         self.batch_size, self.shuffle, self.seed = int(batch_size), shuffle, check_seed(seed)
         self._count, self._epoch = count, 0
+        self._rank, self._ranks = 0, 1
 
     def __len__(self) -> int:
         """Number of batches; the last one may be smaller than the others."""
@@ -235,6 +238,31 @@ class _Epochs:
         if epoch < 0:
             raise ValueError(f"Epochs count from 0, got {epoch}.")
         self._epoch = epoch
+
+    def share(self, rank: int, ranks: int) -> Self:
+        """The same batches, of which this copy gives part `rank` of `ranks` each.
+
+        Together the parts of a batch are the batch: order and augmentation stay what they were.
+
+        Raises:
+            ValueError: a batch has fewer images than there are parts.
+        """
+        smallest = self._count % self.batch_size or self.batch_size
+        if smallest < ranks:
+            raise ValueError(
+                f"{self._count:,} images in batches of {self.batch_size} leave a batch of "
+                f"{smallest}, too small for {ranks} processes: choose another batch_size."
+            )
+        part = copy.copy(self)
+        part._rank, part._ranks = rank, ranks
+        return part
+
+    def _parts(self) -> Iterator[slice]:
+        """Where each batch, or this copy's part of it, stands in the order of the epoch."""
+        for start in range(0, self._count, self.batch_size):
+            images = min(self.batch_size, self._count - start)
+            first, last = (images * (self._rank + i) // self._ranks for i in (0, 1))
+            yield slice(start + first, start + last)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._count:,} images in {len(self)} batches)"
@@ -317,8 +345,7 @@ class Batches(_Epochs):
         order = order.to(device)
 
         def batches() -> Iterator[tuple[Tensor, Tensor]]:
-            for start in range(0, len(order), self.batch_size):
-                part = slice(start, start + self.batch_size)
+            for part in self._parts():
                 images = self.images.index_select(0, order[part])
                 if padding:
                     images = _crop(images, padding, *moves[:, part])
@@ -398,12 +425,21 @@ class StreamedBatches(_Epochs):
         self._scale, self._shift = _scale_and_shift(mean, std, 3, self.device)
         if num_workers is None:
             num_workers = 0 if sys.platform == "win32" else min(4, os.cpu_count() or 1)
-        self._loader = DataLoader(
-            _ImageFiles(paths, labels, self.image_size, augment),
-            batch_size,
-            sampler=_Order(self),
-            num_workers=num_workers,
-            persistent_workers=num_workers > 0,
+        self._files = _ImageFiles(paths, labels, self.image_size, augment)
+        self._num_workers = num_workers
+        self._loader = self._make_loader()
+
+    def share(self, rank: int, ranks: int) -> Self:
+        part = super().share(rank, ranks)
+        part._loader = part._make_loader()
+        return part
+
+    def _make_loader(self) -> DataLoader:
+        return DataLoader(
+            self._files,
+            batch_sampler=_Order(self),
+            num_workers=self._num_workers,
+            persistent_workers=self._num_workers > 0,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # else each epoch would draw from torch's own
         )
@@ -424,18 +460,21 @@ class StreamedBatches(_Epochs):
 
 
 class _Order(Sampler):
-    """Tells a DataLoader which image comes next, and which random numbers belong to it."""
+    """Tells a DataLoader the images of each batch, and which random numbers belong to them."""
 
     def __init__(self, epochs: _Epochs):
         self.epochs = epochs
 
     def __len__(self) -> int:
-        return self.epochs._count
+        return len(self.epochs)
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
+    # A generator, which begins when it is asked: DataLoader calls iter() twice for its workers.
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order, generator = self.epochs._begin()
         keys = torch.randint(2**31, (len(order),), generator=generator)
-        return zip(order.tolist(), keys.tolist(), strict=True)
+        pairs = list(zip(order.tolist(), keys.tolist(), strict=True))
+        for part in self.epochs._parts():
+            yield pairs[part]
 
 
 def _crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 import torch.utils.deterministic
 from torch import nn
 
-from utils import checkpoints, diagnosis
+from utils import checkpoints, diagnosis, distributed
 from utils import device as devices
 from utils.checkpoints import CheckpointError, load_weights, save_checkpoint
 
@@ -102,13 +102,15 @@ def fit(
         devices.seed_everything(seed)
     repeatable = seed is not None or checkpoint is not None
     setup = Setup(model, device, precision, channels_last, repeatable)
+    train = setup.team.join(model, train, settings, seed)
     optimizer = make_optimizer(model, optimizer, learning_rate, momentum, weight_decay)
     rates = Rates(optimizer, schedule, total_steps=epochs * len(train))
     keeper = Keeper(checkpoint, settings, model, optimizer, rates, setup, train)
     history = keeper.resume(History(planned=epochs), stop_when_stuck, is_silent(progress))
-    forward = torch.compile(model) if compile else model
 
-    with setup, rates, Progress(progress, live, history, steps=len(train)) as bar:
+    with setup, rates, Progress(progress, live, history, len(train), setup.team) as bar:
+        forward = setup.team.wrap(model)
+        forward = torch.compile(forward) if compile else forward
         try:
             while history.status == "running":
                 start = time.perf_counter()
@@ -120,7 +122,7 @@ def fit(
                 checked = None if validation is None else setup.evaluate(model, validation)
                 keeper.check_finite(trained, checked)
                 history.add(trained, checked, rates.last, time.perf_counter() - start)
-                if stop_when_stuck and is_stuck(model, history, rates, setup):
+                if stop_when_stuck and setup.team.agree(is_stuck(model, history, rates, setup)):
                     history.end("stuck", stuck_message(model, setup, history))
                 elif len(history.epochs) == epochs:
                     history.end("finished")
@@ -132,7 +134,7 @@ def fit(
             history.end("diverged", diverged_message(model, setup, history, error))
             keeper.restore_last_good()
     model.eval()
-    if history.status != "finished":
+    if history.status != "finished" and setup.team.rank == 0:
         print(history.message)
     return history
 
@@ -159,7 +161,7 @@ def train_epoch(
             setup.check_once(logits, labels)
             loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
         optimizer.zero_grad()
-        setup.scaler.scale(loss).backward()
+        setup.scaled(loss, len(labels)).backward()
         setup.scaler.step(optimizer)
         setup.scaler.update()
 
@@ -168,7 +170,7 @@ def train_epoch(
         correct += (logits.argmax(dim=1) == labels).sum()
         seen += len(labels)
         bar.step(loss_sum, seen)
-    return Evaluation.of(loss_sum, correct, seen)
+    return setup.total(loss_sum, correct, seen)
 
 
 # ------------------------------------------------------------------------ evaluate and predict
@@ -305,6 +307,7 @@ class Setup:
             channels_last = prefers_channels_last(model, self.device, self.precision.dtype)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.repeatable = repeatable and self.device.type == "cuda"
+        self.team = distributed.Team(self.device)
         self.num_classes = self.batch_size = 0
         self.sample: tuple[torch.Tensor, torch.Tensor] = (torch.empty(0), torch.empty(0))
 
@@ -334,7 +337,8 @@ class Setup:
                 torch.cuda.empty_cache()
             raise MemoryError(
                 f"The memory of {self.device} does not hold what a batch of {self.batch_size} "
-                f"images needs: load the data with batch_size={max(1, self.batch_size // 2)}."
+                f"images needs: load the data with batch_size={max(1, self.batch_size // 2)}"
+                f"{' for each process' if self.team.size > 1 else ''}."
             ) from None
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             reason = text.strip().splitlines()[0] if text.strip() else type(error).__name__
@@ -346,6 +350,14 @@ class Setup:
                 f"A label does not fit: {text} The network has {self.num_classes} classes, which "
                 f"are 0 to {self.num_classes - 1}."
             ) from None
+
+    def scaled(self, loss: torch.Tensor, images: int) -> torch.Tensor:
+        """The loss to differentiate, scaled for float16 and weighted for a team's share."""
+        return self.scaler.scale(self.team.weighted(loss, images))
+
+    def total(self, loss_sum: torch.Tensor, correct: torch.Tensor, seen: int) -> Evaluation:
+        """What the sums over all images come to, those of other processes included."""
+        return Evaluation.of(*self.team.sum(loss_sum, correct, seen))
 
     def zero(self) -> torch.Tensor:
         """A sum to start with, in float64 where the device has it."""
@@ -401,13 +413,15 @@ class Setup:
                 module.training = training
 
     def evaluate(self, model: nn.Module, batches) -> Evaluation:
+        self.team.same_buffers(model)
+        batches = self.team.part_of(batches)
         loss_sum, correct, seen = self.zero(), self.zero(), 0
         for logits, labels in self.answers(model, batches):
             self.check_once(logits, labels)
             loss_sum += F.cross_entropy(logits.float(), labels, reduction="sum")
             correct += (logits.argmax(dim=1) == labels).sum()
             seen += len(labels)
-        return Evaluation.of(loss_sum, correct, seen)
+        return self.total(loss_sum, correct, seen)
 
 
 def prefers_channels_last(
@@ -688,10 +702,17 @@ class Progress:
     In notebooks and terminals a bar that disappears at the end; elsewhere one line an epoch.
     """
 
-    def __init__(self, progress: bool | str, live: bool, history: History, steps: int):
-        self.history, self.steps = history, steps
+    def __init__(
+        self,
+        progress: bool | str,
+        live: bool,
+        history: History,
+        steps: int,
+        team: distributed.Team,
+    ):
+        self.history, self.steps, self.team = history, steps, team
         notebook = in_notebook()
-        if is_silent(progress):
+        if is_silent(progress) or team.rank > 0:
             self.style = "nothing"
         else:
             self.style = "bar" if notebook or sys.stderr.isatty() else "lines"
@@ -726,7 +747,7 @@ class Progress:
         due = now >= self.next_look
         if due or loss_sum.device.type == "cpu":
             loss = float(loss_sum) / seen
-            if not math.isfinite(loss):
+            if not math.isfinite(loss) and self.team.size == 1:
                 raise Diverged(f"by step {self.step_of_run} of the run the loss was {loss}.")
         if due:
             self.next_look = now + 0.5
@@ -778,7 +799,7 @@ class Keeper:
     ):
         self.path = None if path is None else Path(path)
         self.settings, self.model, self.optimizer = settings, model, optimizer
-        self.rates, self.scaler, self.train = rates, setup.scaler, train
+        self.rates, self.scaler, self.train, self.team = rates, setup.scaler, train, setup.team
         self.last_good: dict[str, Any] = {}
         self.trouble = ""
 
@@ -794,8 +815,12 @@ class Keeper:
         history.message = history.message or self.trouble
 
     def write(self, history: History) -> None:
+        self.team.same_buffers(self.model)
         self.last_good = checkpoints.copy_of_weights(self.model)
         if self.path is None:
+            return
+        random = self.team.gather(checkpoints.random_state(self.train))
+        if self.team.rank != 0:
             return
         checkpoints.write_file(
             self.path,
@@ -808,16 +833,17 @@ class Keeper:
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "steps": self.rates.steps,
-                "random": checkpoints.random_state(self.train),
+                "random": random[0],
+                "random_of_other_processes": random[1:],
             },
         )
 
     def resume(self, history: History, stop_when_stuck: bool, quiet: bool) -> History:
         """Take up the run of the file, if there is one; otherwise write the first state."""
-        if self.path is None or not self.path.exists():
+        saved = self.team.from_first(self.read)
+        if saved is None:
             self.write(history)
             return history
-        saved = checkpoints.read_file(self.path)
         if "optimizer" not in saved:
             raise CheckpointError(
                 f"{self.path} holds weights but no run to go on with: load it with load_weights, "
@@ -829,14 +855,20 @@ class Keeper:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scaler.load_state_dict(saved["scaler"])
         self.rates.steps = saved["steps"]
-        checkpoints.set_random_state(saved["random"], self.train)
+        random = [saved["random"], *saved.get("random_of_other_processes", [])]
+        checkpoints.set_random_state(random[self.team.rank], self.train)
         self.last_good = checkpoints.copy_of_weights(self.model)
         history = History.from_dict(saved["history"])
         if history.status == "stuck" and not stop_when_stuck:
             history.status, history.message = "running", ""
-        if not quiet and history.epochs:
+        if not quiet and history.epochs and self.team.rank == 0:
             print(f"From {self.path}: {history}")
         return history
+
+    def read(self) -> dict[str, Any] | None:
+        if self.path is None or not self.path.exists():
+            return None
+        return checkpoints.read_file(self.path)
 
     def check_settings(self, saved: dict[str, Any]) -> None:
         names = [k for k in self.settings | saved if self.settings.get(k) != saved.get(k)]

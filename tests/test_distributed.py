@@ -1,0 +1,275 @@
+"""Training with two processes on this machine, as torchrun starts them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from utils import checkpoints, data
+
+ROOT = Path(__file__).resolve().parent.parent
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone"]
+TWO = [*TORCHRUN, "--nproc_per_node=2"]
+TRAIN = ["-m", "utils.train_network"]
+
+needs_gloo = pytest.mark.skipif(
+    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
+    reason="this torch has no gloo, with which processes on CPUs talk",
+)
+
+
+def start(*arguments, cwd=ROOT):
+    dropped = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "COURSE_UNDER_PYTEST")  # silent under pytest
+    environment = {
+        **{name: value for name, value in os.environ.items() if name not in dropped},
+        "COURSE_DEVICE": "cpu",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+    }
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+
+
+def run(*arguments, code=0, cwd=ROOT):
+    process = start(*arguments, cwd=cwd)
+    output, _ = process.communicate(timeout=300)
+    assert (process.returncode == 0) == (code == 0), output
+    return output
+
+
+def weights(path):
+    return checkpoints.read_file(path)["model"]
+
+
+def furthest(first, second):
+    assert first.keys() == second.keys()
+    return max(float((first[k].double() - second[k].double()).abs().max()) for k in first)
+
+
+# --- batches that are shared ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_the_parts_of_a_batch_are_the_batch(ranks):
+    def batches():
+        return data.load(
+            batch_size=50, train_images=1_017, augment=True, device="cpu", seed=3
+        ).train
+
+    parts = [batches().share(rank, ranks) for rank in range(ranks)]
+    whole = batches()
+    for _epoch in range(2):
+        for (images, labels), *piece in zip(whole, *parts, strict=True):
+            sizes = [len(part) for part, _ in piece]
+            assert max(sizes) - min(sizes) <= 1
+            assert torch.equal(images, torch.cat([part for part, _ in piece]))
+            assert torch.equal(labels, torch.cat([part for _, part in piece]))
+
+
+def test_files_are_shared_too(folder_of_images):
+    def batches():
+        return data.load(
+            "image_folder",
+            folder=folder_of_images,
+            batch_size=8,
+            image_size=28,
+            augment=True,
+            num_workers=0,
+            validation_images=0,
+            device="cpu",
+        ).train
+
+    parts = [batches().share(rank, 2) for rank in range(2)]
+    for (images, labels), *piece in zip(batches(), *parts, strict=True):
+        assert torch.equal(images, torch.cat([part for part, _ in piece]))
+        assert torch.equal(labels, torch.cat([part for _, part in piece]))
+
+
+def test_a_batch_too_small_to_share_is_an_error():
+    batches = data.load(batch_size=50, train_images=1_001, device="cpu").train
+    with pytest.raises(ValueError, match="a batch of 1, too small for 2 processes"):
+        batches.share(0, 2)
+
+
+@pytest.fixture(scope="module")
+def folder_of_images(tmp_path_factory):
+    """Images of noise, dark ones in one class and bright ones in the other."""
+    folder = tmp_path_factory.mktemp("images")
+    generator = torch.Generator().manual_seed(0)
+    for part, count in (("train", 14), ("val", 4)):
+        for label, name in enumerate(("dark", "bright")):
+            (folder / part / name).mkdir(parents=True)
+            for number in range(count):
+                noise = torch.randint(0, 128, (40, 36, 3), generator=generator) + 127 * label
+                image = Image.fromarray(noise.to(torch.uint8).numpy())
+                image.save(folder / part / name / f"{number}.png")
+    return folder
+
+
+# --- the same run with one process and with two --------------------------------------------------
+
+
+@needs_gloo
+@pytest.mark.parametrize("source", ["fashion_mnist", "image_folder"])
+def test_two_processes_come_to_the_weights_of_one(source, tmp_path, folder_of_images):
+    """335 = 2 * 128 + 79: the last batch is cut into 39 and 40 images."""
+    arguments = ["lenet", "--epochs", 2, "--learning-rate", "0.01", "--augment", "--test"]
+    if source == "image_folder":
+        arguments += ["--data", source, "--folder", folder_of_images, "--image-size", 28]
+        arguments += ["--batch-size", 9, "--workers", 0]  # 26 images: 9, 9 and 8
+    else:
+        arguments += ["--train-images", 335]
+    found = []
+    for name, launcher in (("one", []), ("two", TWO)):
+        files = ["--checkpoint", tmp_path / f"{name}.pt", "--json", tmp_path / f"{name}.json"]
+        output = run(*launcher, *TRAIN, *arguments, *files)
+        assert output.count("epoch 2/2") == 1  # one process speaks for all
+        found.append(json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8")))
+    assert furthest(weights(tmp_path / "one.pt"), weights(tmp_path / "two.pt")) < 1e-6
+    one, two = found
+    for key in ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"):
+        assert one[key] == pytest.approx(two[key], abs=1e-6), key
+    assert one["test_accuracy"] == pytest.approx(two["test_accuracy"], abs=1e-6)
+    assert len(one["train_loss"]) == 2 and one["status"] == two["status"] == "finished"
+
+
+COPIES = """
+import sys
+import torch
+import torch.distributed as dist
+from utils import data, device, distributed, networks, training
+
+distributed.start()
+splits = data.load(train_images=300, validation_images=100, batch_size=64)
+device.seed_everything(0)
+model = networks.build("mobilenet_v2_small", dropout=0.5)
+masks = []
+dropout = next(layer for layer in model.modules() if isinstance(layer, torch.nn.Dropout))
+dropout.register_forward_hook(
+    lambda layer, given, out: masks.append(out[0].flatten() == 0) if layer.training else None
+)
+training.fit(model, splits.train, splits.validation, epochs=2, learning_rate=0.05, seed=0,
+             progress=False)
+team = distributed.Team(torch.device("cpu"))
+states = team.gather(model.state_dict())
+first = team.gather(masks[0])
+if dist.get_rank() == 0:
+    print("equal", all(torch.equal(states[0][k], states[1][k]) for k in states[0]))
+    print("own masks", not torch.equal(*first))
+dist.destroy_process_group()
+"""
+
+
+@needs_gloo
+def test_copies_stay_equal_with_batch_norm_and_dropout_differs(tmp_path):
+    (tmp_path / "copies.py").write_text(COPIES, encoding="utf-8")
+    output = run(*TWO, tmp_path / "copies.py")
+    assert "equal True" in output and "own masks True" in output
+
+
+# --- what goes wrong ------------------------------------------------------------------------------
+
+
+DISAGREE = """
+import os
+import torch.distributed as dist
+from utils import data, distributed, networks, training
+
+distributed.start()
+rank = int(os.environ["RANK"])
+splits = data.load(train_images=300, validation_images=100, batch_size=64, seed=0)
+other = rank == 1
+batches = [pair for pair in splits.train] if {what!r} == "loader" else splits.train
+model = networks.build("lenet", num_classes=11 if other and {what!r} == "network" else 10)
+rate = 0.2 if other and {what!r} == "rate" else 0.1
+try:
+    training.fit(model, batches, epochs=1, learning_rate=rate, progress=False)
+except (RuntimeError, ValueError) as error:
+    print(f"process {{rank}} says: {{error}}", flush=True)
+dist.barrier()
+dist.destroy_process_group()
+"""
+MESSAGES = {
+    "rate": "Process 1 was given other settings than process 0: learning_rate is 0.1 in 0 and 0.2 "
+    "in 1",
+    "network": "Process 1 was given other network than process 0: classifier.linear3.weight is "
+    "[10, 84] in 0 and [11, 84] in 1",
+    "loader": "list cannot be shared between 2 processes",
+}
+
+
+@needs_gloo
+@pytest.mark.parametrize("what", MESSAGES)
+def test_processes_that_disagree_all_say_so(what, tmp_path):
+    (tmp_path / "disagree.py").write_text(DISAGREE.format(what=what), encoding="utf-8")
+    output = run(*TWO, tmp_path / "disagree.py")
+    for rank in (0, 1):
+        assert f"process {rank} says: {MESSAGES[what]}" in output
+
+
+@needs_gloo
+def test_a_killed_process_ends_the_run_and_the_same_command_goes_on(tmp_path):
+    psutil = pytest.importorskip("psutil")
+    arguments = [*TRAIN, "nin_small", "--train-images", 1_000, "--epochs", 4, "--batch-size", 50]
+
+    run(*TWO, *arguments, "--checkpoint", tmp_path / "undisturbed.pt")
+
+    broken = tmp_path / "broken.pt"
+    process = start(*TWO, *arguments, "--checkpoint", broken)
+    deadline = time.monotonic() + 120
+    while not (broken.exists() and checkpoints.read_file(broken)["history"]["epochs"]):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    ranks = [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if child.environ().get("RANK") == "1"
+    ]
+    ranks[0].kill()
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode != 0, output
+    done = len(checkpoints.read_file(broken)["history"]["epochs"])
+    assert 1 <= done < 4
+
+    output = run(*TWO, *arguments, "--checkpoint", broken)
+    assert f"From {broken}: epoch {done}/4" in output
+    assert furthest(weights(tmp_path / "undisturbed.pt"), weights(broken)) == 0
+
+    alone = run(*arguments, "--checkpoint", broken, code=2)
+    assert "processes 2 there and None here" in alone
+
+
+def test_errors_are_one_sentence():
+    assert "problem: " in run(*TRAIN, "lenet6", "--epochs", 1, code=2)
+    wrong = run(*TRAIN, "nin_small", "--epochs", 1, "--option", "width", code=2)
+    assert "--option takes NAME=VALUE" in wrong
+    assert "Traceback" not in wrong
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
+def test_stopped_by_hand_keeps_the_checkpoint(tmp_path):
+    path = tmp_path / "run.pt"
+    process = start(
+        *TRAIN, "nin_small", "--train-images", 5_000, "--epochs", 20, "--checkpoint", path
+    )
+    while not (path.exists() and checkpoints.read_file(path)["history"]["epochs"]):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "Stopped by hand" in output and "Traceback" not in output
