@@ -186,6 +186,8 @@ LENET = (
     "nn.MaxPool2d(2), nn.Flatten(), nn.Linear(400, 60), nn.ReLU(), nn.Linear(60, 30), nn.ReLU(), "
     "nn.Linear(30, 10)"
 )
+# In place of the course's own network, where a wrong answer gets as far as the training.
+QUICK = "self.own = nn.Sequential(block(1, 16, 3, 4), nn.Flatten(), nn.Linear(784, 10))"
 SMALL_CONV = "block(1, 16, 3, 2), block(16, 32, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten()"
 
 wrong_answers = {
@@ -555,7 +557,9 @@ def build():
         ),
         (
             "other logits in evaluation mode",
-            wrapped("x = self.own(images)\n        return x if self.training else x.roll(1, 1)"),
+            wrapped(
+                "x = self.own(images)\n        return x if self.training else x.roll(1, 1)", QUICK
+            ),
             r"in evaluation mode it is right on|does not learn",
         ),
         (
@@ -584,7 +588,7 @@ def build():
         (
             "does not learn",
             wrapped("return self.own(images).detach() + self.b",
-                    "self.b = nn.Parameter(torch.zeros(10))"),
+                    QUICK + "; self.b = nn.Parameter(torch.zeros(10))"),
             r"does not learn|ended as stuck",
         ),
         ("LeNet, cut", network(LENET), r"the bar is|ended as stuck|does not learn"),
@@ -703,7 +707,6 @@ def sign_flip(differences):
         ("lists", phone(slow="[1.0, 128]", full="[0.5, 224]", tiny="[0.75, 224]")),
     ],
     "choosing.7": [
-        ("a class", f"{LAYERS}build = Wrapped\n"),
         (
             "residual",
             f"""{LAYERS}
@@ -727,11 +730,22 @@ def build():
 """,
         ),
         (
-            "NiN-like",
-            network(
-                "block(1, 24, 3, 2), block(24, 24, 1), block(24, 40, 3, 2), block(40, 40, 1), "
-                "block(40, 40, 3, 2), nn.Conv2d(40, 10, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()"
-            ),
+            "NiN-like, as a class",
+            f"""{LAYERS}
+class Mine(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            *(block(1, 24, 3, 2), block(24, 24, 1), block(24, 40, 3, 2), block(40, 40, 1)),
+            *(block(40, 40, 3, 2), nn.Conv2d(40, 10, 1)),
+        )
+
+    def forward(self, images):
+        return self.features(images).mean(dim=(2, 3))
+
+
+build = Mine
+""",
         ),
     ],
 }
