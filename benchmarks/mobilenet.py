@@ -16,6 +16,7 @@ Four parts, each written to results/mobilenet.json when it is done; without a na
 
 from __future__ import annotations
 
+import copy
 import functools
 import logging
 import statistics
@@ -162,6 +163,7 @@ INT8_RECIPE = dict(
     batch_size=64,
     learning_rate=0.1,
     calibration_images=512,
+    quantised="weights int8, activations uint8; Conv, Clip, Relu and Add",
 )
 SMALL = ("mobilenet_v1_small", "mobilenet_v2_small")
 
@@ -230,6 +232,17 @@ def logits(path: Path, batches: data.Batches) -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.concatenate(part) for part in zip(*pairs))
 
 
+def spread(network: nn.Module) -> dict:
+    """The layer whose largest filter, batch norm folded, is largest beside its median filter."""
+    found = {}
+    for name, module in fold(copy.deepcopy(network)).named_modules():
+        if isinstance(module, nn.Conv2d):
+            sizes = module.weight.detach().abs().flatten(1).amax(dim=1)
+            found[name] = round((sizes.max() / sizes.median()).item(), 1)
+    layer = max(found, key=found.get)
+    return {"layer": layer, "times_the_median": found[layer]}
+
+
 def run_int8(name: str, seed: int) -> dict:
     device.seed_everything(seed)
     model = networks.build(name)
@@ -243,7 +256,7 @@ def run_int8(name: str, seed: int) -> dict:
         device="cpu",
     )
     calibration = [batch.numpy() for batch, _ in images]
-    result = {"seed": seed, "status": history.status}
+    result = {"seed": seed, "status": history.status, "spread": spread(model)}
     with tempfile.TemporaryDirectory() as folder:
         paths = {"float": Path(folder) / "float.onnx"}
         export(model, paths["float"], 28)
@@ -276,6 +289,8 @@ def int8(entry: dict, seeds: Iterable[int], save: Callable[[], None]) -> None:
             print("int8", name, one["runs"][-1], flush=True)
             save()
     for one in entry["networks"].values():
+        spreads = [run["spread"]["times_the_median"] for run in one["runs"]]
+        one["spread"] = common.summarise(spreads, digits=1)
         one["torch_difference"] = max(run["torch_difference"] for run in one["runs"])
         for how in ("float", "channel", "tensor", "dynamic"):
             keys = ("accuracy", "changed_answers", "kilobytes")
