@@ -249,6 +249,7 @@ def interval(values: list[float]) -> dict:
     t = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}[count]
     half = t * deviation / math.sqrt(count)
     return {
+        "seeds": count,
         "mean": round(statistics.mean(values), 2),
         "deviation": round(deviation, 2),
         "interval_low": round(statistics.mean(values) - half, 2),
