@@ -88,7 +88,7 @@ FAR = "abs(mean) >= abs(measured) - 1e-9"
 
 
 def pick(**changes):
-    """Source of choosing.4 with the right answers, but for `changes` (expressions over `table`)."""
+    """Source of choosing.5 with the right answers, but for `changes` (expressions over `table`)."""
     return f"""
 from utils import choosing
 
@@ -313,7 +313,7 @@ wrong_answers = {
         ),
         ("a number", "latency = 2.0", r"A function is expected"),
     ],
-    "choosing.4": [
+    "choosing.5": [
         (
             "too large",
             pick(shelf='best(lambda row: row["weights_mb"] >= 1, "accuracy")'),
@@ -363,7 +363,7 @@ wrong_answers = {
         ("a key missing", 'choice = {"shelf": "lenet"}', r'The key "hour" is missing'),
         ("one name", 'choice = "lenet"', r"A dictionary with the keys"),
     ],
-    "choosing.5": [
+    "choosing.4": [
         ("one side", flips("mean >= measured - 1e-9"), r"on the same side"),
         ("farther only", flips("abs(mean) > abs(measured) + 1e-9"), r"farther from zero"),
         (
@@ -655,7 +655,7 @@ def pareto_front(points):
         ),
         ("as a tensor", stopwatch(result="1000 * float(torch.tensor(times).double().median())")),
     ],
-    "choosing.4": [
+    "choosing.5": [
         ("by code", pick()),
         (
             "by a loop",
@@ -677,7 +677,7 @@ for name in sorted(table, key=lambda n: table[n]["one_ms"]):
 """,
         ),
     ],
-    "choosing.5": [
+    "choosing.4": [
         (
             "binary numbers",
             """

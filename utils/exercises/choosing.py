@@ -491,7 +491,123 @@ def _(answer, reference):
     return "Slow first calls, accidents and modes do not disturb it."
 
 
-# --- choosing.4: three puzzles -------------------------------------------------------------------
+# --- choosing.4: a test by flipping signs --------------------------------------------------------
+
+
+def _flip(
+    differences: list[float],
+    count: Callable[[float, float], bool] = lambda flipped, own: abs(flipped) >= abs(own) - 1e-12,
+    statistic: Callable[[list[float]], float] = statistics.fmean,
+) -> float:
+    own = statistic(differences)
+    flips = itertools.product((1, -1), repeat=len(differences))
+    sums = [statistic([s * d for s, d in zip(signs, differences)]) for signs in flips]
+    return sum(count(flipped, own) for flipped in sums) / len(sums)
+
+
+@exercise(
+    "choosing.4",
+    title="Is the difference real?",
+    answer="sign_flip",
+    difficulty=2,
+    minutes=20,
+    task="""
+        Two networks were trained from the same seeds, and `differences` holds first minus second,
+        one number for each seed. Suppose there were no difference between the networks. Then each
+        number could as well have had the other sign. So flip the signs in **all** possible ways
+        (with n numbers there are 2ⁿ ways; the one without any flip is among them) and see how
+        often the mean is **at least as far from zero** as the mean that was measured.
+
+        Write `sign_flip(differences)`: the share of the ways in which
+        `abs(mean of the flipped) >= abs(mean of the measured)`. It is a number from 0 to 1, called
+        the p-value of this test. Allow for rounding: let values that differ by less than 1e-9
+        count as equal.
+    """,
+    stub="""
+        def sign_flip(differences: list[float]) -> float:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        `itertools.product((1, -1), repeat=3)` gives (1, 1, 1), (1, 1, -1) and so on, 8 in all.
+        """,
+        """
+        The way without any flip reproduces the measured mean, so it always counts, and so does the
+        way in which every sign is flipped. Can the answer be 0?
+        """,
+    ],
+    solution="""
+        import itertools
+
+
+        def sign_flip(differences: list[float]) -> float:
+            measured = abs(sum(differences) / len(differences))
+            ways = list(itertools.product((1, -1), repeat=len(differences)))
+            far = 0
+            for signs in ways:
+                mean = sum(s * d for s, d in zip(signs, differences)) / len(differences)
+                far += abs(mean) >= measured - 1e-9
+            return far / len(ways)
+    """,
+    explanation="""
+        With five seeds there are 32 ways, and two of them always count: the measured one and its
+        mirror image. So five pairs can never give less than 2/32 = .0625, even if one network
+        wins every time. If you want to claim more, you need more seeds: eight pairs can reach
+        2/256. The range of five runs is honest; a small p-value from five runs is not to be had.
+    """,
+)
+def _(answer, reference):
+    cases = [
+        ([1.0, 2.0, 3.0],),
+        ([0.4, 0.9, 0.2, 0.7, 0.5],),
+        ([0.4, -0.9, 0.2, 0.7, -0.5],),
+        ([-1.0, -2.0, -0.5, 0.25],),
+        ([0.3, 0.3, -0.3, 0.3],),
+        ([0.1, 0.2, -0.3],),
+        ([1.5],),
+        ([0.0, 0.0],),
+        ([0.7, 0.1, 0.6, 0.9, -0.2, 0.4, 0.8],),
+    ]
+    if not callable(answer):
+        raise Wrong(f"A function is expected, not {describe(answer)}.")
+
+    def without_measured(differences: list[float]) -> float:
+        ways = 2 ** len(differences)
+        return (_flip(differences) * ways - 1) / (ways - 1)
+
+    mistakes = {
+        "Only means on the same side count here; flipping can take them to the other side as well, "
+        "so compare absolute values.": lambda d: _flip(d, lambda f, own: f >= own - 1e-12),
+        "Only means that are farther from zero count here; those as far away count too, and so the "
+        "measured one itself.": lambda d: _flip(d, lambda f, own: abs(f) > abs(own) + 1e-12),
+        "The way without any flip is left out; it is one of the 2ⁿ.": without_measured,
+        "The number of ways is returned; their share is asked for.": lambda d: (
+            _flip(d) * 2 ** len(d)
+        ),
+        "This is 1 minus the share that is asked for.": lambda d: 1 - _flip(d),
+        "Without the allowance for rounding some ways that are equally far are lost.": lambda d: (
+            _flip(d, lambda f, own: abs(f) >= abs(own))
+        ),
+        "This is the share in percent; a number from 0 to 1 is asked for.": lambda d: (
+            100 * _flip(d)
+        ),
+        "This is the sign test, which counts how many differences are positive. Here their sizes "
+        "count: compare the means.": lambda d: _flip(
+            d, statistic=lambda values: sum((v > 0) - (v < 0) for v in values)
+        ),
+        "The median is compared; the task asks for the mean.": lambda d: _flip(
+            d, statistic=statistics.median
+        ),
+        "The mean of the absolute values does not change when signs are flipped; take the absolute "
+        "value of the mean.": lambda d: 1.0,
+        "This is the mean of the differences, not the share of the ways.": statistics.fmean,
+    }
+    same_results(answer, reference, *cases, mistakes=mistakes, tolerance=1e-6)
+    return "Exact for one to seven pairs. Five pairs can never give less than 2/32."
+
+
+# --- choosing.5: three puzzles -------------------------------------------------------------------
 
 RUNS = 24  # of the second puzzle
 
@@ -520,7 +636,7 @@ def _name(key: str, answer: Any, rows: Mapping[str, Any]) -> str:
 
 
 @exercise(
-    "choosing.4",
+    "choosing.5",
     title="Three puzzles with one table",
     answer="choice",
     difficulty=2,
@@ -641,122 +757,6 @@ def _expect_best(key: str, name: str, best: list[str], rows: Mapping[str, Mappin
             f'"{key}": {name} fits, but its median accuracy is {rows[name]["accuracy"]:.4f}, and '
             "another one that fits has more."
         )
-
-
-# --- choosing.5: a test by flipping signs --------------------------------------------------------
-
-
-def _flip(
-    differences: list[float],
-    count: Callable[[float, float], bool] = lambda flipped, own: abs(flipped) >= abs(own) - 1e-12,
-    statistic: Callable[[list[float]], float] = statistics.fmean,
-) -> float:
-    own = statistic(differences)
-    flips = itertools.product((1, -1), repeat=len(differences))
-    sums = [statistic([s * d for s, d in zip(signs, differences)]) for signs in flips]
-    return sum(count(flipped, own) for flipped in sums) / len(sums)
-
-
-@exercise(
-    "choosing.5",
-    title="Is the difference real?",
-    answer="sign_flip",
-    difficulty=2,
-    minutes=20,
-    task="""
-        Two networks were trained from the same seeds, and `differences` holds first minus second,
-        one number for each seed. Suppose there were no difference between the networks. Then each
-        number could as well have had the other sign. So flip the signs in **all** possible ways
-        (with n numbers there are 2ⁿ ways; the one without any flip is among them) and see how
-        often the mean is **at least as far from zero** as the mean that was measured.
-
-        Write `sign_flip(differences)`: the share of the ways in which
-        `abs(mean of the flipped) >= abs(mean of the measured)`. It is a number from 0 to 1, called
-        the p-value of this test. Allow for rounding: let values that differ by less than 1e-9
-        count as equal.
-    """,
-    stub="""
-        def sign_flip(differences: list[float]) -> float:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        `itertools.product((1, -1), repeat=3)` gives (1, 1, 1), (1, 1, -1) and so on, 8 in all.
-        """,
-        """
-        The way without any flip reproduces the measured mean, so it always counts, and so does the
-        way in which every sign is flipped. Can the answer be 0?
-        """,
-    ],
-    solution="""
-        import itertools
-
-
-        def sign_flip(differences: list[float]) -> float:
-            measured = abs(sum(differences) / len(differences))
-            ways = list(itertools.product((1, -1), repeat=len(differences)))
-            far = 0
-            for signs in ways:
-                mean = sum(s * d for s, d in zip(signs, differences)) / len(differences)
-                far += abs(mean) >= measured - 1e-9
-            return far / len(ways)
-    """,
-    explanation="""
-        With five seeds there are 32 ways, and two of them always count: the measured one and its
-        mirror image. So five pairs can never give less than 2/32 = .0625, even if one network
-        wins every time. If you want to claim more, you need more seeds: eight pairs can reach
-        2/256. The range of five runs is honest; a small p-value from five runs is not to be had.
-    """,
-)
-def _(answer, reference):
-    cases = [
-        ([1.0, 2.0, 3.0],),
-        ([0.4, 0.9, 0.2, 0.7, 0.5],),
-        ([0.4, -0.9, 0.2, 0.7, -0.5],),
-        ([-1.0, -2.0, -0.5, 0.25],),
-        ([0.3, 0.3, -0.3, 0.3],),
-        ([0.1, 0.2, -0.3],),
-        ([1.5],),
-        ([0.0, 0.0],),
-        ([0.7, 0.1, 0.6, 0.9, -0.2, 0.4, 0.8],),
-    ]
-    if not callable(answer):
-        raise Wrong(f"A function is expected, not {describe(answer)}.")
-
-    def without_measured(differences: list[float]) -> float:
-        ways = 2 ** len(differences)
-        return (_flip(differences) * ways - 1) / (ways - 1)
-
-    mistakes = {
-        "Only means on the same side count here; flipping can take them to the other side as well, "
-        "so compare absolute values.": lambda d: _flip(d, lambda f, own: f >= own - 1e-12),
-        "Only means that are farther from zero count here; those as far away count too, and so the "
-        "measured one itself.": lambda d: _flip(d, lambda f, own: abs(f) > abs(own) + 1e-12),
-        "The way without any flip is left out; it is one of the 2ⁿ.": without_measured,
-        "The number of ways is returned; their share is asked for.": lambda d: (
-            _flip(d) * 2 ** len(d)
-        ),
-        "This is 1 minus the share that is asked for.": lambda d: 1 - _flip(d),
-        "Without the allowance for rounding some ways that are equally far are lost.": lambda d: (
-            _flip(d, lambda f, own: abs(f) >= abs(own))
-        ),
-        "This is the share in percent; a number from 0 to 1 is asked for.": lambda d: (
-            100 * _flip(d)
-        ),
-        "This is the sign test, which counts how many differences are positive. Here their sizes "
-        "count: compare the means.": lambda d: _flip(
-            d, statistic=lambda values: sum((v > 0) - (v < 0) for v in values)
-        ),
-        "The median is compared; the task asks for the mean.": lambda d: _flip(
-            d, statistic=statistics.median
-        ),
-        "The mean of the absolute values does not change when signs are flipped; take the absolute "
-        "value of the mean.": lambda d: 1.0,
-        "This is the mean of the differences, not the share of the ways.": statistics.fmean,
-    }
-    same_results(answer, reference, *cases, mistakes=mistakes, tolerance=1e-6)
-    return "Exact for one to seven pairs. Five pairs can never give less than 2/32."
 
 
 # --- choosing.6: a phone -------------------------------------------------------------------------
