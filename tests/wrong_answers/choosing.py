@@ -516,7 +516,7 @@ wrong_answers = {
             "weights loaded",
             f"{LAYERS}kept = own().state_dict()\n\n\ndef build():\n    new = own()\n"
             "    new.load_state_dict(kept)\n    return new\n",
-            r"trained before, or a seed",
+            r"trained before",
         ),
         (
             "weights loaded, with noise",
@@ -524,7 +524,7 @@ wrong_answers = {
             "    new.load_state_dict(kept)\n    with torch.no_grad():\n"
             "        for p in new.parameters():\n            p += 0.01 * torch.randn_like(p)\n"
             "    return new\n",
-            r"trained before, or a seed",
+            r"trained before",
         ),
         (
             "trained inside",

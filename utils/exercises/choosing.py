@@ -994,8 +994,8 @@ def _expect_own_start(first: nn.Module, second: nn.Module) -> None:
         if torch.dot(a, b) / (a.norm() * b.norm()) > 0.8:
             raise Wrong(
                 f"`{name}` starts with the same values (or nearly) from two different seeds. So "
-                "it was trained before, or a seed is set inside build(). Every weight has to be "
-                "drawn anew."
+                "it was trained before, or is a fixed table, or a seed is set inside build(). "
+                "Every weight has to be drawn anew."
             )
 
 
@@ -1020,7 +1020,8 @@ def _expect_untrained(network: nn.Module) -> None:
     task="""
         Design a network for Fashion-MNIST (one channel, 28×28 pixels, 10 classes) with **at most
         1,000,000 MACs** for one image and **at most 30,000 parameters**. Write it as a function
-        `build()` that takes no argument and returns a **fresh, untrained** network at every call.
+        `build()` that takes no argument and returns a **fresh, untrained** network at every call,
+        with weights drawn anew.
 
         The check counts everything that the network multiplies and every number that it brings
         along, in whatever way they are written. Then it trains your network by the short recipe
