@@ -76,9 +76,12 @@ class _Naive(nn.Module):
 def _sizes(module: nn.Module, maps: Tensor) -> str:
     """What each layer makes of these maps, in words."""
     found: list[str] = []
+    fits = True
 
     def look(layer: nn.Module, _: Any, out: Any) -> None:
+        nonlocal fits
         if isinstance(out, Tensor) and out.ndim == 4:
+            fits = fits and out.shape[2:] == maps.shape[2:]
             found.append(f"{layers(layer)} gives {out.shape[2]}×{out.shape[3]}")
 
     parts = [m for m in module.modules() if isinstance(m, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d)]
@@ -92,7 +95,8 @@ def _sizes(module: nn.Module, maps: Tensor) -> str:
             handle.remove()
     if not found:
         return ""
-    return f" Of maps of {maps.shape[2]}×{maps.shape[3]}, " + ", ".join(found) + "."
+    joined = " They all fit; look at how they are joined." if fits and len(found) > 3 else ""
+    return f" Of maps of {maps.shape[2]}×{maps.shape[3]}, {', '.join(found)}.{joined}"
 
 
 @exercise(
@@ -737,13 +741,11 @@ def _(answer):
         raise Wrong("A list of names is expected, not a dictionary.")
     names = list(answer)
     if strange := [name for name in names if not (isinstance(name, str) and name in _MODULES)]:
-        raise Wrong(
-            f"{describe(strange[0])} is not the name of a module; they are {', '.join(_MODULES)}."
-        )
+        raise Wrong(f"{strange[0]!r} is not the name of a module; they are {', '.join(_MODULES)}.")
     got, right = set(names), _wrong_rows()
     if got == right:
         return "4c and 5a do not follow from their own channels."
-    said = ", ".join(name for name in _MODULES if name in got) or "no module"
+    said = ", ".join(name for name in _MODULES if name in got) or "An empty list"
     mistakes = {
         "Read with K = 1000 that is so. But the linear layer has 1,024,000 weights and is "
         "printed as 1000K: K is 1024.": _wrong_rows(1000),
