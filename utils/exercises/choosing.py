@@ -1,6 +1,7 @@
 """Exercises of chapter 10: choosing a network."""
 
 import itertools
+import math
 import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -136,8 +137,19 @@ def _(answer):
 def _number(
     key: str, answer: dict, right: float, common: Mapping[float, str], tolerance: float = 0.0
 ) -> None:
+    value = answer[key]
     try:
-        expect_number(answer[key], right, common, tolerance=tolerance)
+        try:
+            expect_number(value, right, common, tolerance=tolerance)
+        except Wrong:
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                # The same mistakes, rounded.
+                near = [m for v, m in common.items() if math.isclose(value, v, rel_tol=1e-3)]
+                if tolerance and math.isclose(value, right, rel_tol=2e-3):
+                    near = ["That is close: write it with two decimals."]
+                if near:
+                    raise Wrong(f"{value:,} is not right. {near[0]}") from None
+            raise
     except Wrong as error:
         raise Wrong(f'"{key}": {error}') from None
 
@@ -264,8 +276,11 @@ def _(answer, reference):
             return ""
         if isinstance(got, (set, dict)) and set(got) == set(right):
             return "The names are right; return them as a list, the cheapest first."
-        if not isinstance(got, (list, tuple)) or not set(got) <= set(points):
+        names = isinstance(got, (list, tuple)) and all(isinstance(name, str) for name in got)
+        if not names or not set(got) <= set(points):
             return "A list of names is expected."
+        if len(set(got)) < len(got):
+            return "A name appears twice."
         if sorted(got) == sorted(right):
             return "These are the right names in another order; the cheapest comes first."
         for name in got:
