@@ -12,6 +12,7 @@ For authors:
 
     python3 course.py run [...]     execute chapters and store their outputs
     python3 course.py results       bring the numbers in the text up to date with results/
+    python3 course.py site          build the web site into _site/
 """
 
 import sys
@@ -620,6 +621,10 @@ def run(arguments: list[str]) -> int:
     return hand_over([environment(), "-m", "utils.authoring", "run", *arguments])
 
 
+def site(arguments: list[str]) -> int:
+    return hand_over([environment(), str(ROOT / "docs" / "site" / "build.py"), *arguments])
+
+
 def results(arguments: list[str]) -> int:
     return hand_over([environment(), "-m", "utils.results", *arguments])
 
@@ -773,6 +778,7 @@ COMMANDS = {
     "doctor": doctor,
     "run": run,
     "results": results,
+    "site": site,
     # Called by setup and doctor in the course's own environment.
     "unpack-here": unpack_here,
     "doctor-here": doctor_here,

@@ -41,9 +41,11 @@ def version(requirement: Requirement) -> Version:
 
 
 def conda() -> dict[str, str]:
-    """The lines of environment.yml, without a YAML parser: the file is a plain list."""
+    """The lines of environment.yml, those for pip included; it is a plain list."""
     text = (ROOT / "environment.yml").read_text(encoding="utf-8")
-    lines = re.findall(r"^  - (\S+)$", text.split("\ndependencies:\n")[1], re.MULTILINE)
+    lines = re.findall(
+        r"^ +- ([^\s:]+)(?: +#.*)?$", text.split("\ndependencies:\n")[1], re.MULTILINE
+    )
     return dict(re.fullmatch(r"([\w.-]+?)(?:(?:>=|=)([\d.]+))?", line).groups() for line in lines)
 
 

@@ -1,0 +1,117 @@
+"""Build the course as a web site from the notebooks as they are stored, without a network.
+
+    python3 course.py site              # into _site/
+    python3 course.py site FOLDER
+
+The pages are copied into a temporary folder first, because a site has other names for some of them
+(README.md is its start) and addresses that lead out of it must become those of the repository.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HERE = Path(__file__).resolve().parent
+PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md"}
+TREE = """
+```{{toctree}}
+:hidden:
+:caption: Chapters
+
+{chapters}
+```
+
+```{{toctree}}
+:hidden:
+:caption: About the course
+
+{about}
+```
+"""
+# The badge is a picture on another server; in the site its text is enough.
+BADGE = re.compile(r"!\[(Open in Colab)\]\([^)]*\)")
+LINK = re.compile(r"(?<!!)(\[[^\]\n]*\]\()(?![a-z]+:|#)([^)\s]+)(\))")
+
+
+def address() -> str:
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        return "https://github.com/" + tomllib.load(file)["tool"]["course"]["repository"]
+
+
+def pages() -> dict[Path, Path]:
+    """Every page of the site: the file in the repository, and its path in the site."""
+    found = {ROOT / name: Path(page) for name, page in PAGES.items()}
+    for path in [*sorted(ROOT.glob("chapters/[0-9]*.ipynb")), *sorted(ROOT.glob("docs/*.md"))]:
+        found[path] = path.relative_to(ROOT)
+    return found
+
+
+def relink(text: str, path: Path, site: dict[Path, Path]) -> str:
+    """Links of the page `path`: to other pages of the site, or else into the repository."""
+
+    def replace(match: re.Match) -> str:
+        target, hash, anchor = match[2].partition("#")
+        there = (path.parent / target).resolve()
+        if there in site:
+            up = "../" * (len(site[path].parts) - 1)
+            new = up + site[there].as_posix()
+        elif there.exists():
+            kind = "tree" if there.is_dir() else "blob"
+            new = f"{address()}/{kind}/main/{there.relative_to(ROOT).as_posix()}"
+        else:
+            raise FileNotFoundError(f"{path.relative_to(ROOT)}: the link {match[2]} leads nowhere.")
+        return match[1] + new + hash + anchor + match[3]
+
+    return LINK.sub(replace, BADGE.sub(r"\1", text))
+
+
+def copy_pages(folder: Path) -> None:
+    site = pages()
+    for path, page in site.items():
+        target = folder / page
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".ipynb":
+            nb = nbformat.read(path, as_version=4)
+            for cell in nb.cells:
+                if cell.cell_type == "markdown":
+                    cell.source = relink(cell.source, path, site)
+            nbformat.write(nb, target)
+            continue
+        text = relink(path.read_text(encoding="utf-8"), path, site)
+        if page.name == "index.md":
+            names = [other.with_suffix("").as_posix() for other in site.values() if other != page]
+            chapters = [name for name in names if name.startswith("chapters/")]
+            about = [name for name in names if name not in chapters]
+            text += TREE.format(chapters="\n".join(chapters), about="\n".join(about))
+        target.write_text(text, encoding="utf-8")
+    shutil.copy(HERE / "conf.py", folder)
+    shutil.copytree(HERE / "static", folder / "static")
+
+
+def build(output: Path) -> int:
+    """Build the site into `output`; every warning of Sphinx is an error."""
+    from sphinx.cmd.build import main as sphinx
+
+    with tempfile.TemporaryDirectory() as temporary:
+        source = Path(temporary) / "pages"
+        source.mkdir()
+        copy_pages(source)
+        settings = ["-D", f"html_theme_options.repository_url={address()}"]
+        doctrees = ["-d", str(Path(temporary) / "doctrees")]
+        options = ["-b", "html", "-W", "--keep-going", "-q", *settings, *doctrees]
+        code = sphinx([*options, str(source), str(output)])
+    if code == 0:
+        print(f"Open {output / 'index.html'}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(build(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "_site").resolve()))

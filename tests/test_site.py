@@ -1,0 +1,208 @@
+"""The web site: built once, every link and picture followed, and read in a real browser (long)."""
+
+import functools
+import http.server
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTERS = sorted(path.stem for path in ROOT.glob("chapters/[0-9]*.ipynb"))
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+
+pytest.importorskip("myst_nb", reason="not installed here: `course.py setup` does it")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site") / "pages"
+    done = subprocess.run(
+        [sys.executable, "course.py", "site", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, "PYTHONUTF8": "1"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    return {
+        path.relative_to(site).as_posix(): Page(path)
+        for path in site.rglob("*.html")
+        if "_static" not in path.parts
+    }
+
+
+class Page(HTMLParser):
+    """What a page of the site links to and loads."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path, self.text = path, path.read_text(encoding="utf-8")
+        self.links, self.loaded, self.anchors = [], [], set()
+        self.counts = {}
+        self.feed(self.text)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+        self.anchors |= {given[name] for name in ("id", "name") if given.get(name)}
+        if tag == "a" and given.get("href"):
+            self.links.append(given["href"])
+        if tag in ("img", "script", "iframe", "source") and given.get("src"):
+            self.loaded.append(given["src"])
+        if tag == "link" and given.get("rel") in ("stylesheet", "icon", "preload"):
+            self.loaded.append(given["href"])
+
+
+def test_every_page_is_there(pages):
+    wanted = {f"chapters/{stem}.html" for stem in CHAPTERS}
+    wanted |= {"index.html", "search.html", "contributing.html"}
+    wanted |= {f"docs/{path.stem}.html" for path in ROOT.glob("docs/*.md")}
+    assert wanted <= pages.keys()
+
+
+def test_no_link_is_broken_and_no_picture_is_missing(site, pages):
+    broken, followed = [], 0
+    for name, page in pages.items():
+        for address in page.links + page.loaded:
+            parts = urlsplit(address)
+            if parts.scheme in ("http", "https", "mailto", "data", "javascript"):
+                continue
+            followed += 1
+            target = (page.path.parent / unquote(parts.path)).resolve() if parts.path else page.path
+            if not target.is_file():
+                broken.append(f"{name}: {address}")
+            elif parts.fragment and target.suffix == ".html":
+                there = pages[target.relative_to(site.resolve()).as_posix()]
+                if unquote(parts.fragment) not in there.anchors:
+                    broken.append(f"{name}: {address} (no such place in the page)")
+    assert broken == [] and followed > 100
+
+
+def test_nothing_is_loaded_from_elsewhere(pages):
+    outside = {
+        f"{name}: {address}"
+        for name, page in pages.items()
+        for address in page.loaded
+        if urlsplit(address).scheme in ("http", "https") or address.startswith("//")
+    }
+    assert outside == set()
+
+
+def test_links_out_lead_to_the_repository(pages):
+    links = [link for page in pages.values() for link in page.links]
+    ours = [link for link in links if "one-by-one" in link and link.startswith("http")]
+    assert any("/blob/main/" in link for link in ours)
+    assert not [link for link in links if link.endswith(".ipynb") and not link.startswith("http")]
+
+
+@pytest.mark.parametrize("stem", CHAPTERS)
+def test_a_chapter_has_its_pictures_hints_and_formulas(stem, pages):
+    nb = nbformat.read(ROOT / "chapters" / f"{stem}.ipynb", as_version=4)
+    page = pages[f"chapters/{stem}.html"]
+    outputs = [o for c in nb.cells if c.cell_type == "code" for o in c.outputs]
+    pictures = sum("image/png" in output.get("data", {}) for output in outputs)
+    source = "\n".join(c.source for c in nb.cells if c.cell_type == "markdown")
+    assert len([a for a in page.loaded if "_images/" in a]) == pictures
+    assert page.counts.get("details", 0) == source.count("<details")
+    formulas = re.findall(r"\$\$.+?\$\$|\$[^$\n]+\$", source, re.DOTALL)
+    assert page.text.count('class="math') == len(formulas)
+    assert "<!--" not in re.sub(r"<!--.*?-->", "", page.text, flags=re.DOTALL)
+
+
+def test_a_broken_link_fails_the_build():
+    spec = importlib.util.spec_from_file_location("build_site", ROOT / "docs/site/build.py")
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    page, site = ROOT / "docs" / "teaching.md", build.pages()
+    with pytest.raises(FileNotFoundError, match=r"docs/teaching\.md: the link nowhere\.md leads"):
+        build.relink("see [this](nowhere.md)", page, site)
+    text = "[start](../README.md#results) [code](../utils/data.py) [out](https://a.org) [here](#x)"
+    assert build.relink(text, page, site) == (
+        f"[start](../index.md#results) [code]({build.address()}/blob/main/utils/data.py) "
+        "[out](https://a.org) [here](#x)"
+    )
+    badge = "[![Open in Colab](https://a.org/badge.svg)](https://b.org)"
+    assert build.relink(badge, page, site) == "[Open in Colab](https://b.org)"
+
+
+# --- in a browser ---------------------------------------------------------------------------------
+
+
+class Silent(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def browser(site):
+    if BROWSER is None:
+        pytest.skip("no Chromium or Chrome found")
+    api = pytest.importorskip("playwright.sync_api", reason="python -m pip install playwright")
+    handler = functools.partial(Silent, directory=str(site))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield chromium, f"http://127.0.0.1:{server.server_port}"
+        chromium.close()
+    server.shutdown()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("width, scheme", [(1280, "light"), (390, "light"), (1280, "dark")])
+def test_pages_in_a_browser(browser, width, scheme):
+    chromium, address = browser
+    page = chromium.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    trouble = []
+    page.on("console", lambda m: trouble.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("requestfailed", lambda request: trouble.append(request.url))
+    page.on("request", lambda r: None if r.url.startswith(address) else trouble.append(r.url))
+    for name in ["index", *(f"chapters/{stem}" for stem in CHAPTERS)]:
+        page.goto(f"{address}/{name}.html")
+        page.wait_for_load_state("networkidle")
+        formulas = page.locator(".math").count()
+        page.wait_for_function(
+            "n => document.querySelectorAll('mjx-container').length >= n", arg=formulas
+        )
+        assert page.locator("mjx-merror").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        loaded = page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+        assert loaded, name
+    assert trouble == []
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    dark = sum(map(int, re.findall(r"\d+", background)[:3])) < 200
+    assert dark == (scheme == "dark")
+
+
+@pytest.mark.long
+def test_search_and_folded_hints(browser):
+    chromium, address = browser
+    page = chromium.new_page()
+    page.goto(f"{address}/search.html?q=dropout")
+    page.wait_for_selector("#search-results li a")
+    page.goto(f"{address}/chapters/04_nin.html")
+    hint = page.locator("details").first
+    inside = hint.locator("p, pre").first
+    assert not inside.is_visible()
+    hint.locator("summary").click()
+    assert inside.is_visible()
