@@ -581,7 +581,10 @@ def main() -> None:
 def store(part: str, entry: dict, trial: bool) -> None:
     """Put one part into the file and leave the others as they are there now."""
     if not trial:
-        result = common.read(FILE) or {"what": "MobileNet: blocks, int8, memory and speed"}
+        earlier = common.read(FILE) or {}
+        result = common.header("MobileNet: blocks, int8, memory, speed", "onnx", "onnxruntime")
+        result["command"] = "python -m benchmarks.mobilenet"
+        result |= {one: earlier[one] for one in PARTS if one in earlier}
         common.write(FILE, result | {part: entry})
 
 
