@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 
+from utils import data
+
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 
 
@@ -95,6 +97,19 @@ def write(name: str, result: dict[str, Any]) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def without_normalisation(batches: data.Batches, batch_size: int, seed: int) -> data.Batches:
+    """The same images with pixels from 0 to 1, as D2L trains on them; no augmentation."""
+    return data.Batches(
+        batches.images,
+        batches.labels,
+        batch_size=batch_size,
+        shuffle=batches.shuffle,
+        image_size=batches.image_size,
+        device="cpu",
+        seed=seed,
+    )
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
