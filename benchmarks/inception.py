@@ -1,9 +1,10 @@
 """GoogLeNet in small: do auxiliary classifiers help, and which branches does a trained one use?
 
-- "auxiliary" and "auxiliary_torch": all nine Inception modules at an eighth of the paper's width,
-  28 pixels, no batch norm, with classifiers behind 4a and 4d. The same weights, images and steps,
-  with the auxiliary losses and without them: gradients module by module at the start and early in
-  training (dropout off), loss and accuracy on validation images by step.
+- "auxiliary", "auxiliary_he", "auxiliary_torch": all nine Inception modules at an eighth of the
+  paper's width, 28 pixels, no batch norm, classifiers behind 4a and 4d, three ways of drawing the
+  first weights. The same weights, images and steps, with the auxiliary losses and without them:
+  gradients module by module at the start and early in training (dropout off), loss and accuracy
+  on validation images by step.
 - "branches": a trained `googlenet_small`. One branch of one module (or of all modules) is
   replaced by zeros or by the mean of each of its feature maps; accuracy as it is then, and after
   the batch norms behind it have been re-estimated on training images.
@@ -38,9 +39,10 @@ AUXILIARY = dict(
     loss_weight=0.3,
 )
 RECIPES = {
-    # At two rates, since what suits one arm may not suit the other. Higher ones (and Xavier's first
-    # weights at any rate tried) left most runs at chance, with the auxiliary losses or without.
-    "auxiliary": AUXILIARY | dict(initialisation="he", learning_rates=[0.01, 0.02]),
+    # Xavier's first weights, as in Caffe's copy of GoogLeNet. Several rates, since what suits one
+    # arm may not suit the other.
+    "auxiliary": AUXILIARY | dict(initialisation="xavier", learning_rates=[0.025, 0.05, 0.1]),
+    "auxiliary_he": AUXILIARY | dict(initialisation="he", learning_rates=[0.01, 0.02]),
     # The weights that torch gives a convolution if nobody asks for others.
     "auxiliary_torch": AUXILIARY | dict(initialisation="torch", learning_rates=[0.02]),
     "branches": dict(
