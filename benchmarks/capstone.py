@@ -102,18 +102,20 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     result = common.header("Networks within the capstone's budget, by its short recipes")
-    result |= {"limits": choosing.LIMITS, "recipes": {}}
     earlier = common.read(FILE) or {"recipes": {}}
+    kept = {
+        name: found
+        for name, found in earlier["recipes"].items()
+        if found["recipe"] == choosing.RECIPES.get(name)
+    }
+    result |= {"limits": choosing.LIMITS, "recipes": dict(kept)}
     for recipe, settings in choosing.RECIPES.items():
-        before = earlier["recipes"].get(recipe, {})
-        same = before.get("recipe") == settings
         if recipe not in arguments.recipes:
-            if same:
-                result["recipes"][recipe] = before
             continue
+        before = kept.get(recipe, {})
         designs: dict[str, dict] = {}
         for name, (label, build) in DESIGNS.items():
-            old = before.get("designs", {}).get(name, {}) if same else {}
+            old = before.get("designs", {}).get(name, {})
             runs = old.get("accuracy", {}).get("runs", []) if old.get("label") == label else []
             wanted = SEEDS.get(name, OTHERS) if name in arguments.designs else 0
             for seed in range(len(runs), wanted):
