@@ -234,6 +234,12 @@ wrong_answers = {
         ("second is 3x3", v1(d=POINTWISE.replace("1, bias", "3, padding=1, bias")), r"is 3×3"),
         ("ReLU6", v1(c="nn.ReLU6()", f="nn.ReLU6()"), r"ceiling at 6"),
         ("ReLU6 at the end", v1(f="nn.ReLU6()"), r"last activation"),
+        ("leaky", v1(c="nn.LeakyReLU()"), r"not the plain ReLU"),
+        (
+            "padding at the 1x1",
+            v1(d=POINTWISE.replace("1, bias", "1, padding=1, bias")),
+            r"1×1 none",
+        ),
         ("a finished block", "separable = nn.Sequential(nn.Conv2d(3, 3, 3))", r"function or a cl"),
         (
             "no return",
@@ -308,6 +314,7 @@ wrong_answers = {
         ("no norm", inverted(norm1="", norm2="", norm3=""), r"no batch norm"),
         ("biases", inverted(bias=True), r"have biases"),
         ("wide of out_channels", inverted(wide="out_channels * expansion"), r"in_channels \* exp"),
+        ("always six times", inverted(wide="in_channels * 6"), r"expansion is always 6"),
         ("wide is the expansion", inverted(wide="expansion"), r"."),
         (
             "stride not used",
@@ -432,6 +439,7 @@ wrong_answers = {
             sliced(before="kept = []", add="kept.append(wide); total = total + thin"),
             r"too much is alive",
         ),
+        ("an array", sliced(result="total.numpy()"), r"not a tensor"),
         ("a module", "in_slices = nn.Conv2d(3, 3, 1)", r"A function is expected"),
         ("changes the layers", sliced(before="project.bias.data.mul_(2)"), r"wrong values"),
     ],

@@ -303,8 +303,8 @@ def _(answer):
     for arguments, shape in cases:
         what = describe_call(answer, *arguments)
         block = make(answer, *arguments)
+        call(block.train(), torch.randn(shape), what=f"{what}, given maps of shape {shape},")
         try:
-            call(block.train(), torch.randn(shape), what=f"{what}, given maps of shape {shape},")
             _compare_separable(block, arguments, shape)
         except Wrong as error:
             raise Wrong(f"{what}: {error}") from None
@@ -322,6 +322,8 @@ def _compare_separable(block: nn.Module, arguments: tuple, shape: tuple[int, ...
             depthwise=no_activation
         ),
         "The last ReLU is missing.": lambda: variant(pointwise=no_activation),
+        "An activation is not the plain ReLU: it lets something of the negative values "
+        "through.": lambda: variant(depthwise=dict(activation=lambda: nn.LeakyReLU(0.01))),
         "Neither convolution has a ReLU behind it.": lambda: variant(
             depthwise=no_activation, pointwise=no_activation
         ),
@@ -383,7 +385,7 @@ def _compare_separable(block: nn.Module, arguments: tuple, shape: tuple[int, ...
             + (
                 "Is `stride` used?"
                 if stride != 1 and got.shape[2:] == shape[2:]
-                else "The 3×3 needs padding 1, and the stride belongs to one layer only."
+                else "The 3×3 needs padding 1 and the 1×1 none; the stride belongs to one layer only."
             )
             + f" Your module consists of {layers(block)}."
         )
@@ -782,6 +784,9 @@ def _compare_inverted(block: nn.Module, settings: tuple, shape: tuple[int, ...])
         "The expansion is ignored: the depthwise convolution has in_channels channels.": lambda: (
             variant(wide=given, always_expand=True)
         ),
+        "The expansion is always 6: `expansion` is not used.": lambda: variant(
+            wide=6 * given, always_expand=True
+        ),
         "The wide tensor has `expansion` channels; in_channels * expansion is right.": lambda: (
             variant(wide=expansion)
         ),
@@ -1179,6 +1184,10 @@ def _(answer):
         except Wrong as error:
             # the layers do not fit on one line and say little
             raise Wrong(str(error).replace("a Conv2d module", "Conv2d")) from None
+    with torch.no_grad():
+        result = call(answer, *cases[0])
+    if not isinstance(result, Tensor):
+        raise Wrong(f"The values are right, but in_slices gives {describe(result)}, not a tensor.")
     _expect_small_peak(answer)
     return "The same output, and the wide tensor is never there."
 
