@@ -385,7 +385,7 @@ def _compare_separable(block: nn.Module, arguments: tuple, shape: tuple[int, ...
             + (
                 "Is `stride` used?"
                 if stride != 1 and got.shape[2:] == shape[2:]
-                else "The 3×3 needs padding 1 and the 1×1 none; the stride belongs to one layer only."
+                else "The 3×3 needs padding 1, the 1×1 none; the stride belongs to one layer."
             )
             + f" Your module consists of {layers(block)}."
         )
