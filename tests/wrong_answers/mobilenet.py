@@ -219,7 +219,7 @@ wrong_answers = {
         (
             "stride at both",
             v1(d=POINTWISE.replace("1, bias", "1, stride, bias")),
-            r"one layer only",
+            r"stride belongs to one layer",
         ),
         ("stride not used", v1(a=DEPTHWISE.replace("stride", "1")), r"Is `stride` used"),
         ("no padding", v1(a=DEPTHWISE.replace("padding=1, ", "")), r"padding 1"),
