@@ -315,7 +315,7 @@ def googlenet_small(
 ) -> GoogLeNet:
     """A GoogLeNet for 28 pixels that a CPU trains: a short stem and five Inception modules.
 
-    Modules 3a and 3b work at 14x14, 4a and 4b at 7x7, 5a at 4x4. Not of the paper is the batch
+    Modules 3a and 3b work at 14x14, 4a and 4b at 7x7, 5a at 3x3. Not of the paper is the batch
     norm, which takes the place of biases. ``auxiliary=True`` adds one small classifier behind 4a:
     1x1, average, linear.
     """
