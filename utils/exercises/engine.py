@@ -267,7 +267,7 @@ def find(id: str) -> Exercise:
         exercises(id.partition(".")[0])
     if id not in _registry:
         known = [e.id for e in exercises()]
-        near = difflib.get_close_matches(str(id).lower(), known, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(str(id).lower(), known, n=3, cutoff=0.65)
         advice = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(known)}."
         raise UnknownExercise(f"There is no exercise {id!r}. {advice}")
     return _registry[id]
