@@ -148,6 +148,8 @@ wrong_answers = {
         ("pair for standard", counts(DEEP + POINT), r"one ordinary layer"),
         ("in millions", counts(231.2), r'"standard": 231\.2 is in millions'),
         ("dw as standard", counts(depthwise=STANDARD), r'"depthwise": .*sees one channel'),
+        ("dw and pw swapped", counts(depthwise=POINT, pointwise=DEEP), r"value of the pointwise"),
+        ("pw is dw", counts(pointwise=DEEP), r"value of the depthwise"),
         ("dw 512", counts(depthwise=2 * DEEP), r'"depthwise": '),
         ("dw at the input", counts(depthwise=4 * DEEP), r'"depthwise": .*stride is 2'),
         ("dw all channels", counts(depthwise=256 * DEEP), r"one channel, its own"),
@@ -173,6 +175,13 @@ wrong_answers = {
             r"groups",
         ),
         ("groups out", v1(a=DEPTHWISE.replace("groups=in_", "groups=out_")), r"raised ValueError"),
+        (
+            "depthwise changes the channels",
+            v1(a=DEPTHWISE.replace("in_channels, 3", "out_channels, 3")),
+            r"keeps the number of channels",
+        ),
+        ("first norm behind ReLU", v1(b=RELU, c=FIRST), r"first ReLU stands before"),
+        ("last norm behind ReLU", v1(e=RELU, f=LAST), r"last ReLU stands before"),
         (
             "depthwise gives out_channels",
             separable(
@@ -235,6 +244,7 @@ wrong_answers = {
         ("ReLU6", v1(c="nn.ReLU6()", f="nn.ReLU6()"), r"ceiling at 6"),
         ("ReLU6 at the end", v1(f="nn.ReLU6()"), r"last activation"),
         ("leaky", v1(c="nn.LeakyReLU()"), r"not the plain ReLU"),
+        ("ReLU6, no helper", v1(c="nn.ReLU6()"), r"consists of Conv2d"),
         (
             "padding at the 1x1",
             v1(d=POINTWISE.replace("1, bias", "1, padding=1, bias")),
@@ -261,7 +271,10 @@ wrong_answers = {
         ("MACs", recount(539_492_352), r'"1x1": .*share of all MACs'),
         ("without the linear layer", recount(95.03), r'"1x1": .*belongs to the whole'),
         ("one digit", recount(94.9), r'"1x1": .*one digit'),
-        ("1x1 with linear", recount(95.04), r'"1x1": 95'),
+        ("1x1 with linear", recount(95.037), r'"1x1": .*linear layer is counted'),
+        ("full and linear swapped", recount(full=0.18, linear=1.906), r'"full": .*of "linear"'),
+        ("parameters of convolutions", recount(74.57), r'"1x1": .*share of the parameters'),
+        ("parameters without norms", recount(74.19), r'"1x1": .*share of the parameters'),
         ("other row", recount(misprint='"depthwise"'), r'"misprint": your own count'),
         ("a number for a row", recount(misprint="1.91"), r'"misprint": one of'),
         ("a text", recount("'many'"), r'"1x1": A number'),
@@ -313,6 +326,21 @@ wrong_answers = {
         ("no last norm", inverted(norm3=""), r"behind the last 1×1 is missing"),
         ("no norm", inverted(norm1="", norm2="", norm3=""), r"no batch norm"),
         ("biases", inverted(bias=True), r"have biases"),
+        (
+            "one bias",
+            inverted().replace("1,  bias=False", "1, bias=True", 1),
+            r"A convolution has a bias",
+        ),
+        (
+            "a projection in the shortcut",
+            inverted(
+                skip="stride == 1 and in_channels == out_channels\n"
+                "        self.shortcut = nn.Sequential() if self.skip else nn.Conv2d("
+                "in_channels, out_channels, 1, stride, bias=False)",
+                forward="return self.shortcut(maps) + self.branch(maps)",
+            ),
+            r"4 convolutions in this block; 3 are right.*input itself",
+        ),
         ("wide of out_channels", inverted(wide="out_channels * expansion"), r"in_channels \* exp"),
         ("always six times", inverted(wide="in_channels * 6"), r"expansion is always 6"),
         ("wide is the expansion", inverted(wide="expansion"), r"."),
@@ -379,7 +407,16 @@ wrong_answers = {
                 behind="parts.append(nn.ReLU6())",
                 last="nn.Conv2d(channels, 64, 1, bias=False), nn.ReLU6()",
             ),
-            r"and the last batch norm is missing",
+            r"behind each block.*One more mistake is left\.$",
+        ),
+        (
+            "the stride left in",
+            repaired(
+                first="stride",
+                behind="parts.append(nn.ReLU6())",
+                last="nn.Conv2d(channels, 64, 1, bias=False), nn.ReLU6()",
+            ),
+            r"of the 6 blocks have stride 2[^→]*$",
         ),
         ("no stride 2", repaired(first="1"), r"0 of the 6 blocks"),
         (
@@ -400,6 +437,24 @@ wrong_answers = {
         ("no second ReLU6", sliced(act2="wide"), r"depthwise convolution is missing"),
         ("no ReLU6", sliced(act1="wide", act2="wide"), r"Both ReLU6"),
         ("ReLU", sliced(act1="wide.relu()", act2="wide.relu()"), r"plain ReLUs"),
+        ("first ReLU", sliced(act1="wide.relu()"), r"first activation is a plain"),
+        ("second ReLU", sliced(act2="wide.relu()"), r"second activation is a plain"),
+        ("only the first slice", sliced(add="return thin"), r"Only the first slice"),
+        (
+            "first depthwise filters",
+            sliced().replace("depthwise.weight[part]", "depthwise.weight[:size]"),
+            r"depthwise filters of the first",
+        ),
+        (
+            "slices is a size",
+            sliced().replace("size = expand.out_channels // slices", "size = slices"),
+            r"not the size of one",
+        ),
+        (
+            "empties a bias at the end",
+            sliced(result="(total, project.bias.data.zero_())[0]"),
+            r"`project` has other weights",
+        ),
         ("no stride", sliced(stride="padding=depthwise.padding,"), r"stride of the depthwise"),
         ("last slice", sliced(add="total = thin", bias="project.bias"), r"Only the last slice"),
         ("mean", sliced(result="total / slices", bias="project.bias"), r"averaged"),
@@ -497,13 +552,6 @@ wrong_answers = {
             "scale is a list",
             quantised(result="steps.round().to(torch.int8), scale.tolist()"),
             r"scales are .*tensor is asked",
-        ),
-        (
-            "four axes only",
-            "def quantise(weight):\n    scale = weight.abs().amax(dim=(1, 2, 3)) / 127\n"
-            "    scale = torch.where(scale == 0, 1.0, scale)\n"
-            "    return (weight / scale[:, None, None, None]).round().to(torch.int8), scale",
-            r"raised IndexError",
         ),
         ("in place", quantised(before="weight.mul_(2)"), r"scales are not right"),
         ("a tensor", "quantise = torch.zeros(3)", r"A function is expected"),
@@ -635,6 +683,12 @@ def in_slices(maps, expand, depthwise, project, slices):
         ),
     ],
     "mobilenet.7": [
+        (
+            "four axes only",
+            "def quantise(weight):\n    scale = weight.abs().amax(dim=(1, 2, 3)) / 127\n"
+            "    scale = torch.where(scale == 0, 1.0, scale)\n"
+            "    return (weight / scale[:, None, None, None]).round().to(torch.int8), scale",
+        ),
         (
             "with view",
             """

@@ -219,6 +219,7 @@ def layers(module: nn.Module) -> str:
     """A network in one line, in the order of registration: `Conv2d(1→6, 5×5) → ReLU → …`."""
     leaves = [m for m in module.modules() if not list(m.children())]
     leaves = [m for m in leaves if not isinstance(m, (nn.Sequential, nn.ModuleList, nn.Identity))]
+    leaves = [m for m in leaves if not type(m).__module__.startswith(__package__)]  # a check's own
     return " → ".join(_layer(leaf) for leaf in leaves) or f"{type(module).__name__} without layers"
 
 
