@@ -446,6 +446,14 @@ wrong_answers = {
             r"depthwise filters of the first",
         ),
         (
+            "first depthwise filters and biases",
+            sliced().replace(
+                "depthwise.weight[part], depthwise.bias[part]",
+                "depthwise.weight[:size], depthwise.bias[:size]",
+            ),
+            r"depthwise filters and biases of the first",
+        ),
+        (
             "slices is a size",
             sliced().replace("size = expand.out_channels // slices", "size = slices"),
             r"not the size of one",
@@ -666,6 +674,24 @@ class InvertedResidual(nn.Module):
                 bias="None",
                 add="total = total + thin; del wide, thin",
             ),
+        ),
+        (
+            "a name for every step",
+            """
+def in_slices(maps, expand, depthwise, project, slices):
+    size = expand.out_channels // slices
+    parts = [slice(i * size, (i + 1) * size) for i in range(slices)]
+    total = project.bias[None, :, None, None]
+    for part in parts:
+        a = F.conv2d(maps, expand.weight[part], expand.bias[part])
+        b = F.relu6(a)
+        c = F.conv2d(b, depthwise.weight[part], depthwise.bias[part], depthwise.stride,
+                     depthwise.padding, groups=size)
+        d = F.relu6(c)
+        e = F.conv2d(d, project.weight[:, part])
+        total = total + e
+    return total
+""",
         ),
         (
             "with chunk",

@@ -1096,7 +1096,7 @@ def _run_slices(
     keep: str = "sum",
     project_slice: bool = True,
     activate_thin: bool = False,
-    depthwise_slice: bool = True,
+    depthwise_slice: tuple[bool, bool] = (True, True),  # of the weights, of the biases
     cuts: tuple[Callable[[Tensor], Tensor], ...] = (F.relu6, F.relu6),
 ) -> Tensor:
     """The branch in slices, with the mistakes that the options describe."""
@@ -1106,11 +1106,11 @@ def _run_slices(
         part = slice(start, start + size)
         wide = F.conv2d(maps, expand.weight[part], expand.bias[part])
         wide = cuts[0](wide) if activation else wide
-        filters = part if depthwise_slice else slice(0, size)
+        filters, shifts = (part if own else slice(0, size) for own in depthwise_slice)
         wide = F.conv2d(
             wide,
             depthwise.weight[filters],
-            depthwise.bias[part],
+            depthwise.bias[shifts],
             stride=depthwise.stride if stride else 1,
             padding=depthwise.padding,
             groups=size,
@@ -1250,7 +1250,11 @@ def _(answer):
         ),
         "Only the first slice is returned; the slices have to be added.": dict(keep="first"),
         "Every slice is filtered with the depthwise filters of the first slice: take "
-        "`depthwise.weight[part]`.": dict(depthwise_slice=False),
+        "`depthwise.weight[part]`.": dict(depthwise_slice=(False, True)),
+        "Every slice has the depthwise filters and biases of the first slice: take "
+        "`depthwise.weight[part]` and `depthwise.bias[part]`.": dict(
+            depthwise_slice=(False, False)
+        ),
         "The slices are averaged; they have to be added.": dict(keep="mean", bias="each"),
         "Every slice is projected with the weights of the first slice: take "
         "`project.weight[:, part]`.": dict(project_slice=False),
