@@ -283,3 +283,23 @@ def test_live_curve_redraws_one_display(monkeypatch):
     assert [kind for kind, _ in shown] == ["display", "update"]
     assert len(shown[1][1].axes[1].lines[0].get_ydata()) == 2
     assert not plt.get_fignums(), "the cell would show the figure again at its end"
+
+
+def test_branches_are_joined_and_their_channels_added():
+    pool = ("3×3 max\npool, 192", "pool")
+    figure = plotting.branches(
+        {
+            "naive": [[("1×1, 64", "1x1")], [("3×3, 128", "conv")], [pool]],
+            "reduced": [[("1×1, 96", "1x1"), ("3×3, 128", "conv")], [pool, ("1×1, 32", "1x1")]],
+        },
+        source="input, 192 channels",
+    )
+    naive, reduced = figure.axes
+    texts = [{text.get_text() for text in axis.texts} for axis in (naive, reduced)]
+    assert all("input, 192 channels" in found for found in texts)
+    assert "joined, 384 channels" in texts[0] and "joined, 160 channels" in texts[1]
+    arrows = [
+        sum(isinstance(patch, matplotlib.patches.FancyArrowPatch) for patch in axis.patches)
+        for axis in (naive, reduced)
+    ]
+    assert arrows == [3 * 2, 2 * 3]  # into and out of each branch, and between its layers

@@ -8,6 +8,7 @@ global settings.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ __all__ = [
     "activations",
     "blocks",
     "bars",
+    "branches",
     "confusion",
     "curves",
     "distribution",
@@ -766,3 +768,43 @@ def _grid(
                     facecolor="#F4C28F" if inside else "white", edgecolor="#888888", linewidth=0.6,
                 )
             )  # fmt: skip
+
+
+def branches(
+    modules: Mapping[str, Sequence[Sequence[tuple[str, str]]]], *, source: str = "input"
+) -> Figure:
+    """Modules of parallel branches side by side, the input at the bottom.
+
+    Args:
+        modules: name of the module and its branches, each one or two layers (text, kind), kinds
+            as in `blocks`. The text of a layer ends in its number of channels, `"1×1, 64"`.
+        source: what stands in the box of the input.
+    """
+    with style():
+        figure, axes = plt.subplots(
+            1, len(modules), figsize=(WIDTH, 3.4), squeeze=False, layout="constrained"
+        )
+        for axis, (title, found) in zip(axes.flat, modules.items()):
+            centre = (len(found) - 1) / 2
+            total = sum(int(branch[-1][0].split()[-1]) for branch in found)
+            _box(axis, centre, 0, source, "input", 2.2)
+            _box(axis, centre, 3.6, f"joined, {total} channels", "output", 2.2)
+            for x, branch in enumerate(found):
+                heights = [1.2, 2.4] if len(branch) == 2 else [1.8]
+                joint = centre + 0.4 * (x - centre)
+                ends = [(joint, 0.0), *((x, y) for y in heights), (joint, 3.6)]
+                for (left, low), (right, high) in itertools.pairwise(ends):
+                    _arrow(axis, (left, low + 0.2), (right, high - 0.2))
+                for y, (text, kind) in zip(heights, branch):
+                    _box(axis, x, y, text, kind, 0.9)
+            axis.set(xlim=(-0.55, len(found) - 0.45), ylim=(-0.3, 3.9), title=title)
+            axis.set_axis_off()
+    return figure
+
+
+def _box(axis: plt.Axes, x: float, y: float, text: str, kind: str, width: float) -> None:
+    colour, hatch = KINDS[kind]
+    look = {"facecolor": colour, "hatch": hatch, "edgecolor": "#555555", "linewidth": 0.8}
+    axis.add_patch(Rectangle((x - width / 2, y - 0.2), width, 0.4, **look))
+    patch = {"facecolor": colour, "edgecolor": "none", "pad": 0.6}
+    axis.text(x, y, text, ha="center", va="center", fontsize=7.5, bbox=patch)
