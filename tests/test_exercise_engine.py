@@ -688,6 +688,24 @@ def test_a_known_mistake_is_named():
     assert difference(Reference(), mistakes=mistakes) is None
 
 
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_a_tensor_inside_a_tuple_is_no_tensor(kind):
+    class Wrapped(Reference):
+        def forward(self, *given):
+            return kind([super().forward(*given)])
+
+    assert f"gives a {kind.__name__}; a tensor is right" in difference(Wrapped())
+
+
+def test_what_the_list_of_layers_leaves_out_is_said():
+    note = "(functions that `forward` calls are not listed)"
+    assert note in difference(Reference(dropout=0.3))
+    chain = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    with pytest.raises(Wrong, match="consists of Flatten → Linear") as caught:
+        compare.same_outputs(chain, nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), (2, 1, 2, 2))
+    assert note not in str(caught.value)
+
+
 def test_layers_in_one_line():
     net = nn.Sequential(
         nn.Conv2d(1, 6, 5, padding=2),

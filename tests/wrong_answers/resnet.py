@@ -181,7 +181,9 @@ wrong_answers = {
         ),
         ("macs without shortcut", counts(macs=221_184 * 784), r'"macs": .*1×1 convolution'),
         ("macs twice", counts(macs=2 * 179_830_784), r"one multiply-accumulate"),
-        ("macs with norms", counts(macs=230_144 * 784), r"Only the weights of the convolutions"),
+        ("macs with norms", counts(macs=230_144 * 784), r"Only the MACs of the convolutions"),
+        ("macs with norms, once", counts(macs=229_760 * 784), r"Only the MACs of the convolutions"),
+        ("macs and parameters", counts(macs=229_376 * 784 + 768), r"Only the MACs of the conv"),
         ("macs in millions", counts(macs=179.8), r'"macs": 179\.8 is in millions'),
         ("n", counts(blocks=9), r'"blocks": .*three stages'),
         ("layers", counts(blocks=54), r"each block has two"),
@@ -189,6 +191,7 @@ wrong_answers = {
         ("no norms in B", counts(option_b=2_560), r'"option_b": .*batch norm as well'),
         ("one shortcut", counts(option_b=576), r"first of the two"),
         ("option C", counts(option_b=14_240), r"option C"),
+        ("three projections", counts(option_b=3_040), r"first stage starts with the shape"),
         ("whole network", counts(option_b=272_474), r"how many more"),
         ("a list", "counts = [230144, 179830784, 27, 2752]", r"A dictionary with the keys"),
         ("a text", counts("'many'"), r'"parameters": A number is expected'),
@@ -227,6 +230,28 @@ wrong_answers = {
             r"one object",
         ),
         ("one convolution", basic(conv2="self.conv1"), r"one object serves in both places"),
+        ("a tuple", basic("(z + maps).relu(),"), r"gives a tuple; a tensor is right"),
+        ("a list", basic("[(z + maps).relu()]"), r"gives a list; a tensor is right"),
+        (
+            "first convolution twice",
+            basic(z="self.norm2(self.conv1(first))"),
+            r"never uses the layer `conv2`; it calls `conv1` more than once",
+        ),
+        (
+            "first norm twice",
+            basic(z="self.norm1(self.conv2(first))"),
+            r"never uses the layer `norm2`; it calls `norm1` more than once",
+        ),
+        (
+            "norm behind the addition",
+            basic("self.norm2(z + maps).relu()", z="self.conv2(first)"),
+            r"batch norm comes behind the addition",
+        ),
+        (
+            "F.relu, no shortcut",
+            basic("F.relu(z)"),
+            r"missing.*functions that `forward` calls are not listed",
+        ),
         (
             "no norms",
             basic(
@@ -359,6 +384,7 @@ wrong_answers = {
         ("no middle ReLU", down(branch=(CONV1, NORM, CONV2, NORM)), r"between the branch's"),
         ("norm before", down(shortcut=("nn.BatchNorm2d(in_channels)", ONE)), r"channels of the in"),
         ("a finished block", down() + "\n\nDownBlock = DownBlock(4, 6)\n", r"finished block"),
+        ("a tuple", down("(self.branch(maps) + self.shortcut(maps)).relu(),"), r"gives a tuple"),
     ],
     "resnet.4": [
         ("in front", padded("F.pad(kept, (0, 0, 0, 0, missing, 0))"), r"before the channels"),
@@ -366,6 +392,48 @@ wrong_answers = {
             "both sides",
             padded("F.pad(kept, (0, 0, 0, 0, missing // 2, missing - missing // 2))"),
             r"both sides",
+        ),
+        (
+            "both sides, more in front",
+            padded("F.pad(kept, (0, 0, 0, 0, missing - missing // 2, missing // 2))"),
+            r"both sides.*more are in front",
+        ),
+        (
+            "half on each side",
+            padded("F.pad(kept, (0, 0, 0, 0, missing // 2, missing // 2))"),
+            r"both sides.*rounded down",
+        ),
+        (
+            "zeros between",
+            """
+def zero_pad(maps, out_channels, stride=2):
+    kept = maps[:, :, ::stride, ::stride]
+    result = kept.new_zeros(len(maps), out_channels, *kept.shape[2:])
+    result[:, ::2] = kept
+    return result
+""",
+            r"at the places \[0, 2, 4\].*should come first",
+        ),
+        (
+            "numpy",
+            """
+def zero_pad(maps, out_channels, stride=2):
+    kept = maps.detach().numpy()[:, :, ::stride, ::stride]
+    missing = out_channels - maps.shape[1]
+    return __import__("numpy").pad(kept, ((0, 0), (0, missing), (0, 0), (0, 0)))
+""",
+            r"numpy array; a tensor is expected",
+        ),
+        ("from one", padded(PAD, "maps[:, :, 1::stride, 1::stride]"), r"begin with the first"),
+        (
+            "last of each",
+            padded(PAD, "maps[:, :, stride - 1 :: stride, stride - 1 :: stride]"),
+            r"from the last of each",
+        ),
+        (
+            "a small corner",
+            padded(PAD, "maps[:, :, : maps.shape[2] // stride, : maps.shape[3] // stride]"),
+            r"corner",
         ),
         ("average", padded(PAD, "F.avg_pool2d(maps, stride, ceil_mode=True)"), r"averaged"),
         ("average, cut", padded(PAD, "F.avg_pool2d(maps, stride)"), r"average pooling"),
@@ -413,6 +481,14 @@ wrong_answers = {
         ),
         ("shortcut without stride", bottleneck(stride="1"), r"Does the shortcut have the stride"),
         ("shortcut without norm", bottleneck(norm="nn.Identity()"), r"that of the shortcut"),
+        (
+            "bias in the shortcut",
+            bottleneck().replace(
+                "stride, bias=False),\n                nn.B", "stride),\n                nn.B"
+            ),
+            r"shortcut's convolution has a bias",
+        ),
+        ("a tuple", bottleneck("(self.branch(maps) + self.shortcut(maps)).relu(),"), r"a tuple"),
         ("projection always", bottleneck(when="True"), r"the shape stays, so the shortcut"),
         ("only with stride", bottleneck(when="stride != 1"), r"the channels change"),
         (
@@ -462,6 +538,12 @@ wrong_answers = {
     ],
     "resnet.6": [
         ("ReLU at the end", pre("(z + maps).relu()"), r"ReLU stands behind the addition"),
+        ("a tuple", pre("z + maps,"), r"gives a tuple; a tensor is right"),
+        (
+            "one norm twice",
+            pre(z="self.conv2(self.norm1(self.conv1(active)).relu())"),
+            r"never uses the layer `norm2`; it calls `norm1` more than once",
+        ),
         ("shortcut too late", pre("z + active"), r"begins behind the first batch norm and ReLU"),
         (
             "shortcut behind the norm",
@@ -619,7 +701,13 @@ wrong_answers = {
             ),
             r"changes the shape",
         ),
-        ("all of them", without(skip="False"), r"RuntimeError"),
+        ("all of them", without(skip="False"), r"changes the shape, such as stage2.block1"),
+        ("left in evaluation mode", without(copied="pass"), r"came in training mode"),
+        (
+            "left in training mode",
+            without(copied="pass", last="network.train(); return found"),
+            r"came in evaluation mode",
+        ),
         ("left broken", without(copied="pass", mode="network.eval()", back="pass"), r"stay away"),
         (
             "the last one not put back",

@@ -467,7 +467,7 @@ def same_outputs(
     for message, build in (mistakes or {}).items():
         try:
             if _difference(answer, build(), shapes, gradients, tolerance) is None:
-                raise Wrong(f"{message} Your module consists of {layers(answer)}.")
+                raise Wrong(f"{message} {_made_of(answer)}")
         except (RuntimeError, ValueError):  # the mistaken module cannot run on these shapes
             continue
     raise Wrong(difference)
@@ -482,7 +482,7 @@ def _difference(
         images = torch.randn(shape)
         mine, right = call(answer, images.clone()), reference(images.clone())
         if text := _shapes_differ(mine, right, shape):
-            return f"{text} Your module consists of {layers(answer)}."
+            return f"{text} {_made_of(answer)}"
     _randomise(reference)
     first = None
     for pairs in _matchings(answer, reference, torch.randn(shapes[0])):
@@ -499,7 +499,15 @@ def _difference(
         if mine == right:
             count = f"Your module has {mine:,} parameters, as it should, but in other shapes."
         return f"{count} It consists of {layers(answer)}."
-    return f"{first} Your module consists of {layers(answer)}."
+    return f"{first} {_made_of(answer)}"
+
+
+def _made_of(module: nn.Module) -> str:
+    more = " (functions that `forward` calls are not listed)"
+    return (
+        f"Your module consists of {layers(module)}"
+        f"{'' if isinstance(module, nn.Sequential) else more}."
+    )
 
 
 def _tensors(output: Any) -> list[Tensor]:
@@ -508,6 +516,8 @@ def _tensors(output: Any) -> list[Tensor]:
 
 def _shapes_differ(mine: Any, right: Any, shape: tuple) -> str | None:
     what = f"For an input of shape {tuple(shape)} your module gives"
+    if isinstance(right, Tensor) and isinstance(mine, (tuple, list)):
+        return f"{what} a {type(mine).__name__}; a tensor is right."
     if not isinstance(mine, type(right)) and not all(isinstance(v, Tensor) for v in _tensors(mine)):
         missing = " Is the `return` of `forward` missing?" if mine is None else ""
         return f"{what} {describe(mine)}, not a tensor.{missing}"

@@ -1,6 +1,7 @@
 """Exercises of chapter 08: residual networks."""
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import torch
@@ -45,8 +46,9 @@ CHAPTER = "08_resnet"
         - `"macs"`: its MACs (those of the three convolutions);
         - `"blocks"`: how many residual blocks the network for CIFAR-10 with 56 layers has
           altogether, if depth is 6n + 2;
-        - `"option_b"`: how many parameters ResNet-20 (16, 32, 64 channels) has more with option B
-          than with option A.
+        - `"option_b"`: ResNet-20 has 16, 32 and 64 channels, and two of its blocks change the
+          shape. How many parameters more has it with a shortcut of option B in these two than with
+          option A, which has no parameters?
     """,
     stub="""
         counts = {
@@ -138,8 +140,12 @@ def _(answer):
             2 * weights * positions: (
                 "A multiplication and an addition together are one multiply-accumulate."
             ),
-            (weights + 768) * positions: "Only the weights of the convolutions count, not the "
-            "batch norms'.",
+            **{
+                weights * positions + norms: (
+                    "Only the MACs of the convolutions count, not those of the batch norms."
+                )
+                for norms in (384, 768, 384 * positions, 768 * positions)
+            },
             weights: "This is the number of weights; each is used at every position of the output.",
             weights * 28: "The output has 28 · 28 positions, not 28.",
         },
@@ -173,6 +179,9 @@ def _(answer):
             269_722: "This is the whole network with option A; how many more has option B?",
             -2752: "The sign is wrong: option B has more.",
             14_240: ("This is option C: a projection in every block."),
+            2752 + 16 * 16 + 32: (
+                "The first stage starts with the shape it is given, so it needs no projection."
+            ),
         },
     )
     return "The shortcut has 8,448 of the 230,144 parameters: less than 4 %."
@@ -229,6 +238,17 @@ class _FromFirst(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         maps = self.first(maps)
         return (self.second(maps) + maps).relu()
+
+
+class _NormLast(nn.Module):
+    """The second batch norm stands behind the addition."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.branch, self.norm = nn.Sequential(*layers[:-1]), layers[-1]
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.norm(self.branch(maps) + maps).relu()
 
 
 def _conv(inside: int, outside: int, size: int, stride: int = 1, **options) -> nn.Conv2d:
@@ -321,6 +341,32 @@ def _input_kept(block: nn.Module, shape: tuple[int, ...]) -> None:
         raise Wrong(
             "Your block changes the maps it is given: something works in place on its input, "
             "which the shortcut needs too."
+        )
+
+
+def _all_used(block: nn.Module, shape: tuple[int, ...]) -> None:
+    """Name a layer that stands idle while another of its kind serves twice."""
+    block, calls = copy.deepcopy(block).train(), Counter()
+    for name, module in block.named_modules():
+        module.register_forward_hook(lambda *_, name=name: calls.update([name]))
+    result = call(block, torch.randn(shape))
+    if not isinstance(result, Tensor) or not result.requires_grad:
+        return  # same_outputs reports it
+    result.square().sum().backward()
+    own = {
+        name: list(module.parameters(recurse=False))
+        for name, module in block.named_modules()
+        if list(module.parameters(recurse=False))
+    }
+    # A function may use a layer's weight without calling the layer: then there is a gradient.
+    idle = [
+        n for n, weights in own.items() if not calls[n] and all(w.grad is None for w in weights)
+    ]
+    twice = [f"`{name}`" for name in own if calls[name] > 1]
+    if idle and twice:
+        raise Wrong(
+            f"`forward` never uses the layer `{idle[0]}`; it calls {' and '.join(twice)} more than "
+            "once."
         )
 
 
@@ -439,6 +485,7 @@ def _(answer):
 
         _fits(block, (2, channels, 7, 5))
         _input_kept(block, (2, channels, 7, 5))
+        _all_used(block, (2, channels, 7, 5))
         same_outputs(
             block,
             joined("relu(z + s)"),
@@ -452,6 +499,9 @@ def _(answer):
                 ),
                 "The first batch norm comes behind the ReLU; it should come before it.": (
                     lambda: swapped(1, 2)
+                ),
+                "The second batch norm comes behind the addition; it should come before it.": (
+                    lambda channels=channels: _NormLast(*_basic(channels, channels))
                 ),
                 "Norm and ReLU come before the convolutions. That is the pre-activation block, "
                 "which comes later in this chapter.": before,
@@ -667,6 +717,8 @@ def _(answer):
             missing = out_channels - maps.shape[1]
             pads = {"behind": (0, missing), "front": (missing, 0)}
             pads["both"] = (missing // 2, missing - missing // 2)
+            pads["both, more in front"] = pads["both"][::-1]
+            pads["half"] = (missing // 2, missing // 2)
             return F.pad(few, (0, 0, 0, 0, *pads[where]))
 
         return one
@@ -682,9 +734,39 @@ def _(answer):
         few = strided(maps, stride)
         return F.pad(few, (0, 0, 0, 0, 0, out_channels - maps.shape[1]), value=1.0)
 
-    def random(maps: Tensor, stride: int) -> Tensor:
+    def corner(maps: Tensor, stride: int) -> Tensor:
         return maps[:, :, : -(-maps.shape[2] // stride), : -(-maps.shape[3] // stride)]
 
+    def small_corner(maps: Tensor, stride: int) -> Tensor:
+        return maps[:, :, : maps.shape[2] // stride, : maps.shape[3] // stride]
+
+    from_second = "The stride counts from the second row and column; begin with the first"
+    both_sides = "The zeros stand on both sides of the channels; all should stand behind them"
+    cut_out = "The corner of the maps is cut out; rows and columns should be skipped"
+
+    def explain(case: tuple, mine, right: Tensor) -> str:
+        """The right values in the wrong places."""
+        channels = case[0].shape[1]
+        if not isinstance(mine, Tensor) or mine.shape != right.shape:
+            return ""
+        found = [
+            [place for place in range(right.shape[1]) if close(mine[:, place], right[:, c])]
+            for c in range(channels)
+        ]
+        places = [one[0] for one in found if one]
+        if len(places) < channels or places == list(range(channels)):
+            return ""
+        return (
+            f"The {channels} channels stand at the places {places}, counted from 0; they should "
+            "come first, in their order, and all zeros behind them."
+        )
+
+    probe = call(answer, torch.randn(2, 3, 8, 8), 6)
+    if type(probe).__module__ == "numpy":
+        raise Wrong(
+            "zero_pad gives a numpy array; a tensor is expected. numpy cannot hand on gradients: "
+            "use `F.pad` or `torch.cat`."
+        )
     same_results(
         answer,
         _zero_pad,
@@ -693,9 +775,9 @@ def _(answer):
             "The zeros stand before the channels; they should stand behind them.": padded(
                 strided, "front"
             ),
-            "The zeros stand on both sides of the channels; all should stand behind them.": padded(
-                strided, "both"
-            ),
+            f"{both_sides}.": padded(strided, "both"),
+            f"{both_sides} (more are in front).": padded(strided, "both, more in front"),
+            f"{both_sides}, and an odd number of them is rounded down.": padded(strided, "half"),
             "Squares of pixels are averaged; one pixel of each should be kept as it is.": padded(
                 lambda maps, stride: F.avg_pool2d(maps, stride, ceil_mode=True)
             ),
@@ -708,8 +790,15 @@ def _(answer):
             "The highest pixel is kept (max pooling); the first one should be.": padded(
                 lambda maps, stride: F.max_pool2d(maps, stride)
             ),
-            "The stride counts from the second row and column; begin with the first.": padded(
+            f"{from_second}.": padded(
                 lambda maps, stride: maps[:, :, min(1, stride - 1) :: stride, 1 % stride :: stride]
+            ),
+            f"{from_second}, with index 0.": padded(
+                lambda maps, stride: maps[:, :, 1::stride, 1::stride]
+            ),
+            "The stride counts from the last of each group of rows and columns; begin with the "
+            "first.": padded(
+                lambda maps, stride: maps[:, :, stride - 1 :: stride, stride - 1 :: stride]
             ),
             "The stride skips rows only; columns too should be skipped.": padded(
                 lambda maps, stride: maps[:, :, ::stride]
@@ -720,9 +809,8 @@ def _(answer):
             "No row or column is skipped: the stride is missing.": padded(
                 lambda maps, stride: maps
             ),
-            "The corner of the maps is cut out; rows and columns should be skipped.": padded(
-                random
-            ),
+            f"{cut_out}.": padded(corner),
+            f"{cut_out}, wherever in the maps they are.": padded(small_corner),
             "The argument `stride` is not used: it is always 2.": padded(
                 lambda maps, stride: strided(maps, 2)
             ),
@@ -746,9 +834,10 @@ def _(answer):
                 )
             ),
         },
+        explain=explain,
     )
     maps = torch.randn(2, 3, 6, 6, requires_grad=True)
-    result = answer(maps, 5)
+    result = call(answer, maps, 5)
     if not result.requires_grad:
         raise Wrong(
             "No gradient flows back through your function: `.detach()`, `.data` or a new tensor "
@@ -875,6 +964,16 @@ def _(answer):
                     "The convolutions should have no biases."
                 ),
                 branch + beside + 2 * width + outside: "The branch's convolutions have biases.",
+                **(
+                    {}
+                    if same
+                    else {
+                        branch + beside + outside: (
+                            "The shortcut's convolution has a bias; the batch norm behind it has "
+                            "one."
+                        )
+                    }
+                ),
                 branch + beside - 2 * outside: (
                     "A batch norm with 4 * width channels is missing: the last one of the branch"
                     + ("." if same else ", or that of the shortcut.")
@@ -903,6 +1002,7 @@ def _(answer):
         }
         mistakes |= {message: lambda how=how: joined(how) for message, how in JOINS.items()}
         _input_kept(block, (2, inside, 8, 6))
+        _all_used(block, (2, inside, 8, 6))
         same_outputs(block, joined(), (3, inside, 8, 6), (2, inside, 7, 7), mistakes=mistakes)
     return "It is torchvision's block, stride and all."
 
@@ -1008,6 +1108,7 @@ def _(answer):
         )
         _fits(block, (2, channels, 7, 5))
         _input_kept(block, (2, channels, 7, 5))
+        _all_used(block, (2, channels, 7, 5))
 
         def variant(channels=channels, **options) -> nn.Module:
             return _PreActivation(channels, **options)
@@ -1120,10 +1221,10 @@ def _stage(channels: int, blocks: int = 2) -> nn.Sequential:
             return nn.Sequential(*stage, ResidualBlock(branch, nn.Identity()))
     """,
     explanation="""
-        One zero is enough, and it has to be the last one. In the first step only the last batch
-        norm's weight and bias get a gradient, because all else is multiplied by the zero; from
-        the second step on the convolutions learn too. If both convolutions were zero as well, the
-        block would stay as it is for ever.
+        One layer at zero is enough, and it has to be the last one. In the first step only the last
+        batch norm's weight and bias get a gradient, because all else is multiplied by the zero;
+        from the second step on the convolutions learn too. If both convolutions were zero as well,
+        they would stay zero for ever; only the last bias could move.
     """,
 )
 def _(answer):
@@ -1276,7 +1377,7 @@ def _accuracy_without(
         comes in goes on unchanged) in evaluation mode.
 
         Return a dictionary such as `{"stage1.block1": 0.78, "stage1.block2": 0.81, …}` with shares
-        from 0 to 1, and leave the network as it was.
+        from 0 to 1, and leave the network as it was, its mode (training or evaluation) included.
     """,
     stub="""
         def accuracy_without(
@@ -1359,7 +1460,16 @@ def _lively(name: str) -> nn.Module:
 
 
 def _try_without(answer, given, network, images: Tensor, labels: Tensor) -> None:
-    found = call(answer, given, images.clone(), labels.clone(), what="accuracy_without")
+    training = given.training
+    try:
+        found = call(answer, given, images.clone(), labels.clone(), what="accuracy_without")
+    except Wrong as error:
+        if "channels" not in str(error):
+            raise
+        raise Wrong(
+            f"{error} Is a block left out that changes the shape, such as stage2.block1? Leave out "
+            "only blocks whose shortcut is an nn.Identity."
+        ) from None
     right = _accuracy_without(network, images, labels)
     if not isinstance(found, Mapping):
         missing = " Is the `return` missing?" if found is None else ""
@@ -1412,6 +1522,12 @@ def _try_without(answer, given, network, images: Tensor, labels: Tensor) -> None
         raise Wrong(
             "The numbers are right, but the network is not as it was: put every block back, or "
             "work on a copy."
+        )
+    if any(module.training != training for module in given.modules()):
+        before, after = ("training", "evaluation")[:: 1 if training else -1]
+        raise Wrong(
+            f"The numbers are right, but the network came in {before} mode and parts of it are now "
+            f"in {after} mode: note `network.training` first, and go back to it at the end."
         )
 
 
