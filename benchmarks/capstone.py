@@ -55,6 +55,20 @@ def lenet(first: int = 6, *, batch_norm: bool = False) -> nn.Sequential:
     )
 
 
+def flattened() -> nn.Sequential:
+    """Three plain convolutions; one linear layer behind all of the last maps."""
+    return nn.Sequential(
+        *(conv(1, 16, 3, 2), conv(16, 24, 3), nn.MaxPool2d(2), conv(24, 24, 3)),
+        *(nn.Flatten(), nn.Linear(24 * 7 * 7, 10)),
+    )
+
+
+def two_layers(*, batch_norm: bool = False) -> nn.Sequential:
+    """One hidden layer of as many numbers as the limits allow."""
+    norm = nn.BatchNorm1d(37) if batch_norm else nn.Identity()
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 37), norm, nn.ReLU(), nn.Linear(37, 10))
+
+
 DESIGNS = {
     "own": ("the course's own: MobileNet v1, width 0.59", choosing.own_network),
     "residual": (
@@ -62,13 +76,15 @@ DESIGNS = {
         lambda: networks.build("resnet_small", widths=(9, 18, 34)),
     ),
     "nin_like": ("NiN-like, down to 4x4 pixels", nin_like),
+    "flattened": ("plain convolutions, maps flattened", flattened),
     "lenet_norm": ("LeNet, narrow, with batch norm", lambda: lenet(batch_norm=True)),
     "lenet": ("LeNet, narrow", lenet),
     "lenet_slow": ("LeNet, narrow, at half the learning rate", lenet),
     "linear": ("one linear layer", lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 10))),
-    "two_layers": (
-        "flattened, one hidden layer",
-        lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 37), nn.ReLU(), nn.Linear(37, 10)),
+    "two_layers": ("flattened, one hidden layer", two_layers),
+    "two_layers_norm": (
+        "flattened, one hidden layer, batch norm",
+        lambda: two_layers(batch_norm=True),
     ),
     "pooled_away": (
         "two convolutions, then averaged",
@@ -84,7 +100,7 @@ DESIGNS = {
 LEARNING_RATES = {"lenet_slow": 0.05}
 
 
-CARELESS = ("lenet", "linear", "two_layers", "pooled_away")
+CARELESS = ("lenet", "linear", "two_layers", "two_layers_norm", "pooled_away")
 
 
 @functools.cache

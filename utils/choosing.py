@@ -8,6 +8,7 @@ written, and `short_run` trains it by a fixed recipe.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -125,6 +126,11 @@ PHONE = {
 
 def phone_networks() -> dict[tuple[float, int], dict[str, float]]:
     """MobileNet v1 by (width, pixels): the paper's `top1`, and `parameters` and `macs`, counted."""
+    return {key: dict(row) for key, row in _phone_networks().items()}
+
+
+@functools.cache  # building and counting them takes seconds
+def _phone_networks() -> dict[tuple[float, int], dict[str, float]]:
     rows = {}
     for (width, pixels), top1 in PHONE.items():
         with torch.device("meta"):

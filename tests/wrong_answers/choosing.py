@@ -210,6 +210,8 @@ wrong_answers = {
         ("the image", megabytes(maps=0.602112), r'"maps": .*the image itself'),
         ("a row", megabytes(maps=0.057344), r'"maps": .*224 rows and 224 columns'),
         ("maps times 3", megabytes(maps=38.535168), r'"maps": .*image\'s channels'),
+        ("kernels too", megabytes(maps=12.851968), r'"maps": .*weights of the kernels'),
+        ("kernels and biases", megabytes(maps=12.852224), r'"maps": .*weights of the kernels'),
         ("maps in one byte", megabytes(maps=3.211264), r'"maps": .*4 bytes'),
         ("most in bytes", megabytes(most=1_000_000), r'"most": .*takes 4 of them'),
         ("most multiplied", megabytes(most=4_000_000), r'"most": .*Divide'),
@@ -287,7 +289,16 @@ wrong_answers = {
         ("the mean", stopwatch(result="1000 * statistics.mean(times)"), r"500 ms spoils it"),
         ("seconds", stopwatch(result="statistics.median(times)"), r"in seconds; milli"),
         ("microseconds", stopwatch(result="1e6 * statistics.median(times)"), r"microseconds"),
-        ("the fastest", stopwatch(result="1000 * min(times)"), r"the shortest time"),
+        (
+            "the fastest",
+            stopwatch(result="1000 * min(times)"),
+            r"most of whose calls take 2 ms, it gives 1\. 2 is right\. This is the shortest time",
+        ),
+        (
+            "the mean, numbers",
+            stopwatch(result="1000 * statistics.mean(times)"),
+            r"it gives 27\.55\. 2 is right\. This is the mean",
+        ),
         ("the slowest", stopwatch(result="1000 * max(times)"), r"the longest time"),
         ("the sum", stopwatch(result="1000 * sum(times)"), r"the sum of all calls"),
         ("training mode", stopwatch(mode="pass"), r"calls were made in training mode"),
@@ -407,6 +418,32 @@ wrong_answers = {
         ),
         ("the mean", "def sign_flip(differences):\n    return sum(differences) / len(differences)",
          r"mean of the differences, not the share"),
+        ("no allowance", flips("abs(mean) >= abs(measured)"), r"differ by less than 1e-9 count"),
+        (
+            "no allowance, fmean",
+            flips("abs(mean) >= abs(measured)").replace(
+                "sum(s * d for s, d in zip(signs, differences)) / len(differences)",
+                "statistics.fmean([s * d for s, d in zip(signs, differences)])",
+            ),
+            r"differ by less than 1e-9 count",
+        ),
+        ("a wide allowance", flips("abs(mean) >= abs(measured) - 1e-2"), r"more than rounding"),
+        ("no abs, measured", flips("abs(mean) >= measured - 1e-9"), r"measured can be negative"),
+        ("no abs, flipped", flips("mean >= abs(measured) - 1e-9"), r"flipped mean can be far"),
+        (
+            "the first way left out",
+            flips(FAR).replace("in ways:", "in ways[1:]:"),
+            r"without any flip is not counted",
+        ),
+        (
+            "at random",
+            "import random\n"
+            + flips(
+                FAR,
+                ways="([random.choice((1, -1)) for _ in differences] for _ in range(999))",
+            ),
+            r"whole number divided by 8.*drawn at random",
+        ),
         (
             "shuffled, not flipped",
             flips(FAR, ways="itertools.permutations([1] * len(differences))"),
@@ -600,9 +637,15 @@ def build():
         ),
         ("LeNet, cut", network(LENET), r"the bar is|ended as stuck|does not learn"),
         (
+            "two layers, batch norm",
+            network("nn.Flatten(), nn.Linear(784, 37), nn.BatchNorm1d(37), nn.ReLU(), "
+                    "nn.Linear(37, 10)"),
+            r"on the training images\); the bar is .* It consists of",
+        ),
+        (
             "one linear layer",
             network("nn.Flatten(), nn.Linear(784, 10)"),
-            r"the bar is",
+            r"the bar is .*no normalisation layer",
         ),
         ("takes an argument", f"{LAYERS}\ndef build(width):\n    return own()\n",
          r"build\(\) raised TypeError"),
@@ -699,6 +742,11 @@ def sign_flip(differences):
 """,
         ),
         (
+            "a fraction",
+            "from fractions import Fraction\n"
+            + flips(FAR).replace("count / len(ways)", "Fraction(count, len(ways))"),
+        ),
+        (
             "with torch",
             """
 def sign_flip(differences):
@@ -753,6 +801,13 @@ class Mine(nn.Module):
 
 build = Mine
 """,
+        ),
+        (
+            "plain, flattened",
+            network(
+                "block(1, 16, 3, 2), block(16, 24, 3), nn.MaxPool2d(2), block(24, 24, 3), "
+                "nn.Flatten(), nn.Linear(24 * 7 * 7, 10)"
+            ),
         ),
     ],
 }
