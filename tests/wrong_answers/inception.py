@@ -11,15 +11,16 @@ def naive(
     branches=("F.relu(self.a(maps))", "F.relu(self.b(maps))", "F.relu(self.c(maps))", None),
     kernels=(1, 3, 5),
     extra="",
+    bias="True",
 ):
     listed = ", ".join(one or "self.pool(maps)" for one in branches)
     return f"""
 class NaiveInception(nn.Module):
     def __init__(self, in_channels, one, three, five):
         super().__init__()
-        self.a = nn.Conv2d(in_channels, one, {kernels[0]}, padding={paddings[0]})
-        self.b = nn.Conv2d(in_channels, three, {kernels[1]}, padding={paddings[1]})
-        self.c = nn.Conv2d(in_channels, five, {kernels[2]}, padding={paddings[2]})
+        self.a = nn.Conv2d(in_channels, one, {kernels[0]}, padding={paddings[0]}, bias={bias})
+        self.b = nn.Conv2d(in_channels, three, {kernels[1]}, padding={paddings[1]}, bias={bias})
+        self.c = nn.Conv2d(in_channels, five, {kernels[2]}, padding={paddings[2]}, bias={bias})
         self.pool = {pool}
 
     def forward(self, maps):
@@ -73,6 +74,24 @@ class Inception(nn.Module):
 """
 
 
+MERGED = """
+class Inception(nn.Module):
+    def __init__(self, in_channels, one, three, five, pool):
+        super().__init__()
+        self.sizes = [one, three[0], five[0]]
+        self.first = nn.Conv2d(in_channels, sum(self.sizes), 1)
+        self.three = nn.Conv2d(*three, 3, padding=1)
+        self.five = nn.Conv2d(*five, 5, padding=2)
+        self.pool = nn.MaxPool2d(3, 1, 1)
+        self.project = nn.Conv2d(in_channels, pool, 1)
+
+    def forward(self, maps):
+        a, b, c = self.first(maps).relu().split(self.sizes, dim=1)
+        d = self.project(self.pool(maps))
+        return torch.cat([a, self.three(b).relu(), self.five(c).relu(), d.relu()], dim=1)
+"""
+
+
 # --- inception.4 ---------------------------------------------------------------------------------
 
 
@@ -88,7 +107,7 @@ def channels_without_projection(modules, in_channels):
 """
 
 
-# --- inception.6 ---------------------------------------------------------------------------------
+# --- inception.7 ---------------------------------------------------------------------------------
 
 
 def loss(
@@ -106,7 +125,7 @@ def training_loss(logits, auxiliary, labels):
 """
 
 
-# --- inception.7 ---------------------------------------------------------------------------------
+# --- inception.8 ---------------------------------------------------------------------------------
 
 
 def thin(*lines):
@@ -121,9 +140,10 @@ def thin(*lines):
 ROW = "nn.Conv2d(in_channels, out_channels, (1, n), padding=(0, p))"
 COLUMN = "nn.Conv2d(out_channels, out_channels, (n, 1), padding=(p, 0))"
 RELU = "nn.ReLU()"
+BOTH = (ROW, RELU, COLUMN, RELU)
 
 
-# --- inception.8 ---------------------------------------------------------------------------------
+# --- inception.6 ---------------------------------------------------------------------------------
 
 
 def taken(**changes):
@@ -192,6 +212,9 @@ wrong_answers = {
             naive(pool="nn.AvgPool2d(3, stride=1, padding=1)"),
             r"takes averages now",
         ),
+        ("no bias", naive(bias="False"), r"have no biases"),
+        ("5x5 before 3x3", naive(branches=(A, C, B, POOL)), r"3×3 and 5×5 have changed places"),
+        ("pool 1x1", naive(pool="nn.MaxPool2d(1, stride=1)"), r"one position alone"),
         ("pool first", naive(branches=(POOL, A, B, C)), r"another order"),
         ("turned round", naive(branches=(POOL, C, B, A)), r"turned round"),
         ("ReLU on pool", naive(branches=(A, B, C, "F.relu(self.pool(maps))")), r"ReLU on the pool"),
@@ -303,7 +326,51 @@ wrong_answers = {
             r"parameters",
         ),
         ("no projection", module(b4="nn.MaxPool2d(3, 1, 1)"), r"shape"),
-        ("no bias", module(bias="False"), r"parameters"),
+        ("no bias", module(bias="False"), r"have no biases"),
+        ("merged 1x1", MERGED, r"merged into one.*keep them apart"),
+        (
+            "a Python list",
+            module()
+            .replace("self.b1 = ", "self.b1 = conv(1, 1, 1)\n        self.listed = [")
+            .replace("\n        self.b2", "]\n        self.b2")
+            .replace("self.b1(maps)", "self.listed[0](maps)"),
+            r"`self\.listed` stand in a Python list",
+        ),
+        (
+            "no super",
+            module().replace("super().__init__()", "pass"),
+            r"`super\(\).__init__\(\)` has to",
+        ),
+        (
+            "no super, in a list",
+            module(b1="[conv(in_channels, one, 1)]").replace(
+                "super().__init__()", "self.x = 1; return"
+            ),
+            r"`super\(\).__init__\(\)` has to",
+        ),
+        (
+            "3x3 before its 1x1",
+            module(b2="conv(in_channels, three[0], 3), conv(*three, 1)"),
+            r"reduction comes first.*the 3×3 stands",
+        ),
+        (
+            "5x5 before its 1x1",
+            module(b3="conv(in_channels, five[0], 5), conv(*five, 1)"),
+            r"reduction comes first.*the 5×5 stands",
+        ),
+        (
+            "both before their 1x1",
+            module(
+                b2="conv(in_channels, three[0], 3), conv(*three, 1)",
+                b3="conv(in_channels, five[0], 5), conv(*five, 1)",
+            ),
+            r"reduction comes first.*5×5 stand before",
+        ),
+        (
+            "a pair as a number",
+            module(b2="conv(in_channels, three, 3)"),
+            r"`three` and `five` are pairs",
+        ),
         ("summed", module(result="return b1 + b2 + b3 + b4"), r"raised RuntimeError"),
         ("no return", module(result="torch.cat([b1, b2, b3, b4], dim=1)"), r"`return`"),
         ("joined as images", module(result="return torch.cat([b1, b2, b3, b4])"), r"all fit; look"),
@@ -352,7 +419,23 @@ wrong_answers = {
             widths("in_channels += one + three[1] + five[1]").replace(
                 "    start = in_channels\n", "    in_channels = 192\n"
             ),
-            r"right is",
+            r"`in_channels` is not used",
+        ),
+        (
+            "begins with 0",
+            widths().replace("    start = in_channels\n", "    in_channels = 0\n"),
+            r"`in_channels` that go into the first module are missing",
+        ),
+        (
+            "the global table",
+            "from utils.networks.googlenet import MODULES\n"
+            + widths().replace("in modules.values()", "in MODULES.values()"),
+            r"`modules` is not used",
+        ),
+        (
+            "numpy",
+            "import numpy as np\n" + widths(result="np.array(found)"),
+            r"not a numpy ndarray",
         ),
     ],
     "inception.5": [
@@ -370,9 +453,14 @@ wrong_answers = {
         ("numbers", "wrong_rows = [463, 1072]", r"463 is not the name"),
         ("a text", 'wrong_rows = "4c, 5a"', r"A list of names"),
         ("a number", "wrong_rows = 2", r"A list of names"),
+        (
+            "a generator",
+            'wrong_rows = (name for name in ["4c", "5a"])',
+            r"cannot be copied: .*Make a list of it",
+        ),
         ("a dictionary", 'wrong_rows = {"4c": 463, "5a": 1072}', r"not a dictionary"),
     ],
-    "inception.6": [
+    "inception.7": [
         ("weight 1", loss("loss = loss + F.cross_entropy(other, labels)"), r"weight 1"),
         (
             "0.3 of all",
@@ -400,7 +488,21 @@ wrong_answers = {
         (
             "fixed names",
             loss(others='(auxiliary["inception4a"], auxiliary["inception4d"])'),
-            r"KeyError",
+            r"KeyError.*may hold others, fewer or none",
+        ),
+        ("0.03", loss("loss = loss + 0.03 * F.cross_entropy(other, labels)"), r"weight 0\.03"),
+        (
+            "label smoothing",
+            loss(
+                "loss = loss + 0.3 * F.cross_entropy(other, labels, label_smoothing=0.1)",
+                "loss = F.cross_entropy(logits, labels, label_smoothing=0.1)",
+            ),
+            r"label smoothing in it",
+        ),
+        (
+            "item of the auxiliary",
+            loss("loss = loss + 0.3 * F.cross_entropy(other, labels).item()"),
+            r"does not reach inception4a.*`\.item\(\)`",
         ),
         (
             "logits added",
@@ -436,7 +538,7 @@ wrong_answers = {
         (
             "detached",
             loss("loss = loss + 0.3 * F.cross_entropy(other.detach(), labels)"),
-            r"does not reach inception4a",
+            r"does not reach inception4a.*`\.detach\(\)`",
         ),
         (
             "main detached",
@@ -448,7 +550,7 @@ wrong_answers = {
         ("keys", loss(others="auxiliary"), r"raised"),
         ("a number", "training_loss = 0.3", r"A function is expected"),
     ],
-    "inception.7": [
+    "inception.8": [
         ("no ReLU between", thin(ROW, COLUMN, RELU), r"no ReLU between"),
         ("no last ReLU", thin(ROW, RELU, COLUMN), r"behind the second convolution is missing"),
         ("no ReLU", thin(ROW, COLUMN), r"There are no ReLUs"),
@@ -517,13 +619,36 @@ wrong_answers = {
             thin(ROW[:-1] + ", bias=False)", RELU, COLUMN, RELU),
             r"first.*no bias",
         ),
+        (
+            "both one row",
+            thin(ROW, RELU, COLUMN.replace("(n, 1)", "(1, n)").replace("(p, 0)", "(0, p)"), RELU),
+            r"Both kernels have one row",
+        ),
+        (
+            "both one column",
+            thin(ROW.replace("(1, n)", "(n, 1)").replace("(0, p)", "(p, 0)"), RELU, COLUMN, RELU),
+            r"Both kernels have one column",
+        ),
+        (
+            "padding in the first",
+            thin(ROW.replace("(0, p)", "p"), RELU, COLUMN.replace("(p, 0)", "0"), RELU),
+            r"padding stands in the first",
+        ),
+        *(
+            (
+                f"padded by {mode}",
+                thin(*(f'{c[:-1]}, padding_mode="{mode}")' if c != RELU else c for c in BOTH)),
+                rf'of the kind "{mode}"',
+            )
+            for mode in ("reflect", "replicate", "circular")
+        ),
         ("only the row", thin(ROW, RELU), r"parameters"),
         ("grouped", thin(ROW, RELU, COLUMN[:-1] + ", groups=out_channels)", RELU), r"parameters"),
         ("no return", "def factorised(a, b, c):\n    nn.Conv2d(a, b, c)\n", r"`return`"),
         ("a module", "factorised = nn.Conv2d(3, 4, (1, 7))", r"A function is expected"),
         ("a text", "factorised = '1xn'", r"function or class"),
     ],
-    "inception.8": [
+    "inception.6": [
         ("zeros", taken(mean="0 * maps.mean(dim=(0, 2, 3))"), r"gives zeros"),
         ("one mean", taken(mean="maps.mean().expand(maps.shape[1])"), r"each map has its own"),
         (
@@ -537,7 +662,18 @@ wrong_answers = {
         ("first image", taken(mean="maps[0].mean(dim=(1, 2))"), r"first image alone"),
         ("highest", taken(mean="maps.amax(dim=(0, 2, 3))"), r"highest values"),
         ("sums", taken(mean="maps.sum(dim=(0, 2, 3))"), r"sums, not means"),
-        ("measured in training mode", taken(mode="train()"), r"training mode"),
+        ("measured in training mode", taken(mode="train()"), r"Dropout was on, so these"),
+        ("measured in the mode given", taken(mode="requires_grad_()"), r"means in training mode"),
+        (
+            "all in training mode",
+            taken(again="changed.train(); changed(images)"),
+            r"Dropout was on",
+        ),
+        (
+            "the network put in eval mode",
+            taken(copied="copy.deepcopy(network.eval())"),
+            r"given in training mode and has been left",
+        ),
         ("not estimated anew", taken(norm="pass"), r"estimate them anew"),
         ("momentum 0.1, no reset", taken(norm="layer.train()"), r"with momentum 0\.1 one pass"),
         (
@@ -646,7 +782,7 @@ def Inception(in_channels, one, three, five, pool):
         ("a set", 'wrong_rows = {"4c", "5a"}'),
         ("a tuple", 'wrong_rows = ("4c", "5a")'),
     ],
-    "inception.6": [
+    "inception.7": [
         (
             "a sum",
             "def training_loss(logits, auxiliary, labels):\n"
@@ -662,7 +798,7 @@ def Inception(in_channels, one, three, five, pool):
         ),
         ("items", loss(others="[v for _, v in auxiliary.items()]")),
     ],
-    "inception.7": [
+    "inception.8": [
         ("plain", thin(ROW, RELU, COLUMN, RELU)),
         (
             "same",
@@ -687,7 +823,7 @@ class factorised(nn.Module):
 """,
         ),
     ],
-    "inception.8": [
+    "inception.6": [
         ("plain", taken()),
         (
             "momentum 1",
@@ -713,7 +849,7 @@ class Constant(nn.Module):
 
 
 def take_away(network, module, branch, images):
-    network = copy.deepcopy(network)
+    network = copy.deepcopy(network).eval()
     maps = images
     with torch.no_grad():
         for name, layer in network.features.named_children():

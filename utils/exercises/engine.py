@@ -351,9 +351,12 @@ def _copy(answer: Any) -> Any:
     try:
         answer = copy.deepcopy(answer)
     except Exception as error:
+        advice = "Keep computed tensors out of its attributes."
+        if isinstance(answer, Iterator):
+            advice = "Make a list of it: list(…)."
         raise Wrong(
             f"The check works on a copy of your answer, and {describe(answer)} cannot be copied: "
-            f"{sentence(error)}. Keep computed tensors out of its attributes."
+            f"{sentence(error)}. {advice}"
         ) from error
     return answer.cpu() if isinstance(answer, nn.Module) else answer
 

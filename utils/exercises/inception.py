@@ -55,14 +55,17 @@ class _Naive(nn.Module):
         relu: bool = True,
         relu_on_pool: bool = False,
         kernel: int = 5,
+        window: int = 3,
         average: bool = False,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.convs = nn.ModuleList(
-            nn.Conv2d(in_channels, out, k, padding=k // 2)
+            nn.Conv2d(in_channels, out, k, padding=k // 2, bias=bias)
             for out, k in ((one, 1), (three, 3), (five, kernel))
         )
-        self.pool = (nn.AvgPool2d if average else nn.MaxPool2d)(3, stride=1, padding=1)
+        pool = nn.AvgPool2d if average else nn.MaxPool2d
+        self.pool = pool(window, stride=1, padding=window // 2)
         self.order, self.relu, self.relu_on_pool = order, relu, relu_on_pool
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -71,6 +74,30 @@ class _Naive(nn.Module):
         pooled = self.pool(maps)
         found.append(pooled.relu() if self.relu_on_pool else pooled)
         return torch.cat([found[i] for i in self.order], dim=1)
+
+
+def _made(answer: Any, *widths: Any) -> nn.Module:
+    """The learner's module; what one forgets when writing a module is named."""
+    init = "`super().__init__()` has to be the first line of `__init__`."
+    try:
+        module = make(answer, *widths)
+    except Wrong as error:
+        if "Module.__init__() call" in str(error.__cause__):
+            raise Wrong(f"{error} {init}") from None
+        raise
+    if "_modules" not in vars(module):
+        raise Wrong(f"{describe_call(answer, *widths)} makes no proper module: {init}")
+    known = set(module.modules())
+    for name, value in vars(module).items():
+        parts = value.values() if isinstance(value, dict) else value
+        if isinstance(value, list | tuple | dict) and any(
+            isinstance(part, nn.Module) and part not in known for part in parts
+        ):
+            raise Wrong(
+                f"The layers in `self.{name}` stand in a Python {type(value).__name__}, where "
+                "torch does not find them: their weights would not be trained. Use nn.ModuleList."
+            )
+    return module
 
 
 def _sizes(module: nn.Module, maps: Tensor) -> str:
@@ -171,7 +198,7 @@ def _(answer, reference):
     if isinstance(answer, nn.Module):
         raise Wrong("The class itself is expected, not a module made with it.")
     widths = (5, 2, 3, 4)
-    module = make(answer, *widths)
+    module = _made(answer, *widths)
     for shape in ((2, 5, 8, 9), (1, 5, 7, 4), (3, 5, 1, 1)):
         maps = torch.randn(shape)
         try:
@@ -195,6 +222,12 @@ def _(answer, reference):
             "The order of the branches is turned round: 1×1 comes first.": lambda: _Naive(
                 *widths, order=(3, 2, 1, 0)
             ),
+            "The branches of 3×3 and 5×5 have changed places.": lambda: _Naive(
+                *widths, order=(0, 2, 1, 3)
+            ),
+            "The convolutions have no biases; they had.": lambda: _Naive(*widths, bias=False),
+            "The pooling looks at one position alone, 1×1, which changes nothing; its window is "
+            "3×3.": lambda: _Naive(*widths, window=1),
             "The ReLUs are gone; they were right.": lambda: _Naive(*widths, relu=False),
             "There is a ReLU on the pooled maps now; they should pass as they are.": lambda: _Naive(
                 *widths, relu_on_pool=True
@@ -370,14 +403,19 @@ class _Inception(nn.Module):
         kernel: int = 5,
         average: bool = False,
         project_first: bool = False,
+        late: Iterable[int] = (),
+        bias: bool = True,
     ) -> None:
+        def conv(i: int, o: int, k: int) -> nn.Conv2d:
+            return nn.Conv2d(i, o, k, padding=k // 2, bias=bias)
+
         super().__init__()
-        self.one = nn.Conv2d(in_channels, one, 1)
-        self.reduce3 = nn.Conv2d(in_channels, three[0], 1)
-        self.three = nn.Conv2d(three[0], three[1], 3, padding=1)
-        self.reduce5 = nn.Conv2d(in_channels, five[0], 1)
-        self.five = nn.Conv2d(five[0], five[1], kernel, padding=kernel // 2)
-        self.project = nn.Conv2d(in_channels, pool, 1)
+        self.one = conv(in_channels, one, 1)
+        self.reduce3 = conv(in_channels, three[0], 3 if 3 in late else 1)
+        self.three = conv(*three, 1 if 3 in late else 3)
+        self.reduce5 = conv(in_channels, five[0], kernel if 5 in late else 1)
+        self.five = conv(*five, 1 if 5 in late else kernel)
+        self.project = conv(in_channels, pool, 1)
         self.pool = (nn.AvgPool2d if average else nn.MaxPool2d)(3, stride=1, padding=1)
         self.active, self.order, self.project_first = set(relu), order, project_first
 
@@ -412,8 +450,9 @@ class _Inception(nn.Module):
         3. 1×1 to `five[0]`, then 5×5 to `five[1]`;
         4. 3×3 max pooling with stride 1, then 1×1 to `pool`.
 
-        **Every** convolution has a bias and is followed by a ReLU. All branches keep height and
-        width; they are joined channel by channel in this order.
+        **Every** one of the six convolutions has a bias and is followed by a ReLU. All branches
+        keep height and width; they are joined channel by channel in this order. (Keep the three
+        1×1 that see the same input apart: the next cell copies their weights one by one.)
     """,
     stub="""
         class Inception(nn.Module):
@@ -471,7 +510,22 @@ def _(answer, reference):
     if isinstance(answer, nn.Module):
         raise Wrong("A class or a function is expected, not a module made with it.")
     for widths in ((6, 2, (3, 4), (2, 3), 5), (4, 3, (5, 2), (4, 6), 2)):
-        module = make(answer, *widths)
+        try:
+            module = _made(answer, *widths)
+        except Wrong as error:
+            if isinstance(error.__cause__, TypeError):
+                raise Wrong(
+                    f"{error} `three` and `five` are pairs of numbers: `three[0]` channels come "
+                    "out of the 1×1, `three[1]` out of the 3×3."
+                ) from None
+            raise
+        one, three, five = widths[1:4]
+        convs = [part for part in module.modules() if isinstance(part, nn.Conv2d)]
+        if len(convs) < 6 and any(c.out_channels == one + three[0] + five[0] for c in convs):
+            raise Wrong(
+                "Three 1×1 convolutions are merged into one. That computes the same, but keep them "
+                f"apart: the next cell copies six. Your module consists of {layers(module)}."
+            )
         shape = (2, widths[0], 7, 9)
         maps = torch.randn(shape)
         try:
@@ -518,6 +572,16 @@ def _(answer, reference):
                     order=(3, 0, 1, 2)
                 ),
                 "The branches of 3×3 and 5×5 have changed places.": but(order=(0, 2, 1, 3)),
+                "The convolutions have no biases.": but(bias=False),
+                **{
+                    "The reduction comes first: a 1×1, and behind it the larger kernel. In yours "
+                    f"the {where} before its 1×1.": but(late=late)
+                    for where, late in (
+                        ("3×3 and the 5×5 stand", (3, 5)),
+                        ("3×3 stands", (3,)),
+                        ("5×5 stands", (5,)),
+                    )
+                },
                 "The branches are joined in the order turned round.": but(order=(3, 2, 1, 0)),
             },
         )
@@ -534,6 +598,9 @@ def _channels(modules: Mapping, in_channels: int, *, keep: str = "previous") -> 
         in_channels = one + three[1] + five[1] + extra
         found.append(in_channels)
     return found
+
+
+_GROWN = _channels(_MODULES, 192)
 
 
 @exercise(
@@ -573,9 +640,10 @@ def _channels(modules: Mapping, in_channels: int, *, keep: str = "previous") -> 
                 found.append(in_channels)
             return found
     """,
-    explanation="""
-        From 192 channels they would grow to 416, 832, 1280 and so on to 4480, where the paper's
-        network ends with 1024. They never shrink, because each module passes on all that it got.
+    explanation=f"""
+        From 192 channels they would grow to {_GROWN[0]}, {_GROWN[1]} and so on to {_GROWN[-1]},
+        where the paper's network ends with 1024. They never shrink, because each module passes on
+        all that it got.
         The paper says of its naive form that pooling alone would let the number of outputs grow
         from stage to stage.
     """,
@@ -589,6 +657,8 @@ def _(answer):
         raise Wrong(f"A list of whole numbers is expected, not {describe(value)}.")
     if isinstance(value, Mapping):
         raise Wrong(f"A list is expected, not a dictionary: {describe(value)}.")
+    if hasattr(value, "tolist"):
+        raise Wrong(f"A list is expected, not a numpy {type(value).__name__}.")
     if isinstance(value, int):
         raise Wrong(
             f"{describe_call(answer, small, 10)} gives {value}; a list with one number for each "
@@ -639,11 +709,17 @@ def _(answer):
             "The projection's channels are counted as well; there is no projection now.": projected,
             "What goes into the first module stands at the front of the list; only what comes out "
             "of the modules is asked for.": lambda m, n: [n, *_channels(m, n)],
+            "The argument `modules` is not used: these are always the nine modules of "
+            "GoogLeNet.": lambda m, n: _channels(_MODULES, n),
+            "The argument `in_channels` is not used: these begin with 192 channels every "
+            "time.": lambda m, n: _channels(m, 192),
+            "The `in_channels` that go into the first module are missing; they pass on as "
+            "well.": lambda m, n: _channels(m, 0),
             "These are the channels that go into each module; those that come out are asked "
             "for.": lambda m, n: [n, *_channels(m, n)][:-1],
         },
     )
-    return "From 192 to 4480 channels; the paper's network ends with 1024."
+    return f"From 192 to {_GROWN[-1]} channels; the paper's network ends with 1024."
 
 
 # --- inception.5: Table 1 ------------------------------------------------------------------------
@@ -731,7 +807,7 @@ def _wrong_rows(
         4c is printed as 463K and has 497.5K; 5a is printed as 1072K and has 1018K. For 4c the
         table even contradicts itself: 463K weights used at 14×14 positions make 93 million
         operations, and the table prints 100 million, which fits 497.5K. Why, the paper does not
-        say. Even a table that thousands have copied deserves a recount.
+        say. Even a table that has been copied into many articles deserves a recount.
     """,
 )
 def _(answer):
@@ -772,301 +848,7 @@ def _(answer):
     raise Wrong(f"{said} is not right. {cause}")
 
 
-# --- inception.6: the loss with auxiliary classifiers --------------------------------------------
-
-
-def _loss(
-    logits: Tensor, auxiliary: Mapping[str, Tensor], labels: Tensor, weight: float = 0.3
-) -> Tensor:
-    extra = [F.cross_entropy(other, labels) for other in auxiliary.values()]
-    return F.cross_entropy(logits, labels) + weight * sum(extra)
-
-
-@exercise(
-    "inception.6",
-    title="The loss with auxiliary classifiers",
-    answer="training_loss",
-    difficulty=2,
-    minutes=10,
-    task="""
-        Write `training_loss(logits, auxiliary, labels)` as in the paper. `logits` (N, classes) come
-        from the end of the network; `auxiliary` is a dictionary with the logits of the auxiliary
-        classifiers, of the same shape, as `network.all_logits(images)` gives them. The loss is the
-        cross-entropy of the last classifier plus **0.3 times the cross-entropy of each** auxiliary
-        one. A network without auxiliary classifiers gives an empty dictionary; then the loss is the
-        ordinary one. Gradients have to reach all logits.
-    """,
-    stub="""
-        def training_loss(
-            logits: torch.Tensor, auxiliary: dict[str, torch.Tensor], labels: torch.Tensor
-        ) -> torch.Tensor:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        `F.cross_entropy(logits, labels)` takes logits, without a softmax before it, and gives the
-        mean over the images.
-        """,
-        """
-        Start with the main loss and add `0.3 * F.cross_entropy(other, labels)` in a loop over
-        `auxiliary.values()`. With an empty dictionary the loop adds nothing.
-        """,
-    ],
-    solution="""
-        def training_loss(
-            logits: torch.Tensor, auxiliary: dict[str, torch.Tensor], labels: torch.Tensor
-        ) -> torch.Tensor:
-            loss = F.cross_entropy(logits, labels)
-            for other in auxiliary.values():
-                loss = loss + 0.3 * F.cross_entropy(other, labels)
-            return loss
-    """,
-    explanation="""
-        Each classifier has its own loss against the same labels, and the losses are added, not the
-        logits. At test the auxiliary classifiers are left out altogether: their logits are not
-        averaged with the main ones. That is why `forward` of the course's GoogLeNet does not even
-        compute them.
-    """,
-)
-def _(answer):
-    if not callable(answer):
-        raise Wrong(f"A function is expected, not {describe(answer)}.")
-    torch.manual_seed(3)
-    labels = torch.tensor([2, 0, 4, 1, 3, 2])
-    first, second, third = (2 * torch.randn(6, 5) for _ in range(3))
-    both = {"inception4a": second, "inception4d": third}
-    cases = (
-        (first, both, labels),
-        (first, {"inception4a": third}, labels),
-        (second, {}, labels),
-        (first, {"a": second, "b": third, "c": first}, labels),
-    )
-
-    def inside(function: Callable) -> Callable:
-        return lambda logits, auxiliary, labels: function(logits, list(auxiliary.values()), labels)
-
-    entropy = F.cross_entropy
-
-    def averaged(logits: Tensor, others: list, labels: Tensor) -> Tensor:
-        extra = [entropy(other, labels) for other in others]
-        return entropy(logits, labels) + (0.3 * sum(extra) / len(extra) if extra else 0)
-
-    def two_only(logits: Tensor, others: list, labels: Tensor) -> Tensor:
-        return entropy(logits, labels) + 0.3 * sum(entropy(o, labels) for o in others[:2])
-
-    same_results(
-        answer,
-        _loss,
-        *cases,
-        tolerance=1e-5,
-        mistakes={
-            "The auxiliary losses have the weight 1; it should be 0.3.": inside(
-                lambda x, others, y: entropy(x, y) + sum(entropy(o, y) for o in others)
-            ),
-            "The main loss is multiplied by 0.3 too; its weight is 1.": inside(
-                lambda x, others, y: 0.3 * (entropy(x, y) + sum(entropy(o, y) for o in others))
-            ),
-            "The weights are the wrong way round: 1 for the main loss, 0.3 for the others.": inside(
-                lambda x, others, y: 0.3 * entropy(x, y) + sum(entropy(o, y) for o in others)
-            ),
-            "The main loss has the weight 0.7; in the paper it has 1.": inside(
-                lambda x, others, y: 0.7 * entropy(x, y) + 0.3 * sum(entropy(o, y) for o in others)
-            ),
-            "The auxiliary losses are averaged; each should count 0.3.": inside(averaged),
-            "The auxiliary losses are missing.": inside(lambda x, others, y: entropy(x, y)),
-            "The main loss is missing.": inside(
-                lambda x, others, y: 0.3 * sum(entropy(o, y) for o in others) + torch.zeros(())
-            ),
-            "Only the first auxiliary classifier counts.": inside(
-                lambda x, others, y: two_only(x, others[:1], y)
-            ),
-            "Only the first two auxiliary classifiers count; take all in the dictionary.": inside(
-                two_only
-            ),
-            "The logits are added before the cross-entropy; each classifier has its own "
-            "loss.": inside(lambda x, others, y: entropy(x + 0.3 * sum(others), y)),
-            "There is a softmax before the cross-entropy, which takes logits.": inside(
-                lambda x, others, y: (
-                    entropy(x.softmax(1), y) + 0.3 * sum(entropy(o.softmax(1), y) for o in others)
-                )
-            ),
-            "The losses of the images are added; their mean is asked for.": inside(
-                lambda x, others, y: (
-                    entropy(x, y, reduction="sum")
-                    + 0.3 * sum(entropy(o, y, reduction="sum") for o in others)
-                )
-            ),
-            "The losses have not been averaged over the images; one number is expected.": inside(
-                lambda x, others, y: (
-                    entropy(x, y, reduction="none")
-                    + 0.3 * sum(entropy(o, y, reduction="none") for o in others)
-                )
-            ),
-            "The whole is divided by the number of classifiers; it should not be.": inside(
-                lambda x, others, y: (
-                    (entropy(x, y) + 0.3 * sum(entropy(o, y) for o in others)) / (1 + len(others))
-                )
-            ),
-        },
-    )
-    leaves = [t.clone().requires_grad_() for t in (first, second, third)]
-    loss = call(answer, leaves[0], {"inception4a": leaves[1], "inception4d": leaves[2]}, labels)
-    if not isinstance(loss, Tensor) or not loss.requires_grad:
-        raise Wrong(
-            "The value is right, but no gradient can flow back from it: keep the loss a tensor, "
-            "without `.item()`, `.detach()` or `torch.no_grad()`."
-        )
-    loss.backward()
-    for name, leaf, weight in zip(("logits", "inception4a", "inception4d"), leaves, (1, 0.3, 0.3)):
-        right = weight * (leaf.detach().softmax(1) - F.one_hot(labels, 5)) / 6
-        if leaf.grad is None or not close(leaf.grad, right, 1e-5):
-            raise Wrong(f"The value is right, but the gradient does not reach {name} as it should.")
-    return "The same value, and the gradients reach every classifier."
-
-
-# --- inception.7: factorised kernels -------------------------------------------------------------
-
-
-class _Factorised(nn.Module):
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        n: int,
-        *,
-        between: bool = True,
-        last: bool = True,
-        turned: bool = False,
-        narrow: bool = False,
-        square: bool = False,
-        biases: tuple[bool, bool] = (True, True),
-        crossed: bool = False,
-    ) -> None:
-        super().__init__()
-        middle, step = in_channels if narrow else out_channels, -1 if crossed else 1
-        shapes = [(1, n), (n, 1)]
-        shapes = shapes[::-1] if turned else [(n, n), (n, n)] if square else shapes
-        self.first, self.second = (
-            nn.Conv2d(a, b, shape, padding=tuple(k // 2 for k in shape)[::step], bias=bias)
-            for a, b, shape, bias in zip(
-                (in_channels, middle), (middle, out_channels), shapes, biases
-            )
-        )
-        self.between, self.last = between, last
-
-    def forward(self, maps: Tensor) -> Tensor:
-        maps = self.first(maps)
-        maps = self.second(maps.relu() if self.between else maps)
-        return maps.relu() if self.last else maps
-
-
-@exercise(
-    "inception.7",
-    title="n×n becomes 1×n and n×1",
-    answer="factorised",
-    difficulty=2,
-    minutes=12,
-    task="""
-        Write `factorised(in_channels, out_channels, kernel_size)`, for an odd `kernel_size` n: a
-        convolution whose kernel is **one row high and n columns wide**, from `in_channels` to
-        `out_channels`, then one of **n rows and one column**, from `out_channels` to
-        `out_channels`. A ReLU follows each of the two, both have biases, and height and width of
-        the maps stay as they are. Each output value must depend on the same n×n positions as that
-        of an n×n convolution.
-    """,
-    stub="""
-        def factorised(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        `nn.Conv2d` takes pairs, (rows, columns): `kernel_size=(1, 7)`, and `padding` likewise.
-        """,
-        """
-        A kernel of one row needs no padding above and below, and `kernel_size // 2` at the left and
-        at the right.
-        """,
-    ],
-    solution="""
-        def factorised(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
-            n, p = kernel_size, kernel_size // 2
-            return nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, kernel_size=(1, n), padding=(0, p)),
-                nn.ReLU(),
-                nn.Conv2d(out_channels, out_channels, kernel_size=(n, 1), padding=(p, 0)),
-                nn.ReLU(),
-            )
-    """,
-    explanation="""
-        With as many channels in as out, n · n weights for each pair of channels become 2n: 9
-        become 6 (−33 %), 49 become 14 (−71 %). The second kernel looks at n rows of values, each of
-        which has seen n columns: n×n positions in all. It is not the same function as an n×n
-        kernel, of course; the saving has its price in what the pair can express.
-    """,
-)
-def _(answer, reference):
-    if isinstance(answer, nn.Module):
-        raise Wrong("A function is expected, not a module: `factorised(3, 4, 7)` should make one.")
-    for case in ((3, 4, 7), (5, 2, 3), (2, 2, 5)):
-        module = make(answer, *case)
-        shape = (2, case[0], 9, 12)
-        maps = torch.randn(shape)
-        try:
-            out = call(module, maps, what=f"Your module for {case}, given maps of shape {shape},")
-        except Wrong as error:
-            raise Wrong(str(error).partition(" It consists of")[0] + _sizes(module, maps)) from None
-        if isinstance(out, Tensor) and out.ndim == 4 and out.shape[2:] != maps.shape[2:]:
-            raise Wrong(
-                f"Maps of 9×12 come out of {describe_call(answer, *case)} with the shape "
-                f"{tuple(out.shape)}: height and width should stay as they are."
-                f"{_sizes(module, maps)}"
-            )
-
-        def but(case=case, **options: Any) -> Callable[[], nn.Module]:
-            return lambda: _Factorised(*case, **options)
-
-        def one_kernel(case=case) -> nn.Module:
-            return nn.Sequential(
-                nn.Conv2d(*case, padding=case[2] // 2),
-                nn.ReLU(),
-            )
-
-        def always(n: int, case=case) -> Callable[[], nn.Module]:
-            return lambda: _Factorised(*case[:2], n)
-
-        same_outputs(
-            module,
-            reference(*case),
-            shape,
-            (1, case[0], 8, 7),
-            mistakes={
-                "The paddings have changed places: a kernel of n columns needs padding at the left "
-                "and at the right.": but(crossed=True),
-                "There is no ReLU between the two.": but(between=False),
-                "The ReLU behind the second convolution is missing.": but(last=False),
-                "There are no ReLUs.": but(between=False, last=False),
-                "The two have changed places: the one with one row comes first. (rows, "
-                "columns) is the order.": but(turned=True),
-                "The channels change in the second convolution; they should change in the "
-                "first.": but(narrow=True),
-                "Both kernels are n×n.": but(square=True),
-                "This is one n×n convolution, not two thin ones.": one_kernel,
-                "The convolutions have no biases.": but(biases=(False, False)),
-                "The first convolution has no bias.": but(biases=(False, True)),
-                "The second convolution has no bias.": but(biases=(True, False)),
-                **{
-                    f"The kernels are always of length {n}; `kernel_size` is not used.": always(n)
-                    for n in (3, 5, 7)
-                    if n != case[2]
-                },
-            },
-        )
-    return "The same reach, with 2n weights in place of n · n."
-
-
-# --- inception.8: a branch taken away ------------------------------------------------------------
+# --- inception.6: a branch taken away ------------------------------------------------------------
 
 _CONSTANT = """
 import copy
@@ -1091,6 +873,16 @@ class _Fixed(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         values = self.values if self.values.ndim == 3 else self.values[:, None, None]
         return values.expand(len(maps), -1, *maps.shape[2:])
+
+
+class _Watched(nn.Dropout):
+    """A dropout that tells whether it, or a copy of it, has been on."""
+
+    was_on = False
+
+    def forward(self, maps: Tensor) -> Tensor:
+        _Watched.was_on |= self.training
+        return super().forward(maps)
 
 
 def _taken_away(
@@ -1135,7 +927,7 @@ def _branch_maps(
 
 
 @exercise(
-    "inception.8",
+    "inception.6",
     title="Take a branch away without breaking the rest",
     answer="take_away",
     difficulty=3,
@@ -1145,9 +937,9 @@ def _branch_maps(
         `take_away(network, "inception4a", "branch3", images)` gives a network in which that branch
         always says the same. The class `Constant` of the cell above helps.
 
-        1. Measure, in the network as it is and in eval mode, the mean of **each feature map** that
-           the branch gives for `images` (N, 1, 28, 28): one number for each channel, over all
-           images and positions.
+        1. Measure, with the weights as they are and in **eval mode** (the network may come in
+           either mode), the mean of **each feature map** that the branch gives for `images`
+           (N, 1, 28, 28): one number for each channel, over all images and positions.
         2. In a **copy** of the network put `Constant` with these numbers in place of the branch.
         3. In the copy, estimate the running mean and variance of **every** batch norm anew: from
            `images` alone, given once, all together. Dropout stays off, and no weight changes.
@@ -1232,9 +1024,14 @@ def _(answer):
             if isinstance(part, nn.BatchNorm2d):
                 part.weight.uniform_(0.5, 1.5)
                 part.bias.uniform_(-0.2, 0.6)
-    network.eval()
-    for module, branch in (("inception4a", "branch3"), ("inception3a", "branch2")):
-        before = copy.deepcopy(network.state_dict())
+    # Behind it there are batch norms, which would see whether it is on.
+    network.features.pool3 = nn.Sequential(network.features.pool3, _Watched(0.5))
+    for module, branch, mode in (
+        ("inception4a", "branch3", "eval"),
+        ("inception3a", "branch2", "training"),
+    ):
+        network.train(mode == "training")
+        before, _Watched.was_on = copy.deepcopy(network.state_dict()), False
         what = f'take_away(network, "{module}", "{branch}", images)'
         changed = call(answer, network, module, branch, images.clone(), what=what)
         if changed is None:
@@ -1248,8 +1045,11 @@ def _(answer):
             raise Wrong(
                 f"{what} changes the network that it is given ({different[0]}); change a copy."
             )
-        if network.training or any(part.training for part in network.modules()):
-            raise Wrong("The network that is given is left in training mode; leave it as it was.")
+        if any(part.training is not (mode == "training") for part in network.modules()):
+            raise Wrong(
+                f"The network was given in {mode} mode and has been left in the other one, in part "
+                "at least; leave it as it was, and work on a copy."
+            )
         moody = [m for m in changed.modules() if isinstance(m, nn.BatchNorm2d | nn.Dropout)]
         if changed.training or any(part.training for part in moody):
             raise Wrong("The new network, or some layer of it, is in training mode; `.eval()` it.")
@@ -1266,6 +1066,11 @@ def _(answer):
             right = _taken_away(network, module, branch, images)(others)
             if close(mine, right, 1e-3):
                 continue
+            if _Watched.was_on:
+                raise Wrong(
+                    "Dropout was on while the batch norms were estimated anew: call `.train()` of "
+                    "the batch norms alone, not of the whole network."
+                )
             mistakes = {
                 "The batch norms still hold the statistics of the network with the branch; "
                 "estimate them anew.": dict(re_estimate=False),
@@ -1296,9 +1101,9 @@ def _check_constant(
         part = getattr(getattr(changed.features, module), branch)
     except AttributeError:
         raise Wrong(f"The new network has no {module}.{branch} any more; replace it.") from None
-    maps = _branch_maps(network, module, branch, images)
+    dropped, maps = _Watched.was_on, _branch_maps(network, module, branch, images)
     entering: list[Tensor] = []
-    copied = copy.deepcopy(network)
+    copied = copy.deepcopy(network).eval()
     getattr(getattr(copied.features, module), branch).register_forward_hook(
         lambda _, inputs, __: entering.append(inputs[0])
     )
@@ -1334,6 +1139,11 @@ def _check_constant(
     for message, values in mistakes.items():
         if close(out, values[:, None, None].expand(shape), 1e-4):
             raise Wrong(message)
+    if dropped:
+        raise Wrong(
+            "Dropout was on, so these are no means in eval mode. Measure in eval mode, and keep "
+            "dropout off afterwards as well."
+        )
     if close(out, maps.mean(dim=0).expand(shape), 1e-4):
         raise Wrong(
             "These are means over the images, position by position; one number for each map is "
@@ -1343,6 +1153,342 @@ def _check_constant(
         f"{module}.{branch} of the new network is constant, but not at the mean: its first channel "
         f"gives {out[0, 0, 0, 0]:.4g}, and the mean of that map is {right[0]:.4g}."
     )
+
+
+# --- inception.7: the loss with auxiliary classifiers --------------------------------------------
+
+
+def _loss(
+    logits: Tensor, auxiliary: Mapping[str, Tensor], labels: Tensor, weight: float = 0.3
+) -> Tensor:
+    extra = [F.cross_entropy(other, labels) for other in auxiliary.values()]
+    return F.cross_entropy(logits, labels) + weight * sum(extra)
+
+
+@exercise(
+    "inception.7",
+    title="The loss with auxiliary classifiers",
+    answer="training_loss",
+    difficulty=2,
+    minutes=10,
+    task="""
+        Write `training_loss(logits, auxiliary, labels)` as in the paper. `logits` (N, classes) come
+        from the end of the network; `auxiliary` is a dictionary with the logits of the auxiliary
+        classifiers, of the same shape, as `network.all_logits(images)` gives them; it may have any
+        number of entries, under any names. The loss is the
+        cross-entropy of the last classifier plus **0.3 times the cross-entropy of each** auxiliary
+        one. A network without auxiliary classifiers gives an empty dictionary; then the loss is the
+        ordinary one. Gradients have to reach all logits.
+    """,
+    stub="""
+        def training_loss(
+            logits: torch.Tensor, auxiliary: dict[str, torch.Tensor], labels: torch.Tensor
+        ) -> torch.Tensor:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        `F.cross_entropy(logits, labels)` takes logits, without a softmax before it, and gives the
+        mean over the images.
+        """,
+        """
+        Start with the main loss and add `0.3 * F.cross_entropy(other, labels)` in a loop over
+        `auxiliary.values()`. With an empty dictionary the loop adds nothing.
+        """,
+    ],
+    solution="""
+        def training_loss(
+            logits: torch.Tensor, auxiliary: dict[str, torch.Tensor], labels: torch.Tensor
+        ) -> torch.Tensor:
+            loss = F.cross_entropy(logits, labels)
+            for other in auxiliary.values():
+                loss = loss + 0.3 * F.cross_entropy(other, labels)
+            return loss
+    """,
+    explanation="""
+        Each classifier has its own loss against the same labels, and the losses are added, not the
+        logits. At test the auxiliary classifiers are left out altogether: their logits are not
+        averaged with the main ones. That is why `forward` of the course's GoogLeNet does not even
+        compute them.
+    """,
+)
+def _(answer):
+    if not callable(answer):
+        raise Wrong(f"A function is expected, not {describe(answer)}.")
+    torch.manual_seed(3)
+    labels = torch.tensor([2, 0, 4, 1, 3, 2])
+    first, second, third = (2 * torch.randn(6, 5) for _ in range(3))
+    both = {"inception4a": second, "inception4d": third}
+    cases = (
+        (first, both, labels),
+        (first, {"inception4a": third}, labels),
+        (second, {}, labels),
+        (first, {"a": second, "b": third, "c": first}, labels),
+    )
+
+    def inside(function: Callable) -> Callable:
+        return lambda logits, auxiliary, labels: function(logits, list(auxiliary.values()), labels)
+
+    entropy = F.cross_entropy
+
+    def explain(case: tuple, got: Any, right: Any) -> str:
+        if isinstance(getattr(got, "__cause__", None), KeyError):
+            return (
+                f"Here the dictionary has the names {list(case[1])}: it may hold others, fewer or "
+                "none. Loop over `auxiliary.values()`."
+            )
+        return ""
+
+    def averaged(logits: Tensor, others: list, labels: Tensor) -> Tensor:
+        extra = [entropy(other, labels) for other in others]
+        return entropy(logits, labels) + (0.3 * sum(extra) / len(extra) if extra else 0)
+
+    def two_only(logits: Tensor, others: list, labels: Tensor) -> Tensor:
+        return entropy(logits, labels) + 0.3 * sum(entropy(o, labels) for o in others[:2])
+
+    same_results(
+        answer,
+        _loss,
+        *cases,
+        tolerance=1e-5,
+        explain=explain,
+        mistakes={
+            "The auxiliary losses have the weight 0.03; it should be 0.3.": inside(
+                lambda x, others, y: entropy(x, y) + 0.03 * sum(entropy(o, y) for o in others)
+            ),
+            "There is label smoothing in it; the plain cross-entropy is asked for.": inside(
+                lambda x, others, y: (
+                    entropy(x, y, label_smoothing=0.1)
+                    + 0.3 * sum(entropy(o, y, label_smoothing=0.1) for o in others)
+                )
+            ),
+            "The auxiliary losses have the weight 1; it should be 0.3.": inside(
+                lambda x, others, y: entropy(x, y) + sum(entropy(o, y) for o in others)
+            ),
+            "The main loss is multiplied by 0.3 too; its weight is 1.": inside(
+                lambda x, others, y: 0.3 * (entropy(x, y) + sum(entropy(o, y) for o in others))
+            ),
+            "The weights are the wrong way round: 1 for the main loss, 0.3 for the others.": inside(
+                lambda x, others, y: 0.3 * entropy(x, y) + sum(entropy(o, y) for o in others)
+            ),
+            "The main loss has the weight 0.7; in the paper it has 1.": inside(
+                lambda x, others, y: 0.7 * entropy(x, y) + 0.3 * sum(entropy(o, y) for o in others)
+            ),
+            "The auxiliary losses are averaged; each should count 0.3.": inside(averaged),
+            "The auxiliary losses are missing.": inside(lambda x, others, y: entropy(x, y)),
+            "The main loss is missing.": inside(
+                lambda x, others, y: 0.3 * sum(entropy(o, y) for o in others) + torch.zeros(())
+            ),
+            "Only the first auxiliary classifier counts.": inside(
+                lambda x, others, y: two_only(x, others[:1], y)
+            ),
+            "Only the first two auxiliary classifiers count; take all in the dictionary.": inside(
+                two_only
+            ),
+            "The logits are added before the cross-entropy; each classifier has its own "
+            "loss.": inside(lambda x, others, y: entropy(x + 0.3 * sum(others), y)),
+            "There is a softmax before the cross-entropy, which takes logits.": inside(
+                lambda x, others, y: (
+                    entropy(x.softmax(1), y) + 0.3 * sum(entropy(o.softmax(1), y) for o in others)
+                )
+            ),
+            "The losses of the images are added; their mean is asked for.": inside(
+                lambda x, others, y: (
+                    entropy(x, y, reduction="sum")
+                    + 0.3 * sum(entropy(o, y, reduction="sum") for o in others)
+                )
+            ),
+            "The losses have not been averaged over the images; one number is expected.": inside(
+                lambda x, others, y: (
+                    entropy(x, y, reduction="none")
+                    + 0.3 * sum(entropy(o, y, reduction="none") for o in others)
+                )
+            ),
+            "The whole is divided by the number of classifiers; it should not be.": inside(
+                lambda x, others, y: (
+                    (entropy(x, y) + 0.3 * sum(entropy(o, y) for o in others)) / (1 + len(others))
+                )
+            ),
+        },
+    )
+    leaves = [t.clone().requires_grad_() for t in (first, second, third)]
+    loss = call(answer, leaves[0], {"inception4a": leaves[1], "inception4d": leaves[2]}, labels)
+    if not isinstance(loss, Tensor) or not loss.requires_grad:
+        raise Wrong(
+            "The value is right, but no gradient can flow back from it: keep the loss a tensor, "
+            "without `.item()`, `.detach()` or `torch.no_grad()`."
+        )
+    loss.backward()
+    for name, leaf, weight in zip(("logits", "inception4a", "inception4d"), leaves, (1, 0.3, 0.3)):
+        right = weight * (leaf.detach().softmax(1) - F.one_hot(labels, 5)) / 6
+        if leaf.grad is None or not close(leaf.grad, right, 1e-5):
+            cut = " `.item()`, `.detach()` or `torch.no_grad()` cuts it off from its loss."
+            raise Wrong(
+                f"The value is right, but the gradient does not reach {name} as it should."
+                f"{cut if leaf.grad is None else ''}"
+            )
+    return "The same value, and the gradients reach every classifier."
+
+
+# --- inception.8: factorised kernels -------------------------------------------------------------
+
+
+class _Factorised(nn.Module):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        n: int,
+        *,
+        between: bool = True,
+        last: bool = True,
+        turned: bool = False,
+        narrow: bool = False,
+        square: bool = False,
+        biases: tuple[bool, bool] = (True, True),
+        crossed: bool = False,
+        shapes: list[tuple[int, int]] | None = None,
+        padded_first: bool = False,
+        mode: str = "zeros",
+    ) -> None:
+        super().__init__()
+        middle, p = in_channels if narrow else out_channels, n // 2
+        shapes = shapes or [(1, n), (n, 1)]
+        shapes = shapes[::-1] if turned else [(n, n), (n, n)] if square else shapes
+        paddings = [tuple(k // 2 for k in shape)[:: -1 if crossed else 1] for shape in shapes]
+        paddings = [(p, p), (0, 0)] if padded_first else paddings
+        self.first, self.second = (
+            nn.Conv2d(a, b, shape, padding=padding, bias=bias, padding_mode=mode)
+            for a, b, shape, padding, bias in zip(
+                (in_channels, middle), (middle, out_channels), shapes, paddings, biases
+            )
+        )
+        self.between, self.last = between, last
+
+    def forward(self, maps: Tensor) -> Tensor:
+        maps = self.first(maps)
+        maps = self.second(maps.relu() if self.between else maps)
+        return maps.relu() if self.last else maps
+
+
+@exercise(
+    "inception.8",
+    title="n×n becomes 1×n and n×1",
+    answer="factorised",
+    difficulty=2,
+    minutes=12,
+    task="""
+        Write `factorised(in_channels, out_channels, kernel_size)`, for an odd `kernel_size` n: a
+        convolution whose kernel is **one row high and n columns wide**, from `in_channels` to
+        `out_channels`, then one of **n rows and one column**, from `out_channels` to
+        `out_channels`. A ReLU follows each of the two, both have biases, and height and width of
+        the maps stay as they are, by padding with zeros. Each output value must depend on the same
+        n×n positions as that of an n×n convolution.
+    """,
+    stub="""
+        def factorised(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        `nn.Conv2d` takes pairs, (rows, columns): `kernel_size=(1, 7)`, and `padding` likewise.
+        """,
+        """
+        A kernel of one row needs no padding above and below, and `kernel_size // 2` at the left and
+        at the right.
+        """,
+    ],
+    solution="""
+        def factorised(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
+            n, p = kernel_size, kernel_size // 2
+            return nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, kernel_size=(1, n), padding=(0, p)),
+                nn.ReLU(),
+                nn.Conv2d(out_channels, out_channels, kernel_size=(n, 1), padding=(p, 0)),
+                nn.ReLU(),
+            )
+    """,
+    explanation="""
+        With as many channels in as out, n · n weights for each pair of channels become 2n: 9
+        become 6 (−33 %), 49 become 14 (−71 %). The second kernel looks at n rows of values, each of
+        which has seen n columns: n×n positions in all. It is not the same function as an n×n
+        kernel, of course; the saving has its price in what the pair can express.
+    """,
+)
+def _(answer, reference):
+    if isinstance(answer, nn.Module):
+        raise Wrong("A function is expected, not a module: `factorised(3, 4, 7)` should make one.")
+    for case in ((3, 4, 7), (5, 2, 3), (2, 2, 5)):
+        module, n = _made(answer, *case), case[2]
+        shape = (2, case[0], 9, 12)
+        maps = torch.randn(shape)
+        try:
+            out = call(module, maps, what=f"Your module for {case}, given maps of shape {shape},")
+        except Wrong as error:
+            raise Wrong(str(error).partition(" It consists of")[0] + _sizes(module, maps)) from None
+        if isinstance(out, Tensor) and out.ndim == 4 and out.shape[2:] != maps.shape[2:]:
+            raise Wrong(
+                f"Maps of 9×12 come out of {describe_call(answer, *case)} with the shape "
+                f"{tuple(out.shape)}: height and width should stay as they are."
+                f"{_sizes(module, maps)}"
+            )
+
+        def but(case=case, **options: Any) -> Callable[[], nn.Module]:
+            return lambda: _Factorised(*case, **options)
+
+        def one_kernel(case=case) -> nn.Module:
+            return nn.Sequential(
+                nn.Conv2d(*case, padding=case[2] // 2),
+                nn.ReLU(),
+            )
+
+        def always(n: int, case=case) -> Callable[[], nn.Module]:
+            return lambda: _Factorised(*case[:2], n)
+
+        same_outputs(
+            module,
+            reference(*case),
+            shape,
+            (1, case[0], 8, 7),
+            mistakes={
+                "The paddings have changed places: a kernel of n columns needs padding at the left "
+                "and at the right.": but(crossed=True),
+                "All the padding stands in the first convolution; each has its own.": but(
+                    padded_first=True
+                ),
+                "Both kernels have one row; the second has n rows and one column.": but(
+                    shapes=[(1, n), (1, n)]
+                ),
+                "Both kernels have one column; the first has one row and n columns.": but(
+                    shapes=[(n, 1), (n, 1)]
+                ),
+                **{
+                    f'The padding is of the kind "{mode}"; zeros are asked for, as torch pads by '
+                    "itself.": but(mode=mode)
+                    for mode in ("reflect", "replicate", "circular")
+                },
+                "There is no ReLU between the two.": but(between=False),
+                "The ReLU behind the second convolution is missing.": but(last=False),
+                "There are no ReLUs.": but(between=False, last=False),
+                "The two have changed places: the one with one row comes first. (rows, "
+                "columns) is the order.": but(turned=True),
+                "The channels change in the second convolution; they should change in the "
+                "first.": but(narrow=True),
+                "Both kernels are n×n.": but(square=True),
+                "This is one n×n convolution, not two thin ones.": one_kernel,
+                "The convolutions have no biases.": but(biases=(False, False)),
+                "The first convolution has no bias.": but(biases=(False, True)),
+                "The second convolution has no bias.": but(biases=(True, False)),
+                **{
+                    f"The kernels are always of length {n}; `kernel_size` is not used.": always(n)
+                    for n in (3, 5, 7)
+                    if n != case[2]
+                },
+            },
+        )
+    return "The same reach, with 2n weights in place of n · n."
 
 
 # --- inception.9: an open question ---------------------------------------------------------------
@@ -1375,6 +1521,6 @@ question(
         With a week: plain 3×3 modules at equal MACs against Inception modules, on a smaller set of
         classes, five seeds, the learning rate chosen for each. Later networks point to an answer:
         ResNet has one scale in each block and did better a year later. And torchvision's GoogLeNet
-        has no 5×5 kernels at all, by mistake, with 69.8 % top-1 on its card.
+        has no 5×5 kernels at all, by mistake; the page of its weights states 69.8 % top-1.
     """,
 )
