@@ -228,7 +228,8 @@ def distribution(
                 linewidths=0.9,
                 label=name,
             )
-            median = float(torch.tensor(values, dtype=torch.float64).quantile(0.5))
+            # Rounded, so that .8695 is not a little less and printed as another number.
+            median = round(float(torch.tensor(values, dtype=torch.float64).quantile(0.5)), 9)
             axis.plot([median, median], [row - 0.36, row + 0.36], color="black", linewidth=2)
             axis.annotate(
                 f"{median:.3f}".removeprefix("0"),
