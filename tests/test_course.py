@@ -717,15 +717,17 @@ def test_authors_commands(handed_over):
     module, commands = handed_over
     module.main(["run", "04"])
     module.main(["results"])
+    module.main(["site", "folder"])
     assert [command for command, _ in commands] == [
         ["python", "-m", "utils.authoring", "run", "04"],
         ["python", "-m", "utils.results"],
+        ["python", str(module.ROOT / "docs" / "site" / "build.py"), "folder"],
     ]
 
 
 def test_unknown_commands_and_arguments(capsys):
     assert course.main(["lba"]) == 2
-    assert "no command 'lba'; there are: lab, test, setup, doctor, run, results." in (
+    assert "no command 'lba'; there are: lab, test, setup, doctor, run, results, site." in (
         capsys.readouterr().err
     )
     assert course.main(["setup", "--hree"]) == 1
