@@ -258,7 +258,9 @@ def test_errors_are_one_sentence():
     assert "problem: " in run(*TRAIN, "lenet6", "--epochs", 1, code=2)
     wrong = run(*TRAIN, "nin_small", "--epochs", 1, "--option", "width", code=2)
     assert "--option takes NAME=VALUE" in wrong
-    assert "Traceback" not in wrong
+    unknown = run(*TRAIN, "nin_small", "--epochs", 1, "--option", "widthh=2", code=2)
+    assert "has no option 'widthh'" in unknown
+    assert "Traceback" not in wrong + unknown
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")

@@ -20,10 +20,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from torch import nn
 
-from utils import checkpoints, data, device, distributed, networks, training
+from utils import data, device, distributed, networks, training
 
 
 def parser() -> argparse.ArgumentParser:
@@ -76,8 +77,8 @@ def option(text: str) -> tuple[str, Any]:
 
 def train(given: argparse.Namespace) -> dict[str, Any]:
     """Do what the command line says; return the history, and with --test the test accuracy."""
-    sample = networks.build(given.network)
-    size = given.image_size or sample.image_size
+    with torch.device("meta"):  # only to ask for its size
+        size = given.image_size or networks.build(given.network).image_size
     splits = data.load(
         given.data,
         batch_size=given.batch_size,
@@ -130,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
             if given.json:
                 given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         return 0 if result["status"] == "finished" else 1
-    except (ValueError, RuntimeError, MemoryError, checkpoints.CheckpointError) as error:
+    except (ValueError, TypeError, RuntimeError, MemoryError) as error:
         print(f"problem: {error}", file=sys.stderr, flush=True)
         return 2
     finally:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from utils.networks.googlenet import MODULES
+
 from .compare import (
     Wrong,
     call,
@@ -23,19 +25,6 @@ from .compare import (
 from .engine import exercise, question
 
 CHAPTER = "07_inception"
-
-# Channels of the nine modules: 1x1; reduction and 3x3; reduction and 5x5; projection.
-_MODULES = {
-    "3a": (64, (96, 128), (16, 32), 32),
-    "3b": (128, (128, 192), (32, 96), 64),
-    "4a": (192, (96, 208), (16, 48), 64),
-    "4b": (160, (112, 224), (24, 64), 64),
-    "4c": (128, (128, 256), (24, 64), 64),
-    "4d": (112, (144, 288), (32, 64), 64),
-    "4e": (256, (160, 320), (32, 128), 128),
-    "5a": (256, (160, 320), (32, 128), 128),
-    "5b": (384, (192, 384), (48, 128), 128),
-}
 
 
 # --- inception.1: paddings -----------------------------------------------------------------------
@@ -600,7 +589,7 @@ def _channels(modules: Mapping, in_channels: int, *, keep: str = "previous") -> 
     return found
 
 
-_GROWN = _channels(_MODULES, 192)
+_GROWN = _channels(MODULES, 192)
 
 
 @exercise(
@@ -690,7 +679,7 @@ def _(answer):
         answer,
         _channels,
         (small, 10),
-        (dict(_MODULES), 192),
+        (dict(MODULES), 192),
         ({"only": (1, (2, 3), (4, 5), 6)}, 7),
         mistakes={
             "This is with the projection. Without it, all channels that came in pass on.": (
@@ -710,7 +699,7 @@ def _(answer):
             "What goes into the first module stands at the front of the list; only what comes out "
             "of the modules is asked for.": lambda m, n: [n, *_channels(m, n)],
             "The argument `modules` is not used: these are always the nine modules of "
-            "GoogLeNet.": lambda m, n: _channels(_MODULES, n),
+            "GoogLeNet.": lambda m, n: _channels(MODULES, n),
             "The argument `in_channels` is not used: these begin with 192 channels every "
             "time.": lambda m, n: _channels(m, 192),
             "The `in_channels` that go into the first module are missing; they pass on as "
@@ -740,7 +729,7 @@ def _wrong_rows(
     kilo: int = 1024, biases: bool = False, limit: float = 0.05, **options: Any
 ) -> set[str]:
     found, in_channels = set(), 192
-    for name, module in _MODULES.items():
+    for name, module in MODULES.items():
         weights = _weights(in_channels, module, **options)
         one, three, five, pool = module
         if biases:
@@ -816,12 +805,12 @@ def _(answer):
     if isinstance(answer, Mapping):
         raise Wrong("A list of names is expected, not a dictionary.")
     names = list(answer)
-    if strange := [name for name in names if not (isinstance(name, str) and name in _MODULES)]:
-        raise Wrong(f"{strange[0]!r} is not the name of a module; they are {', '.join(_MODULES)}.")
+    if strange := [name for name in names if not (isinstance(name, str) and name in MODULES)]:
+        raise Wrong(f"{strange[0]!r} is not the name of a module; they are {', '.join(MODULES)}.")
     got, right = set(names), _wrong_rows()
     if got == right:
         return "4c and 5a do not follow from their own channels."
-    said = ", ".join(name for name in _MODULES if name in got) or "An empty list"
+    said = ", ".join(name for name in MODULES if name in got) or "An empty list"
     mistakes = {
         "Read with K = 1000 that is so. But the linear layer has 1,024,000 weights and is "
         "printed as 1000K: K is 1024.": _wrong_rows(1000),
@@ -830,17 +819,17 @@ def _(answer):
         "These are all modules that differ at all. Only differences above 5 % are asked for.": (
             _wrong_rows(limit=0.005)
         ),
-        "These are the modules that agree; those that differ are asked for.": set(_MODULES) - right,
+        "These are the modules that agree; those that differ are asked for.": set(MODULES) - right,
     }
     for message, rows in mistakes.items():
         if got == rows:
             raise Wrong(f"{said} is not right. {message}")
-    if missing := [name for name in _MODULES if name in right - got]:
+    if missing := [name for name in MODULES if name in right - got]:
         cause = f"{missing[0]} differs by more than 5 % and is not in your list."
     else:
-        extra = next(name for name in _MODULES if name in got - right)
-        weights = dict(zip(_MODULES, (192, *_channels(_MODULES, 192, keep="project"))))
-        count = _weights(weights[extra], _MODULES[extra])
+        extra = next(name for name in MODULES if name in got - right)
+        weights = dict(zip(MODULES, (192, *_channels(MODULES, 192, keep="project"))))
+        count = _weights(weights[extra], MODULES[extra])
         cause = (
             f"{extra} has {weights[extra]} channels coming in and {count:,} weights, which is "
             f"{count / 1024:.1f}K; {_PRINTED[extra]}K is within 5 % of that."
