@@ -121,7 +121,7 @@ def no_deps() -> list[Requirement]:
     import tomllib
 
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    return [parse_requirement(text) for text in pyproject["tool"]["course"]["no-deps"]]
+    return [parse_requirement(text) for text in pyproject["dependency-groups"]["no-deps"]]
 
 
 def release(version: str) -> tuple[int, ...]:
@@ -293,9 +293,7 @@ def make_venv() -> str:
         run_to_end([sys.executable, "-m", "venv", str(VENV)], "making .venv failed")
     python = str(venv_python())
     try:
-        pip_install(python, "--requirement", str(ROOT / "requirements.lock"))
-        if missing(no_deps(), venv_path()):
-            pip_install(python, "--no-deps", *map(str, no_deps()))
+        pip_install(python, *locked(str(ROOT / "requirements.lock")))
     except CourseError:
         if update:  # pip changes nothing before it has everything, so the old set still works
             STAMP.write_text(json.dumps(before), encoding="utf-8")
@@ -402,6 +400,23 @@ def pip_install(python: str, *arguments: str, quiet: bool = False) -> None:
     run_to_end([*command, *arguments], "pip failed")
 
 
+def locked(lock: str) -> tuple[str, ...]:
+    """The arguments of pip for a lock: files that its authors did not see are refused.
+
+    The lock names all packages, so none is looked up by dependency; d2l's own pins are outdated.
+    """
+    return ("--no-deps", "--require-hashes", "--requirement", lock)
+
+
+def lock_entry(package: str) -> str:
+    """The lines of requirements.lock for `name==version`, with the hashes."""
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    entry = re.search(rf"^{re.escape(package)} \\\n(    --hash=.*\n)+", text, re.MULTILINE)
+    if entry is None:
+        raise CourseError(f"requirements.lock has no hashes of {package}: fetch the file anew.")
+    return entry.group()
+
+
 def run_to_end(command: list[str], failure: str) -> None:
     """Run a command, pass its messages on, and turn its failure into one sentence."""
     environ = {**os.environ, "PIP_USER": "0"}  # a user-wide `--user` cannot work in .venv
@@ -446,6 +461,11 @@ def explain_failure(messages: str, code: int) -> str:
             "the network did not give what was asked for; try again, or set PIP_INDEX_URL to a "
             "mirror near you, or PIP_FIND_LINKS to a folder of wheels (with PIP_NO_INDEX=1)."
         )
+    if "DO NOT MATCH THE HASHES" in messages:
+        return (
+            "a downloaded file is not the one that requirements.lock was made with, so nothing "
+            "was installed: try again with `PIP_NO_CACHE_DIR=1`, or use another mirror."
+        )
     if unavailable:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         return (
@@ -486,7 +506,10 @@ def complete(lab: bool, quiet: bool = False) -> None:
             constraints.write_text("\n".join(present_versions(lacking)), encoding="utf-8")
             pip_install(sys.executable, *others, "--constraint", str(constraints), quiet=quiet)
     if alone:
-        pip_install(sys.executable, "--no-deps", *alone, quiet=quiet)
+        with tempfile.TemporaryDirectory() as folder:
+            lock = Path(folder, "requirements.lock")
+            lock.write_text("".join(map(lock_entry, alone)), encoding="utf-8")
+            pip_install(sys.executable, *locked(str(lock)), quiet=quiet)
     importlib.invalidate_caches()
     lacking = missing(requirements(lab))
     if lacking:
@@ -556,6 +579,9 @@ def lab(arguments: list[str]) -> int:
     python = environment()
     check_data_files()
     command = [python, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
+    # Nothing leaves this machine: JupyterLab would ask its makers for news and newer versions.
+    command.append("--LabApp.news_url=None")
+    command.append("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # as in a container; JupyterLab refuses otherwise
     if not has_browser():

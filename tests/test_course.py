@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -28,7 +29,7 @@ PYPROJECT = """
 dependencies = ["{name}>={bound}"]
 [project.optional-dependencies]
 lab = ["pytest>=8.0"]
-[tool.course]
+[dependency-groups]
 no-deps = [{alone}]
 """
 
@@ -60,6 +61,13 @@ def make_wheel(folder: Path, name: str, version: str, requires: str = "") -> Non
             wheel.writestr(file, text)
 
 
+def lock_entry(folder: Path, name: str, version: str) -> str:
+    """The line of a lock for a wheel, or for one that is nowhere."""
+    wheel = folder / f"{name}-{version}-py3-none-any.whl"
+    content = wheel.read_bytes() if wheel.exists() else b""
+    return f"{name}=={version} \\\n    --hash=sha256:{hashlib.sha256(content).hexdigest()}\n"
+
+
 class Project:
     """A small course in a folder of its own."""
 
@@ -88,7 +96,9 @@ class Project:
         if name != "pytest":  # in .venv there is no pytest
             text = text.replace('"pytest>=8.0"', "")
         (self.folder / "pyproject.toml").write_text(text, encoding="utf-8")
-        (self.folder / "requirements.lock").write_text(f"{name}=={bound}\n", encoding="utf-8")
+        packages = [(name, bound), *(line.split("==") for line in alone)]
+        lock = "".join(lock_entry(self.wheels, *package) for package in packages)
+        (self.folder / "requirements.lock").write_text(lock, encoding="utf-8")
 
     def environ(self, **variables: str) -> dict[str, str]:
         other = ("PIP_", "COURSE_", "PYTHONPATH")
@@ -367,6 +377,22 @@ def test_failed_update_keeps_what_there_was(prepared, variables, expected):
     assert prepared.load().find_environment() == str(prepared.load().venv_python())
 
 
+def test_file_with_another_hash_is_refused(prepared):
+    """As from a mirror that was tampered with; PIP_FIND_LINKS alone changes nothing about it."""
+    with newer_lock(prepared, "2.0"):
+        lock = prepared.folder / "requirements.lock"
+        found = re.search(r"sha256:(\w+)", lock.read_text(encoding="utf-8"))[1]
+        lock.write_text(lock.read_text("utf-8").replace(found, "0" * 64), encoding="utf-8")
+        done = prepared.call("lab", PIP_NO_CACHE_DIR="1")
+        assert done.returncode == 1
+        assert "is not the one that requirements.lock was made with" in last_line(done.stderr)
+        lock.write_text("course_trial==2.0\ncourse_alone==1.0.3\n", encoding="utf-8")
+        done = prepared.call("lab")  # nor is a lock without hashes taken
+        assert done.returncode == 1
+        assert "problem: pip failed: " in last_line(done.stderr)
+    assert prepared.load().installed("course_trial", prepared.load().venv_path()).version == "1.0"
+
+
 def test_setup_here_replaces_nothing(prepared):
     module, pyproject = prepared.load(), prepared.folder / "pyproject.toml"
     before = pyproject.read_text(encoding="utf-8")
@@ -381,11 +407,17 @@ def test_setup_here_replaces_nothing(prepared):
         assert module.installed("course_trial", module.venv_path()).version == "1.0"
         assert module.installed("course_greedy", module.venv_path()) is None
 
+        uninstall = [prepared.python, "-m", "pip", "uninstall", "--quiet", "-y", "course_alone"]
+        subprocess.run(uninstall, check=True)
         pyproject.write_text(before.replace('"course_trial>=1.0"', more.format("course_modest")))
         done = prepared.call("setup", "--here", python=prepared.python)
         assert done.returncode == 0, done.stderr
-        assert "Installing what is missing here: course_modest>=1.0\n" in done.stdout
+        assert (
+            "Installing what is missing here: course_modest>=1.0, course_alone==1.0.3\n"
+            in done.stdout
+        )
         assert module.installed("course_modest", module.venv_path()).version == "1.0"
+        assert module.installed("course_alone", module.venv_path()).version == "1.0.3"
         assert module.is_outdated()  # it did not go on to install the lock
     finally:
         pyproject.write_text(before, encoding="utf-8")
@@ -410,7 +442,8 @@ def test_doctor_has_one_line_for_each_thing(prepared):
 
 def test_older_venv_that_meets_the_bounds_is_used_until_setup(prepared):
     """The last one with `prepared`: it leaves another version there."""
-    (prepared.folder / "requirements.lock").write_text("course_trial==2.0\n", encoding="utf-8")
+    lock = lock_entry(prepared.wheels, "course_trial", "2.0")
+    (prepared.folder / "requirements.lock").write_text(lock, encoding="utf-8")
     module = prepared.load()
     assert module.is_outdated()
     assert module.find_environment() == str(module.venv_python())
@@ -549,6 +582,7 @@ def test_only_one_at_a_time_works_on_venv(tmp_path):
         ("error: externally-managed-environment\n\n...", "belongs to the operating system"),
         ("ERROR: [WinError 5] Access is denied: 'c10.dll'", "close JupyterLab"),
         ("ERROR: something else\n\n", "code 3 (ERROR: something else)"),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS", "another mirror"),
         ("", "code 3 ()"),
     ],
 )
@@ -586,18 +620,21 @@ def test_host_gets_only_what_is_missing(monkeypatch):
     monkeypatch.setattr(course, "missing", missing)
 
     def pip_install(python, *arguments, quiet=False):
-        pins = Path(arguments[-1]).read_text("utf-8") if "--constraint" in arguments else ""
-        calls.append((python, arguments, quiet, pins.splitlines()))
+        calls.append((python, arguments, quiet, Path(arguments[-1]).read_text("utf-8")))
 
     monkeypatch.setattr(course, "pip_install", pip_install)
     course.complete_host()
     (python, arguments, quiet, pins), alone = calls
+    pins = pins.splitlines()
     assert (python, quiet) == (sys.executable, True)
     assert arguments[:2] == ("torchinfo>=1.8", "--constraint")
     for name in (*course.HOST_PACKAGES, "pytest"):
         assert f"{name}=={importlib.metadata.version(name)}" in pins
     assert not any(line.startswith(("torchinfo==", "d2l==")) for line in pins)
-    assert alone == (sys.executable, ("--no-deps", "d2l==1.0.3"), True, [])
+    python, arguments, quiet, lock = alone
+    assert (python, quiet) == (sys.executable, True)
+    assert arguments[:2] == ("--no-deps", "--require-hashes")
+    assert re.fullmatch(r"d2l==1\.0\.3 \\\n(    --hash=sha256:\w{64}( \\)?\n)+", lock)
 
 
 def test_host_that_has_everything_is_left_alone(monkeypatch):
@@ -637,6 +674,8 @@ def test_lab_opens_chapter_0_and_passes_arguments_on(handed_over, monkeypatch):
     module.main(["lab", "--port", "9999"])
     chapter = "--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb"
     start = ["python", "-m", "jupyterlab", f"--ServerApp.root_dir={module.ROOT}"]
+    start.append("--LabApp.news_url=None")
+    start.append("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
     assert commands.pop() == ([*start, chapter, "--port", "9999"], {})
     module.main(["lab", "chapters/04_nin.ipynb"])
     assert commands.pop() == ([*start, "chapters/04_nin.ipynb"], {})
@@ -648,7 +687,7 @@ def test_lab_as_root_and_without_a_browser(handed_over, monkeypatch, capsys):
     monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
     module.main(["lab"])
     (command, _), out = commands.pop(), capsys.readouterr().out
-    assert command[4:6] == ["--allow-root", "--no-browser"]
+    assert command[6:8] == ["--allow-root", "--no-browser"]
     assert "open the address that JupyterLab prints below" in out
 
 

@@ -28,10 +28,16 @@ def wanted() -> dict[str, str]:
 
 def locked() -> dict[str, Requirement]:
     text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    found = [Requirement(line) for line in text.splitlines() if re.match(r"[a-z]", line)]
+    lines = [line.rstrip("\\ ") for line in text.splitlines() if re.match(r"[a-z]", line)]
+    found = [Requirement(line) for line in lines]
     names = [requirement.name for requirement in found]
     assert len(names) == len(set(names)), "one version for every Python and system"
     return {requirement.name: requirement for requirement in found}
+
+
+def alone() -> set[str]:
+    """What is installed without its dependencies."""
+    return {Requirement(line).name for line in PYPROJECT["dependency-groups"]["no-deps"]}
 
 
 def version(requirement: Requirement) -> Version:
@@ -62,10 +68,22 @@ def test_lock_holds_a_published_pair():
     assert (torch.release[:2], torchvision.release[:2]) == ((2, 15), (0, 29))
 
 
+def test_lock_has_hashes_of_every_package():
+    """pip then refuses every other file; and no package is named without."""
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    entry = (
+        r"[a-z].*==.* \\\n(?:    --hash=sha256:[0-9a-f]{64} \\\n)*    --hash=sha256:[0-9a-f]{64}\n"
+    )
+    comments = r"(?: +#.*\n)*"
+    assert re.fullmatch(rf"(?:#.*\n)+(?:{entry}{comments})+", text)
+
+
 def test_lock_is_closed_under_dependencies():
     """Everything that a locked package requires here is locked as well."""
     lock, checked = locked(), 0
     for name, requirement in lock.items():
+        if name in alone():
+            continue  # installed without its dependencies
         try:
             distribution = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
@@ -122,8 +140,8 @@ def test_python_floor_is_the_same_everywhere():
 
 def test_d2l_is_alone_and_its_imports_are_covered():
     """d2l comes without its dependencies, so what it imports must be in the list."""
-    assert PYPROJECT["tool"]["course"]["no-deps"] == ["d2l==1.0.3"]
-    assert "d2l" not in locked()
+    assert PYPROJECT["dependency-groups"]["no-deps"] == ["d2l==1.0.3"]
+    assert str(locked()["d2l"]) == "d2l==1.0.3"
     assert "d2l" not in conda()
     spec = importlib.util.find_spec("d2l.torch")
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
