@@ -90,6 +90,11 @@ def report(recipe: dict, runs: list[dict], ours: dict) -> dict:
     }
 
 
+def stored() -> dict:
+    """What earlier runs wrote: a mapping from networks to their reports."""
+    return (common.read(FILE) or {"networks": {}})["networks"]
+
+
 def main() -> None:
     parser = common.parser(__doc__)
     parser.add_argument("networks", nargs="*", default=list(FAMILIES))
@@ -98,20 +103,19 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    earlier = common.read(FILE) or {"networks": {}}
-    found = earlier["networks"]
     for name in arguments.networks:
         recipe = recipe_of(name)
-        same = name in found and found[name]["recipe"] == recipe
-        runs = list(found[name]["runs"]) if same else []
+        earlier = stored().get(name)
+        runs = list(earlier["runs"]) if earlier and earlier["recipe"] == recipe else []
         for seed in range(arguments.seeds):
             if any(one["seed"] == seed for one in runs):
                 continue
             runs.append(run(name, recipe, seed))
             print(name, runs[-1], flush=True)
-            found[name] = report(recipe, runs, common.read(f"accuracy/{name}.json"))
+            # Read again, so that several networks can be measured side by side.
+            found = stored() | {name: report(recipe, runs, common.read(f"accuracy/{name}.json"))}
             result = common.header("Test accuracy of each network under two recipes")
-            common.write(FILE, result | {"networks": found})
+            common.write(FILE, result | {"networks": {n: found[n] for n in FAMILIES if n in found}})
 
 
 if __name__ == "__main__":
