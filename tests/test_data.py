@@ -286,6 +286,12 @@ def test_killed_at_the_worst_moment(packed, three_files, function_name, calls):
     data.unpack(packed)
     assert all(intact(files(packed) / name) for name in data.FASHION_MNIST)
     assert not leftovers[0].exists()  # old ones are swept up
+    leftovers[0].touch()
+    data.unpack(packed)
+    assert leftovers[0].exists()  # another process may be writing it
+    os.utime(leftovers[0], (0, 0))
+    data.unpack(packed)  # also where everything has been unpacked
+    assert not leftovers[0].exists()
 
 
 @posix_only
@@ -334,7 +340,7 @@ def test_a_folder_without_write_access(all_files, three_files):
         assert status == 0
         text = report.read_text(encoding="utf-8")
         assert text.count("\n") == 1
-        assert "cannot be written to (Permission denied). The course reads it from memory" in text
+        assert "cannot be written to (Permission denied): the course reads it from memory" in text
         assert len(list(files(folder).iterdir())) == 4
 
 
@@ -711,7 +717,7 @@ def write_idx(path, array):
 
 
 @pytest.fixture
-def fake_mnist(tmp_path):
+def fake_mnist(tmp_path, monkeypatch):
     random = np.random.default_rng(0)
     folder = tmp_path / "MNIST" / "raw"
     folder.mkdir(parents=True)
@@ -720,6 +726,8 @@ def fake_mnist(tmp_path):
         arrays[part] = random.integers(0, 256, (count, 28, 28)), np.arange(count) % 10
         write_idx(folder / f"{part}-images-idx3-ubyte", arrays[part][0])
         write_idx(folder / f"{part}-labels-idx1-ubyte", arrays[part][1])
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    monkeypatch.setattr(data, "MNIST", sums)
     return tmp_path, arrays
 
 
@@ -797,9 +805,10 @@ def test_no_files_and_no_network(tmp_path, no_network, name, wanted):
 
 def test_damaged_files_and_no_network(fake_mnist, fake_cifar, no_network):
     mnist, cifar = fake_mnist[0], fake_cifar[0]
-    damage(mnist / "MNIST" / "raw" / "train-images-idx3-ubyte", "truncated")
-    with pytest.raises(DataError, match="it is damaged: delete it"):
-        data.load("mnist", folder=mnist)
+    for how in ("bit flipped", "truncated"):
+        damage(mnist / "MNIST" / "raw" / "train-images-idx3-ubyte", how)
+        with pytest.raises(DataError, match="it is damaged: delete it"):
+            data.load("mnist", folder=mnist)
     damage(cifar / "cifar-10-batches-py" / "data_batch_3", "bit flipped")
     with pytest.raises(DataError, match="it is damaged: delete it"):
         data.load("cifar10", folder=cifar)

@@ -1,16 +1,19 @@
 """Files that hold a network's weights or a whole run: written whole or not at all, safe to read.
 
-A checkpoint holds tensors and plain values only and is read with `weights_only=True`, so that a
-file from elsewhere cannot run code. `utils.training` decides what a run stores.
+A checkpoint holds tensors and plain values only. It is read after a look at its checksums and with
+`weights_only=True`, so that a damaged file is noticed and one from elsewhere cannot run code.
+`utils.training` decides what a run stores.
 """
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import io
 import os
 import pickle
 import random
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,9 @@ class CheckpointError(RuntimeError):
 
 
 FORMAT = "One by One checkpoint 1"
+# What every checkpoint holds, and what those of a run hold besides.
+PARTS = {"format", "network", "model"}
+PARTS_OF_A_RUN = {"settings", "history", "optimizer", "scaler", "steps", "random"}
 
 
 def copy_of_weights(model: nn.Module) -> dict[str, Any]:
@@ -105,16 +111,33 @@ def write_file(path: Path, content: dict[str, Any]) -> None:
                 file.write(buffer.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            replace_patiently(temporary, path)
         finally:
-            # Also what a process that was killed while it wrote has left behind.
+            # Also what a process that was killed while it wrote has left behind. Windows refuses
+            # to remove what another process is still writing.
             for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
-                leftover.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    leftover.unlink(missing_ok=True)
     except OSError as error:
         raise CheckpointError(
-            f"The checkpoint {path} could not be written ({error.strerror or error}). What stood "
+            f"The checkpoint {path} could not be written ({error.strerror or error}): what stood "
             "there before is untouched; free some space or choose another folder."
         ) from None
+
+
+def replace_patiently(source: Path, target: Path) -> None:
+    """`os.replace`, tried again for a second and a half where Windows refuses it.
+
+    It does so while a virus scanner or another process has one of the two files open.
+    """
+    for wait in (0.1, 0.2, 0.4, 0.8, None):
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            if wait is None:
+                raise
+            time.sleep(wait)
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -125,25 +148,36 @@ def read_file(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from None
     try:
-        if zipfile.is_zipfile(file):  # torch itself does not look at the checksums
-            with zipfile.ZipFile(file) as archive:
-                if archive.testzip() is not None:
-                    raise zipfile.BadZipFile
-        file.seek(0)
+        # torch itself does not look at the checksums. Its old format has none and is not read.
+        with zipfile.ZipFile(file) as archive:
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile
+    except Exception:  # a damaged file makes the reader fail in many ways
+        raise CheckpointError(
+            f"{path} is damaged or was cut short, or is no checkpoint of this course: delete it "
+            "and train again, or choose another file."
+        ) from None
+    file.seek(0)
+    try:
         # weights_only: a checkpoint from elsewhere can hold no code that runs when it is read.
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file makes the reader fail in many ways
-        if isinstance(error, pickle.UnpicklingError) and "unsupported global" in str(error).lower():
-            raise CheckpointError(
-                f"{path} was refused: it holds more than weights and plain values. Nothing in it "
-                "was run; delete it unless you know where it comes from."
-            ) from None
+    except pickle.UnpicklingError:
         raise CheckpointError(
-            f"{path} is damaged or was cut short; delete it and train again."
+            f"{path} was refused, because it holds more than weights and plain values: nothing in "
+            "it was run; delete it unless you know where it comes from."
         ) from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    except Exception:  # an archive of something else
+        content = None
+    if not is_checkpoint(content):
         raise CheckpointError(f"{path} is not a checkpoint of this course; choose another file.")
     return content
+
+
+def is_checkpoint(content: Any) -> bool:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        return False
+    parts = PARTS | (PARTS_OF_A_RUN if "optimizer" in content else set())
+    return parts <= content.keys()
 
 
 def random_state(train) -> dict[str, Any]:

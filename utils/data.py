@@ -30,6 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from utils.checkpoints import replace_patiently
 from utils.device import check_seed, pick
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -56,6 +57,13 @@ FASHION_MNIST = {
         "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
         8,
     ),
+}
+# SHA-256 of MNIST's unpacked files. torchvision looks at the packed ones only, after the download.
+MNIST = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 FASHION_CLASSES = (
     "T-shirt/top",
@@ -131,6 +139,7 @@ def _raw_folder(folder: str | Path | None) -> Path:
 def _read_files(folder: str | Path | None) -> dict[str, np.ndarray]:
     """The verified bytes of the four files, each also unpacked to disk where it was not."""
     raw = _raw_folder(folder)
+    _sweep(raw)
     contents, write_error = {}, None
     for name, (packed_size, digest, _) in FASHION_MNIST.items():
         content = _read_if_intact(raw / name, digest)
@@ -146,7 +155,7 @@ def _read_files(folder: str | Path | None) -> dict[str, np.ndarray]:
     if write_error:
         print(
             f"Fashion-MNIST stays packed, because {_shown(raw)} cannot be written to "
-            f"({write_error.strerror}). The course reads it from memory; torchvision and d2l will "
+            f"({write_error.strerror}): the course reads it from memory, torchvision and d2l will "
             "not find it."
         )
     return contents
@@ -185,28 +194,24 @@ def _read_packed(path: Path, size: int, digest: str) -> np.ndarray:
 
 def _write_whole(path: Path, content: np.ndarray) -> None:
     """Write a temporary file in the same folder and rename it: nobody ever sees half a file."""
-    for leftover in path.parent.glob("*.tmp"):  # of processes that were killed
-        with contextlib.suppress(OSError):
-            if time.time() - leftover.stat().st_mtime > 3600:
-                leftover.unlink()
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        for attempt in range(5):
-            try:
-                os.replace(temporary, path)
-                break
-            except PermissionError:
-                # Windows, while a virus scanner or another process has one of the two files open.
-                if attempt == 4:
-                    raise
-                time.sleep(0.1 * 2**attempt)
+        replace_patiently(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _sweep(raw: Path) -> None:
+    """Remove what processes that were killed left half written, once it is surely theirs."""
+    for leftover in raw.glob("*-ubyte.*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > 600:
+                leftover.unlink()
 
 
 def _shown(path: Path) -> str:
@@ -378,7 +383,7 @@ class _ImageFiles(Dataset):
         index, key = item
         try:
             image = pil_loader(self.paths[index])
-        except OSError as error:
+        except Exception as error:  # not all formats report damage in the same way
             raise DataError(
                 f"The image {self.paths[index]} cannot be read ({error}); replace or delete it."
             ) from None
@@ -692,6 +697,9 @@ def _from_torchvision(name: str, root: Path) -> tuple:
     try:
         # torchvision downloads only what is not there.
         train, test = (kind(root, train=part, download=True) for part in (True, False))
+        for file, digest in MNIST.items() if name == "mnist" else ():
+            if _read_if_intact(root / "MNIST" / "raw" / file, digest) is None:
+                raise ValueError(f"{file} does not hold the published content")
     except Exception as error:  # whatever the network, the disk or a damaged file may raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         if name == "mnist":
