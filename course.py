@@ -13,6 +13,8 @@ For authors:
     python3 course.py run [...]     execute chapters and store their outputs
     python3 course.py results       bring the numbers in the text up to date with results/
     python3 course.py site          build the web site into _site/
+    python3 course.py licences      list the licences of everything in requirements.lock anew
+    python3 course.py address OWNER/NAME    the repository's address, wherever it stands
 """
 
 import sys
@@ -647,6 +649,14 @@ def run(arguments: list[str]) -> int:
     return hand_over([environment(), "-m", "utils.authoring", "run", *arguments])
 
 
+def address(arguments: list[str]) -> int:
+    return hand_over([environment(), "-m", "utils.authoring", "address", *arguments])
+
+
+def licences(arguments: list[str]) -> int:
+    return hand_over([environment(), "-m", "utils.licences", *arguments])
+
+
 def site(arguments: list[str]) -> int:
     return hand_over([environment(), str(ROOT / "docs" / "site" / "build.py"), *arguments])
 
@@ -805,6 +815,8 @@ COMMANDS = {
     "run": run,
     "results": results,
     "site": site,
+    "licences": licences,
+    "address": address,
     # Called by setup and doctor in the course's own environment.
     "unpack-here": unpack_here,
     "doctor-here": doctor_here,

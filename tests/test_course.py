@@ -757,10 +757,14 @@ def test_authors_commands(handed_over):
     module.main(["run", "04"])
     module.main(["results"])
     module.main(["site", "folder"])
+    module.main(["address", "ada/course"])
+    module.main(["licences"])
     assert [command for command, _ in commands] == [
         ["python", "-m", "utils.authoring", "run", "04"],
         ["python", "-m", "utils.results"],
         ["python", str(module.ROOT / "docs" / "site" / "build.py"), "folder"],
+        ["python", "-m", "utils.authoring", "address", "ada/course"],
+        ["python", "-m", "utils.licences"],
     ]
 
 

@@ -276,7 +276,7 @@ def test_the_first_cell_says_when_there_is_no_network(tmp_path):
         pytest.skip("git is not installed")
     done = start((tmp_path / "nowhere").as_uri(), tmp_path)
     assert done.returncode == 1
-    assert "could not be fetched. Kaggle: Settings, Internet on." in done.stderr.splitlines()[-1]
+    assert "could not be fetched with git (on Kaggle: Settings, Internet on). Or unpack" in done.stderr.splitlines()[-1]
 
 
 # --- pytest --nbval on a clone with a learner's answers ------------------------------------------

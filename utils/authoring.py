@@ -3,6 +3,7 @@
     python -m utils.authoring run [04_nin …]        refresh, execute at budget cpu, store
     python -m utils.authoring refresh [04_nin …]    only the generated cells, nothing is executed
     python -m utils.authoring check [04_nin …]      what is wrong with the stored notebooks
+    python -m utils.authoring address OWNER/NAME    the repository's address, wherever it stands
 
 Generated are the header (title, badge, links), the two cells that start a chapter, and the four
 cells of every exercise. They are recognised by their metadata (`role`, and `exercise` with its
@@ -40,12 +41,14 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+from utils import update
 from utils.exercises import engine
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,6 +74,7 @@ METADATA = {
 BOOTSTRAP = """\
 # Finds the course; fetches it if this notebook was opened alone (Colab, Kaggle).
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -80,8 +84,12 @@ places = [here, *here.parents, here / "one-by-one"]
 root = next((place for place in places if (place / "utils" / "exercises").exists()), None)
 if root is None:
     root, address = here / "one-by-one", "https://github.com/{repository}"
-    if subprocess.run(["git", "clone", "--depth", "1", address, str(root)]).returncode:
-        raise RuntimeError(f"{{address}} could not be fetched. Kaggle: Settings, Internet on.")
+    git = ["git", "clone", "--depth", "1", address, str(root)]
+    if shutil.which("git") is None or subprocess.run(git).returncode:
+        raise RuntimeError(
+            f"{{address}} could not be fetched with git (on Kaggle: Settings, Internet on). "
+            "Or unpack its ZIP file and open this notebook in there."
+        )
 os.chdir(root / "chapters")
 sys.path.insert(0, str(root))
 import course
@@ -171,14 +179,17 @@ def load_committed(stem: str) -> NotebookNode:
 
 def save(nb: NotebookNode, stem: str) -> None:
     """Stores a chapter: the whole file or nothing."""
-    text = nbformat.writes(nb, version=4) + "\n"
     CHAPTERS.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=".tmp", dir=CHAPTERS)
+    _replace(path_of(stem), nbformat.writes(nb, version=4) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    handle, name = tempfile.mkstemp(suffix=".tmp", dir=path.parent)
     try:
         with open(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        os.chmod(name, 0o644)  # mkstemp makes it private
-        os.replace(name, path_of(stem))
+        os.chmod(name, path.stat().st_mode if path.exists() else 0o644)  # mkstemp's are private
+        os.replace(name, path)
     except BaseException:
         os.unlink(name)
         raise
@@ -194,6 +205,46 @@ def repository() -> str:
         return tomllib.load(file)["tool"]["course"]["repository"]
 
 
+def spellings(repository: str) -> list[str]:
+    """How the address stands in files: plain, in nbgitpuller's links, and as their folder."""
+    _, name = repository.split("/")
+    return [repository, f"%2F{quote(repository, safe='')}", f"%2Ftree%2F{name}"]
+
+
+def address(new: str) -> list[str]:
+    """Writes the repository's new address, OWNER/NAME, into every file; returns their names.
+
+    Interrupted, it can be repeated: pyproject.toml, which says what to look for, comes last.
+    """
+    if not re.fullmatch(r"[a-z0-9-]*[a-z0-9]/[\w.-]*\w", new, re.ASCII | re.IGNORECASE):
+        raise AuthoringError(f"A repository on GitHub is OWNER/NAME, not {new}.")
+    changed = []
+    for name, text in sorted(texts().items(), key=lambda item: item[0] == "pyproject.toml"):
+        after = text
+        for old_form, new_form in zip(spellings(repository()), spellings(new)):
+            after = re.sub(rf"\b{re.escape(old_form)}\b", new_form, after)
+        if after != text:
+            _replace(ROOT / name, after)
+            changed.append(name)
+    repository.cache_clear()
+    return changed
+
+
+def texts() -> dict[str, str]:
+    """The text files of the clone, without what git ignores: path from its root, and content."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise AuthoringError(f"{ROOT} is no clone: this needs git.") from None
+    found = {}
+    for name in done.stdout.decode("utf-8").split("\0"):
+        content = (ROOT / name).read_bytes() if (ROOT / name).is_file() else b"\0"
+        if b"\0" not in content:  # as git tells text from the rest
+            found[name] = content.decode("utf-8")
+    return found
+
+
 def _about(stem: str) -> dict:
     return load(stem).metadata.get("course", {"title": stem, "minutes": 0, "needs": []})
 
@@ -206,8 +257,10 @@ def _link(stem: str) -> str:
 
 def header(stem: str, about: Mapping) -> str:
     """The first cell of a chapter: title, badge, what it needs, where it leads."""
-    colab = "https://colab.research.google.com"
-    address = f"{colab}/github/{repository()}/blob/main/chapters/{stem}.ipynb"
+    colab, file = "https://colab.research.google.com", f"chapters/{stem}.ipynb"
+    on_github = f"{repository()}/blob/main/{file}"
+    kaggle = f"https://kaggle.com/kernels/welcome?src=https://github.com/{on_github}"
+    binder = f"https://mybinder.org/v2/gh/{repository()}/main?urlpath=lab/tree/{file}"
     order = sorted({*stems(), stem})
     before, after = order[: order.index(stem)][-1:], order[order.index(stem) + 1 :][:1]
     known = [_link(need) if re.match(r"\d\d_", need) else need for need in about["needs"]]
@@ -217,7 +270,8 @@ def header(stem: str, about: Mapping) -> str:
     facts += [f"Next: {_link(after[0])}"] if after else []
     return (
         f"# Chapter {int(stem[:2])}: {about['title']}\n\n"
-        f"[![Open in Colab]({colab}/assets/colab-badge.svg)]({address})\n\n"
+        f"[![Open in Colab]({colab}/assets/colab-badge.svg)]({colab}/github/{on_github}) · "
+        f"[Kaggle]({kaggle}) · [Binder]({binder})\n\n"
         f"{' · '.join(facts)}"
     )
 
@@ -363,7 +417,8 @@ def execute(
         resources={"metadata": {"path": str(CHAPTERS)}},
     )
     try:
-        environment = kernel_environment(COURSE_BUDGET=budget, COURSE_STILL="1", **variables)
+        fixed = {"COURSE_BUDGET": budget, "COURSE_STILL": "1", "COURSE_PROGRESS": "0"}
+        environment = kernel_environment(**{**fixed, **variables})
         client.execute(env=environment)
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
@@ -377,7 +432,8 @@ def normalised(nb: NotebookNode) -> NotebookNode:
     about = nb.metadata.get("course")
     nb.metadata = nbformat.from_dict(copy.deepcopy(METADATA))
     if about:
-        nb.metadata["course"] = about
+        cells = update.cells_of_course(nb)  # tells later what a learner has changed
+        nb.metadata["course"] = NotebookNode({**about, "cells": NotebookNode(cells)})
     nb.nbformat, nb.nbformat_minor = 4, 5
     for cell in nb.cells:
         kept = ("exercise", "jupyter", "role", "tags")
@@ -515,10 +571,12 @@ def _protect(nb: NotebookNode, stem: str, overwrite: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="utils.authoring", description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=["run", "refresh", "check"])
+    parser.add_argument("command", choices=["run", "refresh", "check", "address"])
     parser.add_argument("stems", nargs="*", metavar="chapter", help="such as 04_nin; default: all")
     parser.add_argument("--overwrite", action="store_true", help="replace answers by stubs")
     options = parser.parse_args(arguments)
+    if options.command == "address":
+        return _address(options.stems)
     failed = 0
     for stem in [Path(name).stem for name in options.stems] or stems():
         try:
@@ -539,6 +597,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             failed += 1
             print(f"problem: {error}", file=sys.stderr, flush=True)
     return 1 if failed else 0
+
+
+def _address(given: Sequence[str]) -> int:
+    try:
+        if len(given) != 1:
+            raise AuthoringError("Say one address, as OWNER/NAME.")
+        print("\n".join(address(given[0])) or "Nothing had to be changed.")
+    except AuthoringError as error:
+        print(f"problem: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
