@@ -1,56 +1,48 @@
 """A mutation pass over the exercises: their checks have to notice small changes of the solutions.
 
-    python tests/mutation.py nin.2                 all mutants of one exercise, and what became of them
-    python tests/mutation.py nin                   of one chapter
-    python tests/mutation.py --write               of all chapters, and results/mutation.json
-
 A mutant is the solution with one mistake in it: a layer of a Sequential or a statement is missing,
 two arguments are exchanged, a stride is one larger, a mean is a sum. Where the answer is a value (a
-number, a list, a dictionary), every number in it is changed as well, as a slip of the calculator
-would. Each mutant goes through `engine.evaluate`, as a learner's answer does.
+number, a list, a dictionary), every number in it is changed as well, as by a slip of the pen. Each
+mutant goes through `engine.evaluate`, as a learner's answer does.
+`python -m benchmarks.mutation` runs it.
 
-What survives stands in tests/mutation_survivors.toml with the reason why it may. "equivalent" are
-mutants that compute the same: `PROBES` compares them with the solution on inputs of its own (not the
-check's), and values are compared as they are. "accepted" are mutants that compute something else
-and still do what the task asks for. All others count as mistakes that the check does not see.
+What survives stands in mutation_survivors.toml, with the reason why it may. "equivalent" are
+mutants that compute the same: mutation_probes.py compares them with the solution on inputs of its
+own, not the check's. (Values are compared as they are, and need not be listed.) "accepted" are
+mutants that do something else and still what the task asks for. Any other survivor is a mistake
+that the check does not see, and fails the tests.
 
 mutmut and cosmic-ray mutate the files of a package under a test suite; solutions are texts inside
-one. Their operators are those for arithmetic and comparisons; what goes wrong in a network (a layer,
-a keyword, two arguments, an activation) would have to be written anyway, and both bring a dozen
-packages. With the standard library's `ast` it is this page.
+one. Their operators are those of arithmetic and comparison; what goes wrong in a network (a layer,
+a keyword, two arguments, an activation) would have to be written for them as well, and both bring
+a dozen packages. With the standard library's `ast` it is this page.
 """
 
 from __future__ import annotations
 
-import argparse
 import ast
 import copy
 import ctypes
-import random
-import sys
 import threading
-import time
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+import mutation_probes as probes
 
-import torch  # noqa: E402
-
-from utils.exercises import engine  # noqa: E402
-from utils.exercises.compare import close  # noqa: E402
+from utils.exercises import engine
+from utils.exercises.compare import close
 
 SURVIVORS = Path(__file__).with_name("mutation_survivors.toml")
 SECONDS = 120  # for one mutant; a loop that never ends is rejected as one that does not run
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mutant:
     """What was changed, and the changed source (or, for values, the changed answer itself)."""
 
@@ -212,9 +204,9 @@ def lists(parent: ast.AST, field: str, items: list) -> Iterator[Change]:
     """A list of arguments, elements or statements with one missing or two exchanged."""
     stored = isinstance(getattr(parent, "ctx", None), ast.Store)
     statements = field in ("body", "orelse", "handlers") and isinstance(items[0], ast.stmt)
-    if field not in ("args", "keywords", "elts", "ifs", "defaults", "decorator_list"):
-        if not statements:
-            return
+    written = ("args", "keywords", "elts", "ifs", "defaults", "decorator_list")
+    if not statements and field not in written:
+        return
     if isinstance(parent, ast.arguments) and field == "args":
         return
     for i, item in enumerate(items):
@@ -226,6 +218,8 @@ def lists(parent: ast.AST, field: str, items: list) -> Iterator[Change]:
         if i + 1 == len(items) or field in ("defaults", "decorator_list", "ifs"):
             continue
         other = items[i + 1]
+        if statements and not _linked(item, other):
+            continue
         pair = [other, item]
         if field == "keywords":
             pair = [changed(item, value=other.value), changed(other, value=item.value)]
@@ -233,7 +227,22 @@ def lists(parent: ast.AST, field: str, items: list) -> Iterator[Change]:
         yield line, items[:i] + pair + items[i + 2 :], exchanged
         if isinstance(item, ast.For) and isinstance(other, ast.Return):
             inside = changed(item, body=[*item.body, other])
-            yield line, items[:i] + [inside] + items[i + 2 :], "`return` inside the loop"
+            yield line, [*items[:i], inside, *items[i + 2 :]], "`return` inside the loop"
+
+
+def _linked(first: ast.stmt, second: ast.stmt) -> bool:
+    """Whether the order of two statements can matter: one mentions what the other one stores, or
+    one of them stores nothing and so is there for its effect."""
+    if isinstance(first, (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)):
+        return False
+    stored, mentioned = [], []
+    for statement in (first, second):
+        names = [n for n in ast.walk(statement) if isinstance(n, (ast.Name, ast.Attribute))]
+        texts = [(ast.unparse(n), isinstance(n.ctx, ast.Store)) for n in names]
+        stored.append({text for text, store in texts if store})
+        mentioned.append({text for text, _ in texts})
+    one, other = stored
+    return not (one and other) or bool(one & mentioned[1] or other & mentioned[0])
 
 
 def _changes(parent: ast.AST, names: list[str]) -> Iterator[tuple[int, str, Any, str]]:
@@ -253,7 +262,7 @@ def _changes(parent: ast.AST, names: list[str]) -> Iterator[tuple[int, str, Any,
                 for node in replacements(item, names) if item else ():
                     what = f"`{text_of(item)}` becomes `{text_of(node)}`"
                     where = getattr(item, "lineno", line)
-                    yield where, field, value[:i] + [node] + value[i + 1 :], what
+                    yield where, field, [*value[:i], node, *value[i + 1 :]], what
     if isinstance(parent, ast.Dict):
         for i in range(len(parent.keys) - 1):
             new = list(parent.values)
@@ -336,7 +345,7 @@ def changed_values(value: Any, where: str = "answer") -> Iterator[tuple[str, Any
                 yield what, {**value, key: new}
             yield f"{where}: without {key!r}", {k: v for k, v in value.items() if k != key}
         keys = list(value)
-        for a, b in zip(keys, keys[1:], strict=False):
+        for a, b in pairwise(keys):
             yield f"{where}: {a!r} and {b!r} exchanged", {**value, a: value[b], b: value[a]}
     elif isinstance(value, (list, tuple)):
         kind = type(value)
@@ -372,6 +381,7 @@ def time_limit(seconds: float) -> Iterator[None]:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(where, kind)
 
     timer = threading.Timer(seconds, stop)
+    timer.daemon = True
     timer.start()
     try:
         yield
@@ -383,47 +393,123 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`kind`: "broken" (the cell itself raises, so nothing reaches the check), "rejected",
-    "survived", or "crashed" (the check failed, and not on purpose)."""
+    """What became of a mutant.
+
+    kind: "broken" (the cell itself raises or never ends, so nothing reaches the check), "same" (the
+    answer is a value and it is the solution's), "rejected", "survived", or "crashed" (the check
+    failed, and not on purpose).
+    """
 
     kind: str
     message: str
-    seconds: float = 0.0
+    answer: Any = None
 
 
 def try_out(item: engine.Exercise, mutant: Mutant, seconds: float = SECONDS) -> Outcome:
     """Runs a mutant as a cell and checks its answer."""
-    start = time.perf_counter()
-
-    def outcome(kind: str, message: str) -> Outcome:
-        return Outcome(kind, message, round(time.perf_counter() - start, 2))
-
+    answer = mutant.answer
     try:
         with time_limit(seconds):
-            answer = mutant.answer
             if mutant.source:
                 try:
                     with engine._undisturbed():
                         answer = item.run(mutant.source, "mutant")
                 except Exception as error:
-                    return outcome("broken", f"{type(error).__name__}: {error}")
-            try:
+                    return Outcome("broken", f"{type(error).__name__}: {error}")
+            if is_value(answer) and close(answer, _value(item.id), 1e-12):
+                return Outcome("same", "", answer)
+            with _only_legal() if item.id == OPEN_DESIGN else nullcontext():
                 result = engine.evaluate(item.id, answer)
-            except Exception as error:
-                return outcome("crashed", f"{type(error).__name__}: {error}")
     except TimeUp:
-        return outcome("broken", f"took longer than {seconds} s")
-    if result.outcome == "right":
-        return outcome("survived", result.message)
+        return Outcome("broken", f"took longer than {seconds} s")
+    except Exception as error:
+        return Outcome("crashed", f"{type(error).__name__}: {error}", answer)
+    kind = "survived" if result.outcome == "right" else "rejected"
     if "could not be checked" in result.message or result.message == "the check failed.":
-        return outcome("crashed", result.message)
-    return outcome("rejected", result.message)
+        kind = "crashed"
+    return Outcome(kind, result.message, answer)
 
 
-def all_mutants(item: engine.Exercise) -> list[Mutant]:
+@cache
+def _value(id: str) -> Any:
+    return engine.find(id).reference()
+
+
+@cache
+def all_mutants(id: str) -> tuple[Mutant, ...]:
     """Mutants of the solution and, where the answer is a value, of the value."""
-    found = mutants(item.solution)
-    answer = item.reference()
-    if is_value(answer):
-        found += [Mutant(name, answer=value) for name, value in changed_values(answer)]
+    found = mutants(engine.find(id).solution)
+    if is_value(_value(id)):
+        found += [Mutant(name, answer=value) for name, value in changed_values(_value(id))]
+    return tuple(found)
+
+
+# The capstone: every network within the limits is a right answer if it learns enough, so a mutant
+# that keeps to the limits is no mistake, and it is left out of the rates. The training (half a
+# minute) is left out too: the checks before it have to refuse what does not keep to the limits.
+OPEN_DESIGN = "choosing.7"
+
+
+@contextmanager
+def _only_legal() -> Iterator[None]:
+    from utils import choosing
+
+    run = choosing.Run("finished", "", 1.0, 1.0)
+    original, choosing.short_run = choosing.short_run, lambda *_: run
+    try:
+        yield
+    finally:
+        choosing.short_run = original
+
+
+# --- the survivors -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a mutant may survive: `kind` is "equivalent" or "accepted"."""
+
+    kind: str
+    why: str
+
+
+@cache
+def survivors() -> dict[str, dict[str, Reason]]:
+    """{exercise: {mutant: reason}} as mutation_survivors.toml lists them."""
+    found: dict[str, dict[str, Reason]] = {}
+    for entry in tomllib.loads(SURVIVORS.read_text(encoding="utf-8"))["survivor"]:
+        names = found.setdefault(entry["exercise"], {})
+        for name in entry["mutants"]:
+            if name in names:
+                raise ValueError(f"{entry['exercise']}: {name} is listed twice.")
+            names[name] = Reason(entry["kind"], entry["why"])
     return found
+
+
+def complaints(item: engine.Exercise, tried: dict[Mutant, Outcome]) -> list[str]:
+    """What is not as it should be about the mutants of one exercise."""
+    listed, found = survivors().get(item.id, {}), []
+    for mutant, outcome in tried.items():
+        reason = listed.get(mutant.name)
+        if outcome.kind == "crashed":
+            found.append(f"the check fails over {mutant.name}: {outcome.message}")
+        elif outcome.kind == "survived" and reason is None:
+            found.append(f"survives and is not listed: {mutant.name}")
+        elif outcome.kind != "survived" and reason is not None:
+            found.append(f"is listed as a survivor and is {outcome.kind}: {mutant.name}")
+        elif reason is not None and reason.kind == "equivalent":
+            difference = probes.difference(item, outcome.answer)
+            if difference:
+                found.append(f"is listed as equivalent, but {difference}: {mutant.name}")
+    return [f"{item.id}: {text}" for text in found]
+
+
+def tally(item: engine.Exercise, tried: dict[Mutant, Outcome]) -> dict[str, int]:
+    """How many mutants there are, and what became of them."""
+    listed = survivors().get(item.id, {})
+    kinds = [
+        getattr(listed.get(mutant.name), "kind", "missed") if o.kind == "survived" else o.kind
+        for mutant, o in tried.items()
+    ]
+    names = ("broken", "same", "equivalent", "accepted", "missed", "crashed", "rejected")
+    return {"mutants": len(kinds), **{name: kinds.count(name) for name in names}}

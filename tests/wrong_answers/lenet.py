@@ -461,6 +461,21 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
 """,
             r"Pooling comes before the activation",
         ),
+        (
+            "pooling before the second activation",
+            lenet(activation2="pooling(2)", pool2="activation()"),
+            r"Pooling comes before the activation \(after the second convolution\)",
+        ),
+        (
+            "no defaults",
+            lenet().replace("activation=nn.ReLU, pooling=nn.MaxPool2d", "activation, pooling"),
+            r"without arguments.*raised TypeError",
+        ),
+        (
+            "other defaults",
+            lenet().replace("pooling=nn.MaxPool2d", "pooling=nn.AvgPool2d"),
+            r"without arguments.*gives other values",
+        ),
         ("softmax at the end", lenet(end="nn.Softmax(dim=1)"), r"A softmax comes last"),
         ("log-softmax", lenet(end="nn.LogSoftmax(dim=1)"), r"A log-softmax comes last"),
         ("ReLU at the end", lenet(end="activation()"), r"An activation comes last"),
@@ -711,6 +726,16 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
         ("all units", receptive_field("maps.sum()"), r"gradient of all units together"),
         ("the corner", receptive_field("maps[0, :, 0, 0].sum()"), r"unit in the corner"),
         (
+            "row and column exchanged",
+            receptive_field("maps[0, :, maps.shape[3] // 2, maps.shape[2] // 2].sum()"),
+            r"Row and column of the unit are exchanged",
+        ),
+        (
+            "not quite the middle",
+            receptive_field("maps[0, :, 2, maps.shape[3] // 2].sum()"),
+            r"gives \(7, 5\); right is \(9, 5\)",
+        ),
+        (
             "no + 1",
             receptive_field(result=[line.replace(" + 1", "") for line in EXTENT]),
             r"one more than their difference.*gives \(2, 4\); right is \(3, 5\)",
@@ -895,7 +920,7 @@ class lenet(nn.Module):
         (
             "C5 as a convolution, as in 1998",
             """
-def lenet(activation, pooling):
+def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
     return nn.Sequential(
         nn.ZeroPad2d(2), nn.Conv2d(1, 6, (5, 5)), activation(), pooling(2, 2),
         nn.Conv2d(6, 16, (5, 5)), activation(), pooling(2, 2),

@@ -603,6 +603,19 @@ class vgg_block(nn.Module):
             r"a torch module is expected",
         ),
         (
+            "no defaults",
+            network()
+            .replace("widths=(64, 128, 256, 512, 512)", "widths")
+            .replace("in_channels=3, num_classes=1000", "in_channels, num_classes")
+            .replace("image_size=224, hidden=4096", "image_size, hidden"),
+            r"vgg\(blocks\) alone.*missing 5 required",
+        ),
+        (
+            "other defaults",
+            network().replace("num_classes=1000", "num_classes=10"),
+            r"defaults of the stub.*Yours has 128,",
+        ),
+        (
             "one finished network",
             network() + 'vgg = vgg(("3",), (4,), 1, 10, 8, 5)\n',
             r"has 1 convolution; 3 are right",
@@ -969,7 +982,8 @@ def field_of_stack(layers):
         (
             "the size halved block by block, a pooling that changes nothing",
             """
-def vgg(blocks, widths=(64,), in_channels=3, num_classes=1000, image_size=224, hidden=4096):
+def vgg(blocks, widths=(64, 128, 256, 512, 512), in_channels=3, num_classes=1000,
+        image_size=224, hidden=4096):
     net, size = nn.Sequential(), image_size
     for i, block in enumerate(blocks):
         net.append(vgg_block(([in_channels] + list(widths))[i], widths[i], block))

@@ -109,6 +109,11 @@ def make(answer: Any, *args: Any, **kwargs: Any) -> nn.Module:
         missing = " Is the `return` missing?" if module is None else ""
         what = describe_call(answer, *args, **kwargs)
         raise Wrong(f"{what} gives {describe(module)}, but a torch module is expected.{missing}")
+    if "_modules" not in vars(module):
+        raise Wrong(
+            f"{type(module).__name__} cannot be used: `__init__` has to begin with "
+            "`super().__init__()`, which prepares a module."
+        )
     return module
 
 
@@ -281,7 +286,9 @@ def expect_number(
         answer = answer.item()  # a numpy number
     if isinstance(answer, bool) or not isinstance(answer, numbers.Real):
         raise Wrong(f"A number is expected, not {describe(answer)}.")
-    if math.isclose(answer, right, rel_tol=1e-9, abs_tol=tolerance):
+    # Counts are exact, however large; what was computed with fractions may be rounded.
+    whole = isinstance(answer, numbers.Integral) and isinstance(right, numbers.Integral)
+    if math.isclose(answer, right, rel_tol=0.0 if whole else 1e-9, abs_tol=tolerance):
         return
     for value, message in (common or {}).items():
         if math.isclose(answer, value, rel_tol=1e-9, abs_tol=tolerance):

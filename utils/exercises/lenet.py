@@ -655,17 +655,15 @@ def _(answer, reference):
             ),
         },
     )
-    swapped = list(reference(nn.Sigmoid, nn.AvgPool2d))
-    for act, pool in ((1, 2), (4, 5)):
-        swapped[act], swapped[pool] = swapped[pool], swapped[act]
     same_outputs(
         build(nn.Sigmoid, nn.AvgPool2d),
         reference(nn.Sigmoid, nn.AvgPool2d),
         (2, 1, 28, 28),
         mistakes={
-            "Pooling comes before the activation; the task puts the activation right after the "
-            "convolution. With ReLU and maxima the order makes no difference, with sigmoids and "
-            "averages it does.": lambda: nn.Sequential(*swapped),
+            _POOLED_FIRST.format("in both places"): _pooled_first(reference, nn.Sigmoid, 1, 4),
+            _POOLED_FIRST.format("after the first convolution"): (
+                _pooled_first(reference, nn.Sigmoid, 1)
+            ),
             "You do not use the argument `activation`: asked for sigmoids, it has ReLUs.": (
                 lambda: reference(nn.ReLU, nn.AvgPool2d)
             ),
@@ -677,7 +675,46 @@ def _(answer, reference):
             ),
         },
     )
+    same_outputs(  # sigmoids hardly bend where the logits are made: ReLUs and averages show it
+        build(nn.ReLU, nn.AvgPool2d),
+        reference(nn.ReLU, nn.AvgPool2d),
+        (2, 1, 28, 28),
+        mistakes={
+            _POOLED_FIRST.format(f"after the {which} convolution"): (
+                _pooled_first(reference, nn.ReLU, place)
+            )
+            for place, which in ((1, "first"), (4, "second"))
+        },
+    )
+    try:
+        same_outputs(build(), reference(), (2, 1, 28, 28))
+    except Wrong as error:
+        raise Wrong(
+            "With both arguments given, all is right. But the chapter also calls lenet() without "
+            "arguments, which should give ReLUs and max pooling, as the first line of the stub "
+            f"says: activation=nn.ReLU, pooling=nn.MaxPool2d. {error}"
+        ) from None
     return "61,706 parameters, and the logits of the reference with both kinds of layers."
+
+
+_POOLED_FIRST = (
+    "Pooling comes before the activation ({}); the task puts the activation right after the "
+    "convolution. With ReLU and maxima the order makes no difference, with averages it does."
+)
+
+
+def _pooled_first(
+    reference: Callable, activation: type[nn.Module], *places: int
+) -> Callable[[], nn.Module]:
+    """Builds the network with averages, the layers at `places` and behind them exchanged."""
+
+    def build() -> nn.Module:
+        parts = list(reference(activation, nn.AvgPool2d))
+        for place in places:
+            parts[place], parts[place + 1] = parts[place + 1], parts[place]
+        return nn.Sequential(*parts)
+
+    return build
 
 
 def _with_linear_c5(network: nn.Module) -> nn.Module:
@@ -955,6 +992,9 @@ def _(answer, reference):
         (nn.Sequential(nn.Conv2d(1, 2, 3, padding=2, dilation=2), nn.Tanh()), 20),
         (nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(1, 4, (3, 1)), nn.AvgPool2d(2)), 28),
         (nn.Sequential(nn.Conv2d(1, 2, 1), nn.Tanh(), nn.Conv2d(2, 1, 1)), 9),
+        # Here only the row (or column) in the middle sees as much as the kernel is large.
+        (nn.Conv2d(1, 2, (9, 5), padding=(4, 0)), 9),
+        (nn.Conv2d(1, 2, (5, 9), padding=(0, 4)), 9),
     )
 
     def seen(unit: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, int], Tensor]:
@@ -969,6 +1009,7 @@ def _(answer, reference):
 
     middle = seen(lambda maps: maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2].sum())
     corner = seen(lambda maps: maps[0, :, 0, 0].sum())
+    crossed = seen(lambda maps: maps[0, :, maps.shape[3] // 2, maps.shape[2] // 2].sum())
     everything = seen(lambda maps: maps.sum())
 
     def extent(pixels: Tensor) -> tuple[int, int]:
@@ -989,6 +1030,8 @@ def _(answer, reference):
             "You took the unit in the corner: with padding it sees less than the others.": (
                 lambda m, s: extent(corner(m, s))
             ),
+            "Row and column of the unit are exchanged: the middle row is number shape[2] // 2, the "
+            "middle column shape[3] // 2.": lambda m, s: extent(crossed(m, s)),
             "From the first row to the last, both counted: one more than their difference.": (
                 lambda m, s: tuple(n - 1 for n in extent(middle(m, s)))
             ),
@@ -1016,7 +1059,7 @@ def _(answer, reference):
             ),
         },
     )
-    return "It measures six small networks rightly, one with gaps in its kernel among them."
+    return "It measures eight small networks rightly, one with gaps in its kernel among them."
 
 
 question(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import combinations
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from .compare import (
     Wrong,
     call,
+    count_parameters,
     describe,
     expect_number,
     layers,
@@ -774,7 +776,32 @@ def _(answer):
         network = make(answer, *case)
         with _listing_explained(network):
             _expect_network(network, case)
+    _expect_defaults(answer)
     return "One function, and every column of the table is one call."
+
+
+def _expect_defaults(answer: Any) -> None:
+    """Raises `Wrong` unless `blocks` alone gives the network of the paper, which the chapter builds
+    next; on the meta device, where weights take no memory."""
+    blocks, shape = ("3", "3", "33", "33", "33"), (1, 3, 224, 224)
+    advice = (
+        "All arguments given, it is right. But the chapter goes on with vgg(blocks) alone, which "
+        "should give the network of the paper. Keep the defaults of the stub: widths (64, 128, "
+        "256, 512, 512), 3 channels, 1000 classes, images of 224 pixels, 4096 hidden units."
+    )
+    with torch.device("meta"), torch.no_grad():
+        right = _vgg(blocks, (64, 128, 256, 512, 512), 3, 1000, 224, 4096)
+        try:
+            network = make(answer, blocks).eval()
+            call(network, torch.empty(shape))  # gives lazy layers their shapes
+        except Wrong as error:
+            raise Wrong(f"{advice} {error}") from None
+    mine, wanted = ([p.shape for p in net.parameters() if p.ndim > 1] for net in (network, right))
+    if sorted(mine) != sorted(wanted):
+        raise Wrong(
+            f"{advice} Yours has {count_parameters(network):,} parameters with them, not "
+            f"{count_parameters(right):,}."
+        )
 
 
 def _expect_network(network: nn.Module, case: tuple) -> None:
