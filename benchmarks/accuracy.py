@@ -42,7 +42,7 @@ RECIPES = {
         batch_size=128, augment=False, epochs=4, learning_rate=0.1, label_smoothing=0.0
     ),
     "resnet_small": dict(
-        batch_size=128, augment="flip", epochs=13, learning_rate=0.1, label_smoothing=0.0
+        batch_size=64, augment="flip", epochs=13, learning_rate=0.1, label_smoothing=0.1
     ),
     "mobilenet_v1_small": dict(
         batch_size=128, augment="flip", epochs=12, learning_rate=0.1, label_smoothing=0.0
