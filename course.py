@@ -7,6 +7,10 @@
     python3 course.py setup         only the preparation that both need
     python3 course.py setup --here  the same, in the environment that runs this, keeping its torch
     python3 course.py doctor        what is in order on this machine and what is not
+    python3 course.py progress      which exercises are right, wrong, open, not tried
+    python3 course.py reset nin.2   an exercise back to its start; reset 04_nin: a whole chapter
+    python3 course.py update        the newest course; your answers stay
+    python3 course.py update --from OLD   answers from an older copy (a folder or ZIP) into this
 
 For authors:
 
@@ -665,6 +669,52 @@ def results(arguments: list[str]) -> int:
     return hand_over([environment(), "-m", "utils.results", *arguments])
 
 
+# A learner's year -----------------------------------------------------------------------------
+
+
+def update(arguments: list[str]) -> int:
+    if arguments and (len(arguments) != 2 or arguments[0] != "--from"):
+        raise CourseError("update takes nothing, or --from and an older copy's folder or ZIP file.")
+    from utils import update
+
+    tell(update.take_from, Path(arguments[1])) if arguments else tell(update.update)
+    if is_outdated():
+        say(f"The course now wants newer packages: run `{COMMAND} setup`.")
+    return 0
+
+
+def tell(function: Callable, *arguments) -> None:
+    """Print the lines that a function of utils.update gives."""
+    from utils.update import UpdateError
+
+    try:
+        say("\n".join(function(*arguments)))
+    except UpdateError as error:
+        raise CourseError(str(error)) from None
+
+
+def reset(arguments: list[str]) -> int:
+    if len(arguments) != 1:
+        raise CourseError("reset takes one exercise (such as nin.2) or one chapter (04_nin).")
+    return hand_over([environment(), str(ROOT / "course.py"), "reset-here", *arguments])
+
+
+def reset_here(arguments: list[str]) -> int:
+    from utils import update
+
+    tell(update.reset, *arguments)
+    return 0
+
+
+def progress(arguments: list[str]) -> int:
+    if arguments:
+        raise CourseError(f"progress takes no arguments, not {' '.join(arguments)}.")
+    from utils import progress
+
+    say("\n".join(progress.table()))
+    return 0
+
+
 # doctor ---------------------------------------------------------------------------------------
 
 
@@ -812,13 +862,17 @@ COMMANDS = {
     "test": test,
     "setup": setup,
     "doctor": doctor,
+    "progress": progress,
+    "reset": reset,
+    "update": update,
     "run": run,
     "results": results,
     "site": site,
     "licences": licences,
     "address": address,
-    # Called by setup and doctor in the course's own environment.
+    # Called by setup, reset and doctor in the course's own environment.
     "unpack-here": unpack_here,
+    "reset-here": reset_here,
     "doctor-here": doctor_here,
 }
 

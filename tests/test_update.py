@@ -1,0 +1,768 @@
+"""Updating and resetting: what a learner wrote is never lost.
+
+The course of these tests is a small git repository with two chapters, and the learner's clone is a
+real clone of it. Each test changes both and looks at what comes together.
+"""
+
+import copy
+import json
+import random
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from utils import authoring, progress, update
+from utils.authoring import code, exercise, markdown
+from utils.update import UpdateError, source, take_over
+
+ROOT = Path(__file__).resolve().parent.parent
+STEM, OTHER = "00_start_here", "01_lenet"
+ANSWER = "batches_per_epoch = 430"
+SECOND = "def accuracy(logits, labels):\n    return 1.0"
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+
+# --- notebooks -----------------------------------------------------------------------------------
+
+
+def chapter(*extra, stub="batches_per_epoch = ...", text="A question."):
+    """A small chapter as the course stores it."""
+    cells = [
+        markdown(text),
+        code("print(1)"),
+        exercise("start.1"),
+        *extra,
+        exercise("start.2"),
+        markdown("Summary"),
+    ]
+    nb = authoring.refresh(authoring.notebook(cells, title="Small", minutes=3), STEM)
+    named(nb, "start-1-stub")["source"] = stub
+    for name, cell in zip(("text", "code"), nb.cells[3:5]):  # ids stay when the course edits a cell
+        cell["id"] = name
+    nb.cells[-1]["id"] = "summary"
+    for count, cell in enumerate((c for c in nb.cells if c.cell_type == "code"), start=1):
+        cell.execution_count = count
+        cell.outputs = [nbformat.v4.new_output("stream", text=f"stored {count}\n")]
+    return plain(authoring.normalised(nb))
+
+
+def plain(nb):
+    """As json reads it."""
+    return json.loads(nbformat.writes(nb, version=4))
+
+
+def named(nb, id):
+    return next(cell for cell in nb["cells"] if cell["id"] == id)
+
+
+def answer(nb, text=ANSWER, id="start-1-stub"):
+    cell = named(nb, id)
+    cell["source"] = text.splitlines(keepends=True)
+    if cell["cell_type"] == "code":
+        cell["outputs"] = []
+    return nb
+
+
+def own(text, id):
+    cell = {"cell_type": "code", "execution_count": 7, "id": id, "metadata": {}, "outputs": []}
+    return {**cell, "source": text.splitlines(keepends=True)}
+
+
+def put_behind(nb, id, *cells):
+    at = [cell["id"] for cell in nb["cells"]].index(id) + 1
+    nb["cells"][at:at] = cells
+    return nb
+
+
+def texts(nb):
+    return [source(cell) for cell in nb["cells"]]
+
+
+def valid(nb):
+    nbformat.validate(nbformat.from_dict(nb))
+    ids = [cell["id"] for cell in nb["cells"]]
+    assert len(set(ids)) == len(ids)
+    return True
+
+
+def test_nothing_done_gives_the_new_chapter():
+    old, new = chapter(), chapter(text="Another question.")
+    merged, taken = take_over(old, new)
+    assert merged == new
+    assert str(taken) == ""
+
+
+def test_answers_and_own_cells_move_into_the_new_chapter():
+    old = answer(chapter())
+    put_behind(old, "code", own("mine = 2", "m1"), own("mine + 1", "m2"))
+    old["cells"].insert(0, own("import os", "m0"))
+    new = chapter(markdown("New."), text="Another question.", stub="batches_per_epoch = None")
+    merged, taken = take_over(old, new)
+    assert valid(merged)
+    assert source(named(merged, "start-1-stub")) == ANSWER
+    assert named(merged, "start-1-check")["outputs"] == []
+    assert named(merged, "start-2-check")["outputs"]
+    ids = [cell["id"] for cell in merged["cells"]]
+    assert ids[0] == "m0"
+    assert ids[ids.index("code") :][:3] == ["code", "m1", "m2"]
+    assert [i for i in ids if i[0] != "m"] == [cell["id"] for cell in new["cells"]]
+    assert str(taken) == "your answers to start.1, 3 cells of your own"
+    assert merged["metadata"] == new["metadata"]
+
+
+def test_stubs_that_only_the_course_changed_are_no_answers():
+    old, new = chapter(), chapter(stub="batches_per_epoch = None  # a number")
+    merged, taken = take_over(old, new)
+    assert merged == new and not taken.answers
+
+
+def test_edits_stay_where_the_course_changed_nothing_and_stand_beside_it_otherwise():
+    old = answer(chapter(), "print(2)", "code")
+    merged, taken = take_over(old, chapter(text="Another question."))
+    assert source(named(merged, "code")) == "print(2)"
+    assert str(taken) == "1 cell that you changed"
+
+    old["cells"][3]["source"] = "My notes."
+    merged, taken = take_over(old, chapter(text="Another question."))
+    at = [cell["id"] for cell in merged["cells"]].index("text")
+    assert source(merged["cells"][at]) == "Another question."
+    assert merged["cells"][at + 1]["cell_type"] == "raw"
+    assert source(merged["cells"][at + 1]) == update.BESIDE + "My notes."
+    assert "1 cell kept beside the course's new one" in str(taken)
+    assert valid(merged)
+
+
+def test_cells_that_were_cut_and_pasted_or_lost_their_ids_are_known():
+    old = answer(chapter())
+    moved = named(old, "code")
+    old["cells"].remove(moved)
+    old["cells"].append({**moved, "id": "pasted"})
+    merged, taken = take_over(old, chapter())
+    assert texts(merged) == texts(answer(chapter()))
+    assert str(taken) == "your answers to start.1"
+
+    colab = answer(chapter())  # Colab keeps the id in the metadata
+    for cell in colab["cells"]:
+        cell["metadata"]["id"] = cell.pop("id")
+    assert texts(take_over(colab, chapter())[0]) == texts(merged)
+
+    for cell in colab["cells"]:  # and another program may drop it
+        del cell["metadata"]["id"]
+    assert texts(take_over(colab, chapter())[0]) == texts(merged)
+
+
+def test_without_the_list_of_cells_answers_and_own_cells_are_still_found():
+    old = put_behind(answer(chapter()), "code", own("mine = 2", "m1"))
+    del old["metadata"]["course"]
+    merged, taken = take_over(old, chapter(text="Another question."))
+    assert str(taken) == "your answers to start.1, 1 cell of your own"
+    assert "Another question." in texts(merged)
+
+
+def test_a_second_copy_of_a_stub_stays_as_a_cell():
+    old = answer(chapter())
+    twin = {**copy.deepcopy(named(old, "start-1-stub")), "id": "twin", "source": "x = 431"}
+    merged, _ = take_over(put_behind(old, "start-1-stub", twin), chapter())
+    assert source(named(merged, "start-1-stub")) == ANSWER
+    assert named(merged, "twin")["metadata"].get("exercise") is None
+    assert source(named(merged, "twin")) == "x = 431"
+
+
+def test_an_answer_to_an_exercise_that_is_gone_stays_as_a_cell():
+    old = answer(chapter())
+    new = chapter()
+    new["cells"] = [c for c in new["cells"] if c["metadata"].get("exercise") != "start.1"]
+    new["metadata"]["course"]["cells"] = update.cells_of_course(new)
+    merged, _ = take_over(old, new)
+    assert ANSWER in texts(merged) and valid(merged)
+
+
+def test_another_answer_that_stands_there_already_is_not_replaced():
+    new = answer(chapter(), "batches_per_epoch = 431")
+    merged, taken = take_over(answer(chapter()), new)
+    assert merged == new
+    assert taken.refused == ["start.1"]
+
+
+def random_learner(nb, chance):
+    """Whatever one may do in a notebook; gives the texts that must not get lost."""
+    nb, mine = copy.deepcopy(nb), set()
+    for number in range(chance.randrange(1, 9)):
+        text = f"# mine {number}"
+        cell = chance.choice(nb["cells"])
+        what = chance.choice(["edit", "add", "delete", "move", "split"])
+        if what in ("edit", "split"):
+            mine.discard(source(cell))
+            cell["source"] = text
+            mine.add(text)
+        if what in ("add", "split"):
+            put_behind(nb, cell["id"], own(text + "!", f"cell{chance.random()}".replace(".", "")))
+            mine.add(text + "!")
+        if what in ("delete", "move"):
+            nb["cells"].remove(cell)
+            mine.discard(source(cell))
+        if what == "move":
+            nb["cells"].insert(chance.randrange(len(nb["cells"])), cell)
+            mine |= {source(cell)} if source(cell).startswith("# mine") else set()
+    return nb, mine
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_text_is_lost_and_a_second_time_changes_nothing(seed):
+    chance = random.Random(seed)
+    new = chapter(
+        *chance.choice([(), (markdown("New."), code("new = 1"))]),
+        text=chance.choice(["A question.", "Another question."]),
+        stub=chance.choice(["batches_per_epoch = ...", "batches_per_epoch = None"]),
+    )
+    old, mine = random_learner(chapter(), chance)
+    merged, _ = take_over(old, new)
+    assert valid(merged)
+    everything = "\n".join(texts(merged))
+    assert [text for text in mine if text not in everything] == []
+    shown = {cell["id"] for cell in merged["cells"]}
+    assert {cell["id"] for cell in new["cells"]} <= shown
+    assert take_over(merged, new)[0] == merged
+    assert take_over(old, merged)[0] == merged
+
+
+@pytest.mark.parametrize("stem", authoring.stems())
+def test_every_answer_of_a_real_chapter_moves(stem):
+    new = plain(authoring.load_committed(stem))
+    old = plain(authoring.filled(authoring.load_committed(stem)))
+    new["cells"].insert(3, own("new = 1", "new"))
+    new["cells"][5]["source"] = "Another text."
+    new["metadata"]["course"]["cells"] = update.cells_of_course(new)
+    merged, taken = take_over(old, new)
+    assert taken.answers == progress.exercises()[stem]
+    old["cells"].insert(3, own("new = 1", "new"))
+    old["cells"][5]["source"] = "Another text."
+    assert texts(merged) == texts(old)
+
+
+def test_files_are_written_as_jupyter_and_the_course_write_them():
+    stored = authoring.path_of(STEM).read_bytes()
+    assert update.written(update.parse(stored, STEM)) == stored
+
+
+# --- clones --------------------------------------------------------------------------------------
+
+
+def git(folder, *arguments):
+    who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    done = subprocess.run(
+        ["git", "-C", str(folder), *who, *arguments], capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def put(folder, nb, stem=STEM):
+    path = folder / "chapters" / f"{stem}.ipynb"
+    path.write_bytes(update.written(nb))
+    return path
+
+
+def get(folder, stem=STEM):
+    return json.loads((folder / "chapters" / f"{stem}.ipynb").read_text(encoding="utf-8"))
+
+
+class Course:
+    """The published course and a learner's clone of it."""
+
+    def __init__(self, folder):
+        self.origin, self.here = folder / "origin", folder / "learner é"
+        self.origin.mkdir()
+        git(self.origin, "init", "-q", "-b", "main")
+        (self.origin / "chapters").mkdir()
+        (self.origin / "utils").mkdir()
+        (self.origin / ".gitignore").write_text("/backups/\n", encoding="utf-8")
+        (self.origin / ".gitattributes").write_text("* text=auto\n*.ipynb text eol=lf\n")
+        (self.origin / "utils" / "data.py").write_text("first = 1\n", encoding="utf-8")
+        (self.origin / "README.md").write_text("read me\n", encoding="utf-8")
+        put(self.origin, chapter())
+        put(self.origin, chapter(), OTHER)
+        self.publish()
+        git(folder, "clone", "-q", str(self.origin), str(self.here))
+
+    def publish(self):
+        git(self.origin, "add", "-A")
+        git(self.origin, "commit", "-q", "-m", "course")
+
+    def second_edition(self):
+        """Both chapters, a module and a new file."""
+        for stem in (STEM, OTHER):
+            put(self.origin, chapter(markdown("New."), text="Another question."), stem)
+        (self.origin / "utils" / "data.py").write_text("second = 2\n", encoding="utf-8")
+        (self.origin / "utils" / "new.py").write_text("new = 3\n", encoding="utf-8")
+        self.publish()
+
+    def work(self):
+        """Answers in both chapters."""
+        nb = put_behind(answer(chapter()), "code", own("mine = 2", "m1"))
+        put(self.here, nb)
+        put(self.here, answer(chapter(), SECOND, "start-2-stub"), OTHER)
+
+    def state(self):
+        """Every file and what git knows, to see that nothing changed."""
+        files = {
+            str(path.relative_to(self.here)): path.read_bytes()
+            for path in sorted(self.here.rglob("*"))
+            if path.is_file() and ".git" not in path.parts
+        }
+        return files, git(self.here, "rev-parse", "HEAD"), git(self.here, "status", "--porcelain")
+
+    def is_updated(self):
+        assert git(self.here, "diff", "--name-only", "FETCH_HEAD").splitlines() == [
+            f"chapters/{STEM}.ipynb",
+            f"chapters/{OTHER}.ipynb",
+        ]
+        first, second = get(self.here), get(self.here, OTHER)
+        assert valid(first) and valid(second)
+        assert source(named(first, "start-1-stub")) == ANSWER
+        assert source(named(second, "start-2-stub")) == SECOND
+        assert {"mine = 2", "New.", "Another question."} <= set(texts(first))
+        assert {"New.", "Another question."} <= set(texts(second))
+        assert (self.here / "utils" / "new.py").exists()
+        return True
+
+
+@pytest.fixture
+def course(tmp_path):
+    return Course(tmp_path)
+
+
+@needs_git
+def test_git_pull_alone_stops_here(course):
+    course.second_edition()
+    course.work()
+    done = subprocess.run(["git", "pull", "-q"], cwd=course.here, capture_output=True)
+    assert done.returncode != 0
+
+
+@needs_git
+@pytest.mark.parametrize("state", ["edited", "staged", "committed", "committed and edited"])
+def test_update_keeps_the_answers(course, state):
+    course.second_edition()
+    course.work()
+    if state == "staged":
+        git(course.here, "add", "-A")
+    if "committed" in state:
+        git(course.here, "commit", "-q", "-a", "-m", "mine")
+        mine = git(course.here, "rev-parse", "HEAD")
+    if state == "committed and edited":
+        nb = get(course.here)
+        put(course.here, put_behind(nb, "code", own("later = 3", "m2")))
+    (course.here / "README.md").write_text("my notes\n", encoding="utf-8")
+    before = course.state()[0]
+    lines = update.update(course.here)
+    (backup,) = (course.here / "backups").iterdir()
+    for stem in (STEM, OTHER):
+        name = str(Path("chapters", f"{stem}.ipynb"))
+        assert (backup / f"{stem}.ipynb").read_bytes() == before[name]
+    assert f"backups/{backup.name}" in lines[0].replace("\\", "/")
+    assert f"{STEM} now holds your answers to start.1, " in lines[1]
+    assert lines[-1] == f"4 files have come from {course.origin}."
+    assert (course.here / "README.md").read_text(encoding="utf-8") == "my notes\n"
+    git(course.here, "checkout", "-q", "README.md")
+    assert course.is_updated()
+    if "committed" in state:
+        git(course.here, "merge-base", "--is-ancestor", mine, "HEAD")
+    if state == "committed and edited":
+        assert "later = 3" in texts(get(course.here))
+    again = update.update(course.here)
+    assert again == [f"This is the newest course of {course.origin}."]
+    assert course.is_updated()
+
+
+@needs_git
+def test_a_clone_without_changes_is_just_updated(course):
+    course.second_edition()
+    assert update.update(course.here) == [f"4 files have come from {course.origin}."]
+    assert git(course.here, "status", "--porcelain") == ""
+    assert not (course.here / "backups").exists()
+
+
+@needs_git
+def test_a_shallow_clone_is_updated_too(course, tmp_path):
+    course.here = tmp_path / "shallow"
+    address = course.origin.as_uri()
+    git(tmp_path, "clone", "-q", "--depth", "1", address, str(course.here))
+    course.work()
+    course.second_edition()
+    update.update(course.here)
+    assert course.is_updated()
+
+
+@needs_git
+def test_offline_is_one_sentence_and_changes_nothing(course):
+    course.work()
+    course.origin.rename(course.origin.with_name("moved"))
+    before = course.state()
+    with pytest.raises(
+        UpdateError, match=r"could not be fetched from .*look whether you are online"
+    ):
+        update.update(course.here)
+    assert course.state() == before
+
+
+@needs_git
+@pytest.mark.parametrize("where", ["edited", "committed", "untracked"])
+def test_other_files_that_both_changed_are_refused(course, where):
+    course.work()
+    course.second_edition()
+    name = "utils/new.py" if where == "untracked" else "utils/data.py"
+    (course.here / name).write_text("mine\n", encoding="utf-8")
+    if where == "committed":
+        git(course.here, "commit", "-q", "-m", "mine", name)
+    before = course.state()
+    with pytest.raises(UpdateError, match=f"changed {name}: move a copy") as caught:
+        update.update(course.here)
+    assert course.state() == before
+    # What the sentence says helps.
+    if where == "untracked":
+        (course.here / name).unlink()
+    else:
+        command = str(caught.value).split("`")[1].split()
+        git(course.here, *command[1:])
+    if where == "committed":
+        assert "commit that" in str(caught.value)
+        git(course.here, "commit", "-q", "-m", "back", name)
+    update.update(course.here)
+    assert course.is_updated()
+
+
+@needs_git
+def test_the_same_change_on_both_sides_is_no_conflict(course):
+    course.work()
+    course.second_edition()
+    (course.here / "utils" / "data.py").write_text("second = 2\n", encoding="utf-8")
+    (course.here / "utils" / "new.py").write_text("new = 3\n", encoding="utf-8")
+    update.update(course.here)
+    assert course.is_updated()
+
+
+@needs_git
+def test_deleted_chapters_come_back_and_dropped_ones_are_refused(course):
+    (course.here / "chapters" / f"{OTHER}.ipynb").unlink()
+    course.second_edition()
+    update.update(course.here)
+    assert "New." in texts(get(course.here, OTHER))
+
+    put(course.here, answer(get(course.here)))
+    (course.origin / "chapters" / f"{STEM}.ipynb").unlink()
+    course.publish()
+    before = course.state()
+    with pytest.raises(UpdateError, match=rf"changed chapters/{STEM}\.ipynb: move a copy"):
+        update.update(course.here)
+    assert course.state() == before
+
+
+@needs_git
+def test_a_notebook_that_cannot_be_read_stops_it_before_anything_happens(course):
+    course.work()
+    course.second_edition()
+    path = course.here / "chapters" / f"{STEM}.ipynb"
+    path.write_text("<<<<<<< HEAD\n{", encoding="utf-8")
+    before = course.state()
+    with pytest.raises(UpdateError, match=f"chapters/{STEM}.ipynb cannot be read as a notebook"):
+        update.update(course.here)
+    assert course.state() == before
+
+
+@needs_git
+def test_an_unfinished_merge_is_refused(course):
+    (course.here / ".git" / "MERGE_HEAD").write_text(git(course.here, "rev-parse", "HEAD") + "\n")
+    with pytest.raises(UpdateError, match="a merge is unfinished"):
+        update.update(course.here)
+
+
+@needs_git
+def test_a_full_disk_for_the_backup_changes_nothing(course, monkeypatch):
+    course.work()
+    course.second_edition()
+    before = course.state()
+
+    def copy2(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(update.shutil, "copy2", copy2)
+    with pytest.raises(UpdateError, match=r"\(No space left on device\), so nothing was changed"):
+        update.update(course.here)
+    assert course.state() == before
+
+
+class Killed(BaseException):
+    pass
+
+
+@needs_git
+@pytest.mark.parametrize("committed", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_interrupted_anywhere_it_is_taken_up(course, monkeypatch, committed):
+    """As if killed before the n-th step, for every n: git's commands and writes of files."""
+    course.work()
+    if committed:
+        git(course.here, "commit", "-q", "-a", "-m", "mine")
+    course.second_edition()
+    learner, last = course.here, 0
+    for step in range(1, 60):
+        course.here = learner.with_name(f"learner {step}")
+        shutil.copytree(learner, course.here)
+        count = 0
+
+        def stopping(function, step=step):
+            def stopped(*arguments, **options):
+                nonlocal count
+                count += 1
+                if count == step:
+                    raise Killed
+                return function(*arguments, **options)
+
+            return stopped
+
+        with monkeypatch.context() as patch:
+            patch.setattr(update.Clone, "git", stopping(update.Clone.git))
+            patch.setattr(update, "write", stopping(update.write))
+            try:
+                update.update(course.here)
+            except Killed:
+                last = step
+        everything = "\n".join(texts(get(course.here)) + texts(get(course.here, OTHER)))
+        assert ANSWER in everything and SECOND in everything and "mine = 2" in everything, step
+        update.update(course.here)
+        assert course.is_updated(), step
+        if last < step:
+            break
+    assert last > 10  # it was stopped at many places, and went through at last
+
+
+# --- copies without git --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copies(tmp_path):
+    """An older copy with answers and a new one, as unpacked from ZIP files."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        (folder / "chapters").mkdir(parents=True)
+    put(old, put_behind(answer(chapter()), "code", own("mine = 2", "m1")))
+    put(old, chapter(), OTHER)
+    for stem in (STEM, OTHER):
+        put(new, chapter(markdown("New."), text="Another question."), stem)
+    return old, new
+
+
+@pytest.mark.parametrize("kind", ["folder", "folder around", "zip", "notebook", "notebooks"])
+def test_answers_come_from_an_older_copy(copies, tmp_path, kind):
+    old, new = copies
+    notebook = old / "chapters" / f"{STEM}.ipynb"
+    if kind == "zip":
+        place = tmp_path / "old.zip"
+        with zipfile.ZipFile(place, "w") as file:
+            for path in sorted(old.rglob("*.ipynb")):
+                file.write(path, Path("one-by-one-main") / path.relative_to(old))
+    elif kind == "folder around":
+        place = tmp_path / "around"
+        place.mkdir()
+        shutil.copytree(old, place / "one-by-one-main")
+    elif kind == "notebook":
+        place = tmp_path / f"Copy of {STEM} (1).ipynb"
+        shutil.copy(notebook, place)
+    elif kind == "notebooks":
+        place = old / "chapters"
+    else:
+        place = old
+    before = put(new, get(new)).read_bytes()
+    lines = update.take_from(place, new)
+    nb = get(new)
+    assert valid(nb)
+    assert source(named(nb, "start-1-stub")) == ANSWER
+    assert {"mine = 2", "New.", "Another question."} <= set(texts(nb))
+    assert lines[1] == f"{STEM} now holds your answers to start.1, 1 cell of your own."
+    assert len(lines) == 2  # nothing was done in the other chapter
+    (backup,) = (new / "backups").iterdir()
+    assert (backup / f"{STEM}.ipynb").read_bytes() == before
+    assert [path.name for path in backup.iterdir()] == [f"{STEM}.ipynb"]
+    assert "nothing that is not here already" in update.take_from(place, new)[0]
+    assert get(new) == nb
+
+
+def test_other_answers_in_the_new_copy_stay(copies):
+    old, new = copies
+    put(new, answer(get(new), "batches_per_epoch = 431"))
+    lines = update.take_from(old, new)
+    assert f"{STEM} holds other answers to start.1 already; they stay." in lines
+    assert source(named(get(new), "start-1-stub")) == "batches_per_epoch = 431"
+
+
+def test_what_cannot_be_taken_from_is_said(copies, tmp_path):
+    _, new = copies
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.zip").write_bytes(b"PK no zip")
+    (tmp_path / f"{STEM}.ipynb").write_text("{", encoding="utf-8")
+    for place, message in {
+        "nowhere": "there is no .*nowhere",
+        "empty": "holds no chapter of the course",
+        "broken.zip": "not a ZIP file that can be read",
+        f"{STEM}.ipynb": "cannot be read as a notebook",
+        "new": "is this copy itself",
+    }.items():
+        with pytest.raises(UpdateError, match=message):
+            update.take_from(tmp_path / place, new)
+    with pytest.raises(UpdateError, match="download the course again as a ZIP file"):
+        update.update(new)
+
+
+def test_a_zip_copy_inside_of_another_repository_is_no_clone(copies, tmp_path):
+    if shutil.which("git"):
+        git(tmp_path, "init", "-q")
+    with pytest.raises(UpdateError, match="this copy is no git clone"):
+        update.update(copies[1])
+
+
+# --- back to the start ---------------------------------------------------------------------------
+
+
+def test_one_exercise_is_reset_and_its_answer_kept(copies):
+    old, _ = copies
+    put(old, answer(get(old), SECOND, "start-2-stub"))
+    before = (old / "chapters" / f"{STEM}.ipynb").read_bytes()
+    progress.record("start.1", "right", old)
+    progress.record("start.2", "right", old)
+    lines = update.reset("start.1", old)
+    (backup,) = (old / "backups").iterdir()
+    assert (backup / f"{STEM}.ipynb").read_bytes() == before
+    assert lines[-1] == "Back to the stub: start.1."
+    nb = get(old)
+    assert source(named(nb, "start-1-stub")) == "batches_per_epoch = ..."
+    assert source(named(nb, "start-2-stub")) == SECOND
+    assert "mine = 2" in texts(nb) and valid(nb)
+    assert progress.read(old) == {"start.2": "right"}
+    assert update.reset("start.1", old) == ["Back to the stub: start.1."]
+
+
+def test_a_chapter_is_reset_in_a_copy_without_git(copies):
+    old, _ = copies
+    put(old, answer(get(old), SECOND, "start-2-stub"))
+    assert update.reset(STEM, old)[-1] == "Back to the stub: start.1, start.2."
+    stubs = [source(named(get(old), f"start-{n}-stub")) for n in (1, 2)]
+    assert stubs == [e.stub for e in authoring.engine.exercises("start")]
+
+
+@needs_git
+@pytest.mark.parametrize("state", ["edited", "committed", "unreadable", "deleted"])
+def test_a_chapter_is_reset_in_a_clone(course, state):
+    course.work()
+    path = course.here / "chapters" / f"{STEM}.ipynb"
+    if state == "committed":
+        git(course.here, "commit", "-q", "-a", "-m", "mine")
+    if state == "unreadable":
+        path.write_text("{", encoding="utf-8")
+    if state == "deleted":
+        path.unlink()
+    before = path.read_bytes() if path.exists() else None
+    update.reset(STEM, course.here)
+    assert get(course.here) == get(course.origin)
+    assert SECOND in texts(get(course.here, OTHER))
+    if before is not None:
+        (backup,) = (course.here / "backups").iterdir()
+        assert (backup / f"{STEM}.ipynb").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("start.9", "There is no exercise 'start.9'"),
+        ("77_none", "there is no chapter 77_none; there are 00_start_here"),
+        ("lenet.7", "lenet.7 is an open question"),
+    ],
+)
+def test_what_cannot_be_reset_is_said(copies, name, message):
+    with pytest.raises(UpdateError, match=message):
+        update.reset(name, copies[0])
+
+
+def test_a_stub_that_was_deleted_is_said(copies):
+    old, _ = copies
+    nb = get(old)
+    nb["cells"].remove(named(nb, "start-1-stub"))
+    put(old, nb)
+    with pytest.raises(UpdateError, match=r"answer to start\.1"):
+        update.reset("start.1", old)
+
+
+# --- the commands --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bare(course):
+    """The course with the real course.py, run by a Python that has no packages at all."""
+    for name in ("course.py", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, course.origin)
+    shutil.rmtree(course.origin / "utils")
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "utils", course.origin / "utils", ignore=ignore)
+    course.publish()
+    git(course.here, "pull", "-q")
+
+    def call(*arguments):
+        return subprocess.run(
+            [sys.executable, "-S", "course.py", *arguments],
+            cwd=course.here,
+            capture_output=True,
+            encoding="utf-8",
+        )
+
+    course.call = call
+    return course
+
+
+@needs_git
+def test_the_commands_need_nothing_but_python(bare):
+    bare.work()
+    for stem in (STEM, OTHER):
+        put(bare.origin, chapter(markdown("New."), text="Another question."), stem)
+    bare.publish()
+    done = bare.call("update")
+    assert done.returncode == 0, done.stderr
+    assert f"{STEM} now holds your answers to start.1, 1 cell of your own.\n" in done.stdout
+    assert source(named(get(bare.here), "start-1-stub")) == ANSWER
+
+    done = bare.call("progress")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].split() == ["right", "wrong", "open", "not", "tried"]
+
+    done = bare.call("update", "--from", "nowhere")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("problem: there is no nowhere: ")
+    done = bare.call("update", "everything")
+    assert done.stderr.startswith("problem: update takes nothing, or --from ")
+    assert bare.call("reset").stderr.startswith("problem: reset takes one exercise ")
+
+
+# --- nbgitpuller ---------------------------------------------------------------------------------
+
+
+@needs_git
+@pytest.mark.parametrize("where", ["beside", "same cell"])
+def test_nbgitpuller_keeps_answers_in_valid_notebooks(course, tmp_path, where):
+    """docs/teaching.md tells what it does: its textual merge prefers what the learner wrote."""
+    puller = pytest.importorskip("nbgitpuller.pull", reason="course.py setup --authors brings it")
+    course.work()
+    course.second_edition()
+    if where == "same cell":
+        put(course.here, answer(get(course.here), "My notes.", "text"))
+    pull = puller.GitPuller(course.origin.as_uri(), str(course.here), branch="main")
+    assert list(pull.pull())
+    first, second = get(course.here), get(course.here, OTHER)
+    assert source(named(first, "start-1-stub")) == ANSWER
+    assert source(named(second, "start-2-stub")) == SECOND
+    assert valid(first) and valid(second)
+    assert "mine = 2" in texts(first)
+    assert "New." in texts(first)
