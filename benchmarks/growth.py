@@ -60,7 +60,7 @@ SERIES = {
     },
     "depth": {
         "varies": "layers",
-        "networks": {"resnet": (20, 32, 56, 110), "plain": (20, 32, 56, 110)},
+        "networks": {"resnet": (20, 32, 56, 110)},  # resnet20 to resnet110
         "batch": 32,
     },
     "images": {
@@ -74,7 +74,7 @@ SERIES = {
 QUICK = {  # for --quick: the sizes, and the batch
     "image_size": {"resnet18": (28, 56), "mobilenet_v2": (28, 56)},
     "width": {"resnet20": (8, 16)},
-    "depth": {"resnet": (20, 32), "plain": (20, 32)},
+    "depth": {"resnet": (20, 32)},
     "images": {"lenet": (1_000, 2_000)},
     "imagenet": {"resnet50": (64,)},
 }
