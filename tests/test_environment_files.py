@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -11,8 +12,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
+
+from utils import licences
 
 ROOT = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
@@ -164,11 +168,14 @@ def test_d2l_is_alone_and_its_imports_are_covered():
         "postBuild",
         "course.py",
         ".ci/run",
-        ".github/workflows/test.yml",
+        ".ci/colab",
+        *(path.relative_to(ROOT).as_posix() for path in ROOT.glob(".github/workflows/*.yml")),
     ],
 )
 def test_no_address_of_an_index(name):
     text = (ROOT / name).read_text(encoding="utf-8")
+    if name == ".ci/colab":  # these two are git's: the clone, and what it stands for
+        text = text.replace("file://$clone", "").replace("https://github.com/$repository", "")
     assert not re.search(r"https?://|file://", text)
     assert not re.search(r"--(extra-)?index-url|--find-links|--trusted-host| -i ", text)
 
@@ -211,3 +218,100 @@ def test_ci_runs_what_the_readme_says():
     workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
     assert workflow.count("- run: bash .ci/run") == 2
     assert f"- run: {command} --all" in workflow
+
+
+# Licences -------------------------------------------------------------------------------------
+
+
+def test_every_locked_package_has_a_licence():
+    rows = licences.rows()
+    assert list(rows) == list(locked())
+    for name, (release, _, licence) in rows.items():
+        assert release == str(version(locked()[name])), name
+        # Another kind of licence is for a human to look at before it is added here.
+        kinds = r"\b(Apache|BSD|ISC|MIT|MPL|NVIDIA|PSF|PSFL|Python Software Foundation)\b|^0BSD"
+        assert re.search(kinds, licence), f"{name}: {licence}"
+    text = licences.PAGE.read_text(encoding="utf-8")
+    assert f"about itself, {len(rows)} in all" in text
+
+
+def test_licences_are_what_the_packages_say():
+    checked = 0
+    for name, (release, _, licence) in licences.rows().items():
+        metadata = licences.installed(name, release)
+        if metadata is None:
+            continue
+        checked += 1
+        said = licences.stated(metadata)
+        assert said or name in licences.REMARKS, f"{name} says nothing, and nobody explains it"
+        assert licence == licences.described(name, metadata), name
+    if not checked:
+        pytest.skip("nothing here is installed in its locked version")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"license_expression": "MIT", "license": "x"}, "MIT"),
+        ({"license": "BSD-3-Clause", "classifier": ["License :: OSI Approved :: BSD License"]},
+         "BSD-3-Clause"),
+        ({"license": "Copyright\nand so on", "classifier": ["License :: OSI Approved :: X"]}, "X"),
+        ({"license": "UNKNOWN", "classifier": ["License :: OSI Approved :: ISC"]}, "ISC"),
+        ({"license": "GPL", "classifier": ["License :: A", "License :: B"]}, "A or B"),
+        ({"license": "NVIDIA Proprietary Software"}, licences.NVIDIA),
+        ({"classifier": ["Topic :: Software"]}, ""),
+    ],
+)  # fmt: skip
+def test_licence_from_metadata(metadata, expected):
+    assert licences.stated(metadata) == expected
+
+
+# Workflows ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob(".github/workflows/*.yml")), ids=lambda p: p.stem)
+def test_workflows_take_few_rights_and_pinned_actions(path):
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert workflow["permissions"]["contents"] == "read"
+    for name, job in workflow["jobs"].items():
+        uses = [step["uses"] for step in job["steps"] if "uses" in step]
+        assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", use) for use in uses), name
+        for step in job["steps"]:
+            if "checkout" in step.get("uses", ""):
+                assert step["with"]["persist-credentials"] is False, name
+    rights = {right for job in workflow["jobs"].values() for right in job.get("permissions", {})}
+    rights |= {right for right, value in workflow["permissions"].items() if value == "write"}
+    assert rights == {"colab": {"issues"}, "site": {"pages", "id-token"}}.get(path.stem, set())
+
+
+def test_the_chapters_run_weekly_in_colabs_image():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/colab.yml").read_text(encoding="utf-8"))
+    assert workflow[True]["schedule"], "YAML 1.1 reads `on` as true"
+    assert workflow["env"]["IMAGE"].startswith("us-docker.pkg.dev/colab-images/public/runtime:")
+    run = workflow["jobs"]["chapters"]["steps"][-1]["run"]
+    assert run.endswith('"$IMAGE" /repo/.ci/colab') and (ROOT / ".ci" / "colab").is_file()
+    report = workflow["jobs"]["report"]
+    assert (report["needs"], report["if"]) == ("chapters", "failure()")
+    assert "gh issue create" in report["steps"][0]["run"]
+
+
+def test_the_lock_is_audited():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/audit.yml").read_text(encoding="utf-8"))
+    assert workflow[True]["schedule"]
+    (command,) = [s["run"] for s in workflow["jobs"]["vulnerabilities"]["steps"] if "run" in s]
+    assert "pip-audit" in command and "--requirement requirements.lock" in command
+
+
+# Binder ---------------------------------------------------------------------------------------
+
+
+def test_binder_takes_environment_yml():
+    """repo2docker ignores the root's files where one of these folders exists."""
+    assert not (ROOT / "binder").exists() and not (ROOT / ".binder").exists()
+    assert (ROOT / "postBuild").read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
+    for name in ("postBuild", ".ci/run", ".ci/colab"):
+        if os.name == "nt" or not (ROOT / ".git").exists():
+            pytest.skip("the executable bit is git's here")
+        assert os.access(ROOT / name, os.X_OK), name
+    last = (ROOT / "postBuild").read_text(encoding="utf-8").splitlines()[-1]
+    assert last == "python course.py setup --here"
