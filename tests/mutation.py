@@ -362,6 +362,122 @@ def is_value(answer: Any) -> bool:
     return isinstance(answer, (int, float, str, dict, list, tuple))
 
 
+# --- the same in other words ---------------------------------------------------------------------
+
+
+class _Restyled(ast.NodeTransformer):
+    """The same answer as another learner would write it; `style` says in which way."""
+
+    def __init__(self, style: str, tree: ast.AST) -> None:
+        self.style = style
+        nodes = list(ast.walk(tree))
+        stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        self.own = stored - {n.arg for n in nodes if isinstance(n, ast.arg)}
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        return ast.arg(node.arg) if self.style == "no type hints" else node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        self.generic_visit(node)
+        if self.style == "no type hints":
+            node.returns = None
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        inside = isinstance(node.value, ast.Name) and node.value.id == "self"
+        if self.style == "other names" and inside and node.attr != "training":
+            node.attr = f"my_{node.attr}"
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if self.style == "other names" and node.id in self.own:
+            node.id = f"my_{node.id}"
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        name = ast.unparse(node.func)
+        if name == "nn.Sequential" and len(node.args) > 1:
+            if self.style == "Sequentials in a Sequential":
+                node.args[:2] = [ast.Call(node.func, node.args[:2], [])]
+            elif self.style == "Sequential with names":
+                parts = ast.unparse(ast.List(node.args, ast.Load()))
+                named = f"{{f'layer{{i}}': layer for i, layer in enumerate({parts})}}"
+                ordered = f"__import__('collections').OrderedDict({named})"
+                node.args = [ast.parse(ordered, mode="eval").body]
+        if self.style == "ReLU in place" and name in ("nn.ReLU", "nn.ReLU6"):
+            node.keywords = [ast.keyword("inplace", ast.Constant(True))]
+        if self.style == "pairs" and name in ("nn.Conv2d", "nn.MaxPool2d", "nn.AvgPool2d"):
+            for keyword in node.keywords:
+                if keyword.arg in ("kernel_size", "stride", "padding"):
+                    number = keyword.value
+                    if isinstance(number, (ast.Constant, ast.Name)):
+                        keyword.value = ast.Tuple([number, number], ast.Load())
+        if self.style == "functions for methods" and isinstance(node.func, ast.Attribute):
+            method = node.func
+            if method.attr in ("relu", "mean", "sum", "square", "permute") and not (
+                isinstance(method.value, ast.Name) and method.value.id in ("torch", "F", "nn")
+            ):
+                arguments = node.args
+                if method.attr == "permute":
+                    arguments = [ast.Tuple(arguments, ast.Load())]
+                function = ast.Attribute(ast.Name("torch"), method.attr)
+                return ast.Call(function, [method.value, *arguments], node.keywords)
+        return node
+
+
+STYLES = (
+    "no type hints",
+    "other names",
+    "Sequentials in a Sequential",
+    "Sequential with names",
+    "ReLU in place",
+    "pairs",
+    "functions for methods",
+)
+
+
+def restyled(item: engine.Exercise) -> Iterator[Mutant]:
+    """The solution written in other styles, all of them right."""
+    original = ast.unparse(ast.parse(item.solution))
+    for style in STYLES:
+        tree = ast.parse(item.solution)
+        text = ast.unparse(ast.fix_missing_locations(_Restyled(style, tree).visit(tree)))
+        if text != original:
+            yield Mutant(
+                style,
+                f"{text}\n{item.answer} = my_{item.answer}\n"
+                if (style == "other names" and f"my_{item.answer}" in text)
+                else text,
+            )
+    definition = next(
+        (n for n in ast.parse(item.solution).body if getattr(n, "name", "") == item.answer), None
+    )
+    name = item.answer
+    if definition is not None:
+        yield Mutant(
+            "a helper function",
+            f"{item.solution}\n\n_helper = {name}\n\n\n"
+            f"def {name}(*args, **options):\n    return _helper(*args, **options)\n",
+        )
+    if isinstance(definition, ast.FunctionDef) and ast.unparse(definition).count("-> nn.Module:"):
+        yield Mutant(
+            "a class around it",
+            f"{item.solution}\n\n_helper = {name}\n\n\n"
+            f"class {name}(nn.Module):\n    def __init__(self, *args, **options):\n"
+            "        super().__init__()\n        self.body = _helper(*args, **options)\n\n"
+            "    def forward(self, x):\n        return self.body(x)\n",
+        )
+    if isinstance(definition, ast.FunctionDef):
+        yield Mutant(
+            "a method of an object",
+            f"{item.solution}\n\n_helper = {name}\n\n\nclass Box:\n"
+            "    def method(self, *args, **options):\n"
+            f"        return _helper(*args, **options)\n\n\n{name} = Box().method\n",
+        )
+
+
 # --- what becomes of them ------------------------------------------------------------------------
 
 

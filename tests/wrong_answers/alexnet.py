@@ -431,6 +431,11 @@ wrong_answers = {
     ],
     "alexnet.6": [
         (
+            "no super().__init__()",
+            dropout(EVAL, KEPT, SCALED).replace("super().__init__()", "pass"),
+            r"has to begin with `super\(\).__init__\(\)`",
+        ),
+        (
             "an instance",
             dropout(EVAL, KEPT, SCALED) + "Dropout = Dropout()",
             r"A class is expected, not a module",

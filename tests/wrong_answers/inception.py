@@ -552,6 +552,7 @@ wrong_answers = {
     ],
     "inception.8": [
         ("no ReLU between", thin(ROW, COLUMN, RELU), r"no ReLU between"),
+        ("half a pair", thin(ROW.replace("(1, n)", "(n,)"), RELU, COLUMN, RELU), r"raised "),
         ("no last ReLU", thin(ROW, RELU, COLUMN), r"behind the second convolution is missing"),
         ("no ReLU", thin(ROW, COLUMN), r"There are no ReLUs"),
         (

@@ -802,6 +802,12 @@ def at_each_pixel(maps, linear):
         ),
     ],
     "nin.6": [
+        (
+            "a flag for the variance",
+            norm(f"{BATCH}; {MOVE}", RUNNING) + "\n_norm = batch_norm\n"
+            "def batch_norm(*args): return (*_norm(*args)[:2], True)\n",
+            r"wrong value for the running variance \(True, not of shape \(4,\)\)",
+        ),
         *(
             (
                 f"statistics over {dims}",

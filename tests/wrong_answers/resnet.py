@@ -198,6 +198,11 @@ wrong_answers = {
     ],
     "resnet.2": [
         ("no shortcut", basic("z.relu()"), r"shortcut is missing: this is a plain block"),
+        (
+            "a call without maps",
+            basic(first="self.norm1(self.conv1()).relu()"),
+            r"your BasicBlock, given a tensor .* raised TypeError: .*line \d+ of your cell",
+        ),
         ("nothing but z", basic("z"), r"shortcut and the last ReLU are missing"),
         ("no last ReLU", basic("z + maps"), r"ReLU behind the addition is missing"),
         ("ReLU before", basic("z.relu() + maps"), r"comes before the addition"),

@@ -186,8 +186,8 @@ def _short(value: Any) -> str:
 
 
 def _pair(value: Any) -> str:
-    height, width = value if isinstance(value, Sequence) else (value, value)
-    return f"{height}×{width}"
+    sizes = value if isinstance(value, Sequence) else (value, value)
+    return "×".join(map(str, sizes))  # a Conv1d has one, and so has a mistaken (3,)
 
 
 def _same_pair(value: Any) -> Any:
@@ -433,8 +433,10 @@ def _wrong_parts(mine: Any, wanted: tuple, parts: Sequence[str], agree: Callable
     for name, a, b in zip(names, mine, wanted):
         if agree(a, b):
             kept.append(name)
-        elif getattr(a, "shape", ()) != getattr(b, "shape", ()):
-            wrong.append(f"{name} (of shape {tuple(a.shape)}, not {tuple(b.shape)})")
+        elif isinstance(b, Tensor) and getattr(a, "shape", None) != b.shape:
+            tensor = isinstance(a, Tensor)
+            got = f"of shape {tuple(a.shape)}, not" if tensor else f"{describe(a)}, not of shape"
+            wrong.append(f"{name} ({got} {tuple(b.shape)})")
         else:
             wrong.append(name)
     text = f"a wrong value for {' and for '.join(wrong)}"

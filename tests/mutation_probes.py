@@ -1,0 +1,164 @@
+"""Whether two answers do the same: the evidence that a surviving mutant is equivalent.
+
+A probe feeds an answer with inputs of its own, other than those of the exercise's check, and gives
+what comes out. It leaves alone what the task leaves open, such as images that are too small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from utils.exercises import engine
+from utils.exercises.compare import close, same_outputs
+
+Probe = Callable[[Any], Any]
+PROBES: dict[str, Probe] = {}
+MODULES: dict[str, tuple[tuple, ...]] = {}
+
+
+def probe(id: str) -> Callable[[Probe], Probe]:
+    def declare(function: Probe) -> Probe:
+        PROBES[id] = function
+        return function
+
+    return declare
+
+
+def known() -> set[str]:
+    """The exercises that have a probe."""
+    return {*PROBES, *MODULES}
+
+
+def difference(item: engine.Exercise, answer: Any) -> str:
+    """What an answer does otherwise than the solution, or an empty text."""
+    if item.id not in known():
+        return f"{item.id} has no probe"
+    with engine._undisturbed():
+        if item.id in MODULES:
+            for arguments, shape in MODULES[item.id]:
+                try:
+                    ours, theirs = (f(*arguments) for f in (answer, item.reference()))
+                    same_outputs(ours, theirs, shape, tolerance=1e-5)
+                except Exception as error:
+                    return f"{type(error).__name__}: {error}"
+            return ""
+        results = []
+        for given in (answer, item.reference()):
+            torch.manual_seed(20)
+            try:
+                results.append(PROBES[item.id](given))
+            except Exception as error:
+                return f"{type(error).__name__}: {error}"
+    return "" if close(*results, 1e-5) else "the results differ"
+
+
+# --- networks: arguments, and the shape of an input ----------------------------------------------
+
+MODULES |= {
+    "vgg.2": (((2, 3, "131"), (2, 2, 7, 9)), ((1, 4), (2, 1, 6, 6))),
+    "vgg.4": (((("3", "31"), (3, 5), 2, 4, 13, 6), (2, 2, 13, 13)),),
+    "vgg.5": (((7,), (2, 1, 32, 32)),),
+    "nin.5": (((7,), (2, 1, 28, 28)),),
+}
+
+
+# --- functions -----------------------------------------------------------------------------------
+
+
+@probe("start.2")
+def _(accuracy):
+    return accuracy(torch.randn(50, 7), torch.randint(7, (50,)))
+
+
+@probe("lenet.1")
+def _(conv2d):
+    return (
+        conv2d(torch.randn(9, 11), torch.randn(2, 4), 3, 2),
+        conv2d(torch.randn(6, 5), torch.randn(3, 3), 1, 1),
+    )
+
+
+@probe("lenet.5")
+def _(training_step):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Tanh(), nn.Linear(5, 3))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    batches = [(torch.randn(8, 1, 3, 4), torch.randint(3, (8,))) for _ in range(5)]
+    losses = [training_step(model, *batch, optimizer) for batch in batches]
+    return losses, [p.detach() for p in model.parameters()]
+
+
+@probe("lenet.6")
+def _(receptive_field):
+    layers = nn.Conv2d(1, 3, (3, 2)), nn.Sigmoid(), nn.Conv2d(3, 2, 5, stride=2, padding=1)
+    return receptive_field(nn.Sequential(*layers), 21), receptive_field(layers[0], 8)
+
+
+@probe("alexnet.5")
+def _(local_response_norm):
+    maps = 20 * torch.randn(2, 9, 3, 4)
+    return local_response_norm(maps), local_response_norm(maps, 3, 1.0, 0.01, 0.5)
+
+
+@probe("alexnet.6")
+def _(dropout):
+    layer, x = dropout(0.3), torch.randn(60, 70)
+    trained = layer.train()(x)
+    return trained, layer.eval()(x), dropout(0.6)(x[0])
+
+
+@probe("vgg.3")
+def _(field_of_stack):
+    return [field_of_stack(layers) for layers in ([], [(2, 2), (5, 1), (7, 3), (4, 1)])]
+
+
+@probe("vgg.6")
+def _(merge):
+    return merge(torch.randn(3, 2, 7, 7), torch.randn(4, 3, 2, 2))
+
+
+@probe("nin.4")
+def _(global_average_pooling):
+    return global_average_pooling(torch.randn(2, 3, 4, 7))
+
+
+@probe("nin.6")
+def _(batch_norm):
+    def run(*rest):
+        vectors = torch.randn(3), torch.randn(3), torch.randn(3), torch.rand(3) + 0.1
+        return batch_norm(3 * torch.randn(2, 3, 5, 4) + 1, *vectors, *rest)
+
+    return run(True), run(False), run(True, 0.4, 0.2), run(False, 0.4, 0.2)
+
+
+@probe("one_by_one.2")
+def _(merge):
+    def run(first, second):
+        merged, maps = merge(first, second), torch.randn(2, first.in_channels, 9, 8)
+        return merged(maps).detach(), merged.weight.detach(), merged.bias.detach()
+
+    return (
+        run(nn.Conv2d(3, 5, 1), nn.Conv2d(5, 4, (2, 3), stride=2)),
+        run(nn.Conv2d(3, 2, 1, bias=False), nn.Conv2d(2, 4, 3, padding=1)),
+    )
+
+
+@probe("one_by_one.3")
+def _(recolour):
+    return recolour(torch.rand(4, 7, 3), torch.randn(3, 3))
+
+
+@probe("one_by_one.4")
+def _(pca_layers):
+    maps = torch.randn(3, 5, 4, 6) * torch.arange(1, 6)[:, None, None] + 2
+    reduce, restore = pca_layers(maps, 3)
+    return restore(reduce(maps)).detach(), reduce(maps).detach().abs()
+
+
+@probe("one_by_one.5")
+def _(as_convolution):
+    layer = as_convolution(nn.Linear(5 * 3 * 3, 4), 5, 3)
+    return layer(torch.randn(2, 5, 7, 6)).detach()
