@@ -140,8 +140,6 @@ def test_a_broken_link_fails_the_build():
         f"[start](../index.md#results) [code]({build.address()}/blob/main/utils/data.py) "
         "[out](https://a.org) [here](#x)"
     )
-    badge = "[![Open in Colab](https://a.org/badge.svg)](https://b.org)"
-    assert build.relink(badge, page, site) == "[Open in Colab](https://b.org)"
 
 
 # --- in a browser ---------------------------------------------------------------------------------

@@ -5,7 +5,7 @@
     python -m utils.authoring check [04_nin …]      what is wrong with the stored notebooks
     python -m utils.authoring address OWNER/NAME    the repository's address, wherever it stands
 
-Generated are the header (title, badge, links), the two cells that start a chapter, and the four
+Generated are the header (title, links), the two cells that start a chapter, and the four
 cells of every exercise. They are recognised by their metadata (`role`, and `exercise` with its
 id), so their text is kept in one place only: here and in `utils.exercises`. A Markdown cell
 `<!-- exercise: nin.2 -->` becomes the four cells of that exercise.
@@ -256,7 +256,10 @@ def _link(stem: str) -> str:
 
 
 def header(stem: str, about: Mapping) -> str:
-    """The first cell of a chapter: title, badge, what it needs, where it leads."""
+    """The first cell of a chapter: title, where to open it, what it needs, where it leads.
+
+    Links, not the hosts' badges: a picture from another server would tell that server who reads.
+    """
     colab, file = "https://colab.research.google.com", f"chapters/{stem}.ipynb"
     on_github = f"{repository()}/blob/main/{file}"
     kaggle = f"https://kaggle.com/kernels/welcome?src=https://github.com/{on_github}"
@@ -270,8 +273,8 @@ def header(stem: str, about: Mapping) -> str:
     facts += [f"Next: {_link(after[0])}"] if after else []
     return (
         f"# Chapter {int(stem[:2])}: {about['title']}\n\n"
-        f"[![Open in Colab]({colab}/assets/colab-badge.svg)]({colab}/github/{on_github}) · "
-        f"[Kaggle]({kaggle}) · [Binder]({binder})\n\n"
+        f"**[Open in Colab]({colab}/github/{on_github})** · [Kaggle]({kaggle}) · "
+        f"[Binder]({binder})\n\n"
         f"{' · '.join(facts)}"
     )
 

@@ -36,9 +36,8 @@ TREE = """
 {about}
 ```
 """
-# The badge is a picture on another server; in the site its text is enough.
-BADGE = re.compile(r"!\[(Open in Colab)\]\([^)]*\)")
 LINK = re.compile(r"(?<!!)(\[[^\]\n]*\]\()(?![a-z]+:|#)([^)\s]+)(\))")
+PICTURE = re.compile(r"!\[[^\]]*\]\((?![a-z]+:)([^)\s]+)\)")
 
 
 def address() -> str:
@@ -70,7 +69,18 @@ def relink(text: str, path: Path, site: dict[Path, Path]) -> str:
             raise FileNotFoundError(f"{path.relative_to(ROOT)}: the link {match[2]} leads nowhere.")
         return match[1] + new + hash + anchor + match[3]
 
-    return LINK.sub(replace, BADGE.sub(r"\1", text))
+    return LINK.sub(replace, text)
+
+
+def copy_pictures(text: str, path: Path, folder: Path) -> None:
+    """The pictures of a page in `docs/`, which lie in the site where they lie in the repository."""
+    for address in PICTURE.findall(text):
+        there = (path.parent / address).resolve()
+        if not there.is_file():
+            raise FileNotFoundError(f"{path.relative_to(ROOT)}: there is no picture {address}.")
+        target = folder / there.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(there, target)
 
 
 def copy_pages(folder: Path) -> None:
@@ -86,6 +96,7 @@ def copy_pages(folder: Path) -> None:
             nbformat.write(nb, target)
             continue
         text = relink(path.read_text(encoding="utf-8"), path, site)
+        copy_pictures(text, path, folder)
         if page.name == "index.md":
             names = [other.with_suffix("").as_posix() for other in site.values() if other != page]
             chapters = [name for name in names if name.startswith("chapters/")]
