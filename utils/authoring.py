@@ -271,6 +271,7 @@ def header(stem: str, about: Mapping) -> str:
     facts += [f"Needs: {', '.join(known)}"] if known else []
     facts += [f"Previous: {_link(before[0])}"] if before else []
     facts += [f"Next: {_link(after[0])}"] if after else []
+    facts += ["Words: [English and 中文](../docs/glossary.md)"]
     return (
         f"# Chapter {int(stem[:2])}: {about['title']}\n\n"
         f"**[Open in Colab]({colab}/github/{on_github})** · [Kaggle]({kaggle}) · "
@@ -588,7 +589,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             elif options.command == "refresh":
                 nb = load(stem)
                 _protect(nb, stem, options.overwrite)
-                save(formatted(refresh(nb, stem)), stem)
+                save(normalised(formatted(refresh(nb, stem))), stem)
             else:
                 nb = load(stem)
                 found = problems(nb, stem)
