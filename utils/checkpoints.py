@@ -1,20 +1,21 @@
 """Files that hold a network's weights or a whole run: written whole or not at all, safe to read.
 
-A checkpoint holds tensors and plain values only. It is read after a look at its checksums and with
-`weights_only=True`, so that a damaged file is noticed and one from elsewhere cannot run code.
-`utils.training` decides what a run stores.
+A checkpoint is what `torch.save` writes of tensors and plain values, with its SHA-256 at the end.
+It is read with `weights_only=True`, so that a file from elsewhere cannot run code. `utils.training`
+decides what a run stores.
 """
 
 from __future__ import annotations
 
 import contextlib
 import glob
+import hashlib
 import io
 import os
 import pickle
 import random
 import time
-import zipfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class CheckpointError(RuntimeError):
 
 
 FORMAT = "One by One checkpoint 1"
+DIGEST = 64  # characters of a SHA-256
 # What every checkpoint holds, and what those of a run hold besides.
 PARTS = {"format", "network", "model"}
 PARTS_OF_A_RUN = {"settings", "history", "optimizer", "scaler", "steps", "random"}
@@ -101,14 +103,13 @@ def check_network(
 
 def write_file(path: Path, content: dict[str, Any]) -> None:
     """Write beside the file first, then put it in its place in one step."""
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
+    parts = sealed(content)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(temporary, "wb") as file:
-                file.write(buffer.getbuffer())
+                file.writelines(parts)
                 file.flush()
                 os.fsync(file.fileno())
             replace_patiently(temporary, path)
@@ -123,6 +124,20 @@ def write_file(path: Path, content: dict[str, Any]) -> None:
             f"The checkpoint {path} could not be written ({error.strerror or error}): what stood "
             "there before is untouched; free some space or choose another folder."
         ) from None
+
+
+def sealed(content: dict[str, Any]) -> tuple[memoryview, bytes, bytes]:
+    """What `torch.save` writes, with its SHA-256 as the comment that ends a zip archive.
+
+    The checksums of the archive itself are not enough: one flipped bit in its directory makes
+    torch take a tensor for an empty folder, and fill it with whatever the memory holds.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    archive, length = buffer.getbuffer()[:-2], DIGEST.to_bytes(2, "little")  # of the comment
+    digest = hashlib.sha256(archive)
+    digest.update(length)
+    return archive, length, digest.hexdigest().encode()
 
 
 def replace_patiently(source: Path, target: Path) -> None:
@@ -142,25 +157,22 @@ def replace_patiently(source: Path, target: Path) -> None:
 
 def read_file(path: Path) -> dict[str, Any]:
     try:
-        file = io.BytesIO(path.read_bytes())
+        whole = path.read_bytes()
     except FileNotFoundError:
         raise CheckpointError(f"There is no checkpoint {path}; train the network first.") from None
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from None
-    try:
-        # torch itself does not look at the checksums. Its old format has none and is not read.
-        with zipfile.ZipFile(file) as archive:
-            if archive.testzip() is not None:
-                raise zipfile.BadZipFile
-    except Exception:  # a damaged file makes the reader fail in many ways
+    digest = hashlib.sha256(memoryview(whole)[:-DIGEST]).hexdigest()
+    if whole[-DIGEST:] != digest.encode():
         raise CheckpointError(
-            f"{path} is damaged or was cut short, or is no checkpoint of this course: delete it "
-            "and train again, or choose another file."
-        ) from None
-    file.seek(0)
+            f"{path} is damaged or was cut short, or is not a checkpoint of this course: choose "
+            "another file, or delete it if nothing else needs it."
+        )
     try:
-        # weights_only: a checkpoint from elsewhere can hold no code that runs when it is read.
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is refused anyway
+            # weights_only: a file from elsewhere can hold no code that runs when it is read.
+            content = torch.load(io.BytesIO(whole), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise CheckpointError(
             f"{path} was refused, because it holds more than weights and plain values: nothing in "

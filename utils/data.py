@@ -707,8 +707,8 @@ def _from_torchvision(name: str, root: Path) -> tuple:
         else:
             files, place = "cifar-10-python.tar.gz", root
         raise DataError(
-            f"{kind.__name__} can be neither read from {_shown(root)} nor downloaded ({reason}). "
-            f"Without a network, copy {files} into {_shown(place)} from a machine that has it; "
+            f"{kind.__name__} can be neither read from {_shown(root)} nor downloaded ({reason}): "
+            f"without a network, copy {files} into {_shown(place)} from a machine that has it; "
             "if it is there, it is damaged: delete it and its unpacked files, then load again."
         ) from None
     finally:
