@@ -20,10 +20,20 @@ from utils import data, device, networks, summary, training
 
 # A whole run may see at most this many forward MACs: images seen times MACs of one image.
 CEILING = 2e12
-# What a run needs besides the names of the network and the dataset: arguments of `data.load` and
-# `fit`, which have the rest as default, and options of the network.
+# What a run needs besides the name of the dataset: arguments of `data.load` and `fit`, which have
+# the rest as default, options of the network, and its name where the row has another one.
 RECIPES = {
     "lenet": dict(batch_size=128, augment=False, epochs=10, learning_rate=0.1, label_smoothing=0.0),
+    "lenet_sigmoid": dict(  # the LeNet of D2L, for benchmarks.recipe
+        network="lenet",
+        options=dict(activation="sigmoid", pooling="average", initialisation="xavier"),
+        batch_size=128,
+        augment=False,
+        epochs=10,
+        optimizer="adamw",
+        learning_rate=0.01,
+        label_smoothing=0.0,
+    ),
     "nin_small": dict(
         batch_size=128, augment=False, epochs=4, learning_rate=0.2, label_smoothing=0.0
     ),
@@ -53,23 +63,30 @@ RECIPES = {
 }
 
 
+def network_of(name: str) -> networks.ImageClassifier:
+    """A fresh network of this row of `RECIPES`."""
+    recipe = RECIPES[name]
+    return networks.build(recipe.get("network", name), **recipe.get("options", {}))
+
+
 def run(name: str, recipe: dict, seed: int, read_test_set: bool) -> dict:
     """Train one network from one seed on all 55,000 training images."""
     splits = data.load(
         batch_size=recipe["batch_size"],
-        image_size=networks.build(name).image_size,
+        image_size=network_of(name).image_size,
         augment=recipe["augment"],
         device="cpu",
         seed=seed,
     )
     device.seed_everything(seed)
-    model = networks.build(name, **recipe.get("options", {}))
+    model = network_of(name)
     start = time.perf_counter()
     history = training.fit(
         model,
         splits.train,
         splits.validation,
         epochs=recipe["epochs"],
+        optimizer=recipe.get("optimizer", "sgd"),
         learning_rate=recipe["learning_rate"],
         label_smoothing=recipe["label_smoothing"],
         device="cpu",
@@ -103,7 +120,7 @@ def main() -> None:
 
     for name in arguments.networks:
         recipe = RECIPES[name]
-        model = networks.build(name)
+        model = network_of(name)
         size = model.image_size
         macs = summary.count_macs(model, (1, model.in_channels, size, size))
         spent = macs * 55_000 * recipe["epochs"]

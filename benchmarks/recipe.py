@@ -22,6 +22,7 @@ FILE = "recipe.json"
 # Family in results/published/d2l_summary.json, from where rate and batch size come.
 FAMILIES = {
     "lenet": "LeNet",
+    "lenet_sigmoid": "LeNet",
     "alexnet_small": "AlexNet",
     "vgg_small": "VGG-11",
     "nin_small": "NiN",
@@ -30,6 +31,9 @@ FAMILIES = {
     "mobilenet_v1_small": "ResNet-18",
     "mobilenet_v2_small": "ResNet-18",
 }
+# D2L's LeNet is the one with sigmoids: its rate was chosen for that network, not for ReLU. Options
+# that belong to a network count in both halves, those that belong to a recipe (dropout) in one.
+OPTIONS = {"lenet_sigmoid": {"activation": "sigmoid", "pooling": "average"}}
 PLAIN = dict(optimizer="sgd", momentum=0.0, weight_decay=0.0, schedule="constant")
 
 
@@ -46,16 +50,22 @@ def recipe_of(name: str) -> dict:
     }
 
 
+def network_of(name: str) -> networks.ImageClassifier:
+    """A fresh network, without the options of the course's recipe."""
+    network = accuracy.RECIPES[name].get("network", name)
+    return networks.build(network, **OPTIONS.get(name, {}))
+
+
 def run(name: str, recipe: dict, seed: int) -> dict:
     """One run; the test set is read after its last epoch."""
-    size = networks.build(name).image_size
+    size = network_of(name).image_size
     splits = data.load(image_size=size, device="cpu")
     train, validation, test = (
         common.without_normalisation(part, recipe["batch_size"], seed)
         for part in (splits.train, splits.validation, splits.test)
     )
     device.seed_everything(seed)
-    model = networks.build(name)
+    model = network_of(name)
     networks.initialise(model, recipe["initialisation"])
     history = training.fit(
         model,
