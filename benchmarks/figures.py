@@ -219,7 +219,7 @@ COLUMNS = {
     "image_size": ("image size", "pixels a side"),
     "width": ("width (ResNet-20)", "channels of the first stage"),
     "depth": ("depth (ResNet)", "layers"),
-    "images": ("number of images (LeNet)", "images of an epoch"),
+    "images": ("images (LeNet)", "images of an epoch"),
 }
 SHOWN = {
     "resnet18": "ResNet-18",
@@ -231,11 +231,11 @@ SHOWN = {
 
 
 def growth_data() -> dict | None:
-    """For each series and network: seconds (all rounds), MACs and bytes at every point."""
+    """For each series and network: seconds (all rounds), MACs and MB at every point."""
     stored = common.read("growth.json")
     if stored is None:
         return None
-    wanted = ("macs", "live_bytes", "saved_bytes", "resident_bytes", "data_bytes")
+    wanted = ("macs", "live_mb", "saved_mb", "resident_mb", "data_mb")
     return {
         series: {
             name: {
@@ -274,16 +274,16 @@ def draw_growth(found: dict) -> Figure:
             scaled = [median[-1] * one / work[-1] for one in work]
             upper.plot(x, scaled, linestyle=":", color="0.35", linewidth=1.2)
             rows = {
-                "resident_bytes": ("--", "white"),
-                "live_bytes": ("-", None),
-                "saved_bytes": (":", None),
-                "data_bytes": ("-.", None),
+                "resident_mb": ("--", "white"),
+                "live_mb": ("-", None),
+                "saved_mb": (":", None),
+                "data_mb": ("-.", None),
             }
             if series == "images":
-                del rows["live_bytes"], rows["saved_bytes"]
+                del rows["live_mb"], rows["saved_mb"]
             for key, (dash, face) in rows.items():
                 if all(key in point for point in points.values()):
-                    values = [point[key] / 1e6 for point in points.values()]
+                    values = [point[key] for point in points.values()]
                     more = {} if face is None else {"markerfacecolor": face}
                     lower.plot(x, values, linestyle=dash, linewidth=1.2, **look, **more)
         for axis in (upper, lower):

@@ -12,8 +12,8 @@ them is timed once, and what stands in the file is the median over the rounds.
   and torch included (Linux, and macOS; there is none for a GPU).
 
 A slope is the exponent p in "grows as x to the power p", fitted to all points; `doubling` is the
-factor of the last doubling of x. Writes results/growth.json. An interrupted measurement goes on
-where it stopped, a finished one starts anew.
+factor of the last doubling of x. Memory is in MB, millions of bytes. Writes results/growth.json. An
+interrupted measurement goes on where it stopped, a finished one starts anew.
 
     python -m benchmarks.growth
     python -m benchmarks.growth --quick   # small cases, one round, into growth_quick.json
@@ -30,6 +30,7 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,15 +72,16 @@ SERIES = {
     # One point, for the estimate in README: what training on ImageNet would take.
     "imagenet": {"varies": "pixels a side", "networks": {"resnet50": (224,)}, "batch": 32},
 }
-QUICK = {  # for --quick: the sizes, and the batch
+QUICK = {
     "image_size": {"resnet18": (28, 56), "mobilenet_v2": (28, 56)},
     "width": {"resnet20": (8, 16)},
     "depth": {"resnet": (20, 32)},
     "images": {"lenet": (1_000, 2_000)},
     "imagenet": {"resnet50": (64,)},
 }
-QUANTITIES = ("seconds", "macs", "live_bytes", "saved_bytes", "resident_bytes")
-OF_DATA = ("seconds", "data_bytes", "resident_bytes")  # of the series `images`
+QUICK_SERIES = {name: {**SERIES[name], "networks": QUICK[name], "batch": 16} for name in SERIES}
+QUANTITIES = ("seconds", "macs", "live_mb", "saved_mb", "resident_mb")
+OF_DATA = ("seconds", "data_mb", "resident_mb")  # of the series `images`
 
 
 def build(series: str, name: str, x: int) -> tuple[nn.Module, int]:
@@ -257,7 +259,7 @@ def summed_up(series: str, points: dict[str, dict], batch: int) -> dict:
             # One step of training is about three times the MACs of its forward pass.
             median = point["seconds"]["median"]
             point["images_per_second"] = round(batch / median, 2)
-            point["training_macs_per_second"] = round(3 * point["macs"] * batch / median)
+            point["training_gmacs_per_second"] = round(3e-9 * point["macs"] * batch / median, 1)
     found = {"points": points}
     for quantity in OF_DATA if series == "images" else QUANTITIES:
         values = {
@@ -298,6 +300,16 @@ def key(case: tuple[str, str, int, int]) -> str:
     return "/".join(map(str, case[:3]))
 
 
+def in_mb(found: dict[str, int | None]) -> dict[str, Any]:
+    """Every `…_bytes` as `…_mb`, millions of bytes, which text can quote."""
+    return {
+        key.replace("_bytes", "_mb"): round(value / 1e6, 2)
+        if key.endswith("_bytes") and value is not None
+        else value
+        for key, value in found.items()
+    }
+
+
 def report(chosen: dict[str, dict], counted: dict, seconds: dict[str, list[float]]) -> dict:
     """The file's content from the counts and the times of all cases."""
     result = {}
@@ -308,7 +320,7 @@ def report(chosen: dict[str, dict], counted: dict, seconds: dict[str, list[float
             for x in values:
                 case = key((series, name, x, 0))
                 points[str(x)] = {
-                    **counted[case],
+                    **in_mb(counted[case]),
                     "seconds": common.summarise(seconds[case], digits=5),
                 }
             result[series][name] = summed_up(series, points, about["batch"])
@@ -329,8 +341,7 @@ def main() -> None:
         return
     chosen, file, count = SERIES, FILE, arguments.rounds
     if arguments.quick:
-        chosen = {s: {**SERIES[s], "networks": QUICK[s], "batch": 16} for s in SERIES}
-        file, count = "growth_quick.json", 1
+        chosen, file, count = QUICK_SERIES, "growth_quick.json", 1
     cases = all_cases(chosen)
     result = common.header("How time and memory of training grow", "numpy")
     result["device"] = device.describe()

@@ -1,0 +1,157 @@
+"""What one learner needs: time and memory of every chapter, of JupyterLab itself, and disk.
+
+Every chapter is run as a learner finds it, from top to bottom, in a fresh kernel. Written down are
+the seconds by the wall clock (the kernel's start included), the kernel's processor seconds, and the
+most memory that it held. Of that, what is mapped from files (libraries, above all torch's) lies in
+memory only once where several learners use the same computer and environment.
+
+Writes results/classroom.json. A chapter whose notebook has not changed since is kept, unless
+--again is given.
+
+    python -m benchmarks.classroom                       # every chapter, at smoke and at cpu
+    python -m benchmarks.classroom 04_nin --budgets smoke
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from benchmarks import common, growth
+from utils import authoring, device
+
+FILE = "classroom.json"
+ROOT = common.RESULTS.parent
+BUDGETS = ("smoke", "cpu")
+# The last cell of a measured notebook: it asks its own kernel.
+ASK = """\
+import json, time
+from benchmarks import classroom
+print(json.dumps([*classroom.memory_of("self"), time.process_time()]))
+"""
+
+
+def memory_of(process: int | str) -> tuple[int | None, int | None]:
+    """Bytes that a process held at the most, and how much of what it holds now is mapped files."""
+    status = Path(f"/proc/{process}/status")
+    if not status.exists():
+        return growth.most_resident() if process == "self" else None, None
+    lines = (line.split() for line in status.read_text(encoding="utf-8").splitlines())
+    kilobytes = {words[0]: int(words[1]) for words in lines if words[-1] == "kB"}
+    return 1024 * kilobytes["VmHWM:"], 1024 * kilobytes["RssFile:"]
+
+
+def measure(stem: str, budget: str) -> dict:
+    """One run of one chapter."""
+    nb = authoring.load(stem)
+    nb.cells.append(authoring.code(ASK))
+    start = time.perf_counter()
+    done = authoring.execute(nb, budget=budget)
+    seconds = time.perf_counter() - start
+    peak, mapped, processor = json.loads(done.cells[-1].outputs[-1]["text"])
+    return {
+        "seconds": round(seconds, 1),
+        "processor_seconds": round(processor, 1),
+        "peak_bytes": peak,
+        "mapped_bytes": mapped,
+    }
+
+
+def lab() -> dict[str, int]:
+    """Memory of JupyterLab's server, without a kernel (Linux)."""
+    options = [
+        "--no-browser",
+        "--port=0",
+        "--allow-root",
+        f"--IdentityProvider.token={secrets.token_hex(8)}",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", *options],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    try:
+        for line in process.stderr:
+            if "is running at" in line:
+                break
+        time.sleep(3)
+        peak, mapped = memory_of(process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+        process.stderr.close()
+    return {"peak_bytes": peak, "mapped_bytes": mapped}
+
+
+def disk() -> dict[str, int]:
+    """Bytes of the course's files, of its data unpacked, and of the packages it locks."""
+    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
+    raw = (ROOT / "data" / "FashionMNIST" / "raw").glob("*-ubyte")
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    packages = 0
+    for line in lock:
+        name, equals, _ = line.split(";")[0].partition("==")
+        if equals:
+            try:
+                files = distribution(name.strip()).files or []
+            except PackageNotFoundError:
+                continue  # of another system
+            paths = (Path(file.locate()) for file in files)
+            packages += sum(path.stat().st_size for path in paths if path.is_file())
+    return {
+        "course_bytes": sum((ROOT / name).stat().st_size for name in listed.split("\0") if name),
+        "unpacked_data_bytes": sum(path.stat().st_size for path in raw),
+        "packages_bytes": packages,
+    }
+
+
+def summed_up(chapters: dict[str, dict]) -> dict:
+    """Over all chapters measured: their number, their times, the largest memory."""
+    found = {"chapters": len(chapters)}
+    for key in ("seconds", "processor_seconds", "peak_mb", "mapped_mb"):
+        values = [one[key] for one in chapters.values() if one[key] is not None]
+        if values:
+            found[key] = {"sum": round(sum(values), 1), **common.summarise(values, 1)}
+            del found[key]["runs"]
+    return found
+
+
+def main() -> None:
+    parser = common.parser(__doc__)
+    parser.add_argument("chapters", nargs="*", default=authoring.stems())
+    parser.add_argument("--budgets", nargs="+", default=list(BUDGETS))
+    parser.add_argument("--again", action="store_true", help="measure also what is there already")
+    arguments = parser.parse_args()
+    if unknown := sorted(set(arguments.chapters) - set(authoring.stems())):
+        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(authoring.stems())}")
+    result = common.header("What one learner needs: time, memory and disk", "jupyterlab")
+    result |= {"device": device.describe(), "cores": os.cpu_count(), "disk": growth.in_mb(disk())}
+    result["lab"] = growth.in_mb(lab())
+    earlier = common.read(FILE) or {"budgets": {}}
+    budgets = earlier["budgets"]
+    for budget in arguments.budgets:
+        for stem in arguments.chapters:
+            content = authoring.path_of(stem).read_bytes()
+            mark = hashlib.sha256(content).hexdigest()[:16]
+            chapters = budgets.setdefault(budget, {"all": {}, "each": {}})["each"]
+            if chapters.get(stem, {}).get("notebook") == mark and not arguments.again:
+                continue
+            measured = growth.in_mb(measure(stem, budget))
+            chapters[stem] = {"notebook": mark, **measured}
+            print(budget, stem, chapters[stem], flush=True)
+            budgets[budget] = {
+                "all": summed_up(chapters),
+                "each": {name: chapters[name] for name in authoring.stems() if name in chapters},
+            }
+            common.write(FILE, result | {"budgets": budgets})
+    common.write(FILE, result | {"budgets": budgets})
+
+
+if __name__ == "__main__":
+    main()
