@@ -14,6 +14,7 @@
 
 For authors:
 
+    python3 course.py setup --authors   what they need besides: ruff, readable diffs of notebooks
     python3 course.py run [...]     execute chapters and store their outputs
     python3 course.py results       bring the numbers in the text up to date with results/
     python3 course.py site          build the web site into _site/
@@ -621,9 +622,9 @@ def test(arguments: list[str]) -> int:
 
 
 def setup(arguments: list[str]) -> int:
-    if arguments not in ([], ["--here"]):
-        raise CourseError(f"setup takes --here or nothing, not {' '.join(arguments)}.")
-    if arguments:
+    if len(arguments) > 1 or not {"--here", "--authors"}.issuperset(arguments):
+        raise CourseError(f"setup takes --here, --authors or nothing, not {' '.join(arguments)}.")
+    if arguments == ["--here"]:
         complete(lab=True)
         python = sys.executable
     else:
@@ -631,11 +632,26 @@ def setup(arguments: list[str]) -> int:
         if python == str(venv_python()) and is_outdated():
             with exclusive():
                 make_venv()
+    if arguments == ["--authors"]:
+        equip_authors(python)
     check_data_files()
     if call_in(python, "unpack-here") != 0:
         return 1
     say(f"Ready: {python}\nGo on with `{COMMAND} lab`.")
     return 0
+
+
+def equip_authors(python: str) -> None:
+    """Install the tools of authors, and let `git diff` show the cells of notebooks."""
+    import tomllib
+
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    pip_install(python, *pyproject["dependency-groups"]["authors"])
+    if shutil.which("git") and (ROOT / ".git").exists():
+        # With the whole path: git may be called where the environment is not active.
+        driver = f'"{Path(python).as_posix()}" -m nbdime.vcs.git.diffdriver diff --sources'
+        setting = ["config", "diff.jupyternotebook.command", driver]
+        run_to_end(["git", "-C", str(ROOT), *setting], "git config failed")
 
 
 def unpack_here(arguments: list[str]) -> int:

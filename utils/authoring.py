@@ -1,6 +1,6 @@
 """For authors: write, run, store and check the notebooks of the course.
 
-    python -m utils.authoring run [04_nin …]        refresh, execute at budget cpu, store
+    python -m utils.authoring run [04_nin …]        refresh, format, lint, execute, store
     python -m utils.authoring refresh [04_nin …]    only the generated cells, nothing is executed
     python -m utils.authoring check [04_nin …]      what is wrong with the stored notebooks
     python -m utils.authoring address OWNER/NAME    the repository's address, wherever it stands
@@ -375,18 +375,36 @@ def filled(nb: NotebookNode) -> NotebookNode:
 # --- formatting, running, normalising ------------------------------------------------------------
 
 
-def formatted(nb: NotebookNode) -> NotebookNode:
-    """The notebook with its code as `ruff format` writes it (unchanged where ruff is missing)."""
-    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", "chapter.ipynb", "-"]
+def _ruff(nb: NotebookNode, *arguments: str) -> tuple[int, str]:
+    """Exit code and output of ruff on a notebook; code -1 where ruff is missing, which is said."""
+    command = [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", "chapter.ipynb", "-"]
     text = nbformat.writes(nb, version=4).encode("utf-8")
     ruff = subprocess.run(command, input=text, capture_output=True, cwd=ROOT)
     message = ruff.stderr.decode("utf-8", "replace").strip()
     if "No module named ruff" in message:
-        print("ruff is not installed: the code cells keep their format.", file=sys.stderr)
-        return nb
-    if ruff.returncode:
-        raise AuthoringError(f"ruff cannot format the code cells: {message}")
-    return nbformat.reads(ruff.stdout.decode("utf-8"), as_version=4)
+        _say_once("ruff is not installed, so the code cells are neither formatted nor linted: run "
+                  "`python3 course.py setup --authors`.")  # fmt: skip
+        return -1, ""
+    return ruff.returncode, ruff.stdout.decode("utf-8") or message
+
+
+@cache
+def _say_once(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def formatted(nb: NotebookNode) -> NotebookNode:
+    """The notebook with its code as `ruff format` writes it (unchanged where ruff is missing)."""
+    code, text = _ruff(nb, "format")
+    if code > 0:
+        raise AuthoringError(f"ruff cannot format the code cells: {text}")
+    return nb if code < 0 else nbformat.reads(text, as_version=4)
+
+
+def linted(nb: NotebookNode) -> list[str]:
+    """What `ruff check` finds in the code cells; nothing where ruff is missing."""
+    code, text = _ruff(nb, "check", "--quiet", "--output-format", "concise")
+    return [line.removeprefix("chapter.ipynb:") for line in text.splitlines()] if code > 0 else []
 
 
 def kernel_environment(**variables: str) -> dict[str, str]:
@@ -553,10 +571,12 @@ def unformatted(nb: NotebookNode) -> list[str]:
 
 
 def run(stem: str, overwrite: bool = False) -> None:
-    """Refreshes, formats, executes at budget cpu and stores one chapter; all of it or nothing."""
+    """Refreshes, formats, lints, executes at budget cpu and stores one chapter, or does nothing."""
     nb = load(stem)
     _protect(nb, stem, overwrite)
     nb = formatted(refresh(nb, stem))
+    if found := linted(nb):
+        raise AuthoringError(f"{stem} is not run:\n  " + "\n  ".join(found))
     nb = normalised(execute(nb, budget="cpu"))
     if found := problems(nb, stem):
         raise AuthoringError(f"{stem} is not stored:\n  " + "\n  ".join(found))
@@ -593,7 +613,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else:
                 nb = load(stem)
                 found = problems(nb, stem)
-                found += [f"cell {id}: not formatted" for id in unformatted(nb)]
+                found += [f"cell {id}: not formatted" for id in unformatted(nb)] + linted(nb)
                 if found:
                     raise AuthoringError(f"{stem}:\n  " + "\n  ".join(found))
             print(f"{stem}: ok", flush=True)
