@@ -65,6 +65,49 @@ def pytest_unconfigure(config):
         board.unlink(missing_ok=True)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path, parent):
+    """A notebook that cannot be read is one failure; pytest itself would not begin the run."""
+    files = yield
+    if file_path.suffix != ".ipynb":
+        return files
+    return [_Unreadable.instead_of(file) for file in files]
+
+
+class _Unreadable(pytest.File):
+    """What stands for a file that is called a notebook and is none."""
+
+    @classmethod
+    def instead_of(cls, file):
+        try:
+            list(file.collect())
+        except Exception as error:  # whatever nbformat and nbval make of it
+            unreadable = cls.from_parent(file.parent, path=file.path)
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            if b"<<<<<<< " in file.path.read_bytes():
+                reason = "git has left the marks of a merge in it"
+            elif "JSON" in reason:
+                reason = "it is no JSON"
+            unreadable.problem = (
+                f"{file.path.name} is not a notebook that can be read ({reason[:100]}): put a copy "
+                f"in its place, or the course's own with `git checkout -- chapters/"
+                f"{file.path.name}`, which has none of your answers."
+            )
+            return unreadable
+        return file
+
+    def collect(self):
+        yield _UnreadableItem.from_parent(self, name="readable")
+
+
+class _UnreadableItem(pytest.Item):
+    def runtest(self):
+        pytest.fail(self.parent.problem, pytrace=False)
+
+    def reportinfo(self):
+        return self.path, 0, self.path.name
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """With `-n`, a cell runs in the worker and kernel of the cells before it.

@@ -276,7 +276,10 @@ def test_the_first_cell_says_when_there_is_no_network(tmp_path):
         pytest.skip("git is not installed")
     done = start((tmp_path / "nowhere").as_uri(), tmp_path)
     assert done.returncode == 1
-    assert "could not be fetched with git (on Kaggle: Settings, Internet on). Or unpack" in done.stderr.splitlines()[-1]
+    assert (
+        "could not be fetched with git (on Kaggle: Settings, Internet on). Or unpack"
+        in done.stderr.splitlines()[-1]
+    )
 
 
 # --- pytest --nbval on a clone with a learner's answers ------------------------------------------
@@ -307,8 +310,11 @@ def clone(tmp_path_factory):
     return folder
 
 
-def nbval(clone, chapters, *arguments):
-    """Runs pytest --nbval over {name: [(source, stored output), …]} as the clone's chapters."""
+def nbval(clone, chapters, *arguments, files=()):
+    """Runs pytest --nbval over {name: [(source, stored output), …]} as the clone's chapters.
+
+    `files` are more of them, {name: text}.
+    """
     shutil.rmtree(clone / "chapters", ignore_errors=True)
     (clone / "chapters").mkdir()
     for name, cells in chapters.items():
@@ -319,6 +325,8 @@ def nbval(clone, chapters, *arguments):
             if "check(" in source:
                 cell.metadata["tags"] = ["nbval-ignore-output"]
         nbformat.write(nb, clone / "chapters" / f"{name}.ipynb")
+    for name, text in dict(files).items():
+        (clone / "chapters" / f"{name}.ipynb").write_text(text, encoding="utf-8")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("COURSE_", "PYTEST"))}
     environment.pop("PYTHONPATH", None)
     environment["MPLBACKEND"] = "Agg"
@@ -401,3 +409,58 @@ def test_open_answers_fail_where_the_tests_are_strict(clone):
     assert run.returncode == 1
     assert "1 failed, 4 passed" in run.stdout
     assert "start.2 is open: not attempted yet." in run.stdout
+
+
+# --- notebooks that a learner left broken --------------------------------------------------------
+
+
+def as_file(*sources, kernel="python3", **changes):
+    nb = authoring.notebook([code(source) for source in sources], title="", minutes=1)
+    nb.metadata.kernelspec = {"name": kernel, "display_name": kernel}
+    for count, cell in enumerate(nb.cells, start=1):
+        cell.execution_count = count
+    return json.dumps(nb | changes, indent=1)
+
+
+ENDLESS = "while True:\n    print('and again ' * 100)"
+WHOLE = as_file("a = 1", "assert a == 1")
+BARE = '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"source": "1"}]}'
+MERGED = WHOLE.replace('"a = 1"', '<<<<<<< HEAD\n"a = 1"\n=======\n"a = 2"\n>>>>>>> theirs')
+
+# name: (the file, cells that fail, what is said)
+BROKEN = {
+    "quick": {
+        "syntax": (as_file("a = (1", "b = 2", "assert b == 2"), ["Cell 0"], "SyntaxError"),
+        "cut": (WHOLE[: len(WHOLE) // 2], ["readable"], "cut.ipynb is not a notebook that can be"),
+        "empty": ("", ["readable"], "(it is no JSON): put a copy in its place"),
+        "merged": (MERGED, ["readable"], "git has left the marks of a merge in it"),
+        "list": ("[1, 2]", ["readable"], "list.ipynb is not a notebook that can be read"),
+        "future": (as_file("f = 6", nbformat=9), ["readable"], "future.ipynb is not a notebook"),
+        "bare": (BARE, ["readable"], "bare.ipynb is not a notebook that can be read"),
+    },
+    "slow": {
+        "deleted": (as_file("print(images.shape)", "c = 3"), ["Cell 0"], "NameError"),
+        "no_cells": (as_file(), [], ""),
+        "kernel": (as_file("d = 4", "assert d == 4", kernel="deleted_environment"), [], ""),
+        "endless": (as_file(ENDLESS, "e = 5"), ["Cell 0"], "Timeout of 20 seconds exceeded"),
+    },
+}
+
+
+def outcomes(run, name):
+    lines = re.findall(rf"^(\w+) \S*{name}\.ipynb::(Cell \d+|readable)", run.stdout, re.MULTILINE)
+    return {item: outcome for outcome, item in lines}
+
+
+@pytest.mark.parametrize("tier", ["quick", pytest.param("slow", marks=pytest.mark.long)])
+def test_broken_notebooks_fail_where_they_are_broken_and_alone(clone, tier):
+    arguments = ["-n", "2", "--nbval-cell-timeout=20", "-rA"]
+    files = {name: text for name, (text, _, _) in BROKEN[tier].items()}
+    run = nbval(clone, {"right": tiny(430)}, *arguments, files=files)
+    assert run.returncode == 1 and "Interrupted" not in run.stdout, run.stdout + run.stderr
+    assert outcomes(run, "right") == {f"Cell {i}": "PASSED" for i in range(5)}
+    assert ["00_start_here", "1", "0", "1"] in scoreboard(run.stdout)
+    for name, (_, wanted, message) in BROKEN[tier].items():
+        failed = [item for item, how in outcomes(run, name).items() if how == "FAILED"]
+        assert failed == wanted, run.stdout
+        assert message in run.stdout, name
