@@ -283,6 +283,8 @@ wrong_answers = {
         ("the result", 'pareto_front = ["a", "b"]', r"A function is expected"),
     ],
     "choosing.3": [
+        ("no default", stopwatch().replace("rounds=20", "rounds"), r"raised TypeError.*'rounds'"),
+        ("other rounds", stopwatch().replace("rounds=20", "rounds=10"), r"13 times.*should be 23"),
         ("no warm-up", stopwatch(warm_up="range(0)"), r"called 20 times.*3 calls that are not"),
         ("one warm-up call", stopwatch(warm_up="range(1)"), r"called 21 times"),
         ("too many calls", stopwatch(warm_up="range(10)"), r"called 30 times"),

@@ -475,6 +475,11 @@ def box_from_map(one, threshold=0.2):
     ],
     "gap.7": [
         (
+            "a height of at least one",
+            divided(height="max(min(a[3], b[3]) - max(a[1], b[1]), 1)"),
+            r"right is 0\.",
+        ),
+        (
             "negative sides",
             divided(
                 width="min(a[2], b[2]) - max(a[0], b[0])",

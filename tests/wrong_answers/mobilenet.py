@@ -376,6 +376,16 @@ wrong_answers = {
         ("a text", "InvertedResidual = 'block'", r"A function or class"),
     ],
     "mobilenet.5": [
+        (
+            "a plain ReLU first",
+            repaired().replace("nn.ReLU6()", "nn.ReLU()", 1),
+            r"first ReLU6 is a plain ReLU",
+        ),
+        (
+            "a plain ReLU last",
+            repaired(last="nn.Conv2d(channels, 64, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()"),
+            r"last ReLU6 is a plain ReLU",
+        ),
         ("stride in every block", repaired(first="stride"), r"of the 6 blocks have stride 2"),
         (
             "channels late",

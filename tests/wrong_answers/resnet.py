@@ -304,6 +304,8 @@ wrong_answers = {
         ("a number", "BasicBlock = 4", r"A function or class"),
     ],
     "resnet.3": [
+        ("another default", down().replace("stride=2", "stride=1"), r"should be stride=2"),
+        ("no default", down().replace("stride=2", "stride"), r"raised TypeError.*'stride'"),
         (
             "no stride",
             down(shortcut=(ONE.replace(", stride", ""), NORM)),
@@ -468,6 +470,7 @@ def zero_pad(maps, out_channels, stride=2):
         ("a number", "zero_pad = 3", r"A function is expected"),
     ],
     "resnet.5": [
+        ("another default", bottleneck().replace("stride=1", "stride=2"), r"should be stride=1"),
         (
             "stride on the first",
             bottleneck(

@@ -512,6 +512,14 @@ def _(answer, reference):
             # Its number stands there already, in full.
             said = re.sub(r"^[-+\d.,e]+ is not right\. ?", "2 is right. ", str(error)).strip()
             raise Wrong(f"{gives} {describe(value)}. {said}") from None
+    clock = _Clock()
+    network, what = _Timed(clock), "latency(network, images, clock=clock)"
+    call(answer, network, torch.randn(2, 1, 2, 2), clock=clock, what=what)
+    if network.calls != 23:
+        raise Wrong(
+            f"{what} calls the network {network.calls} times; with 3 calls that are not timed and "
+            "rounds=20, the default in the first line of the stub, it should be 23."
+        )
     return "Slow first calls, accidents and modes do not disturb it."
 
 

@@ -1082,6 +1082,8 @@ def _(answer):
         ((0, 0, 3, 3), (5, 6, 9, 9)),  # apart in both directions
         ((0, 0, 3, 9), (5, 1, 9, 8)),  # apart in one
         ((0, 0, 4, 4), (4, 0, 8, 4)),  # side by side
+        ((1, 0, 6, 3), (2, 5, 9, 7)),  # apart in the other
+        ((0, 0, 4, 4), (0, 4, 4, 8)),  # one above the other
     )
 
     def quotient(common: float, area: float) -> float:

@@ -1034,6 +1034,18 @@ def _(answer):
             "The blocks have no shortcut.": lambda: _features(skip="none"),
         }
         same_outputs(network, _features(), shape, mistakes=mistakes)
+        loud = {
+            f"{which} a plain ReLU; ReLU6 cuts off above 6.": (
+                lambda options=options: _loud(_features(**options))
+            )
+            for which, options in (
+                ("The first and the last ReLU6 are", _PLAIN | {"last_activation": nn.ReLU}),
+                ("The first ReLU6 is", _PLAIN),
+                ("The last ReLU6 is", {"last_activation": nn.ReLU}),
+            )
+        }
+        mistakes |= loud
+        same_outputs(network, _loud(_features()), shape, mistakes=loud)
         first = next(m for m in make(answer, 3).modules() if isinstance(m, nn.Conv2d))
         if first.in_channels != 3:
             raise Wrong(
@@ -1050,6 +1062,17 @@ def _(answer):
             text = str(error)
         raise Wrong(" ".join([*faults[:1], text]).strip()) from None
     return "Six blocks, three of them with a shortcut, and all four mistakes are gone."
+
+
+_PLAIN = {"activation": nn.ReLU}
+
+
+def _loud(network: nn.Module) -> nn.Module:
+    """With batch norms of a large weight, so that many values are above 6."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.constant_(module.weight, 8.0)
+    return network
 
 
 def _faults(network: nn.Module) -> list[str]:

@@ -16,6 +16,7 @@ from .compare import (
     call,
     close,
     describe,
+    describe_call,
     expect_number,
     expect_parameters,
     make,
@@ -330,6 +331,18 @@ def _fits(block: nn.Module, shape: tuple[int, ...], stride: int = 1) -> None:
             f"With stride {stride}, branch and shortcut have different shapes, so they cannot be "
             f"added. {reason} (torch: {error})"
         ) from None
+
+
+def _expect_default_stride(answer: Callable, *arguments: int, stride: int) -> None:
+    """Called without a stride, as the chapter may do it, the block has that of the stub."""
+    block = make(answer, *arguments).eval()
+    given = call(block, torch.randn(2, arguments[0], 8, 12))
+    if tuple(given.shape[2:]) != (8 // stride, 12 // stride):
+        raise Wrong(
+            f"Called without a stride, {describe_call(answer, *arguments)} makes "
+            f"{'×'.join(map(str, given.shape[2:]))} of 8×12; the default should be "
+            f"stride={stride}, as in the first line of the stub."
+        )
 
 
 def _input_kept(block: nn.Module, shape: tuple[int, ...]) -> None:
@@ -650,6 +663,7 @@ def _(answer):
                 ),
             },
         )
+    _expect_default_stride(answer, 4, 6, stride=2)
     return "All three are mended: stride and batch norm in the shortcut, ReLU behind the addition."
 
 
@@ -1004,6 +1018,7 @@ def _(answer):
         _input_kept(block, (2, inside, 8, 6))
         _all_used(block, (2, inside, 8, 6))
         same_outputs(block, joined(), (3, inside, 8, 6), (2, inside, 7, 7), mistakes=mistakes)
+    _expect_default_stride(answer, 8, 2, stride=1)
     return "It is torchvision's block, stride and all."
 
 
