@@ -609,6 +609,9 @@ def complaints(item: engine.Exercise, tried: dict[Mutant, Outcome]) -> list[str]
         reason = listed.get(mutant.name)
         if outcome.kind == "crashed":
             found.append(f"the check fails over {mutant.name}: {outcome.message}")
+        elif outcome.kind == "survived" and item.id == OPEN_DESIGN:
+            if problem := probes.against_the_limits(outcome.answer):
+                found.append(f"is accepted, but {problem}: {mutant.name}")
         elif outcome.kind == "survived" and reason is None:
             found.append(f"survives and is not listed: {mutant.name}")
         elif outcome.kind != "survived" and reason is not None:
@@ -623,8 +626,9 @@ def complaints(item: engine.Exercise, tried: dict[Mutant, Outcome]) -> list[str]
 def tally(item: engine.Exercise, tried: dict[Mutant, Outcome]) -> dict[str, int]:
     """How many mutants there are, and what became of them."""
     listed = survivors().get(item.id, {})
+    unknown = "accepted" if item.id == OPEN_DESIGN else "missed"
     kinds = [
-        getattr(listed.get(mutant.name), "kind", "missed") if o.kind == "survived" else o.kind
+        getattr(listed.get(mutant.name), "kind", unknown) if o.kind == "survived" else o.kind
         for mutant, o in tried.items()
     ]
     names = ("broken", "same", "equivalent", "accepted", "missed", "crashed", "rejected")

@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from utils import choosing, networks
 from utils.exercises import engine
 from utils.exercises.compare import close, same_outputs
 
@@ -63,6 +65,12 @@ MODULES |= {
     "vgg.4": (((("3", "31"), (3, 5), 2, 4, 13, 6), (2, 2, 13, 13)),),
     "vgg.5": (((7,), (2, 1, 32, 32)),),
     "nin.5": (((7,), (2, 1, 28, 28)),),
+    "gap.2": (((7,), (2, 1, 17, 23)),),
+    "mobilenet.4": (
+        ((3, 5, 2, 4), (2, 3, 7, 9)),
+        ((4, 4, 1, 3), (2, 4, 5, 6)),
+        ((2, 2, 1, 1), (2, 2, 4, 4)),
+    ),
 }
 
 
@@ -162,3 +170,117 @@ def _(pca_layers):
 def _(as_convolution):
     layer = as_convolution(nn.Linear(5 * 3 * 3, 4), 5, 3)
     return layer(torch.randn(2, 5, 7, 6)).detach()
+
+
+@probe("gap.5")
+def _(class_map_layer):
+    return class_map_layer(nn.Linear(5, 3))(torch.randn(2, 5, 6, 4)).detach()
+
+
+@probe("gap.6")
+def _(box_from_map):
+    smooth = nn.functional.avg_pool2d(torch.rand(6, 1, 40, 50), 5, stride=1)
+    return [box_from_map(one[0] ** 3, share) for one in smooth for share in (0.3, 0.6, 0.8)]
+
+
+@probe("gap.7")
+def _(iou):
+    corners = torch.randint(0, 9, (40, 2, 2))
+    sizes = torch.randint(1, 9, (40, 2, 2))
+    boxes = torch.cat([corners, corners + sizes], dim=2).tolist()
+    return [iou(tuple(a), tuple(b)) for a, b in boxes]
+
+
+@probe("inception.4")
+def _(channels_without_projection):
+    modules = {
+        "a": (5, (1, 7), (2, 3), 4),
+        "b": (8, (3, 2), (6, 9), 1),
+        "c": (1, (1, 1), (1, 2), 3),
+    }
+    return list(channels_without_projection(modules, 11))
+
+
+@probe("inception.6")
+def _(take_away):
+    network, images = networks.build("googlenet_small", dropout=0.3), torch.randn(12, 1, 28, 28)
+    found = []
+    for place in (("inception4a", "branch2"), ("inception4a", "branch4")):
+        changed = take_away(network, *place, images)
+        with torch.no_grad():
+            found += [changed(torch.randn(5, 1, 28, 28)), changed.training, network.training]
+        found += [b.detach() for b in changed.buffers()]
+    return found
+
+
+@probe("resnet.7")
+def _(lengthen):
+    blocks = [networks.resnet.basic_branch(6, 6) for _ in range(2)]
+    stage = nn.Sequential(*(networks.resnet.ResidualBlock(b, nn.Identity()) for b in blocks))
+    longer, maps = lengthen(stage, 6), torch.randn(2, 6, 5, 7)
+    results = [longer.train(mode)(maps).detach() for mode in (True, False)]
+    return results, len(list(longer.parameters()))
+
+
+@probe("resnet.8")
+def _(accuracy_without):
+    network = networks.build("resnet20", in_channels=1, width=4)
+    images, labels = torch.randn(40, 1, 14, 14), torch.randint(10, (40,))
+    found = accuracy_without(network, images, labels)
+    return dict(sorted(found.items())), network.training, network(images).detach()
+
+
+@probe("mobilenet.6")
+def _(in_slices):
+    expand, project = nn.Conv2d(3, 12, 1), nn.Conv2d(12, 5, 1)
+    depthwise = nn.Conv2d(12, 12, 5, stride=2, padding=2, groups=12)
+    maps = 4 * torch.randn(2, 3, 9, 7)
+    return [in_slices(maps, expand, depthwise, project, n).detach() for n in (1, 3, 4, 12)]
+
+
+@probe("choosing.2")
+def _(pareto_front):
+    def points(count, step):
+        values = (step * torch.randint(0, 12, (count, 2))).tolist()
+        return {f"n{i}": tuple(v) for i, v in enumerate(values)}
+
+    found = [pareto_front(points(count, 0.5)) for count in (1, 5, 12) for _ in range(5)]
+    return [list(front) for front in found]
+
+
+@probe("choosing.3")
+def _(latency):
+    now, modes = [0.0], []
+
+    class Slow(nn.Module):
+        def forward(self, images):
+            now[0] += 0.001 * len(modes) ** 2
+            modes.append(self.training)
+            return images
+
+    results = [latency(Slow(), torch.randn(1), rounds, lambda: now[0]) for rounds in (4, 9)]
+    return results, modes
+
+
+@probe("choosing.4")
+def _(sign_flip):
+    return [sign_flip(torch.randn(count).tolist()) for count in (2, 5, 8)] + [sign_flip([1, -1, 2])]
+
+
+# --- the capstone --------------------------------------------------------------------------------
+
+
+def against_the_limits(build: Any) -> str:
+    """What keeps a network of choosing.7 from being a legal design, by torch's own counter of
+    operations, or an empty text."""
+    with engine._undisturbed():
+        network, images = build().eval(), torch.randn(1, 1, 28, 28)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            logits = network(images)
+        macs = counter.get_total_flops() // 2
+        parameters = sum(p.numel() for p in network.parameters())
+    if logits.shape != (1, 10):
+        return f"it gives the shape {tuple(logits.shape)}"
+    if macs > choosing.LIMITS["macs"] or parameters > choosing.LIMITS["parameters"]:
+        return f"it needs {macs:,} MACs and {parameters:,} parameters"
+    return ""

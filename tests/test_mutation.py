@@ -88,7 +88,8 @@ def test_the_stored_counts_are_those_of_the_exercises():
         command = f"run python -m benchmarks.mutation {item.id}"
         reasons = [reason.kind for reason in mutation.survivors().get(item.id, {}).values()]
         assert counts["mutants"] == len(mutation.all_mutants(item.id)), command
-        assert counts["accepted"] == reasons.count("accepted"), command
+        if item.id != mutation.OPEN_DESIGN:
+            assert counts["accepted"] == reasons.count("accepted"), command
         assert counts["equivalent"] == reasons.count("equivalent"), command
         assert counts["missed"] == counts["crashed"] == 0, command
     assert {key: stored[key] for key in ("course", "chapters")} == {
