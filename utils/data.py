@@ -648,9 +648,11 @@ def load(
     options["classes"] = classes
     kept, held_out = _split(train_y.numpy(), train_images, validation_images)
     seen = _split(test_y.numpy(), test_images, 0)[0]
-    train = kind(train_x[kept], train_y[kept], shuffle=True, augment=augment, seed=seed, **options)
-    validation = kind(train_x[held_out], train_y[held_out], **options) if len(held_out) else None
-    test = kind(test_x[seen], test_y[seen], **options)
+    train = kind(
+        *_take(kept, train_x, train_y), shuffle=True, augment=augment, seed=seed, **options
+    )
+    validation = kind(*_take(held_out, train_x, train_y), **options) if len(held_out) else None
+    test = kind(*_take(seen, test_x, test_y), **options)
     return Splits(train, validation, test, classes, name, mean, std)
 
 
@@ -670,8 +672,23 @@ def _split(
     used = count - aside if wanted is None else wanted
     if not 1 <= used <= count - aside:
         raise ValueError(f"{used:,} images were asked for, but 1 to {count - aside:,} are there.")
+    if used == count:  # then none is held out
+        return np.arange(count), np.arange(0)
     order = _stratified_order(labels)
     return np.sort(order[aside : aside + used]), np.sort(order[:held_out])
+
+
+def _take(indices: np.ndarray, *arrays: Tensor | np.ndarray) -> list[Tensor | np.ndarray]:
+    """The entries at `indices` of each array; the array itself where that is all of it.
+
+    A copy of all images would take as long as reading the files.
+    """
+    if len(indices) == len(arrays[0]):  # each index once, in order
+        return list(arrays)
+    return [
+        a.index_select(0, torch.from_numpy(indices)) if isinstance(a, Tensor) else a[indices]
+        for a in arrays
+    ]
 
 
 def _stratified_order(labels: np.ndarray) -> np.ndarray:
