@@ -1,43 +1,67 @@
-"""How fast a training epoch is: ours against d2l's, and `fit` against the bare computation.
+"""How fast an epoch is beside others' code, what `fit` itself costs, and where the time goes.
 
-    python -m benchmarks.speed
+    python -m benchmarks.speed                      # everything, about 17 minutes on two cores
+    python -m benchmarks.speed --parts loop profile --networks nin_small
+    python -m benchmarks.speed --trial              # tiny sizes, to see that it runs
 
-Runs are paired and interleaved, so that both sides meet the same state of the machine. Writes
-results/speed.json, but only from whole epochs: `--images 2000 --runs 1` is a trial.
+Three rivals train the same network on the same images with the same batch, device and optimizer:
+d2l, a plain DataLoader loop as in torchvision's references, and ours (benchmarks/speed_rivals.py).
+They take turns, so that all meet the same state of the machine, and ratios are taken within a
+turn. LeNet gets whole epochs, the others a fixed number of images; each repeats its turns until its
+share of `--minutes` is used, three times at least.
+
+What is finished is kept in checkpoints/speed.json, and the same command goes on from there. At the
+end the chosen parts are put into results/speed.json; a trial writes nothing there.
 """
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import io
+import dataclasses
+import json
 import os
+import platform
 import subprocess
 import sys
 import time
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import torch
-import torch.nn.functional as F
-from IPython.core.interactiveshell import InteractiveShell
-
-from benchmarks import common
-from utils import data, training
+from benchmarks import common, profile_networks
+from benchmarks.speed_rivals import ROOT, Case
+from utils import data
 from utils.device import pick
-from utils.networks import build
 
 FILE = "speed.json"
-BATCH_SIZE = 256
-ALL_IMAGES = 60_000
-# d2l's recipe for LeNet; ours differs in nothing but the code that runs it.
-LENET = {"activation": "sigmoid", "pooling": "average"}
-LEARNING_RATE = 0.9
-ROOT = common.RESULTS.parent
+UNFINISHED = ROOT / "checkpoints" / FILE
+LENET = {"activation": "sigmoid", "pooling": "average"}  # as d2l has it, with its learning rate
+SMALL = (
+    *("alexnet_small", "vgg_small", "nin_small", "googlenet_small"),
+    *("resnet_small", "mobilenet_v1_small", "mobilenet_v2_small"),
+)
+EPOCHS = {
+    "lenet": Case("lenet", 28, 256, None, 0.9, LENET),
+    **{n: Case(n, 32 if n == "vgg_small" else 28, 256, 10_240) for n in SMALL},
+    # The sizes at which D2L trains them. A whole epoch would take an hour and more on a CPU.
+    "googlenet_d2l": Case("googlenet_d2l", 96, 64, 320),
+    "resnet18_d2l": Case("resnet18_d2l", 96, 64, 320),
+    "alexnet_d2l": Case("alexnet_d2l", 224, 32, 160),
+    "nin_d2l": Case("nin_d2l", 224, 32, 160),
+}
+# What the loop costs is looked for where steps are short.
+LOOP = {
+    "lenet": dataclasses.replace(EPOCHS["lenet"], images=60 * 256),
+    **{n: dataclasses.replace(EPOCHS[n], images=20 * 256) for n in SMALL},
+}
+RIVALS = ("d2l", "torchvision", "ours")
+# Share of the minutes, for each network of a part; "imports" takes some ten seconds.
+SHARES = {
+    "epochs": {"lenet": 10, **dict.fromkeys(SMALL, 5.5)},
+    "loop": dict.fromkeys(LOOP, 1.6),
+    "profile": dict.fromkeys(LOOP, 0.8),
+}
+LARGE_SHARE = 6.5
+MOST = {"epochs": 9, "loop": 15}  # turns
+PARTS = ("epochs", "loop", "profile", "imports")
 IMPORTS = {
     "utils": "import utils",
     "what a chapter imports": "from utils import budget, data, device, exercises, networks, "
@@ -45,174 +69,273 @@ IMPORTS = {
 }
 
 
-class Terminal(io.StringIO):
-    """Takes what is printed and calls itself a terminal, so that the progress bar is drawn."""
+class Rival:
+    """A process that measures; it stays, so that only its first job pays for its imports."""
 
-    def isatty(self) -> bool:
-        return True
+    def __init__(self, name: str, device: str):
+        self.name, self.device = name, device
+        self.process: subprocess.Popen | None = None
 
-
-def d2l_epoch(images: int, seed: int) -> float:
-    """Seconds for d2l's loader and `train_ch6`, from reading the files to the test accuracy."""
-    from d2l import torch as d2l
-
-    torch.manual_seed(seed)
-    model = build("lenet", **LENET)
-    start = time.perf_counter()
-    train, test = d2l.load_data_fashion_mnist(BATCH_SIZE)
-    if images < len(train.dataset):
-        train, test = (fewer(loader, images) for loader in (train, test))
-    d2l.train_ch6(model, train, test, 1, LEARNING_RATE, pick())
-    seconds = time.perf_counter() - start
-    matplotlib.pyplot.close("all")
-    return seconds
-
-
-def fewer(loader: torch.utils.data.DataLoader, images: int) -> torch.utils.data.DataLoader:
-    dataset = torch.utils.data.Subset(loader.dataset, range(min(images, len(loader.dataset))))
-    shuffle = isinstance(loader.sampler, torch.utils.data.RandomSampler)
-    return torch.utils.data.DataLoader(
-        dataset, loader.batch_size, shuffle=shuffle, num_workers=loader.num_workers
-    )
-
-
-def our_epoch(images: int, seed: int) -> float:
-    """Seconds for `data.load` and `fit`, from reading the files to the test accuracy."""
-    torch.manual_seed(seed)
-    model = build("lenet", **LENET)
-    start = time.perf_counter()
-    splits = data.load(batch_size=BATCH_SIZE, validation_images=0)
-    train, test = splits.train, splits.test
-    if images < len(train.labels):
-        train, test = (
-            data.Batches(b.images[:images], b.labels[:images], batch_size=BATCH_SIZE, shuffle=s)
-            for b, s in ((train, True), (test, False))
-        )
-    training.fit(
-        model, train, test, epochs=1, learning_rate=LEARNING_RATE, momentum=0, weight_decay=0,
-        schedule="constant", progress=True, stop_when_stuck=False,
-    )  # fmt: skip
-    return time.perf_counter() - start
-
-
-def fit_nin(images: int, seed: int) -> float:
-    """Seconds of one epoch of `fit` for the small NiN, loading and progress included."""
-    torch.manual_seed(seed)
-    model = build("nin_small")
-    train = data.load(batch_size=BATCH_SIZE, validation_images=0, train_images=images).train
-    start = time.perf_counter()
-    training.fit(model, train, epochs=1, learning_rate=0.01, progress=True)
-    return time.perf_counter() - start
-
-
-def bare_nin(images: int, seed: int) -> float:
-    """Seconds of as many steps on one batch that lies ready: forward, backward, step."""
-    torch.manual_seed(seed)
-    model = build("nin_small")
-    train = data.load(batch_size=BATCH_SIZE, validation_images=0, train_images=images).train
-    with training.Setup(model, None) as setup:
-        batch, labels = setup.move(*next(iter(train)))
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
-        start = time.perf_counter()
-        for _ in range(images // BATCH_SIZE):
-            with setup.autocast():
-                loss = F.cross_entropy(model(batch), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        loss.item()  # wait for a GPU
-        return time.perf_counter() - start
-
-
-def paired(
-    one: Callable[[int, int], float], other: Callable[[int, int], float], images: int, runs: int
-) -> tuple[list[float], list[float]]:
-    """Seconds of `runs` runs of each, in turns; who comes first changes from pair to pair."""
-    seconds: dict[Callable, list[float]] = {one: [], other: []}
-    for run in range(-1, runs):  # run -1 warms up: imports, files, threads
-        for measure in (one, other) if run % 2 else (other, one):
-            gc.collect()
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(Terminal()):
-                taken = measure(images if run >= 0 else min(images, 8 * BATCH_SIZE), run + 1)
-            if run >= 0:
-                seconds[measure].append(taken)
-        if run >= 0:
-            print(
-                f"  run {run + 1}: {seconds[one][-1]:.2f} s, {seconds[other][-1]:.2f} s", flush=True
+    def seconds(self, what: str, case: Case, seed: int = 0, workers: int = 0) -> float:
+        if self.process is None:
+            command = [sys.executable, "-m", "benchmarks.speed_rivals", self.name]
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
-    return seconds[one], seconds[other]
+        job = {"what": what, "case": dataclasses.asdict(case), "seed": seed, "workers": workers}
+        self.process.stdin.write(json.dumps(job | {"device": self.device}) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{what} of {case.network} ended without an answer; see above why.")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.stdin.close()
+            self.process.wait()
+            self.process = None
 
 
-def import_seconds(statement: str, runs: int) -> list[float]:
-    """Seconds that `statement` takes in a fresh process in which torch is already imported."""
-    script = (
-        "import time, torch\nstart = time.perf_counter()\n"
-        f"{statement}\nprint(time.perf_counter() - start)"
-    )
-    command = [sys.executable, "-c", script]
-    return [float(subprocess.check_output(command, cwd=ROOT, text=True)) for _ in range(runs)]
+def turns(
+    measures: dict[str, Callable[[int], float]], seconds: float, least: int, most: int
+) -> dict[str, list[float]]:
+    """Seconds of each measure, in turns, until `seconds` are used. Who comes first changes."""
+    taken: dict[str, list[float]] = {name: [] for name in measures}
+    names, start = list(measures), time.perf_counter()
+    for turn in range(most):
+        used = time.perf_counter() - start
+        if turn >= least and used * (turn + 1) / turn > seconds:
+            break
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            taken[name].append(measures[name](turn))
+        shown = ", ".join(f"{name} {times[-1]:.2f} s" for name, times in taken.items())
+        print(f"  {turn + 1}: {shown}", flush=True)
+    return taken
+
+
+def warm_up(case: Case) -> Case:
+    """The same with five small batches: imports, files, threads."""
+    return dataclasses.replace(case, images=5 * 8, batch_size=8)
+
+
+def ratios(above: list[float], below: list[float]) -> dict[str, Any]:
+    return common.summarise(a / b for a, b in zip(above, below, strict=True))
+
+
+class Benchmark:
+    """The parts of the measurement; each method measures one network."""
+
+    def __init__(self, minutes: float, trial: bool):
+        self.minutes, self.trial = minutes, trial
+        self.device = str(pick())
+        # d2l and torchvision each in a process without our settings; `fit` and `bare` in ours.
+        self.rivals = {name: Rival(name, self.device) for name in RIVALS}
+        self.workers: dict[str, Any] | None = None
+        self.matmul: dict[str, Any] | None = None
+
+    def close(self) -> None:
+        for rival in self.rivals.values():
+            rival.close()
+
+    def limits(self, part: str, name: str) -> dict[str, Any]:
+        if self.trial:
+            return {"seconds": 0, "least": 1, "most": 1}
+        shares = sum(sum(one.values()) for one in SHARES.values()) + LARGE_SHARE * (
+            len(EPOCHS) - len(SHARES["epochs"])
+        )
+        share = SHARES[part].get(name, LARGE_SHARE) / shares
+        return {"seconds": 60 * self.minutes * share, "least": 3, "most": MOST[part]}
+
+    def choose_workers(self) -> dict[str, Any]:
+        """Worker processes of the plain loop: what is fastest for LeNet, where it matters most."""
+        case = dataclasses.replace(EPOCHS["lenet"], images=2_560 if self.trial else 20_480)
+        plain = self.rivals["torchvision"]
+        plain.seconds("torchvision", warm_up(case))
+        tried = {}
+        for workers in sorted({0, 1, 2, 4, min(8, os.cpu_count() or 1)}):
+            tried[workers] = round(plain.seconds("torchvision", case, 0, workers), 3)
+        best = min(tried, key=tried.get)
+        print(f"DataLoader workers: {tried}, so {best}", flush=True)
+        return {"used": best, "seconds": {str(k): v for k, v in tried.items()}}
+
+    def epochs(self, name: str) -> dict[str, Any]:
+        case = EPOCHS[name]
+        if self.trial:
+            case = dataclasses.replace(warm_up(case), images=5 * 16, batch_size=16)
+        self.workers = self.workers or self.choose_workers()
+        workers = self.workers["used"]
+        for rival in RIVALS:
+            self.rivals[rival].seconds(rival, warm_up(case), 0, workers)
+        measures = {
+            rival: lambda seed, rival=rival: self.rivals[rival].seconds(rival, case, seed, workers)
+            for rival in RIVALS
+        }
+        taken = turns(measures, **self.limits("epochs", name))
+        return {
+            "network": case.network,
+            "options": case.options,
+            "image_size": case.image_size,
+            "batch_size": case.batch_size,
+            "recipe": f"SGD, learning rate {case.learning_rate}, one epoch",
+            "whole_epoch": case.images is None,
+            "images": 60_000 if case.images is None else case.images,
+            "test_images": case.test_images,
+            "included": "reading the files, loading, training, accuracy on the test images, and "
+            "what is shown meanwhile",
+            "torchvision_workers": self.workers,
+            "d2l_seconds": common.summarise(taken["d2l"]),
+            "torchvision_seconds": common.summarise(taken["torchvision"]),
+            "our_seconds": common.summarise(taken["ours"]),
+            "ratio": {
+                "d2l": ratios(taken["d2l"], taken["ours"]),
+                "torchvision": ratios(taken["torchvision"], taken["ours"]),
+            },
+        }
+
+    def loop(self, name: str) -> dict[str, Any]:
+        case = warm_up(LOOP[name]) if self.trial else LOOP[name]
+        ours = self.rivals["ours"]
+        for what in ("bare", "fit"):
+            ours.seconds(what, warm_up(case))
+        measures = {w: lambda seed, w=w: ours.seconds(w, case, seed) for w in ("bare", "fit")}
+        taken = turns(measures, **self.limits("loop", name))
+        return {
+            "image_size": case.image_size,
+            "batch_size": case.batch_size,
+            "images": case.images,
+            "bare_seconds": common.summarise(taken["bare"]),
+            "fit_seconds": common.summarise(taken["fit"]),
+            "overhead": common.summarise(f / b - 1 for b, f in zip(taken["bare"], taken["fit"])),
+        }
+
+    def profile(self, name: str) -> dict[str, Any]:
+        self.matmul = self.matmul or profile_networks.matmul(0.2 if self.trial else 5)
+        case = warm_up(LOOP[name]) if self.trial else LOOP[name]
+        seconds = 0.1 if self.trial else 60 * self.minutes * SHARES["profile"][name] / 100
+        found = profile_networks.profile(case, self.device, seconds, self.matmul["gflops"]["best"])
+        return found | {"matmul": self.matmul}
+
+    def imports(self, name: str) -> dict[str, Any]:
+        """Seconds that a statement takes in a fresh process in which torch is already imported."""
+        script = (
+            "import time, torch\nstart = time.perf_counter()\n"
+            f"{IMPORTS[name]}\nprint(time.perf_counter() - start)"
+        )
+        command = [sys.executable, "-c", script]
+        runs = [
+            float(subprocess.check_output(command, cwd=ROOT, text=True))
+            for _ in range(1 if self.trial else 5)
+        ]
+        return {"statement": IMPORTS[name], **common.summarise(runs)}
+
+
+def cases(parts: Iterable[str], networks: list[str] | None, device: str) -> list[tuple[str, str]]:
+    """What is to be measured, as (part, network)."""
+    names = {"epochs": EPOCHS, "loop": LOOP, "profile": LOOP, "imports": IMPORTS}
+    if device != "cpu":
+        names["profile"] = {}  # it reads the CPU's operations
+    return [
+        (part, name)
+        for part in parts
+        for name in names[part]
+        if part == "imports" or networks is None or name in networks
+    ]
+
+
+def merge(old: dict[str, Any] | None, header: dict[str, Any], new: dict[str, Any]) -> dict:
+    """The stored result with what is new put in; a part that another machine measured goes."""
+    old = old or {}
+    same = all(old.get(key) == header[key] for key in ("machine", "versions"))
+    merged = dict(header)
+    for part in PARTS:
+        found = (old.get(part, {}) if same else {}) | new.get(part, {})
+        if found:
+            merged[part] = found
+    return merged | {"summary": summary(merged)}
+
+
+def summary(result: dict[str, Any]) -> dict[str, Any]:
+    """The most unfavourable of all networks: where we lead least, where `fit` costs most."""
+    found: dict[str, Any] = {}
+    for rival in ("d2l", "torchvision"):
+        leads = {n: one["ratio"][rival]["median"] for n, one in result.get("epochs", {}).items()}
+        if leads:
+            least = min(leads, key=leads.get)
+            found[f"least_ratio_to_{rival}"] = {"network": least, "ratio": leads[least]}
+    costs = {n: one["overhead"]["median"] for n, one in result.get("loop", {}).items()}
+    if costs:
+        most = max(costs, key=costs.get)
+        found["most_overhead"] = {"network": most, "overhead": costs[most]}
+    return found
+
+
+def read_unfinished(settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What an interrupted run with the same settings has measured, by part and network."""
+    try:
+        stored = json.loads(UNFINISHED.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stored["done"] if stored["settings"] == settings else {}
 
 
 def main() -> None:
     parser = common.parser(__doc__)
-    parser.add_argument("--images", type=int, default=ALL_IMAGES, help="images in LeNet's epoch")
-    parser.add_argument("--nin-images", type=int, default=15_360, help="images in NiN's epoch")
-    parser.add_argument("--runs", type=int, default=5, help="paired runs of LeNet")
-    # A NiN epoch is short and its difference small: five pairs scatter by ten percent and more.
-    parser.add_argument("--nin-runs", type=int, default=11, help="paired runs of NiN")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--networks", nargs="+", choices=list(EPOCHS), help="all by default")
+    parser.add_argument("--minutes", type=float, default=14, help="of all turns together")
+    parser.add_argument("--trial", action="store_true", help="tiny sizes; nothing is stored")
     options = parser.parse_args()
-    # The bare loop repeats one batch, so NiN's epoch has whole batches only.
-    nin_images = options.nin_images // BATCH_SIZE * BATCH_SIZE
-    if min(options.runs, options.nin_runs, options.images // (5 * BATCH_SIZE), nin_images) < 1:
-        parser.error(f"it takes 1 run, {5 * BATCH_SIZE} images, and {BATCH_SIZE} for NiN at least")
-    load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
-    data.unpack()
-    os.chdir(ROOT / "benchmarks")  # d2l reads ../data
-    warnings.simplefilter("ignore")  # d2l's four workers on a small machine
-    InteractiveShell.instance()  # d2l draws for notebooks; without this its figures stay undrawn
+    data.unpack()  # torchvision and d2l read the unpacked files
 
-    print(f"LeNet, {options.images:,} images: d2l, then ours")
-    d2l, ours = paired(d2l_epoch, our_epoch, options.images, options.runs)
-    lenet = {
-        "network": "LeNet with sigmoid and average pooling at 28 pixels, as in d2l",
-        "recipe": f"SGD, learning rate {LEARNING_RATE}, batch {BATCH_SIZE}, one epoch",
-        "included": "reading the files, loading, training, accuracy on the test set, and what is "
-        "shown meanwhile: d2l's curve, drawn six times as a notebook would; our progress bar",
-        "images": options.images,
-        "d2l_seconds": common.summarise(d2l),
-        "our_seconds": common.summarise(ours),
-        "ratio": common.summarise(a / b for a, b in zip(d2l, ours)),
-    }
-    print(f"  d2l takes {lenet['ratio']['median']:.2f} times as long (median)")
-
-    print(f"NiN, {nin_images:,} images: bare loop, then fit")
-    bare, fit = paired(bare_nin, fit_nin, nin_images, options.nin_runs)
-    nin = {
-        "network": f"nin_small at 28 pixels, batch {BATCH_SIZE}",
-        "images": nin_images,
-        "bare_seconds": common.summarise(bare),
-        "fit_seconds": common.summarise(fit),
-        "overhead": common.summarise(b / a - 1 for a, b in zip(bare, fit)),
-    }
-    print(f"  fit takes {100 * nin['overhead']['median']:.1f} % more (median)")
-
-    imports = {
-        name: {"statement": statement, **common.summarise(import_seconds(statement, options.runs))}
-        for name, statement in IMPORTS.items()
-    }
-    for name, seconds in imports.items():
-        print(f"import of {name}: {seconds['median']:.3f} s beyond torch (median)")
-
-    if options.images < ALL_IMAGES:
-        print("A trial: nothing is written.")
-        return
     header = common.header(
-        "one epoch of LeNet, ours against d2l's; fit against bare steps for NiN; time of import",
+        "an epoch of ours beside d2l's and a plain DataLoader loop's; fit against bare steps; the "
+        "rate of the processor and where the time goes; time of import",
         *("numpy", "d2l"),
     )
-    measured = {"lenet_epoch": lenet, "nin_loop": nin, "import_seconds": imports}
-    path = common.write(FILE, header | {"load_at_start": load} | measured)
+    settings = {key: header[key] for key in ("command", "machine", "versions")}
+    settings["node"] = platform.node()
+    done = {} if options.trial else read_unfinished(settings)
+    benchmark = Benchmark(options.minutes, options.trial)
+    start = time.perf_counter()
+    try:
+        for part, name in cases(options.parts, options.networks, benchmark.device):
+            if name in done.get(part, {}):
+                print(f"{part}, {name}: kept from the interrupted run")
+                continue
+            print(f"{part}, {name} ({(time.perf_counter() - start) / 60:.1f} min)", flush=True)
+            load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
+            found = getattr(benchmark, part)(name) | {"load_at_start": load}
+            done.setdefault(part, {})[name] = found
+            if not options.trial:
+                common.write(str(UNFINISHED), {"settings": settings, "done": done})
+    finally:
+        benchmark.close()
+    for line in report(done):
+        print(line)
+    if options.trial:
+        print("A trial: nothing is stored.")
+        return
+    path = common.write(FILE, merge(common.read(FILE), header, done))
+    UNFINISHED.unlink(missing_ok=True)
     print(f"wrote {path.relative_to(ROOT)}")
+
+
+def report(done: dict[str, dict[str, Any]]) -> list[str]:
+    """What was found, a line for each network."""
+    lines = []
+    for name, one in done.get("epochs", {}).items():
+        found = [f"{rival} {r['median']:.2f} times as long" for rival, r in one["ratio"].items()]
+        lines.append(f"{name}: {', '.join(found)} ({one['our_seconds']['median']:.2f} s)")
+    for name, one in done.get("loop", {}).items():
+        lines.append(f"{name}: fit takes {100 * one['overhead']['median']:+.1f} % more than steps")
+    for name, one in done.get("profile", {}).items():
+        lines.append(
+            f"{name}: {one['gflops']:.0f} GFLOP/s, {one['share_of_matmul']:.0%} of the matrix "
+            "product's"
+        )
+    return lines
 
 
 if __name__ == "__main__":
