@@ -440,42 +440,36 @@ STYLES = (
 
 def restyled(item: engine.Exercise) -> Iterator[Mutant]:
     """The solution written in other styles, all of them right."""
-    original = ast.unparse(ast.parse(item.solution))
+    source, name = item.solution, item.answer
+    original = ast.unparse(ast.parse(source))
     for style in STYLES:
-        tree = ast.parse(item.solution)
-        text = ast.unparse(ast.fix_missing_locations(_Restyled(style, tree).visit(tree)))
+        if style == "functions for methods" and "numpy" in source:
+            continue  # numpy's arrays have methods of the same names
+        tree = ast.parse(source)
+        visitor = _Restyled(style, tree)
+        text = ast.unparse(ast.fix_missing_locations(visitor.visit(tree)))
         if text != original:
-            yield Mutant(
-                style,
-                f"{text}\n{item.answer} = my_{item.answer}\n"
-                if (style == "other names" and f"my_{item.answer}" in text)
-                else text,
-            )
-    definition = next(
-        (n for n in ast.parse(item.solution).body if getattr(n, "name", "") == item.answer), None
-    )
-    name = item.answer
-    if definition is not None:
-        yield Mutant(
-            "a helper function",
-            f"{item.solution}\n\n_helper = {name}\n\n\n"
-            f"def {name}(*args, **options):\n    return _helper(*args, **options)\n",
-        )
-    if isinstance(definition, ast.FunctionDef) and ast.unparse(definition).count("-> nn.Module:"):
-        yield Mutant(
-            "a class around it",
-            f"{item.solution}\n\n_helper = {name}\n\n\n"
+            if style == "other names" and name in visitor.own:
+                text += f"\n{name} = my_{name}\n"
+            yield Mutant(style, text)
+    definition = next((n for n in ast.parse(source).body if getattr(n, "name", "") == name), None)
+    if definition is None:
+        return
+    call = "_helper(*args, **options)"
+    source += f"\n\n_helper = {name}\n\n\n"
+    function = f"def {name}(*args, **options):\n    return {call}\n"
+    yield Mutant("a helper function", source + function)
+    if isinstance(definition, ast.ClassDef):
+        return
+    method = f"class Box:\n    def method(self, *args, **options):\n        return {call}\n\n\n"
+    yield Mutant("a method of an object", f"{source}{method}{name} = Box().method\n")
+    if definition.returns and ast.unparse(definition.returns) == "nn.Module":
+        module = (
             f"class {name}(nn.Module):\n    def __init__(self, *args, **options):\n"
-            "        super().__init__()\n        self.body = _helper(*args, **options)\n\n"
-            "    def forward(self, x):\n        return self.body(x)\n",
+            f"        super().__init__()\n        self.body = {call}\n\n"
+            "    def forward(self, x):\n        return self.body(x)\n"
         )
-    if isinstance(definition, ast.FunctionDef):
-        yield Mutant(
-            "a method of an object",
-            f"{item.solution}\n\n_helper = {name}\n\n\nclass Box:\n"
-            "    def method(self, *args, **options):\n"
-            f"        return _helper(*args, **options)\n\n\n{name} = Box().method\n",
-        )
+        yield Mutant("a class around it", source + module)
 
 
 # --- what becomes of them ------------------------------------------------------------------------
