@@ -1,0 +1,358 @@
+"""The course from an empty machine, under another address, and without a network.
+
+Cells are run as Colab runs them: the notebook alone in an empty folder, and a fetch of the course,
+which comes from a bare repository here. git takes that for the published one by its own settings,
+so the cells are those of the chapters, unchanged.
+"""
+
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from utils import authoring
+
+ROOT = Path(__file__).resolve().parent.parent
+STEMS = authoring.stems()
+NEW = "/".join(("ada", "cnn-course"))  # in pieces: this file is rewritten too
+
+needs_clone = pytest.mark.skipif(
+    shutil.which("git") is None or not (ROOT / ".git").exists(),
+    reason="this is no clone, or git is not installed",
+)
+
+
+def clean_environment(**variables):
+    """What a learner's shell has: nothing of what pytest and conftest.py set."""
+    other = ("COURSE_", "GIT_", "MPLBACKEND", "PYTEST", "PYTHONPATH")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(other)}
+    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", **variables}
+
+
+# --- the first cells, in Colab, Kaggle, and in a clone -------------------------------------------
+
+# Before the cells: write down which programs they start. After them: what a learner has then.
+WATCH = """
+import sys
+started = []
+def watch(event, args):
+    if event == "subprocess.Popen":
+        started.append(args[1])
+sys.addaudithook(watch)
+"""
+REPORT = """
+import importlib.metadata, json, os, sys
+import utils
+from utils import networks
+words = [[w if isinstance(w, str) else os.fsdecode(w) for w in command]
+         if isinstance(command, (list, tuple)) else [str(command)] for command in started]
+versions = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
+print("REPORT" + json.dumps({
+    "folder": os.getcwd(), "path": sys.path[0], "utils": utils.__file__, "started": words,
+    "versions": versions, "modules": {n: sys.modules[n].__file__ for n in ("torch", "numpy")},
+    "logits": list(networks.build("lenet")(__import__("torch").zeros(2, 1, 28, 28)).shape),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The course as last committed, as a bare repository, and git's settings that lead there."""
+    bare = tmp_path_factory.mktemp("published") / "course.git"
+    subprocess.run(["git", "clone", "--quiet", "--bare", str(ROOT), str(bare)], check=True)
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.{bare.as_uri()}.insteadOf",
+        "GIT_CONFIG_VALUE_0": f"https://github.com/{authoring.repository()}",
+    }
+
+
+def first_cells(stem, folder, **variables):
+    """Runs the first two code cells of a stored chapter in a folder."""
+    cells = {c.metadata.get("role"): c.source for c in authoring.load_committed(stem).cells}
+    source = "\n".join([WATCH, cells["bootstrap"], cells["device"], REPORT])
+    return subprocess.run(
+        [sys.executable, "-c", source],
+        cwd=folder,
+        env=clean_environment(**variables),
+        capture_output=True,
+        encoding="utf-8",
+    )
+
+
+def report(done):
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.rpartition("REPORT")[2])
+
+
+def programs(found):
+    """What the cells started, without what torch asks the system."""
+    return [words for words in found["started"] if {"git", "pip"} & {Path(w).stem for w in words}]
+
+
+@functools.cache
+def before():
+    code = "import importlib.metadata as m, json; print(json.dumps({d.metadata['Name']: d.version"
+    code += " for d in m.distributions()}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    return json.loads(done.stdout)
+
+
+@needs_clone
+@pytest.mark.parametrize("stem", STEMS)
+def test_a_chapter_starts_on_an_empty_machine(stem, published, tmp_path):
+    found = report(first_cells(stem, tmp_path, **published))
+    clone = tmp_path / "one-by-one"
+    assert Path(found["folder"]).samefile(clone / "chapters")
+    assert Path(found["path"]).samefile(clone)
+    assert Path(found["utils"]).samefile(clone / "utils" / "__init__.py")
+    assert (clone / "data" / "FashionMNIST" / "raw" / "train-images-idx3-ubyte.gz").is_file()
+    assert [words[:4] for words in programs(found)] == [["git", "clone", "--depth", "1"]]
+    assert found["versions"] == before()
+    for module in found["modules"].values():  # the host's own, not the clone's
+        assert not Path(module).is_relative_to(tmp_path)
+    assert found["logits"] == [2, 10]
+
+
+@needs_clone
+def test_a_chapter_in_a_clone_fetches_nothing(published, tmp_path):
+    """Neither in the clone itself nor when the kernel restarts beside a fetched one."""
+    report(first_cells(STEMS[0], tmp_path, **published))
+    nowhere = {**published, "GIT_CONFIG_KEY_0": "url.file:///nowhere.insteadOf"}
+    for folder in (tmp_path, tmp_path / "one-by-one", tmp_path / "one-by-one" / "chapters"):
+        found = report(first_cells(STEMS[-1], folder, **nowhere))
+        assert programs(found) == [], folder
+        assert Path(found["utils"]).is_relative_to(tmp_path.resolve() / "one-by-one")
+
+
+def test_without_git_the_first_cell_says_what_to_do(tmp_path):
+    done = first_cells(STEMS[0], tmp_path, PATH=str(tmp_path))
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("RuntimeError: https://github.com/")
+    assert "could not be fetched with git" in last and "unpack its ZIP file and open this" in last
+    assert not (tmp_path / "one-by-one").exists()
+
+
+# --- the repository's address --------------------------------------------------------------------
+
+OURS = re.compile(
+    r"(?:github\.com|colab\.research\.google\.com/github|mybinder\.org/v2/gh"
+    r"|raw\.githubusercontent\.com|github\.io)/([\w-]+/[\w.-]*\w)(/\S*)?"
+)
+
+
+def addresses(text):
+    """Repositories that a text links to, those of nbgitpuller's links included, and the rest."""
+    return OURS.findall(unquote(text))
+
+
+@needs_clone
+def test_every_link_to_the_course_has_its_address():
+    repository = authoring.repository()
+    name = repository.split("/")[1]
+    strays, found = [], 0
+    for path, text in authoring.texts().items():
+        for link, rest in addresses(text):
+            found += link == repository
+            ours = link.endswith(f"/{name}") or "/chapters/" in rest
+            if ours and link != repository and not path.startswith("tests/"):
+                strays.append(f"{path}: {link}{rest}")
+    assert strays == []
+    assert found >= 4 * len(STEMS) + 2  # three links and a clone in each; the hub's; CITATION.cff
+
+
+@needs_clone
+@pytest.mark.parametrize("stem", STEMS)
+def test_a_chapter_opens_in_colab_kaggle_and_binder(stem):
+    text = authoring.load_committed(stem).cells[0].source
+    links = dict(re.findall(r"\[(Open in Colab|Kaggle|Binder)\]\((\S+)\)", text))
+    slug, path = authoring.repository(), f"chapters/{stem}.ipynb"
+    file = f"{slug}/blob/main/{path}"
+    kaggle, binder = urlsplit(links["Kaggle"]), urlsplit(links["Binder"])
+    assert links["Open in Colab"] == f"https://colab.research.google.com/github/{file}"
+    assert parse_qs(kaggle.query) == {"src": [f"https://github.com/{file}"]}
+    assert binder.path == f"/v2/gh/{slug}/main"
+    assert parse_qs(binder.query) == {"urlpath": [f"lab/tree/{path}"]}
+    assert (ROOT / path).is_file()
+
+
+def hub_link(root):
+    (link,) = re.findall(r"^https://HUB/\S+$", (root / "docs/teaching.md").read_text("utf-8"), re.M)
+    return urlsplit(link).path, parse_qs(urlsplit(link).query)
+
+
+def expected_hub_link(repository):
+    folder = repository.split("/")[1]  # nbgitpuller names its clone after the repository
+    return "/hub/user-redirect/git-pull", {
+        "repo": [f"https://github.com/{repository}"],
+        "branch": ["main"],
+        "urlpath": [f"lab/tree/{folder}/chapters/00_start_here.ipynb"],
+    }
+
+
+def test_link_for_hubs_leads_to_chapter_0():
+    assert hub_link(ROOT) == expected_hub_link(authoring.repository())
+    assert (ROOT / "chapters" / "00_start_here.ipynb").is_file()
+
+
+def rewrite(copy, address):
+    return subprocess.run(
+        [sys.executable, "-m", "utils.authoring", "address", address],
+        cwd=copy,
+        env=clean_environment(),
+        capture_output=True,
+        encoding="utf-8",
+    )
+
+
+@needs_clone
+def test_address_is_rewritten_everywhere_and_back(tmp_path):
+    old, texts = authoring.repository(), authoring.texts()
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(text.encode())
+    (tmp_path / "picture.png").write_bytes(b"\0" + old.encode())
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+
+    done = rewrite(tmp_path, NEW)
+    assert done.returncode == 0, done.stderr
+    changed = done.stdout.split()
+    assert {f"chapters/{stem}.ipynb" for stem in STEMS} < set(changed)
+    assert {"docs/teaching.md", "CITATION.cff"} < set(changed)
+    assert changed[-1] == "pyproject.toml", "what says where to look is written last"
+    after = {name: (tmp_path / name).read_bytes().decode() for name in texts}
+    assert [name for name, text in after.items() if old in unquote(text)] == []
+    assert {name for name in texts if after[name] != texts[name]} == set(changed)
+    assert hub_link(tmp_path) == expected_hub_link(NEW)
+    for stem in STEMS:
+        nb = json.loads(after[f"chapters/{stem}.ipynb"])
+        opening = "".join(nb["cells"][0]["source"] + nb["cells"][1]["source"])
+        assert opening.count(NEW) == 4
+    assert (tmp_path / "picture.png").read_bytes() == b"\0" + old.encode()
+
+    assert rewrite(tmp_path, NEW).stdout == "Nothing had to be changed.\n"
+    assert rewrite(tmp_path, old).returncode == 0
+    assert {name: (tmp_path / name).read_bytes().decode() for name in texts} == texts
+
+
+@pytest.mark.parametrize("address", ["one-by-one", "https://github.com/a/b", "a/b/c", "a b/c", ""])
+def test_what_is_no_address_is_refused(address, capsys):
+    assert authoring.main(["address", address]) == 1
+    assert capsys.readouterr().err.startswith("problem: A repository on GitHub is OWNER/NAME, not")
+
+
+# --- nothing leaves the machine ------------------------------------------------------------------
+
+# As sitecustomize.py it is in every Python that is started, kernels included.
+GUARD = """
+import os, sys
+
+def guard(event, args):
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+        address = args[1]
+        host = address[0] if isinstance(address, tuple) else None
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        host = args[0]
+    else:
+        return
+    host = host.decode() if isinstance(host, bytes) else host
+    if host and host not in ("localhost", "::1", "0.0.0.0") and not host.startswith("127."):
+        with open(os.environ["NETWORK_LOG"], "a", encoding="utf-8") as log:
+            log.write(f"{event} {host}\\n")
+        raise PermissionError(f"a connection to {host}")
+
+sys.addaudithook(guard)
+"""
+# In a network namespace of its own a process has no network but the loopback, if that is up.
+LOOPBACK = """
+import fcntl, os, socket, struct, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any:
+    fcntl.ioctl(any, 0x8914, struct.pack("16sH22x", b"lo", 1 | 64))  # SIOCSIFFLAGS: up, running
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+CANARY = """
+import socket
+try:
+    socket.create_connection(("192.0.2.1", 9), timeout=0.5)  # an address that nobody has
+except OSError as error:
+    print("CANARY", type(error).__name__)
+"""
+SEEN = ["socket.connect 192.0.2.1"]
+
+
+@functools.cache
+def without_network():
+    """What to put before a command so that the system itself gives it no network."""
+    start = ("unshare", "--map-root-user", "--net", sys.executable, "-c", LOOPBACK)
+    if sys.platform != "linux" or shutil.which("unshare") is None:
+        return ()
+    done = subprocess.run([*start, sys.executable, "-c", ""], capture_output=True)
+    return start if done.returncode == 0 else ()
+
+
+def alone(source, folder):
+    """Runs Python code in a process that is watched; returns the connections it tried."""
+    (folder / "sitecustomize.py").write_text(GUARD, encoding="utf-8")
+    log = folder / "network.log"
+    log.write_text("", encoding="utf-8")
+    paths = os.pathsep.join([str(folder), str(ROOT)])
+    done = subprocess.run(
+        [*without_network(), sys.executable, "-c", source],
+        cwd=folder,
+        env=clean_environment(
+            PYTHONPATH=paths, NETWORK_LOG=str(log), COURSE_BUDGET="smoke", MPLBACKEND="Agg"
+        ),
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return log.read_text(encoding="utf-8").splitlines(), done.stdout
+
+
+def test_training_loading_and_checks_need_no_network(tmp_path):
+    source = """
+import torch
+from utils import checkpoints, data, device, diagnosis, networks, plotting, summary, training
+from utils.exercises import check, engine, hint, solution, use
+from d2l import torch as d2l
+
+splits = data.load(train_images=512, validation_images=256, test_images=256)
+network = networks.build("lenet")
+history = training.fit(network, splits.train, splits.validation, epochs=1, learning_rate=0.05,
+                       checkpoint="run.pt")
+print(history.status, training.evaluate(network, splits.test).images, device.describe())
+summary.table(network, (1, 28, 28))
+plotting.curves(history)
+for item in [item for item in engine.exercises() if item.chapter.startswith(("00", "01"))]:
+    hint(item.id)
+    if item.check:
+        check(item.id, ..., example=True)
+        solution(item.id)
+        use(item.id, ...)
+"""
+    connections, printed = alone(source + CANARY, tmp_path)
+    assert "finished 256" in printed
+    assert connections == SEEN
+
+
+@pytest.mark.parametrize(
+    "stem", [STEMS[0], *(pytest.param(stem, marks=pytest.mark.long) for stem in STEMS[1:])]
+)
+def test_a_chapter_needs_no_network(stem, tmp_path):
+    source = f"""
+from utils import authoring
+nb = authoring.load_committed({stem!r})
+nb.cells.append(authoring.code({CANARY!r}))
+print(authoring.execute(nb, budget="smoke").cells[-1].outputs[0].text)
+"""
+    connections, printed = alone(source, tmp_path)
+    assert printed == "CANARY PermissionError\n\n"
+    assert connections == SEEN
