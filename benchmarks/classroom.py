@@ -30,6 +30,7 @@ from utils import authoring, device
 FILE = "classroom.json"
 ROOT = common.RESULTS.parent
 BUDGETS = ("smoke", "cpu")
+LEARNERS = 30  # in the worked example of docs/teaching.md
 # The last cell of a measured notebook: it asks its own kernel.
 ASK = """\
 import json, time
@@ -122,6 +123,21 @@ def summed_up(chapters: dict[str, dict]) -> dict:
     return found
 
 
+def whole_class(one: dict, lab_mb: dict, learners: int = LEARNERS) -> dict:
+    """What so many learners need who work on one server at the same time, each on one chapter.
+
+    Memory for the chapter that needs most; `shared` counts mapped files once, `apart` for everyone,
+    as in containers that share nothing. Processor minutes for one run of a chapter by everybody.
+    """
+    each, mapped = one["peak_mb"]["max"] + lab_mb["peak_mb"], one["mapped_mb"]["median"]
+    return {
+        "learners": learners,
+        "apart_gb": round(learners * each / 1000, 1),
+        "shared_gb": round((learners * (each - mapped) + mapped) / 1000, 1),
+        "processor_minutes": round(learners * one["processor_seconds"]["median"] / 60, 1),
+    }
+
+
 def main() -> None:
     parser = common.parser(__doc__)
     parser.add_argument("chapters", nargs="*", default=authoring.stems())
@@ -150,6 +166,9 @@ def main() -> None:
                 "each": {name: chapters[name] for name in authoring.stems() if name in chapters},
             }
             common.write(FILE, result | {"budgets": budgets})
+    for found in budgets.values():
+        if "mapped_mb" in found["all"]:
+            found["class"] = whole_class(found["all"], result["lab"])
     common.write(FILE, result | {"budgets": budgets})
 
 
