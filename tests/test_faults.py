@@ -62,7 +62,10 @@ def start(script, *arguments, prefix=(), cwd=None, **options):
 
 def run(script, *arguments, **options):
     process = start(script, *arguments, stderr=subprocess.PIPE, **options)
-    output, errors = process.communicate(timeout=300)
+    try:
+        output, errors = process.communicate(timeout=900)  # a busy machine is no fault
+    finally:
+        process.kill()
     assert process.returncode == 0, output + errors
     return output
 
@@ -87,7 +90,7 @@ def same(one, other):
 
 # --- kill -9 while a network is trained -----------------------------------------------------------
 
-# Ten steps an epoch. The ballast makes a checkpoint of 8 MB, so that writing it takes its time.
+# Ten steps an epoch. The ballast makes a checkpoint of 4 MB, so that writing it takes its time.
 TRAINED = """
 import sys
 import torch
@@ -104,7 +107,7 @@ torch.set_num_threads(1)
 train = t.make_noisy_loader()
 train.__class__ = Telling
 model = t.make_network()
-model.register_buffer("ballast", torch.randn(2_000_000))
+model.register_buffer("ballast", torch.randn(1_000_000))
 print("ready", flush=True)
 history = fit(
     model, train, epochs=int(sys.argv[2]), learning_rate=0.05, seed=11,
@@ -125,12 +128,10 @@ def train_and_kill(path, epochs, dice, while_writing):
         steps = 10 * dice.choice([0, 1, 1, 2, 2])
     for expected in ["ready\n", *["step\n"] * steps]:
         assert process.stdout.readline() == expected
-    if while_writing:
-        deadline = time.monotonic() + 60
-        while not any(path.parent.glob("*.tmp")) and process.poll() is None:
-            assert time.monotonic() < deadline
-        time.sleep(dice.choice([0, 0, 0, 0.005]))
-    else:
+    # Where the file is missed, because it was written too fast, the run is over and that is seen.
+    while while_writing and process.poll() is None and not any(path.parent.glob("*.tmp")):
+        pass
+    if not while_writing:
         time.sleep(dice.uniform(0, 0.1))
     process.kill()
     output, _ = process.communicate()
@@ -164,7 +165,7 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path):
 
 @pytest.mark.long
 def test_a_run_killed_twenty_four_times_ends_with_the_same_weights(tmp_path):
-    kill_often(tmp_path, kills=24, epochs=72, seed=1)
+    kill_often(tmp_path, kills=24, epochs=64, seed=1)
 
 
 # --- kill -9 while the data is unpacked -----------------------------------------------------------
@@ -217,11 +218,9 @@ def test_unpacking_killed_many_times(packed):
         if number % 3:
             time.sleep(dice.uniform(0, seconds))
         else:
-            deadline = time.monotonic() + 60
-            while not any(name.endswith(".tmp") for name in set(raw_files(packed)) - before):
-                if processes[0].poll() is not None:
+            while processes[0].poll() is None:
+                if any(name.endswith(".tmp") for name in set(raw_files(packed)) - before):
                     break
-                assert time.monotonic() < deadline
         processes[0].kill()
         for process in processes:
             process.communicate()
