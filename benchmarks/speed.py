@@ -38,14 +38,17 @@ SMALL = (
     *("alexnet_small", "vgg_small", "nin_small", "googlenet_small"),
     *("resnet_small", "mobilenet_v1_small", "mobilenet_v2_small"),
 )
-EPOCHS = {
-    "lenet": Case("lenet", 28, 256, None, 0.9, LENET),
-    **{n: Case(n, 32 if n == "vgg_small" else 28, 256, 10_240) for n in SMALL},
-    # The sizes at which D2L trains them. A whole epoch would take an hour and more on a CPU.
+# At the sizes at which D2L trains them. A whole epoch would take an hour and more on a CPU.
+LARGE = {
     "googlenet_d2l": Case("googlenet_d2l", 96, 64, 320),
     "resnet18_d2l": Case("resnet18_d2l", 96, 64, 320),
     "alexnet_d2l": Case("alexnet_d2l", 224, 32, 160),
     "nin_d2l": Case("nin_d2l", 224, 32, 160),
+}
+EPOCHS = {
+    "lenet": Case("lenet", 28, 256, None, 0.9, LENET),
+    **{n: Case(n, 32 if n == "vgg_small" else 28, 256, 10_240) for n in SMALL},
+    **LARGE,
 }
 # What the loop costs is looked for where steps are short.
 LOOP = {
@@ -55,11 +58,10 @@ LOOP = {
 RIVALS = ("d2l", "torchvision", "ours")
 # Share of the minutes, for each network of a part; "imports" takes some ten seconds.
 SHARES = {
-    "epochs": {"lenet": 10, **dict.fromkeys(SMALL, 5.5)},
+    "epochs": {"lenet": 10, **dict.fromkeys(SMALL, 5.5), **dict.fromkeys(LARGE, 6.5)},
     "loop": dict.fromkeys(LOOP, 1.6),
     "profile": dict.fromkeys(LOOP, 0.8),
 }
-LARGE_SHARE = 6.5
 MOST = {"epochs": 9, "loop": 15}  # turns
 PARTS = ("epochs", "loop", "profile", "imports")
 IMPORTS = {
@@ -142,11 +144,13 @@ class Benchmark:
     def limits(self, part: str, name: str) -> dict[str, Any]:
         if self.trial:
             return {"seconds": 0, "least": 1, "most": 1}
-        shares = sum(sum(one.values()) for one in SHARES.values()) + LARGE_SHARE * (
-            len(EPOCHS) - len(SHARES["epochs"])
+        return {"seconds": self.share(part, name), "least": 3, "most": MOST[part]}
+
+    def share(self, part: str, name: str) -> float:
+        """Seconds for a network of a part."""
+        return (
+            60 * self.minutes * SHARES[part][name] / sum(sum(s.values()) for s in SHARES.values())
         )
-        share = SHARES[part].get(name, LARGE_SHARE) / shares
-        return {"seconds": 60 * self.minutes * share, "least": 3, "most": MOST[part]}
 
     def choose_workers(self) -> dict[str, Any]:
         """Worker processes of the plain loop: what is fastest for LeNet, where it matters most."""
@@ -213,7 +217,7 @@ class Benchmark:
     def profile(self, name: str) -> dict[str, Any]:
         self.matmul = self.matmul or profile_networks.matmul(0.2 if self.trial else 5)
         case = warm_up(LOOP[name]) if self.trial else LOOP[name]
-        seconds = 0.1 if self.trial else 60 * self.minutes * SHARES["profile"][name] / 100
+        seconds = 0.1 if self.trial else self.share("profile", name)
         found = profile_networks.profile(case, self.device, seconds, self.matmul["gflops"]["best"])
         return found | {"matmul": self.matmul}
 

@@ -1,0 +1,240 @@
+"""The speed benchmark compares like with like, keeps what it measured, and adds up."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks import common, profile_networks, speed, speed_rivals
+from benchmarks.speed_rivals import Case
+from utils import data
+
+TINY = Case("lenet", 28, 8, 40, 0.05)
+
+
+class Counting(nn.Module):
+    """A network that counts the images it is shown, in training and in evaluation."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(28 * 28, 10)
+        self.shown = {True: 0, False: 0}
+        self.pixels = set()
+
+    def forward(self, images):
+        self.shown[self.training] += len(images)
+        self.pixels.add(tuple(images.shape[1:]))
+        return self.linear(nn.functional.adaptive_avg_pool2d(images, 28).flatten(1))
+
+
+@pytest.mark.parametrize("size", [28, 32])
+@pytest.mark.parametrize("rival", speed.RIVALS)
+def test_every_rival_does_the_same_work(rival, size, monkeypatch):
+    if rival == "d2l":
+        pytest.importorskip("d2l.torch", reason="d2l is not installed")
+    data.unpack()
+    network, optimizers = Counting(), []
+
+    class Sgd(torch.optim.SGD):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            optimizers.append(self.defaults)
+
+    monkeypatch.setattr(speed_rivals, "build", lambda name: network)
+    monkeypatch.setattr(torch.optim, "SGD", Sgd)
+    monkeypatch.chdir(speed_rivals.ROOT / "benchmarks")
+    monkeypatch.setattr("d2l.torch.get_dataloader_workers", lambda: 0, raising=False)
+    seconds = speed_rivals.measure(rival, replace(TINY, image_size=size), 0, "cpu", 0)
+    assert seconds > 0
+    assert network.shown == {True: 40, False: 6}
+    assert network.pixels == {(1, size, size)}
+    assert len(optimizers) == 1
+    wanted = {"lr": 0.05, "momentum": 0, "weight_decay": 0, "nesterov": False}
+    assert {key: optimizers[0][key] for key in wanted} == wanted
+
+
+def test_fit_and_bare_take_the_same_steps(monkeypatch):
+    steps = {}
+    for what in ("fit", "bare"):
+        network = Counting()
+        monkeypatch.setattr(speed_rivals, "build", lambda name, network=network: network)
+        speed_rivals.measure(what, TINY, 0, "cpu", 0)
+        steps[what] = network.shown[True]
+    assert steps == {"fit": 40, "bare": 40}
+
+
+def test_our_settings_stay_out_of_the_other_rivals():
+    script = "import sys, benchmarks.speed_rivals; print('utils.device' in sys.modules)"
+    answer = subprocess.check_output([sys.executable, "-c", script], cwd=speed.ROOT, text=True)
+    assert answer.strip() == "False"
+
+
+def test_a_process_answers_jobs_and_one_that_ends_is_named():
+    rival = speed.Rival("ours", "cpu")
+    try:
+        assert 0 < rival.seconds("bare", TINY) < 100
+        with pytest.raises(RuntimeError, match="bare of no_such_net ended without an answer"):
+            rival.seconds("bare", replace(TINY, network="no_such_net"))
+    finally:
+        rival.close()
+
+
+def test_turns_change_who_is_first_and_end_in_time(monkeypatch):
+    clock, order = [0.0], []
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
+
+    def measure(name, seconds):
+        def run(turn):
+            order.append(name)
+            clock[0] += seconds
+            return seconds + turn
+
+        return run
+
+    measures = {"a": measure("a", 1), "b": measure("b", 2), "c": measure("c", 1)}
+    taken = speed.turns(measures, seconds=21, least=2, most=9)
+    assert "".join(order) == "abcbcacababcbca"  # five turns of 4 seconds; a sixth would be late
+    assert taken == {"a": [1, 2, 3, 4, 5], "b": [2, 3, 4, 5, 6], "c": [1, 2, 3, 4, 5]}
+    assert len(speed.turns(measures, seconds=0, least=3, most=9)["a"]) == 3
+    assert len(speed.turns(measures, seconds=1e9, least=3, most=4)["a"]) == 4
+
+
+def fake(monkeypatch, tmp_path, stop_at=None):
+    """The benchmark without measurements; returns the list of what it was asked for."""
+    asked = []
+
+    def epochs(self, name):
+        asked.append(name)
+        if name == stop_at:
+            raise KeyboardInterrupt
+        ratio = {rival: common.summarise([3.0, 2.5]) for rival in ("d2l", "torchvision")}
+        return {"ratio": ratio, "our_seconds": common.summarise([1.0])}
+
+    monkeypatch.setattr(speed.Benchmark, "epochs", epochs)
+    monkeypatch.setattr(speed, "UNFINISHED", tmp_path / "unfinished" / "speed.json")
+    monkeypatch.setattr(speed, "ROOT", tmp_path)
+    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
+    return asked
+
+
+def test_an_interrupted_run_goes_on_and_is_stored_at_its_end(monkeypatch, tmp_path, capsys):
+    arguments = ["speed", "--parts", "epochs", "--networks", "lenet", "nin_small"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    fake(monkeypatch, tmp_path, stop_at="nin_small")
+    with pytest.raises(KeyboardInterrupt):
+        speed.main()
+    assert not (tmp_path / "results").exists()
+    asked = fake(monkeypatch, tmp_path)
+    speed.main()
+    assert asked == ["nin_small"]
+    stored = json.loads((tmp_path / "results" / "speed.json").read_text(encoding="utf-8"))
+    assert sorted(stored["epochs"]) == ["lenet", "nin_small"]
+    assert stored["epochs"]["lenet"]["load_at_start"] is not None or sys.platform == "win32"
+    assert not speed.UNFINISHED.exists()
+    asked = fake(monkeypatch, tmp_path)
+    speed.main()
+    assert asked == ["lenet", "nin_small"], "a finished run is not gone on with"
+    # Other settings begin anew, and a trial stores nothing.
+    speed.UNFINISHED.parent.mkdir(exist_ok=True)
+    speed.UNFINISHED.write_text('{"settings": {}, "done": {"epochs": {"lenet": {}}}}')
+    (tmp_path / "results" / "speed.json").unlink()
+    monkeypatch.setattr(sys, "argv", [*arguments, "--trial"])
+    asked = fake(monkeypatch, tmp_path)
+    speed.main()
+    assert asked == ["lenet", "nin_small"]
+    assert not (tmp_path / "results" / "speed.json").exists()
+    assert "nothing is stored" in capsys.readouterr().out
+
+
+def test_parts_are_put_together_if_the_machine_is_the_same():
+    one = {"overhead": {"median": 0.01}}
+    two = {"overhead": {"median": 0.02}}
+    header = {"command": "x", "machine": {"threads": 2}, "versions": {"torch": "2.15"}}
+    old = {**header, "command": "y", "loop": {"lenet": one, "nin_small": one}, "imports": {"a": 1}}
+    merged = speed.merge(old, header, {"loop": {"nin_small": two}})
+    assert merged["loop"] == {"lenet": one, "nin_small": two} and merged["imports"] == {"a": 1}
+    assert merged["summary"] == {"most_overhead": {"network": "nin_small", "overhead": 0.02}}
+    elsewhere = speed.merge({**old, "machine": {}}, header, {"loop": {"nin_small": two}})
+    assert elsewhere["loop"] == {"nin_small": two} and "imports" not in elsewhere
+
+
+def test_the_summary_names_the_least_favourable():
+    def ratio(d2l, torchvision):
+        return {"ratio": {"d2l": {"median": d2l}, "torchvision": {"median": torchvision}}}
+
+    found = speed.summary({"epochs": {"a": ratio(3, 1.1), "b": ratio(1.2, 1.4)}})
+    assert found == {
+        "least_ratio_to_d2l": {"network": "b", "ratio": 1.2},
+        "least_ratio_to_torchvision": {"network": "a", "ratio": 1.1},
+    }
+
+
+def test_every_network_has_its_share_of_the_minutes():
+    benchmark = speed.Benchmark(minutes=10, trial=False)
+    every = speed.cases(["epochs", "loop", "profile"], None, "cpu")
+    assert sum(benchmark.share(part, name) for part, name in every) == pytest.approx(600)
+    limits = benchmark.limits("epochs", "lenet")
+    assert limits["seconds"] == benchmark.share("epochs", "lenet") > 30 and limits["least"] == 3
+    assert not [part for part, _ in speed.cases(speed.PARTS, None, "cuda") if part == "profile"]
+    assert all((case.images or 60_000) >= 5 * case.batch_size for case in speed.EPOCHS.values())
+    assert all(case.images % case.batch_size == 0 for case in speed.LOOP.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("aten::mkldnn_convolution", "convolution forward"),
+        ("aten::convolution_backward", "convolution backward"),
+        ("autograd::engine::evaluate_function: ConvolutionBackward0", "convolution backward"),
+        ("aten::native_batch_norm_backward", "batch norm"),
+        ("aten::avg_pool2d_backward", "pooling"),
+        ("aten::threshold_backward", "rest"),
+        ("Optimizer.step#SGD.step", "optimizer"),
+        ("autograd::engine::evaluate_function: ReluBackward0", "activation"),
+        ("aten::add_", "rest"),
+    ],
+)
+def test_operations_belong_to_parts(name, part):
+    assert profile_networks.part_of(name) == part
+
+
+def test_a_profile_adds_up_and_finds_what_the_network_has():
+    case = replace(speed.LOOP["nin_small"], images=64, batch_size=64)
+    found = profile_networks.profile(case, "cpu", 0.1, best=1000.0)
+    assert set(found["parts"]) == set(profile_networks.PARTS)
+    assert sum(found["parts"].values()) == pytest.approx(1, abs=0.002)
+    assert all(found["parts"][part] > 0 for part in ("optimizer", "data", "pooling", "activation"))
+    convolutions = [found["parts"][f"convolution {way}"] for way in ("forward", "backward")]
+    assert convolutions[1] > 0.05 and sum(convolutions) > 0.2
+    assert found["parts"]["linear"] == 0  # NiN has none
+    milliseconds = found["step_milliseconds"]["median"]
+    assert found["gflops"] == pytest.approx(6 * 3_914_000 * 64 / milliseconds / 1e6, rel=0.02)
+    assert found["share_of_matmul"] == pytest.approx(found["gflops"] / 1000, abs=1e-3)
+
+
+def test_the_parts_of_a_step_are_its_time():
+    lenet = replace(speed.LOOP["lenet"], images=64, batch_size=64)
+    train = speed_rivals.batches(lenet, "cpu")
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        with torch.profiler.record_function(profile_networks.STEP):
+            with torch.profiler.record_function(profile_networks.DATA):
+                images, _ = next(iter(train))
+            lenet.model(0)(images).sum().backward()
+        torch.ones(1000).add(1)  # outside
+    (step,) = profile_networks.times(profiler.events())
+    whole = next(e for e in profiler.events() if e.name == profile_networks.STEP)
+    assert sum(step.values()) == pytest.approx(whole.cpu_time_total, rel=0.02)
+    assert step["data"] == pytest.approx(
+        next(e for e in profiler.events() if e.name == profile_networks.DATA).cpu_time_total,
+        rel=0.02,
+    )
+    assert step["batch norm"] == 0 < step["activation"]
+
+
+def test_a_matrix_product_is_as_fast_as_a_clock_says():
+    found = profile_networks.matmul(0.1)
+    assert 0.1 < found["gflops"]["median"] <= found["gflops"]["best"] < 1e6
