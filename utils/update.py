@@ -409,7 +409,8 @@ def update(root: Path = ROOT) -> list[str]:
     lines += _told(carried)
     if base == theirs:
         return [*lines, f"This is the newest course of {address}."]
-    return [*lines, f"{len(changes)} files have come from {address}."]
+    files = "1 file has" if len(changes) == 1 else f"{len(changes)} files have"
+    return [*lines, f"{files} come from {address}."]
 
 
 def _fetch(here: Clone) -> tuple[str, str]:
