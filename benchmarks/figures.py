@@ -324,6 +324,110 @@ def draw_growth(found: dict) -> Figure:
     return figure
 
 
+# --- speed ----------------------------------------------------------------------------------------
+
+LARGE = {
+    "googlenet_d2l": "GoogLeNet, 96 pixels",
+    "resnet18_d2l": "ResNet-18, 96 pixels",
+    "alexnet_d2l": "AlexNet, 224 pixels",
+    "nin_d2l": "NiN, 224 pixels",
+}
+# Fill and hatch of the parts of a step, light beside dark, so that they differ in grey as well.
+FILLS = {
+    "convolution forward": ("#0072B2", ""),
+    "convolution backward": ("#9ECAE9", "//"),
+    "batch norm": ("#B8481A", ""),
+    "pooling": ("#F5C7A9", ".."),
+    "activation": ("#4D4D4D", ""),
+    "linear": ("#D9D9D9", "xx"),
+    "optimizer": ("#009E73", ""),
+    "data": ("#F0E442", "--"),
+    "rest": ("#FFFFFF", ""),
+}
+
+
+def speed_data() -> dict | None:
+    """For each network the paired ratios to d2l and to the plain loop."""
+    epochs = (common.read("speed.json") or {}).get("epochs")
+    if not epochs:
+        return None
+    return {
+        shown: {rival: one["runs"] for rival, one in epochs[name]["ratio"].items()}
+        for name, shown in (NAMES | LARGE).items()
+        if name in epochs
+    }
+
+
+def draw_speed(found: dict) -> Figure:
+    size = (plotting.WIDTH, 0.42 * len(found) + 1.2)
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    looks = {
+        "d2l": dict(s=24, marker="o", facecolors="white", edgecolors=OTHERS),
+        "torchvision": dict(s=22, marker="D", facecolors=OURS, edgecolors="white", zorder=3),
+    }
+    for row, rivals in enumerate(found.values()):
+        for rival, ratios in rivals.items():
+            height = row + (-0.17 if rival == "d2l" else 0.17)
+            axis.scatter(ratios, [height] * len(ratios), **looks[rival])
+            median = common.summarise(ratios)["median"]
+            axis.plot([median] * 2, [height - 0.15, height + 0.15], color="black", linewidth=2)
+    axis.axvline(1, color="0.35", linewidth=1, linestyle="--", zorder=0)
+    axis.set_yticks(range(len(found)), list(found))
+    axis.set_ylim(len(found) - 0.5, -0.5)
+    axis.set_xlabel("time of the other code, as a multiple of ours (dashed: equally fast)")
+    axis.grid(axis="x", color="0.9", linewidth=0.6)
+    axis.set_axisbelow(True)
+    handles = [
+        Line2D([], [], linestyle="", marker="o", color=OTHERS, markerfacecolor="white",
+               markersize=5, label="d2l's loader and train_ch6"),
+        Line2D([], [], linestyle="", marker="D", color=OURS, markersize=5,
+               label="DataLoader and plain loop"),
+        Line2D([], [], color="black", linewidth=2, label="median"),
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8)
+    return figure
+
+
+def step_data() -> dict | None:
+    """For each network the parts of a training step, its milliseconds and its share of the rate."""
+    profiles = (common.read("speed.json") or {}).get("profile")
+    if not profiles:
+        return None
+    return {
+        shown: {
+            "parts": profiles[name]["parts"],
+            "milliseconds": profiles[name]["step_milliseconds"]["median"],
+            "share_of_matmul": profiles[name]["share_of_matmul"],
+        }
+        for name, shown in NAMES.items()
+        if name in profiles
+    }
+
+
+def draw_step(found: dict) -> Figure:
+    size = (plotting.WIDTH, 0.42 * len(found) + 1.4)
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    for row, one in enumerate(found.values()):
+        left = 0.0
+        for part, (fill, hatch) in FILLS.items():
+            share = 100 * one["parts"][part]
+            axis.barh(
+                row, share, left=left, height=0.7, color=fill, hatch=hatch, edgecolor="black",
+                linewidth=0.6, label=part if row == 0 else None,
+            )  # fmt: skip
+            left += share
+        text = f"{one['milliseconds']:.0f} ms, {one['share_of_matmul']:.0%}"
+        axis.annotate(text, (101, row), va="center", fontsize=8, annotation_clip=False)
+    axis.set_title("a step, share of the\nmatrix product's rate", loc="right", fontsize=8)
+    axis.set_yticks(range(len(found)), list(found))
+    axis.set_ylim(len(found) - 0.5, -0.5)
+    axis.set_xlim(0, 116)
+    axis.set_xticks(range(0, 101, 20))
+    axis.set_xlabel("share of the time of a training step (%)")
+    figure.legend(loc="outside upper center", ncols=5, fontsize=8, handlelength=2.5)
+    return figure
+
+
 # --- all of them ----------------------------------------------------------------------------------
 
 
@@ -338,6 +442,8 @@ class Drawn(NamedTuple):
 FIGURES = {
     "accuracy": Drawn(accuracy_data, draw_accuracy, "python -m benchmarks.accuracy"),
     "recipe": Drawn(recipe_data, draw_recipe, "python -m benchmarks.recipe"),
+    "speed": Drawn(speed_data, draw_speed, "python -m benchmarks.speed"),
+    "step": Drawn(step_data, draw_step, "python -m benchmarks.speed"),
     "growth": Drawn(growth_data, draw_growth, "python -m benchmarks.growth"),
 }
 
