@@ -44,7 +44,7 @@ NAMES = {
     "mobilenet_v2_small": "MobileNet v2",
 }
 # The form for which D2L chose LeNet's rate stands beside ours under both recipes.
-UNDER_TWO_RECIPES = {**NAMES, "lenet_sigmoid": "LeNet (sigmoid)"}
+UNDER_TWO_RECIPES = {**NAMES, "lenet_sigmoid": "LeNet, sigmoid"}
 # Networks of d2l_runs.csv beside which ours are drawn; MobileNet has none there.
 PUBLISHED = {
     "lenet": "LeNet",
@@ -75,7 +75,7 @@ def accuracy_axes(rows: int, lowest: float) -> tuple[Figure, list[plt.Axes]]:
         1, 2, figsize=size, sharey=True, width_ratios=(1, 3.6), layout="constrained"
     )
     figure.get_layout_engine().set(w_pad=0.02, wspace=0.02)
-    left.set_xlim(0.05, BREAK)
+    left.set_xlim(0, BREAK)
     left.set_xticks([0.1, 0.4, 0.7])
     left.set_title(f"below {short(BREAK, 2)}", fontsize=8, color="0.35")
     left.set_facecolor("0.955")
