@@ -72,7 +72,7 @@ def run(script, *arguments, **options):
 
 def is_one_sentence(error):
     text = str(error)
-    return "\n" not in text and text.endswith(".") and ". " not in text.replace("e. g.", "")
+    return "\n" not in text and text.endswith(".") and ". " not in text
 
 
 def same(one, other):
