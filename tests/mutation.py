@@ -463,7 +463,8 @@ def restyled(item: engine.Exercise) -> Iterator[Mutant]:
         return
     method = f"class Box:\n    def method(self, *args, **options):\n        return {call}\n\n\n"
     yield Mutant("a method of an object", f"{source}{method}{name} = Box().method\n")
-    if definition.returns and ast.unparse(definition.returns) == "nn.Module":
+    builds = definition.returns and ast.unparse(definition.returns) == "nn.Module"
+    if builds and "network" not in [argument.arg for argument in definition.args.args]:
         module = (
             f"class {name}(nn.Module):\n    def __init__(self, *args, **options):\n"
             f"        super().__init__()\n        self.body = {call}\n\n"

@@ -134,7 +134,7 @@ def test_mistakes_that_learners_make_are_among_the_mutants(name):
 def test_mutants_differ_from_each_other_and_can_be_compiled():
     made = mutation.mutants(SOURCE)
     assert len({m.name for m in made}) == len({m.source for m in made}) == len(made) > 30
-    assert not any("int" in mutant.name or "A text" in mutant.name for mutant in made)
+    assert not any("`int`" in mutant.name or "`'A text" in mutant.name for mutant in made)
     for mutant in made:
         compile(mutant.source, "mutant", "exec")
 
