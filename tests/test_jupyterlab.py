@@ -5,6 +5,7 @@ the tests are skipped.
 """
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -130,6 +132,29 @@ class Notebook:
     def outputs(self):
         return self.script("return cells.map(c => c.toJSON()).map(c => c.outputs || []);")
 
+    def pictures(self, index):
+        """The pictures in a cell's output, and whether one stands on the page."""
+        found = self.script(
+            "return cells[given[0]].toJSON().outputs.map(o => (o.data || {})['image/png'] || '');",
+            index,
+        )
+        shown = self.script(
+            "return [...book.widgets[given[0]].node.querySelectorAll('.jp-OutputArea img')]"
+            ".some(image => image.naturalWidth > 0);",
+            index,
+        )
+        return [picture for picture in found if picture], shown
+
+    def until(self, condition, seconds):
+        """Wait in steps, so that the page goes on in between."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            self.page.wait_for_timeout(250)
+
+    def status(self):
+        return self.script("return panel.sessionContext.session.kernel.status;")
+
     def errors(self):
         return [o["evalue"] for out in self.outputs() for o in out if o["output_type"] == "error"]
 
@@ -144,13 +169,19 @@ def open_notebook(address):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=list(QUIET))
         page = browser.new_page(viewport={"width": 1280, "height": 900})
+        asked = set()
+        page.on("request", lambda request: asked.add(urlsplit(request.url).hostname))
+        page.on("websocket", lambda socket: asked.add(urlsplit(socket.url).hostname))
         yield lambda stem: Notebook(page, address, stem)
         browser.close()
+    assert "127.0.0.1" in asked and asked <= {"127.0.0.1", None}  # None: pictures in the page
 
 
 def test_chapter_0_runs_from_top_to_bottom(open_notebook):
     """Open exercises are a quiet line; every code cell is executed; the curve is a picture."""
     notebook = open_notebook("00_start_here")
+    settings = json.loads(notebook.page.locator("#jupyter-config-data").text_content())
+    assert settings["news"] == {"disabled": True}  # nobody is asked for news
     notebook.script("await app.commands.execute('notebook:clear-all-cell-outputs');")
     notebook.run(wait=300)
     assert notebook.errors() == []
@@ -163,6 +194,7 @@ def test_chapter_0_runs_from_top_to_bottom(open_notebook):
     assert len(pictures) >= 2
     shown = notebook.page.locator(".jp-OutputArea img").count()
     assert shown >= 1
+    assert notebook.page.get_by_text("Jupyter news").count() == 0
 
 
 def test_wrong_mlpconv_is_told_what_is_wrong_and_then_right(open_notebook):
@@ -195,7 +227,8 @@ def test_wrong_mlpconv_is_told_what_is_wrong_and_then_right(open_notebook):
     assert notebook.errors() == []
 
 
-def test_interrupt_during_training_leaves_a_usable_notebook(open_notebook):
+def test_live_curve_and_interrupt_leave_a_usable_notebook(open_notebook):
+    """The curve is redrawn epoch by epoch; Ctrl-C (interrupt kernel) ends the run quietly."""
     notebook = open_notebook("00_start_here")
     notebook.run(notebook.find("", "bootstrap"), notebook.find("", "device"))
     last = notebook.script("return cells.length - 1;")
@@ -210,11 +243,17 @@ def test_interrupt_during_training_leaves_a_usable_notebook(open_notebook):
         "                       learning_rate=0.05, live=True)\n",
     )
     notebook.run(last + 1, wait=0)
-    notebook.page.wait_for_selector(".jp-OutputArea img", timeout=120_000)  # the live curve
-    notebook.page.wait_for_timeout(8000)
+    # The live curve: one picture, on the page, redrawn in its place while the kernel is at work.
+    notebook.until(lambda: notebook.pictures(last + 1)[1], 120)
+    (first,), _ = notebook.pictures(last + 1)
+    notebook.until(lambda: notebook.pictures(last + 1)[0] != [first], 120)
+    assert notebook.status() == "busy"
     notebook.script("await app.commands.execute('notebook:interrupt-kernel');")
     notebook.wait("panel.sessionContext.session.kernel.status === 'idle'", 60)
     assert notebook.errors() == []
+    assert "Traceback" not in notebook.text(last + 1)
+    (curve,), shown = notebook.pictures(last + 1)
+    assert shown and curve != first  # it stays
     notebook.script(
         "cells[given[0]].setSource(given[1]);",
         last + 1,
@@ -225,25 +264,26 @@ def test_interrupt_during_training_leaves_a_usable_notebook(open_notebook):
     assert notebook.text(last + 1).startswith("interrupted True loss"), notebook.text(last + 1)
 
 
-def test_sliders_draw(open_notebook):
-    notebook = open_notebook("01_lenet")
-    notebook.run(notebook.find("", "bootstrap"), notebook.find("", "device"))
-    last = notebook.script("return cells.length - 1;")
-    notebook.script(
-        "book.activeCellIndex = given[0]; await app.commands.execute("
-        "'notebook:insert-cell-below'); cells[given[0] + 1].setSource(given[1]);",
-        last,
-        "from utils import arithmetic\narithmetic.explore()",
-    )
-    notebook.run(last + 1)
-    slider = notebook.page.locator(".jp-OutputArea .noUi-handle").first
-    slider.wait_for(state="attached", timeout=60_000)
-    slider.scroll_into_view_if_needed()
-    pictures = notebook.page.locator(".jp-OutputArea img")
-    pictures.last.wait_for(timeout=60_000)
-    before = pictures.last.get_attribute("src")
-    slider.focus()
-    slider.press("ArrowRight")
-    notebook.page.wait_for_timeout(4000)
-    assert pictures.last.get_attribute("src") != before
+def test_sliders_of_chapter_5_draw(open_notebook):
+    """The interactive figure of the chapter: each move gives another picture and another sum."""
+    notebook = open_notebook("05_one_by_one_convolution")
+    notebook.script("await app.commands.execute('notebook:clear-all-cell-outputs');")
+    figure = notebook.script("return cells.findIndex(c => c.getSource().includes('explore()'));")
+    kinds = notebook.script("return cells.map(c => c.toJSON().cell_type);")
+    notebook.run(*[n for n in range(figure + 1) if kinds[n] == "code"])
+    handles = notebook.page.locator(".jp-OutputArea .noUi-handle")
+    handles.first.wait_for(state="attached", timeout=60_000)
+    handles.first.scroll_into_view_if_needed()
+    picture = notebook.page.locator(".jp-OutputArea img.widget-image")
+    assert handles.count() == 7 and picture.count() == 1
+    notebook.page.get_by_text("floor((6 + 2·1 − 3) / 1) + 1 = 6").wait_for(timeout=60_000)
+    for slider, line in (
+        (0, "floor((7 + 2·1 − 3) / 1) + 1 = 7"),  # the input
+        (2, "floor((7 + 2·1 − 3) / 2) + 1 = 4"),  # the stride
+    ):
+        before = picture.get_attribute("src")
+        handles.nth(slider).focus()
+        handles.nth(slider).press("ArrowRight")
+        notebook.page.get_by_text(line).wait_for(timeout=60_000)
+        notebook.until(lambda before=before: picture.get_attribute("src") != before, 60)
     assert notebook.errors() == []
