@@ -103,7 +103,12 @@ def _(training_step):
 @probe("lenet.6")
 def _(receptive_field):
     layers = nn.Conv2d(1, 3, (3, 2)), nn.Sigmoid(), nn.Conv2d(3, 2, 5, stride=2, padding=1)
-    return receptive_field(nn.Sequential(*layers), 21), receptive_field(layers[0], 8)
+    return (
+        receptive_field(nn.Sequential(*layers), 21),
+        receptive_field(layers[0], 8),
+        receptive_field(nn.Conv2d(1, 2, (11, 3), padding=(5, 0)), 11),
+        receptive_field(nn.Conv2d(1, 2, (3, 11), padding=(0, 5)), 11),
+    )
 
 
 @probe("alexnet.5")
@@ -257,10 +262,14 @@ def _(latency):
     class Slow(nn.Module):
         def forward(self, images):
             now[0] += 0.001 * len(modes) ** 2
-            modes.append(self.training)
+            modes.append((self.training, tuple(images.shape)))
             return images
 
-    results = [latency(Slow(), torch.randn(1), rounds, lambda: now[0]) for rounds in (4, 9)]
+    network, results = Slow(), []
+    for options in ({"rounds": 4}, {"rounds": 9}, {}):
+        results.append(latency(network, torch.randn(1), clock=lambda: now[0], **options))
+        results.append(network.training)
+        network.train(not network.training)
     return results, modes
 
 
