@@ -139,8 +139,11 @@ def test_an_interrupted_run_goes_on_and_is_stored_at_its_end(monkeypatch, tmp_pa
     speed.main()
     assert asked == ["lenet", "nin_small"], "a finished run is not gone on with"
     # Other settings begin anew, and a trial stores nothing.
-    speed.UNFINISHED.parent.mkdir(exist_ok=True)
-    speed.UNFINISHED.write_text('{"settings": {}, "done": {"epochs": {"lenet": {}}}}')
+    other = {"settings": {"command": "another"}, "done": {"epochs": {"lenet": {}}}}
+    speed.UNFINISHED.write_text(json.dumps(other), encoding="utf-8")
+    asked = fake(monkeypatch, tmp_path)
+    speed.main()
+    assert asked == ["lenet", "nin_small"]
     (tmp_path / "results" / "speed.json").unlink()
     monkeypatch.setattr(sys, "argv", [*arguments, "--trial"])
     asked = fake(monkeypatch, tmp_path)
