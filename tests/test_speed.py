@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -241,3 +242,15 @@ def test_the_parts_of_a_step_are_its_time():
 def test_a_matrix_product_is_as_fast_as_a_clock_says():
     found = profile_networks.matmul(0.1)
     assert 0.1 < found["gflops"]["median"] <= found["gflops"]["best"] < 1e6
+
+
+def test_what_an_operation_calls_belongs_to_the_operation():
+    def event(name, microseconds, caller=None):
+        return SimpleNamespace(name=name, self_cpu_time_total=microseconds, cpu_parent=caller)
+
+    step = event(profile_networks.STEP, 1)
+    convolution = event("aten::conv2d", 2, step)
+    optimizer = event("Optimizer.step#SGD.step", 8, step)
+    called = [event("aten::addmm", 4, convolution), event("aten::add_", 16, optimizer)]
+    (found,) = profile_networks.times([step, convolution, optimizer, *called])
+    assert found == {"rest": 1, "convolution forward": 6, "optimizer": 24}
