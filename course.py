@@ -589,6 +589,9 @@ def lab(arguments: list[str]) -> int:
     # Nothing leaves this machine: JupyterLab would ask its makers for news and newer versions.
     command.append("--LabApp.news_url=None")
     command.append("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
+    # Nor does it ask learners whether it may: .jupyter/ switches that question off.
+    settings = [str(ROOT / ".jupyter"), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    path = os.pathsep.join(filter(None, settings))
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # as in a container; JupyterLab refuses otherwise
     if not has_browser():
@@ -597,7 +600,7 @@ def lab(arguments: list[str]) -> int:
     if not any(argument.endswith(".ipynb") for argument in arguments):
         # Not as a file to open: then the address that is printed would lead to an empty launcher.
         command.append("--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb")
-    return hand_over([*command, *arguments])
+    return hand_over([*command, *arguments], JUPYTER_CONFIG_PATH=path)
 
 
 def has_browser() -> bool:

@@ -166,6 +166,8 @@ class Benchmark:
 
     def epochs(self, name: str) -> dict[str, Any]:
         case = EPOCHS[name]
+        if self.device.startswith("cuda"):
+            case = dataclasses.replace(case, images=None)  # a GPU is done with all in time
         if self.trial:
             case = dataclasses.replace(warm_up(case), images=5 * 16, batch_size=16)
         self.workers = self.workers or self.choose_workers()

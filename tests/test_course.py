@@ -672,13 +672,15 @@ def test_lab_opens_chapter_0_and_passes_arguments_on(handed_over, monkeypatch):
     monkeypatch.setattr(module, "has_browser", lambda: True)
     monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
     module.main(["lab", "--port", "9999"])
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "the learner's own")
+    variables = {"JUPYTER_CONFIG_PATH": f"{module.ROOT / '.jupyter'}{os.pathsep}the learner's own"}
     chapter = "--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb"
     start = ["python", "-m", "jupyterlab", f"--ServerApp.root_dir={module.ROOT}"]
     start.append("--LabApp.news_url=None")
     start.append("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
-    assert commands.pop() == ([*start, chapter, "--port", "9999"], {})
+    assert commands.pop() == ([*start, chapter, "--port", "9999"], variables)
     module.main(["lab", "chapters/04_nin.ipynb"])
-    assert commands.pop() == ([*start, "chapters/04_nin.ipynb"], {})
+    assert commands.pop() == ([*start, "chapters/04_nin.ipynb"], variables)
 
 
 def test_lab_as_root_and_without_a_browser(handed_over, monkeypatch, capsys):
