@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from utils import results
+from utils import results, update
 
 
 @pytest.fixture
@@ -90,6 +90,22 @@ def test_the_command_checks_and_rewrites(folder, capsys):
     cells = json.loads(chapter.read_text(encoding="utf-8"))["cells"]
     assert cells[0]["source"] == ["55000<!-- =a.json images d -->"]
     assert cells[1] == code
+
+
+def test_a_chapter_still_knows_its_own_cells(folder):
+    def cell(id, source):
+        return {"cell_type": "markdown", "id": id, "metadata": {}, "source": [source]}
+
+    old = "0<!-- =a.json images d -->"
+    cells = [cell("a", old), cell("b", old)]
+    listed = {"a": update.fingerprint(old), "b": update.fingerprint("what the course wrote")}
+    notebook = {"cells": cells, "metadata": {"course": {"cells": listed}}}
+    text, changes = results.bind_notebook(json.dumps(notebook))
+    assert len(changes) == 2
+    found = json.loads(text)
+    now = update.cells_of_course(found)
+    assert found["metadata"]["course"]["cells"]["a"] == now["a"]
+    assert found["metadata"]["course"]["cells"]["b"] == listed["b"]  # a learner edited this one
 
 
 def test_every_bound_number_of_the_project_agrees():

@@ -20,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from utils import update
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "results"
 # A number (perhaps still to be filled in as ?), then the comment that says where it comes from. In
@@ -94,16 +96,23 @@ def bind(text: str) -> tuple[str, list[str]]:
 
 
 def bind_notebook(text: str) -> tuple[str, list[str]]:
-    """`bind` for the Markdown cells of a notebook; every other byte stays as it is."""
+    """`bind` for the Markdown cells of a notebook; every other byte stays as it is.
+
+    A chapter's list of its own cells, by which `course.py update` knows a learner's, is kept true.
+    """
     notebook = json.loads(text)
     changes: list[str] = []
+    of_course = notebook["metadata"].get("course", {}).get("cells", {})
     for cell in notebook["cells"]:
         if cell["cell_type"] != "markdown":
             continue
-        source, found = bind("".join(cell["source"]))
+        before = "".join(cell["source"])
+        source, found = bind(before)
         if found:
             changes += found
             cell["source"] = source.splitlines(keepends=True)
+            if of_course.get(cell.get("id")) == update.fingerprint(before):
+                of_course[cell["id"]] = update.fingerprint(source)
     if not changes:
         return text, []
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", changes
