@@ -671,8 +671,8 @@ def test_lab_opens_chapter_0_and_passes_arguments_on(handed_over, monkeypatch):
     module, commands = handed_over
     monkeypatch.setattr(module, "has_browser", lambda: True)
     monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
-    module.main(["lab", "--port", "9999"])
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", "the learner's own")
+    module.main(["lab", "--port", "9999"])
     variables = {"JUPYTER_CONFIG_PATH": f"{module.ROOT / '.jupyter'}{os.pathsep}the learner's own"}
     chapter = "--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb"
     start = ["python", "-m", "jupyterlab", f"--ServerApp.root_dir={module.ROOT}"]
@@ -772,9 +772,10 @@ def test_authors_commands(handed_over):
 
 def test_unknown_commands_and_arguments(capsys):
     assert course.main(["lba"]) == 2
-    assert "no command 'lba'; there are: lab, test, setup, doctor, run, results, site." in (
-        capsys.readouterr().err
+    commands = (
+        "lab, test, setup, doctor, progress, reset, update, run, results, site, licences, address"
     )
+    assert f"no command 'lba'; there are: {commands}." in capsys.readouterr().err
     assert course.main(["setup", "--hree"]) == 1
     assert "not --hree" in capsys.readouterr().err
     assert course.main([]) == 0

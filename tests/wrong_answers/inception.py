@@ -346,7 +346,7 @@ wrong_answers = {
             module(b1="[conv(in_channels, one, 1)]").replace(
                 "super().__init__()", "self.x = 1; return"
             ),
-            r"`super\(\).__init__\(\)` has to",
+            r"has to begin with `super\(\).__init__\(\)`",
         ),
         (
             "3x3 before its 1x1",
