@@ -62,7 +62,7 @@ SHARES = {
     "loop": dict.fromkeys(LOOP, 1.6),
     "profile": dict.fromkeys(LOOP, 0.8),
 }
-MOST = {"epochs": 9, "loop": 15}  # turns
+MOST = {"epochs": 9, "loop": 30}  # turns
 PARTS = ("epochs", "loop", "profile", "imports")
 IMPORTS = {
     "utils": "import utils",
@@ -78,7 +78,7 @@ class Rival:
         self.name, self.device = name, device
         self.process: subprocess.Popen | None = None
 
-    def seconds(self, what: str, case: Case, seed: int = 0, workers: int = 0) -> float:
+    def measure(self, what: str, case: Case, seed: int = 0, workers: int = 0) -> Any:
         if self.process is None:
             command = [sys.executable, "-m", "benchmarks.speed_rivals", self.name]
             self.process = subprocess.Popen(
@@ -100,10 +100,10 @@ class Rival:
 
 
 def turns(
-    measures: dict[str, Callable[[int], float]], seconds: float, least: int, most: int
-) -> dict[str, list[float]]:
-    """Seconds of each measure, in turns, until `seconds` are used. Who comes first changes."""
-    taken: dict[str, list[float]] = {name: [] for name in measures}
+    measures: dict[str, Callable[[int], Any]], seconds: float, least: int, most: int
+) -> dict[str, list[Any]]:
+    """What each measure finds, in turns, until `seconds` are used. Who comes first changes."""
+    taken: dict[str, list[Any]] = {name: [] for name in measures}
     names, start = list(measures), time.perf_counter()
     for turn in range(most):
         used = time.perf_counter() - start
@@ -112,9 +112,15 @@ def turns(
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             taken[name].append(measures[name](turn))
-        shown = ", ".join(f"{name} {times[-1]:.2f} s" for name, times in taken.items())
+        shown = ", ".join(f"{name} {shorter(found[-1])}" for name, found in taken.items())
         print(f"  {turn + 1}: {shown}", flush=True)
     return taken
+
+
+def shorter(found: float | dict[str, float]) -> str:
+    if isinstance(found, dict):
+        return ", ".join(f"{name} {shorter(one)}" for name, one in found.items())
+    return f"{found:.2f} s"
 
 
 def warm_up(case: Case) -> Case:
@@ -132,7 +138,7 @@ class Benchmark:
     def __init__(self, minutes: float, trial: bool):
         self.minutes, self.trial = minutes, trial
         self.device = str(pick())
-        # d2l and torchvision each in a process without our settings; `fit` and `bare` in ours.
+        # d2l and torchvision each in a process without our settings.
         self.rivals = {name: Rival(name, self.device) for name in RIVALS}
         self.workers: dict[str, Any] | None = None
         self.matmul: dict[str, Any] | None = None
@@ -156,10 +162,10 @@ class Benchmark:
         """Worker processes of the plain loop: what is fastest for LeNet, where it matters most."""
         case = dataclasses.replace(EPOCHS["lenet"], images=2_560 if self.trial else 20_480)
         plain = self.rivals["torchvision"]
-        plain.seconds("torchvision", warm_up(case))
+        plain.measure("torchvision", warm_up(case))
         tried = {}
         for workers in sorted({0, 1, 2, 4, min(8, os.cpu_count() or 1)}):
-            tried[workers] = round(plain.seconds("torchvision", case, 0, workers), 3)
+            tried[workers] = round(plain.measure("torchvision", case, 0, workers), 3)
         best = min(tried, key=tried.get)
         print(f"DataLoader workers: {tried}, so {best}", flush=True)
         return {"used": best, "seconds": {str(k): v for k, v in tried.items()}}
@@ -173,9 +179,9 @@ class Benchmark:
         self.workers = self.workers or self.choose_workers()
         workers = self.workers["used"]
         for rival in RIVALS:
-            self.rivals[rival].seconds(rival, warm_up(case), 0, workers)
+            self.rivals[rival].measure(rival, warm_up(case), 0, workers)
         measures = {
-            rival: lambda seed, rival=rival: self.rivals[rival].seconds(rival, case, seed, workers)
+            rival: lambda seed, rival=rival: self.rivals[rival].measure(rival, case, seed, workers)
             for rival in RIVALS
         }
         taken = turns(measures, **self.limits("epochs", name))
@@ -203,17 +209,17 @@ class Benchmark:
     def loop(self, name: str) -> dict[str, Any]:
         case = warm_up(LOOP[name]) if self.trial else LOOP[name]
         ours = self.rivals["ours"]
-        for what in ("bare", "fit"):
-            ours.seconds(what, warm_up(case))
-        measures = {w: lambda seed, w=w: ours.seconds(w, case, seed) for w in ("bare", "fit")}
-        taken = turns(measures, **self.limits("loop", name))
+        ours.measure("loop", warm_up(case))
+        measures = {"a turn": lambda seed: ours.measure("loop", case, seed)}
+        taken = turns(measures, **self.limits("loop", name))["a turn"]
         return {
             "image_size": case.image_size,
             "batch_size": case.batch_size,
             "images": case.images,
-            "bare_seconds": common.summarise(taken["bare"]),
-            "fit_seconds": common.summarise(taken["fit"]),
-            "overhead": common.summarise(f / b - 1 for b, f in zip(taken["bare"], taken["fit"])),
+            "alternating": "after each step of fit, on a GPU after ten, as much bare work",
+            "bare_seconds": common.summarise(one["bare"] for one in taken),
+            "fit_seconds": common.summarise(one["fit"] for one in taken),
+            "overhead": common.summarise(one["fit"] / one["bare"] - 1 for one in taken),
         }
 
     def profile(self, name: str) -> dict[str, Any]:

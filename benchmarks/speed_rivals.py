@@ -2,8 +2,8 @@
 
 `d2l` is d2l's loader with its `train_ch6`; `torchvision` is a plain loop over a DataLoader, built
 as torchvision's references/classification/train.py builds it; `ours` is `data.load` and `fit`.
-Network, images, batch, device and optimizer are the same. Two more measure what `fit` itself costs:
-`fit` and `bare`, as many steps on one batch that lies ready.
+Network, images, batch, device and optimizer are the same. `loop` measures what `fit` itself costs
+over bare steps on one batch that lies ready.
 
     python -m benchmarks.speed_rivals d2l
 
@@ -178,28 +178,56 @@ def our_epoch(case: Case, seed: int, device: str, workers: int) -> float:
     return time.perf_counter() - start
 
 
-def fit_epoch(case: Case, seed: int, device: str, workers: int) -> float:
-    """`fit` alone, with momentum and weight decay; the data has been loaded."""
+def loop_epoch(case: Case, seed: int, device: str, workers: int) -> dict[str, float]:
+    """An epoch of `fit`, with momentum and weight decay, and as many bare steps of a twin.
+
+    They alternate, so that both meet the same state of the machine: after a step of `fit` (on a
+    GPU, which works ahead, after ten) comes as much bare work, timed by itself. All the rest of the
+    call is the time of `fit`: cutting batches, counting, progress, what is done before and after
+    the epoch.
+    """
     from utils import training
 
-    model, train = case.model(seed), batches(case, device)
-    start = time.perf_counter()
-    training.fit(
-        model, train, epochs=1, learning_rate=case.learning_rate, device=device, progress=True,
-        stop_when_stuck=False,
-    )  # fmt: skip
-    return time.perf_counter() - start
-
-
-def bare_epoch(case: Case, seed: int, device: str, workers: int) -> float:
-    """As many steps on one batch that lies ready: forward, backward, step; nothing is counted."""
     train = batches(case, device)
     with bare_step(case, seed, device, train) as step:
+        between = Between(train, step, every=10 if device.startswith("cuda") else 1, device=device)
+        model = case.model(seed)
         start = time.perf_counter()
-        for _ in range(len(train)):
-            loss = step()
-        loss.item()  # waits for a GPU
-        return time.perf_counter() - start
+        training.fit(
+            model, between, epochs=1, learning_rate=case.learning_rate, device=device,
+            progress=True, stop_when_stuck=False,
+        )  # fmt: skip
+        seconds = time.perf_counter() - start
+    return {"fit": seconds - between.seconds, "bare": between.seconds}
+
+
+class Between:
+    """Batches for `fit` that do bare steps, `every` so many batches, and count their seconds."""
+
+    def __init__(self, train, step: Callable[[], torch.Tensor], every: int, device: str):
+        self.train, self.step, self.every, self.device = train, step, every, device
+        self.seconds = 0.0
+
+    def __len__(self) -> int:
+        return len(self.train)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        waiting = 0
+        for number, batch in enumerate(self.train, start=1):
+            yield batch
+            waiting += 1
+            if waiting == self.every or number == len(self.train):
+                self.wait()
+                start = time.perf_counter()
+                for _ in range(waiting):
+                    self.step()
+                self.wait()
+                self.seconds += time.perf_counter() - start
+                waiting = 0
+
+    def wait(self) -> None:
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize()
 
 
 @contextlib.contextmanager
@@ -225,7 +253,7 @@ def bare_step(case: Case, seed: int, device: str, train) -> Iterator[Callable[[]
 
 
 def batches(case: Case, device: str):
-    """The training images of the course; `images` is a multiple of the batch, for `bare`."""
+    """The training images of the course; `images` is a multiple of the batch."""
     from utils import data
 
     size = None if case.image_size == 28 else case.image_size
@@ -234,17 +262,16 @@ def batches(case: Case, device: str):
     ).train
 
 
-MEASURES: dict[str, Callable[[Case, int, str, int], float]] = {
+MEASURES: dict[str, Callable[[Case, int, str, int], Any]] = {
     "d2l": d2l_epoch,
     "torchvision": torchvision_epoch,
     "ours": our_epoch,
-    "fit": fit_epoch,
-    "bare": bare_epoch,
+    "loop": loop_epoch,
 }
 
 
-def measure(what: str, case: Case, seed: int, device: str, workers: int) -> float:
-    """Seconds of one run; what it prints goes nowhere, as if to a terminal."""
+def measure(what: str, case: Case, seed: int, device: str, workers: int) -> Any:
+    """Seconds of one run, of "loop" for each of its two parts; what it prints is swallowed."""
     gc.collect()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(Terminal()):
         return MEASURES[what](case, seed, device, workers)
@@ -255,8 +282,8 @@ def main() -> None:
     warnings.simplefilter("ignore")  # d2l's four workers on a small machine
     for line in sys.stdin:
         job = json.loads(line)
-        seconds = measure(**job | {"case": Case(**job["case"])})
-        print(json.dumps(seconds), flush=True)
+        found = measure(**job | {"case": Case(**job["case"])})
+        print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

@@ -58,14 +58,32 @@ def test_every_rival_does_the_same_work(rival, size, monkeypatch):
     assert {key: optimizers[0][key] for key in wanted} == wanted
 
 
-def test_fit_and_bare_take_the_same_steps(monkeypatch):
-    steps = {}
-    for what in ("fit", "bare"):
-        network = Counting()
-        monkeypatch.setattr(speed_rivals, "build", lambda name, network=network: network)
-        speed_rivals.measure(what, TINY, 0, "cpu", 0)
-        steps[what] = network.shown[True]
-    assert steps == {"fit": 40, "bare": 40}
+def test_fit_and_bare_steps_alternate_and_are_as_many(monkeypatch):
+    order, networks = [], iter("bf")  # the network of the bare steps is built first
+
+    def build(name):
+        network, letter = Counting(), next(networks)
+        network.register_forward_hook(lambda *_: order.append(letter))
+        return network
+
+    monkeypatch.setattr(speed_rivals, "build", build)
+    case = replace(TINY, images=4 * TINY.batch_size)
+    found = speed_rivals.measure("loop", case, 0, "cpu", 0)
+    assert "".join(order) == "fbfbfbfb"
+    assert found["fit"] > 0 and found["bare"] > 0
+
+
+def test_the_time_of_bare_steps_is_not_that_of_fit(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(speed_rivals.time, "perf_counter", lambda: clock[0])
+
+    def step():
+        clock[0] += 100
+
+    between = speed_rivals.Between(range(7), step, every=3, device="cpu")
+    for _ in between:
+        clock[0] += 1  # what a loop over these batches does
+    assert len(between) == 7 and between.seconds == 700 and clock[0] == 707
 
 
 def test_our_settings_stay_out_of_the_other_rivals():
@@ -77,9 +95,9 @@ def test_our_settings_stay_out_of_the_other_rivals():
 def test_a_process_answers_jobs_and_one_that_ends_is_named():
     rival = speed.Rival("ours", "cpu")
     try:
-        assert 0 < rival.seconds("bare", TINY) < 100
-        with pytest.raises(RuntimeError, match="bare of no_such_net ended without an answer"):
-            rival.seconds("bare", replace(TINY, network="no_such_net"))
+        assert 0 < rival.measure("loop", TINY)["bare"] < 100
+        with pytest.raises(RuntimeError, match="loop of no_such_net ended without an answer"):
+            rival.measure("loop", replace(TINY, network="no_such_net"))
     finally:
         rival.close()
 
