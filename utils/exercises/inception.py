@@ -853,6 +853,28 @@ class Constant(nn.Module):
         return self.values[:, None, None].expand(count, -1, height, width)
 """
 
+_TAKE_AWAY = """
+
+@torch.no_grad()
+def take_away(network, module: str, branch: str, images: torch.Tensor) -> nn.Module:
+    changed = copy.deepcopy(network).eval()
+    part = getattr(changed.features, module)
+    seen = []
+    handle = getattr(part, branch).register_forward_hook(
+        lambda layer, inputs, maps: seen.append(maps.mean(dim=(0, 2, 3)))
+    )
+    changed(images)
+    handle.remove()
+    setattr(part, branch, Constant(seen[0]))
+    for layer in changed.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.reset_running_stats()
+            layer.momentum = None  # the plain mean of what comes
+            layer.train()
+    changed(images)
+    return changed.eval()
+"""
+
 
 class _Fixed(nn.Module):
     def __init__(self, values: Tensor) -> None:
@@ -958,39 +980,7 @@ def _branch_maps(
         one pass over the images.
         """,
     ],
-    solution="""
-        import copy
-
-
-        class Constant(nn.Module):
-            def __init__(self, values: torch.Tensor) -> None:
-                super().__init__()
-                self.values = values  # (channels,)
-
-            def forward(self, maps: torch.Tensor) -> torch.Tensor:
-                count, _, height, width = maps.shape
-                return self.values[:, None, None].expand(count, -1, height, width)
-
-
-        @torch.no_grad()
-        def take_away(network, module: str, branch: str, images: torch.Tensor) -> nn.Module:
-            changed = copy.deepcopy(network).eval()
-            part = getattr(changed.features, module)
-            seen = []
-            handle = getattr(part, branch).register_forward_hook(
-                lambda layer, inputs, maps: seen.append(maps.mean(dim=(0, 2, 3)))
-            )
-            changed(images)
-            handle.remove()
-            setattr(part, branch, Constant(seen[0]))
-            for layer in changed.modules():
-                if isinstance(layer, nn.BatchNorm2d):
-                    layer.reset_running_stats()
-                    layer.momentum = None  # the plain mean of what comes
-                    layer.train()
-            changed(images)
-            return changed.eval()
-    """,
+    solution=_CONSTANT + _TAKE_AWAY,
     explanation="""
         A branch that is constant says nothing about the image, so what the network loses now is
         what it used the branch for. With zeros in its place the layers behind get sums that they
