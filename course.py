@@ -10,7 +10,7 @@
     python3 course.py progress      which exercises are right, wrong, open, not tried
     python3 course.py reset nin.2   an exercise back to its start; reset 04_nin: a whole chapter
     python3 course.py update        the newest course; your answers stay
-    python3 course.py update --from OLD   answers from an older copy (a folder or ZIP) into this
+    python3 course.py update --from OLD   answers from an older folder, ZIP file or notebook
 
 For authors:
 

@@ -43,7 +43,7 @@ RECIPES = {
         epochs=5,
         learning_rate=0.02,
         label_smoothing=0.0,
-        options=dict(dropout=0.2),  # so short a run does not over-fit, and half is too much
+        options=dict(dropout=0.2),  # so short a run does not overfit, and half is too much
     ),
     "vgg_small": dict(
         batch_size=128, augment=False, epochs=5, learning_rate=0.1, label_smoothing=0.1

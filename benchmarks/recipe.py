@@ -88,12 +88,13 @@ def run(name: str, recipe: dict, seed: int) -> dict:
 
 def report(recipe: dict, runs: list[dict], ours: dict) -> dict:
     """Both halves, and the course's minus D2L's, seed by seed, in points."""
-    mine = {one["seed"]: one["test_accuracy"] for one in ours["runs"]}
-    pairs = [100 * (mine[r["seed"]] - r["test_accuracy"]) for r in runs if r["seed"] in mine]
+    theirs = {one["seed"]: one["test_accuracy"] for one in runs}
+    mine = {one["seed"]: one["test_accuracy"] for one in ours["runs"] if one["seed"] in theirs}
+    pairs = [100 * (accuracy - theirs[seed]) for seed, accuracy in mine.items()]
     return {
         "recipe": recipe,
-        "d2l": common.summarise(one["test_accuracy"] for one in runs),
-        "course": ours["test_accuracy"],
+        "d2l": common.summarise(theirs.values()),
+        "course": common.summarise(mine.values()),
         "difference": common.summarise(pairs, digits=2),
         "failed": sum(one["status"] != "finished" for one in runs),
         "runs": runs,

@@ -407,3 +407,24 @@ print("".join(output.text for output in outputs))
     connections, printed = alone(source, tmp_path)
     assert printed.split() == ["CANARY", "PermissionError"] * 2
     assert connections == SEEN
+
+
+# --- planning a course, as docs/teaching.md says -------------------------------------------------
+
+
+def test_the_plan_of_a_course_follows_the_chapters():
+    text = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) [^|]+ \| (\d+) \| ([^|]+) \| (\d+) \|$", text, re.M)
+    minutes, wanted = {}, []
+    for stem in authoring.stems():
+        nb = authoring.load_committed(stem)
+        about = nb.metadata["course"]
+        minutes[int(stem[:2])] = about["minutes"]
+        needs = [int(need[:2]) for need in about["needs"] if re.match(r"\d\d_", need)]
+        before = ", ".join(str(need) for need in needs if need) or "none"
+        checked = sum(cell.metadata.get("role") == "check" for cell in nb.cells)
+        wanted.append((str(int(stem[:2])), str(about["minutes"]), before, str(checked)))
+    assert rows == wanted
+    assert f"All of it is {sum(minutes.values()) / 60:.0f} hours" in text
+    thread = sum(minutes[chapter] for chapter in (0, 1, 4, 5, 6))
+    assert f"and 6: {thread / 60:.0f} hours" in text.replace("\n  ", " ")

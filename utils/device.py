@@ -149,7 +149,7 @@ def check_seed(seed: int) -> int:
 
 @dataclass(frozen=True)
 class Precision:
-    """The number format of the forward pass. Weights and optimiser always stay in float32.
+    """The number format of the forward pass. Weights and optimizer always stay in float32.
 
     Attributes:
         device_type: "cpu", "cuda" or "mps".

@@ -4,7 +4,7 @@ A canvas shows one whole garment of Fashion-MNIST at a random place, among piece
 garments and faint noise. A network is trained on canvases with labels only; the boxes serve to
 measure how well its maps find the garment.
 
-Boxes are (left, top, right, bottom) in pixels, right and bottom just behind the last pixel. The
+Boxes are (left, top, right, bottom) in pixels, right and bottom just after the last pixel. The
 map of a class is that of Zhou et al., arXiv 1512.04150, and so is the box: what exceeds 20 % of
 the map's maximum, and of that the largest connected part.
 """
@@ -191,7 +191,7 @@ def class_map(features: Tensor, weight: Tensor, classes: Tensor) -> Tensor:
 
     Args:
         features: what goes into the global average pooling, (N, K, H, W).
-        weight: of the linear layer behind it, (num_classes, K).
+        weight: of the linear layer after it, (num_classes, K).
         classes: (N,), which class to map for each image.
     """
     return torch.einsum("nk,nkhw->nhw", weight[classes], features)

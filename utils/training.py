@@ -550,7 +550,7 @@ def is_finite(model: nn.Module) -> bool:
     return all(bool(tensor.detach().isfinite().all()) for tensor in tensors)
 
 
-# ----------------------------------------------------------------- optimiser and learning rate
+# ----------------------------------------------------------------- optimizer and learning rate
 
 
 def make_optimizer(

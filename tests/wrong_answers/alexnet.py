@@ -641,7 +641,7 @@ wrong_answers = {
         (
             "ReLU gone",
             repaired(hidden="F.dropout(self.fc5(maps.flatten(1)), 0.5, self.training)"),
-            r"ReLU behind fc5 is gone",
+            r"ReLU after fc5 is gone",
         ),
         ("ten classes always", repaired(fc6="nn.Linear(64, 10)"), r"7 logits each"),
         (

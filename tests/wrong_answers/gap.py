@@ -10,7 +10,7 @@ LARGE = 431_924_200
 
 
 def network(*head, body=4, before=""):
-    """Source of the network of gap.2 with these layers behind its first `body` layers."""
+    """Source of the network of gap.2 with these layers after its first `body` layers."""
     layers = [
         "nn.Conv2d(1, 16, kernel_size=5, stride=2, padding=2)",
         "nn.ReLU()",
@@ -209,7 +209,7 @@ wrong_answers = {
             r"last ReLU before the head is gone",
         ),
         ("a ReLU on the logits", network(AVERAGE, FLAT, LINEAR, "nn.ReLU()"), r"may be negative"),
-        ("a softmax", network(AVERAGE, FLAT, LINEAR, "nn.Softmax(dim=1)"), r"softmax behind"),
+        ("a softmax", network(AVERAGE, FLAT, LINEAR, "nn.Softmax(dim=1)"), r"softmax after"),
         ("no linear layer", network(AVERAGE, FLAT), r"shape \(2, 32\); \(2, 10\) is right"),
         ("not flat", network(AVERAGE, LINEAR), r"two axes of length 1 have to go"),
         ("ten always", network(AVERAGE, FLAT, "nn.Linear(32, 10)"), r"`num_classes` is not used"),

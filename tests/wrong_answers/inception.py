@@ -265,12 +265,12 @@ wrong_answers = {
     ],
     "inception.3": [
         (
-            "no ReLU behind reductions",
+            "no ReLU after reductions",
             module(
                 b2="conv(in_channels, three[0], 1, False), conv(*three, 3)",
                 b3="conv(in_channels, five[0], 1, False), conv(*five, 5)",
             ),
-            r"no ReLU behind the reductions",
+            r"no ReLU after the reductions",
         ),
         (
             "one reduction without",
@@ -280,7 +280,7 @@ wrong_answers = {
         (
             "projection without",
             module(b4="nn.MaxPool2d(3, 1, 1), conv(in_channels, pool, 1, False)"),
-            r"no ReLU behind the projection",
+            r"no ReLU after the projection",
         ),
         ("first without", module(b1="conv(in_channels, one, 1, False)"), r"first branch's 1×1"),
         (
@@ -291,7 +291,7 @@ wrong_answers = {
         (
             "projection first",
             module(b4="conv(in_channels, pool, 1), nn.MaxPool2d(3, 1, 1)"),
-            r"belongs behind it",
+            r"belongs after it",
         ),
         (
             "average",
@@ -553,7 +553,7 @@ wrong_answers = {
     "inception.8": [
         ("no ReLU between", thin(ROW, COLUMN, RELU), r"no ReLU between"),
         ("half a pair", thin(ROW.replace("(1, n)", "(n,)"), RELU, COLUMN, RELU), r"raised "),
-        ("no last ReLU", thin(ROW, RELU, COLUMN), r"behind the second convolution is missing"),
+        ("no last ReLU", thin(ROW, RELU, COLUMN), r"after the second convolution is missing"),
         ("no ReLU", thin(ROW, COLUMN), r"There are no ReLUs"),
         (
             "turned",

@@ -275,7 +275,7 @@ wrong_answers = {
                 rows="(padded.shape[0] - kernel.shape[0] + 1) // stride",
                 columns="(padded.shape[1] - kernel.shape[1] + 1) // stride",
             ),
-            r"\+ 1 belongs behind the division",
+            r"\+ 1 belongs after the division",
         ),
         (
             "both rounded up",

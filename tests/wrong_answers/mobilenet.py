@@ -87,7 +87,7 @@ def repaired_features(in_channels=1):
         for number in range({get("repeats", "repeats")}):
             first = {get("first", "stride if number == 0 else 1")}
             parts.append(InvertedResidual(channels, out_channels, first, expansion))
-            {get("behind", "pass")}
+            {get("after", "pass")}
             {get("inner", "channels = out_channels")}
         {get("outer", "pass")}
     parts += [{get("last", LAST_LAYERS)}]
@@ -180,8 +180,8 @@ wrong_answers = {
             v1(a=DEPTHWISE.replace("in_channels, 3", "out_channels, 3")),
             r"keeps the number of channels",
         ),
-        ("first norm behind ReLU", v1(b=RELU, c=FIRST), r"first ReLU stands before"),
-        ("last norm behind ReLU", v1(e=RELU, f=LAST), r"last ReLU stands before"),
+        ("first norm after ReLU", v1(b=RELU, c=FIRST), r"first ReLU stands before"),
+        ("last norm after ReLU", v1(e=RELU, f=LAST), r"last ReLU stands before"),
         (
             "depthwise gives out_channels",
             separable(
@@ -198,7 +198,7 @@ wrong_answers = {
         ("no last ReLU", v1(f=None), r"last ReLU is missing"),
         ("no ReLU at all", v1(c=None, f=None), r"Neither"),
         ("no first norm", v1(b=None), r"between the two convolutions is missing"),
-        ("no last norm", v1(e=None), r"behind the 1×1 convolution is missing"),
+        ("no last norm", v1(e=None), r"after the 1×1 convolution is missing"),
         ("no norms", v1(b=None, e=None), r"There is no batch norm"),
         (
             "biases for norms",
@@ -239,7 +239,7 @@ wrong_answers = {
             ),
             r"comes first",
         ),
-        ("norm behind ReLU", v1(b=RELU, c=FIRST, e=RELU, f=LAST), r"before the batch norm"),
+        ("norm after ReLU", v1(b=RELU, c=FIRST, e=RELU, f=LAST), r"before the batch norm"),
         ("second is 3x3", v1(d=POINTWISE.replace("1, bias", "3, padding=1, bias")), r"is 3×3"),
         ("ReLU6", v1(c="nn.ReLU6()", f="nn.ReLU6()"), r"ceiling at 6"),
         ("ReLU6 at the end", v1(f="nn.ReLU6()"), r"last activation"),
@@ -289,23 +289,23 @@ wrong_answers = {
         ("ReLU6 on the projection", inverted(act3="nn.ReLU6(),"), r"bottleneck is linear"),
         ("ReLU on the projection", inverted(act3="nn.ReLU(),"), r"bottleneck is linear"),
         (
-            "ReLU6 behind the sum",
+            "ReLU6 after the sum",
             inverted(
                 forward="return F.relu6(maps + self.branch(maps)) if self.skip else "
                 "F.relu6(self.branch(maps))"
             ),
-            r"behind the sum",
+            r"after the sum",
         ),
         (
-            "ReLU behind the sum only",
+            "ReLU after the sum only",
             inverted(
                 forward="return F.relu(maps + self.branch(maps)) if self.skip else "
                 "self.branch(maps)"
             ),
-            r"behind the sum",
+            r"after the sum",
         ),
         ("no first activation", inverted(act1=""), r"first ReLU6"),
-        ("no second activation", inverted(act2=""), r"behind the depthwise convolution is miss"),
+        ("no second activation", inverted(act2=""), r"after the depthwise convolution is miss"),
         ("no activation", inverted(act1="", act2=""), r"no ReLU6"),
         ("ReLU for ReLU6", inverted(act1="nn.ReLU(),", act2="nn.ReLU(),"), r"plain ReLU"),
         ("first ReLU for ReLU6", inverted(act1="nn.ReLU(),"), r"first activation"),
@@ -321,9 +321,9 @@ wrong_answers = {
             inverted(deep="stride, padding=1, groups=in_channels,"),
             r"groups=in_channels",
         ),
-        ("no first norm", inverted(norm1=""), r"behind the expansion is missing"),
-        ("no second norm", inverted(norm2=""), r"behind the depthwise convolution is missing"),
-        ("no last norm", inverted(norm3=""), r"behind the last 1×1 is missing"),
+        ("no first norm", inverted(norm1=""), r"after the expansion is missing"),
+        ("no second norm", inverted(norm2=""), r"after the depthwise convolution is missing"),
+        ("no last norm", inverted(norm3=""), r"after the last 1×1 is missing"),
         ("no norm", inverted(norm1="", norm2="", norm3=""), r"no batch norm"),
         ("biases", inverted(bias=True), r"have biases"),
         (
@@ -393,8 +393,8 @@ wrong_answers = {
             r"handed on too",
         ),
         ("channels never", repaired(inner="pass"), r"handed on too|raised"),
-        ("ReLU6 behind blocks", repaired(behind="parts.append(nn.ReLU6())"), r"behind each block"),
-        ("ReLU behind blocks", repaired(behind="parts.append(nn.ReLU())"), r"bottleneck is linear"),
+        ("ReLU6 after blocks", repaired(after="parts.append(nn.ReLU6())"), r"after each block"),
+        ("ReLU after blocks", repaired(after="parts.append(nn.ReLU())"), r"bottleneck is linear"),
         (
             "no last norm",
             repaired(last="nn.Conv2d(channels, 64, 1, bias=False), nn.ReLU6()"),
@@ -414,16 +414,16 @@ wrong_answers = {
         (
             "two of four",
             repaired(
-                behind="parts.append(nn.ReLU6())",
+                after="parts.append(nn.ReLU6())",
                 last="nn.Conv2d(channels, 64, 1, bias=False), nn.ReLU6()",
             ),
-            r"behind each block.*One more mistake is left\.$",
+            r"after each block.*One more mistake is left\.$",
         ),
         (
             "the stride left in",
             repaired(
                 first="stride",
-                behind="parts.append(nn.ReLU6())",
+                after="parts.append(nn.ReLU6())",
                 last="nn.Conv2d(channels, 64, 1, bias=False), nn.ReLU6()",
             ),
             r"of the 6 blocks have stride 2[^→]*$",
@@ -443,7 +443,7 @@ wrong_answers = {
     "mobilenet.6": [
         ("bias each time", sliced(bias="project.bias"), r"with every slice"),
         ("no bias", sliced(bias="None"), r"bias of the projection is missing"),
-        ("no first ReLU6", sliced(act1="wide"), r"behind the expansion is missing"),
+        ("no first ReLU6", sliced(act1="wide"), r"after the expansion is missing"),
         ("no second ReLU6", sliced(act2="wide"), r"depthwise convolution is missing"),
         ("no ReLU6", sliced(act1="wide", act2="wide"), r"Both ReLU6"),
         ("ReLU", sliced(act1="wide.relu()", act2="wide.relu()"), r"plain ReLUs"),

@@ -753,7 +753,7 @@ def at_each_pixel(maps, linear):
                 *(HEAD3, RELU, HEAD1, RELU, HEAD1, RELU, POOL, FLAT),
                 "nn.Linear(num_classes, num_classes)",
             ),
-            r"linear layer behind the pooling now, and the ReLU",
+            r"linear layer after the pooling now, and the ReLU",
         ),
         (
             "a linear layer in place of the ReLU",
@@ -768,9 +768,9 @@ def at_each_pixel(maps, linear):
             for name in ("ELU", "GELU", "SiLU")
         ),
         (
-            "behind the pooling",
+            "after the pooling",
             repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, POOL, FLAT, RELU),
-            r"behind the pooling",
+            r"after the pooling",
         ),
         (
             "softmax",

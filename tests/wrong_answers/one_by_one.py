@@ -469,7 +469,7 @@ def pca_layers(maps, width):
             r"The bias of reduce is a new random one",
         ),
         (
-            "random bias behind",
+            "random bias after",
             pca().replace("restore.bias.copy_", "str"),
             r"The bias of restore is a new random one",
         ),

@@ -204,7 +204,7 @@ wrong_answers = {
             r"your BasicBlock, given a tensor .* raised TypeError: .*line \d+ of your cell",
         ),
         ("nothing but z", basic("z"), r"shortcut and the last ReLU are missing"),
-        ("no last ReLU", basic("z + maps"), r"ReLU behind the addition is missing"),
+        ("no last ReLU", basic("z + maps"), r"ReLU after the addition is missing"),
         ("ReLU before", basic("z.relu() + maps"), r"comes before the addition"),
         ("ReLU before and after", basic("(z.relu() + maps).relu()"), r"One ReLU too many"),
         ("ReLU on both", basic("z.relu() + maps.relu()"), r"ReLUs on both sides"),
@@ -214,12 +214,12 @@ wrong_answers = {
         ("twice", basic("(z + z).relu()"), r"added to itself"),
         ("mean", basic("((z + maps) / 2).relu()"), r"divided by two"),
         ("shortcut alone", basic("maps.relu()"), r"shortcut alone"),
-        ("from the first ReLU", basic("(z + first).relu()"), r"begins behind the first ReLU"),
+        ("from the first ReLU", basic("(z + first).relu()"), r"begins after the first ReLU"),
         ("no middle ReLU", basic(first="self.norm1(self.conv1(maps))"), r"between the two conv"),
         (
-            "norm behind ReLU",
+            "norm after ReLU",
             basic(first="self.norm1(self.conv1(maps).relu())"),
-            r"behind the ReLU",
+            r"after the ReLU",
         ),
         (
             "biases",
@@ -248,9 +248,9 @@ wrong_answers = {
             r"never uses the layer `norm2`; it calls `norm1` more than once",
         ),
         (
-            "norm behind the addition",
+            "norm after the addition",
             basic("self.norm2(z + maps).relu()", z="self.conv2(first)"),
-            r"batch norm comes behind the addition",
+            r"batch norm comes after the addition",
         ),
         (
             "F.relu, no shortcut",
@@ -334,7 +334,7 @@ wrong_answers = {
         (
             "no ReLU",
             down("self.branch(maps) + self.shortcut(maps)"),
-            r"behind the addition is miss",
+            r"after the addition is miss",
         ),
         ("ReLU in the shortcut", down(shortcut=(ONE, NORM, RELU)), r"shortcut ends in a ReLU|own"),
         (
@@ -507,9 +507,9 @@ def zero_pad(maps, out_channels, stride=2):
         (
             "no middle ReLU",
             bottleneck(relu2="nn.Identity()"),
-            r"behind the 3×3 convolution is miss",
+            r"after the 3×3 convolution is miss",
         ),
-        ("no first ReLU", bottleneck(relu1="nn.Identity()"), r"behind the first convolution"),
+        ("no first ReLU", bottleneck(relu1="nn.Identity()"), r"after the first convolution"),
         ("no ReLUs", bottleneck(relu1="nn.Identity()", relu2="nn.Identity()"), r"two ReLUs inside"),
         ("no last norm", bottleneck(norm3="nn.Identity()"), r"last one of the branch"),
         ("no first norm", bottleneck(norm1="nn.Identity()"), r"missing or shared"),
@@ -530,7 +530,7 @@ def zero_pad(maps, out_channels, stride=2):
         (
             "no last ReLU",
             bottleneck("self.branch(maps) + self.shortcut(maps)"),
-            r"behind the addition is missing",
+            r"after the addition is missing",
         ),
         (
             "no padding",
@@ -545,18 +545,18 @@ def zero_pad(maps, out_channels, stride=2):
         ),
     ],
     "resnet.6": [
-        ("ReLU at the end", pre("(z + maps).relu()"), r"ReLU stands behind the addition"),
+        ("ReLU at the end", pre("(z + maps).relu()"), r"ReLU stands after the addition"),
         ("a tuple", pre("z + maps,"), r"gives a tuple; a tensor is right"),
         (
             "one norm twice",
             pre(z="self.conv2(self.norm1(self.conv1(active)).relu())"),
             r"never uses the layer `norm2`; it calls `norm1` more than once",
         ),
-        ("shortcut too late", pre("z + active"), r"begins behind the first batch norm and ReLU"),
+        ("shortcut too late", pre("z + active"), r"begins after the first batch norm and ReLU"),
         (
-            "shortcut behind the norm",
+            "shortcut after the norm",
             pre(before="maps = self.norm1(maps)", active="maps.relu()"),
-            r"begins behind the first batch norm; it",
+            r"begins after the first batch norm; it",
         ),
         ("ReLU on the shortcut", pre("z + maps.relu()"), r"stands on the shortcut"),
         ("no shortcut", pre("z"), r"shortcut is missing"),
@@ -580,7 +580,7 @@ def zero_pad(maps, out_channels, stride=2):
         (
             "post without the ReLU",
             pre(active="self.norm1(self.conv1(maps)).relu()", z="self.norm2(self.conv2(active))"),
-            r"come behind the convolutions",
+            r"come after the convolutions",
         ),
         (
             "ReLU then norm",

@@ -651,15 +651,15 @@ class vgg_block(nn.Module):
                 "parts.append(nn.Conv2d(channels, width, 3, padding=1)); channels = width",
                 "parts += [nn.ReLU(), nn.MaxPool2d(2)]",
             ),
-            r"ReLU still stands behind the inner loop",
+            r"ReLU still stands after the inner loop",
         ),
         (
-            "ReLU still outside, behind the pooling",
+            "ReLU still outside, after the pooling",
             repaired(
                 "parts.append(nn.Conv2d(channels, width, 3, padding=1)); channels = width",
                 "parts += [nn.MaxPool2d(2), nn.ReLU()]",
             ),
-            r"ReLU still stands behind the inner loop",
+            r"ReLU still stands after the inner loop",
         ),
         (
             "ReLU gone",
@@ -878,7 +878,7 @@ def merge(first, second):
         (
             "softmax",
             experiment("logits.softmax(1).std(dim=0).mean().item()"),
-            r"probabilities, behind a softmax",
+            r"probabilities, after a softmax",
         ),
         ("one class", experiment("logits.std(dim=0)[3].item()"), r"class 3 alone"),
         ("logarithm", experiment("logits.std(dim=0).mean().log10()"), r"logarithm \(base 10\)"),

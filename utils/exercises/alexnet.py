@@ -78,7 +78,7 @@ def _map_sizes(
     stride: int = 4,
     keep: str = "all",
 ) -> list[float]:
-    """Sizes behind every layer of AlexNet, with the mistakes that the options describe."""
+    """Sizes after every layer of AlexNet, with the mistakes that the options describe."""
 
     def after(size: float, kernel_size: int, stride: int, padding: int = 0) -> float:
         return rounding((size + sides * padding - kernel_size) / stride) + plus_one
@@ -121,7 +121,7 @@ def _convolutions_only(pixels: int, padding: int) -> list[float]:
     difficulty=2,
     minutes=12,
     task="""
-        Write `map_sizes(pixels, padding)`. It gives the height of the maps behind conv1, pool1,
+        Write `map_sizes(pixels, padding)`. It gives the height of the maps after conv1, pool1,
         conv2, pool2, conv3, conv4, conv5 and pool5, as a list of eight whole numbers, for images
         of `pixels` × `pixels` and a first convolution with this `padding`.
 
@@ -214,7 +214,7 @@ def _(answer):
             "`padding` is not used: conv1 has none here.": lambda pixels, padding: _map_sizes(
                 pixels, 0
             ),
-            "The sizes behind the poolings are missing; eight numbers are expected.": (
+            "The sizes after the poolings are missing; eight numbers are expected.": (
                 _convolutions_only
             ),
             "The sizes are in the order of the table, convolutions first and poolings last. They "
@@ -224,11 +224,11 @@ def _(answer):
                 ]
             ),
             "The layers are applied in the order of the table, all convolutions first. A pooling "
-            "stands behind conv1, behind conv2 and behind conv5.": _table_order,
-            "The list begins with the size of the image; it should begin behind conv1.": variant(
+            "stands after conv1, after conv2 and after conv5.": _table_order,
+            "The list begins with the size of the image; it should begin after conv1.": variant(
                 keep="input too"
             ),
-            "This is the size behind pool5 alone; all eight are expected.": (
+            "This is the size after pool5 alone; all eight are expected.": (
                 lambda pixels, padding: _map_sizes(pixels, padding)[-1]
             ),
         },
@@ -246,7 +246,7 @@ def _(answer):
     difficulty=1,
     minutes=10,
     task="""
-        Behind pool5 the 2012 network has 256 maps of 6×6. They are flattened; then come three
+        After pool5 the 2012 network has 256 maps of 6×6. They are flattened; then come three
         linear layers with biases: fc6 with 4,096 outputs, fc7 with 4,096, fc8 with 1,000.
 
         How many parameters does fc6 have, and how many have all three together? What share is
@@ -309,7 +309,7 @@ def _(answer):
             256 * 4096: "A map has 6 · 6 values; all of them are inputs. Each output has a bias.",
             256 * 6 * 4096 + 4096: "A map has 6 · 6 values, not 6.",
             36 * 4096 + 4096: "There are 256 maps, not one.",
-            256 * 13 * 13 * 4096 + 4096: "These are the maps before pool5; behind it they are 6×6.",
+            256 * 13 * 13 * 4096 + 4096: "These are the maps before pool5; after it they are 6×6.",
             256 * 5 * 5 * 4096 + 4096: "These are maps of 5×5, as 224 pixels give; here it is 6×6.",
             fc7: "This is fc7. fc6 comes first and takes the maps.",
             (inputs + 1) * 1000: "fc6 has 4,096 outputs, not 1,000.",
@@ -416,7 +416,7 @@ def _halves(
     hints=[
         "`maps.chunk(2, dim=1)` gives the two halves of the maps. Which axis has the kernels?",
         "The biases belong to the kernels, so they are halved along with them.",
-        "`torch.cat([first, second], dim=1)` puts maps behind maps.",
+        "`torch.cat([first, second], dim=1)` puts maps after maps.",
     ],
     solution="""
         def two_groups(
@@ -457,7 +457,7 @@ def _(answer):
                 "Both cards use the first half of the kernels and of the biases.": variant(
                     kernels=(0, 0), biases=(0, 0)
                 ),
-                "The two results are added; they should stand one behind the other, as maps.": (
+                "The two results are added; they should stand one after the other, as maps.": (
                     variant(join="sum")
                 ),
                 "Only the first card's maps come back.": variant(join="first"),
@@ -688,7 +688,7 @@ def _over_space(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):
         $$b^i = \frac{a^i}{\big(k + \alpha \sum_j (a^j)^2\big)^{\beta}}$$
 
         Here $a^i$ is the value of map $i$ at one position. The sum goes over the values of `n`
-        neighbouring maps at the same position: map $i$ itself and `n // 2` maps before and behind
+        neighbouring maps at the same position: map $i$ itself and `n // 2` maps before and after
         it, as far as they exist; `n` is odd. `maps` has shape (N, C, H, W), the result too. A
         loop over the channels is fine. Leave torch's own `LocalResponseNorm` alone.
     """,
@@ -743,7 +743,7 @@ def _(answer):
     forbidden = "This is torch's own layer. Write the sum yourself; torch is the judge here."
     cases = (
         (60 * torch.randn(2, 9, 3, 4),),
-        (torch.rand(2, 7, 4, 3), 5, 1.5, 0.5, 0.5),  # not negative, as behind a ReLU
+        (torch.rand(2, 7, 4, 3), 5, 1.5, 0.5, 0.5),  # not negative, as after a ReLU
         (3 * torch.rand(1, 8, 3, 3), 3, 2.0, 0.1, 0.75),
         (torch.rand(1, 2, 4, 4), 5, 2.0, 0.3, 1.5),
     )
@@ -1298,10 +1298,8 @@ def _(answer):
             "The poolings round up now, and dropout is still on in evaluation mode.": variant(
                 ceil=(True, True, True), dropout="always", **wide
             ),
-            "The ReLU behind fc5 is gone; it was right.": variant(relu6=False),
-            "The ReLU behind conv3 is gone; it was right.": variant(
-                relus=(True, True, False, True)
-            ),
+            "The ReLU after fc5 is gone; it was right.": variant(relu6=False),
+            "The ReLU after conv3 is gone; it was right.": variant(relus=(True, True, False, True)),
             **{
                 f"The share that is dropped has changed to {p}; it was 0.5.": variant(p=p)
                 for p in (0.1, 0.2, 0.25, 0.3, 0.4, 0.6)

@@ -137,7 +137,7 @@ def _(answer):
             31_250: "32 are the bits of a float32 number; it has 4 bytes.",
         },
     )
-    return "553 MB of weights, and 12.85 MB of maps behind the first layer for each image."
+    return "553 MB of weights, and 12.85 MB of maps after the first layer for each image."
 
 
 def _number(
@@ -1120,11 +1120,11 @@ def _expect_untrained(network: nn.Module) -> None:
         """,
         """
         Where do parameters go? A linear layer takes inputs times outputs: from 1,000 flattened
-        numbers to 10 classes that is 10,000, to a hidden layer of 40 already 40,000. Behind global
+        numbers to 10 classes that is 10,000, to a hidden layer of 40 already 40,000. After global
         average pooling it takes few.
         """,
         """
-        Few steps and a high learning rate: batch norm behind each convolution lets the network
+        Few steps and a high learning rate: batch norm after each convolution lets the network
         learn at once. Plain convolutions, depthwise-separable blocks, residual blocks and 1×1
         layers all work.
         """,
@@ -1168,7 +1168,7 @@ def _expect_untrained(network: nn.Module) -> None:
         This is the course's own network, a MobileNet v1 of width 0.59: one full convolution with
         stride 2, five depthwise-separable blocks, global average pooling, one linear layer. It is
         neither the only way nor the best one known: residual and NiN-like networks reach about the
-        same, and three plain convolutions with one linear layer behind the flattened maps reach
+        same, and three plain convolutions with one linear layer after the flattened maps reach
         more (the figure shows them). What the budget punishes is large maps with many channels;
         what the short recipe punishes is a network without batch norm.
     """,

@@ -40,7 +40,7 @@ CHAPTER = "06_global_average_pooling"
     minutes=8,
     task="""
         The convolutions of VGG-16 turn an image of 224×224 into 512 maps of 7×7. There are 1000
-        classes. Count the parameters, biases included, of what comes behind the maps:
+        classes. Count the parameters, biases included, of what comes after the maps:
 
         - `"flatten"`: VGG's own head: flatten, linear layer to 4096, linear layer to 4096, linear
           layer to 1000;
@@ -108,7 +108,7 @@ def _(answer):
             ),
             side * side * 4096 + 4096 + rest: "There are 512 maps, not one.",
             14_714_688 + first + 4096 + rest: (
-                "This is the whole of VGG-16. Only what comes behind the maps is asked for."
+                "This is the whole of VGG-16. Only what comes after the maps is asked for."
             ),
         }
         if side == 14:
@@ -322,10 +322,10 @@ def _(answer, reference):
             "The highest value of each map is taken; the task asks for the average.": lambda: (
                 _network(nn.AdaptiveMaxPool2d(1), nn.Flatten(), linear)
             ),
-            "There is an activation behind the linear layer; logits may be negative.": lambda: (
+            "There is an activation after the linear layer; logits may be negative.": lambda: (
                 _network(nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear, nn.ReLU())
             ),
-            "There is a softmax behind the linear layer; logits are asked for.": lambda: _network(
+            "There is a softmax after the linear layer; logits are asked for.": lambda: _network(
                 nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear, nn.Softmax(dim=1)
             ),
             "The last ReLU before the head is gone; only the head was to change.": lambda: (
@@ -557,7 +557,7 @@ def _scaled(maps: Tensor) -> Tensor:
     explanation="""
         It is a 1×1 convolution with one filter, and the filter is the class's row of the linear
         layer. Nothing is trained for it: the weights are there already, they are only used before
-        the pooling instead of behind it.
+        the pooling instead of after it.
     """,
 )
 def _(answer):
@@ -691,7 +691,7 @@ def _(answer):
         of a weighted sum over channels is the weighted sum over channels of the averages over
         positions. The bias, added at each of the H · W positions and divided by H · W, comes out
         as itself. So a NiN, whose 1×1 layer makes class maps before the pooling, and a network
-        with a linear layer behind the pooling are one and the same. This is the whole proof that
+        with a linear layer after the pooling are one and the same. This is the whole proof that
         a class activation map belongs to the logit.
     """,
 )
@@ -852,7 +852,7 @@ def _map_of(height: int, width: int, *blobs: tuple[int, int, int, int, float]) -
            Keep the part with the most positions. `ndimage.label(inside)` numbers the parts 1, 2,
            … (0 is outside) and returns the numbered array and how many there are.
         3. Return the smallest box around it, `(left, top, right, bottom)` as whole numbers, right
-           and bottom just behind the last column and row: one position at column 2, row 5 is
+           and bottom just after the last column and row: one position at column 2, row 5 is
            `(2, 5, 3, 6)`.
     """,
     stub="""
@@ -873,7 +873,7 @@ def _map_of(height: int, width: int, *blobs: tuple[int, int, int, int, float]) -
         """,
         """
         `rows, columns = (parts == n).nonzero()` gives the places of the part. The box goes from
-        the smallest to one behind the largest of each.
+        the smallest to one after the largest of each.
         """,
     ],
     solution="""
@@ -1038,7 +1038,7 @@ def _iou(a: tuple, b: tuple, extra: int = 0, clamp: bool = True) -> float:
         The usual measure is **intersection over union** (IoU): the area that two boxes share,
         divided by the area that they cover together. It is 1 for equal boxes and 0 for boxes that
         do not touch. Write `iou(a, b)` for two boxes `(left, top, right, bottom)`, right and
-        bottom being just behind the last pixel, so that a width is `right - left`.
+        bottom being just after the last pixel, so that a width is `right - left`.
     """,
     stub="""
         def iou(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:

@@ -248,7 +248,7 @@ def _(answer, reference):
         - a 1×1 to 16, then a 5×5 to 48;
         - a 3×3 max pooling with stride 1, then a 1×1 to 64.
 
-        The naive form has the same 1×1, 3×3 and 5×5, but straight on the input, and nothing behind
+        The naive form has the same 1×1, 3×3 and 5×5, but straight on the input, and nothing after
         the pooling. All keep the size of the maps. Count the MACs of both (convolutions only, no
         biases) and the channels that come out of both. Use paper, or Python as a calculator, but
         build no network.
@@ -311,8 +311,8 @@ def _(answer):
             14 * naive: one_side,
             at * 480 * (192 + 208 + 48): "A 3×3 kernel has 9 weights a channel, a 5×5 has 25.",
             at * 480 * (192 + 3 * 208 + 5 * 48): "A 3×3 kernel has 9 weights, not 3; a 5×5 has 25.",
-            at * (naive + 480 * 480): "Nothing stands behind the pooling in the naive form.",
-            at * (naive + 480 * 64): "The naive form has no projection behind the pooling.",
+            at * (naive + 480 * 480): "Nothing stands after the pooling in the naive form.",
+            at * (naive + 480 * 64): "The naive form has no projection after the pooling.",
             at * (naive + 9 * 480): "Pooling compares, it multiplies nothing: no MACs.",
             at * kernels: "Each kernel sees all 480 channels.",
             at * (naive + 448): "These are the MACs and the biases; leave the biases out.",
@@ -331,7 +331,7 @@ def _(answer):
             at * (480 * (192 + 64) + inner): (
                 "The reductions, 1×1 to 96 and to 16, cost something too."
             ),
-            at * (480 * (192 + 96 + 16) + inner): "The projection behind the pooling is missing.",
+            at * (480 * (192 + 96 + 16) + inner): "The projection after the pooling is missing.",
             at * (480 * 192 + inner): "Both reductions and the projection are missing.",
             at * (reduced - 480 * 192): "The branch with the 1×1 alone is missing.",
             at * (480 * joined + 96 * 208 + 16 * 48): (
@@ -432,7 +432,7 @@ class _Inception(nn.Module):
     task="""
         Write `Inception(in_channels, one, three, five, pool)`, the module with reductions, as a
         class or a function. `three` and `five` are pairs: the channels of the 1×1 reduction, and
-        of the convolution behind it. Four branches:
+        of the convolution after it. Four branches:
 
         1. 1×1 to `one` channels;
         2. 1×1 to `three[0]`, then 3×3 to `three[1]`;
@@ -455,7 +455,7 @@ class _Inception(nn.Module):
     """,
     hints=[
         """
-        Write a small helper first: a convolution with padding `kernel_size // 2` and a ReLU behind
+        Write a small helper first: a convolution with padding `kernel_size // 2` and a ReLU after
         it, as an `nn.Sequential`. The module needs it six times.
         """,
         """
@@ -489,9 +489,9 @@ class _Inception(nn.Module):
                 return torch.cat([branch(maps) for branch in branches], dim=1)
     """,
     explanation="""
-        The ReLUs behind the reductions are easy to forget and not there for decoration: without
-        them a 1×1 and the kernel behind it are two linear maps in a row, which one kernel could
-        do. The projection stands behind the pooling, so that it mixes the pooled maps. In the
+        The ReLUs after the reductions are easy to forget and not there for decoration: without
+        them a 1×1 and the kernel after it are two linear maps in a row, which one kernel could
+        do. The projection stands after the pooling, so that it mixes the pooled maps. In the
         other order the shapes are the same and the values are not.
     """,
 )
@@ -536,20 +536,20 @@ def _(answer, reference):
             shape,
             (1, widths[0], 5, 4),
             mistakes={
-                "There is no ReLU behind the reductions.": but(relu=_ALL - {"reduce3", "reduce5"}),
-                "There is no ReLU behind the reduction before the 3×3.": but(
+                "There is no ReLU after the reductions.": but(relu=_ALL - {"reduce3", "reduce5"}),
+                "There is no ReLU after the reduction before the 3×3.": but(
                     relu=_ALL - {"reduce3"}
                 ),
-                "There is no ReLU behind the reduction before the 5×5.": but(
+                "There is no ReLU after the reduction before the 5×5.": but(
                     relu=_ALL - {"reduce5"}
                 ),
-                "There is no ReLU behind the projection.": but(relu=_ALL - {"project"}),
-                "There is no ReLU behind the first branch's 1×1.": but(relu=_ALL - {"one"}),
-                "There is no ReLU at the ends of the branches, only behind the reductions.": but(
+                "There is no ReLU after the projection.": but(relu=_ALL - {"project"}),
+                "There is no ReLU after the first branch's 1×1.": but(relu=_ALL - {"one"}),
+                "There is no ReLU at the ends of the branches, only after the reductions.": but(
                     relu={"reduce3", "reduce5"}
                 ),
                 "There are no ReLUs.": but(relu=()),
-                "The projection stands before the pooling; it belongs behind it.": but(
+                "The projection stands before the pooling; it belongs after it.": but(
                     project_first=True
                 ),
                 "The pooling takes averages; the paper's takes the highest value.": but(
@@ -563,7 +563,7 @@ def _(answer, reference):
                 "The branches of 3×3 and 5×5 have changed places.": but(order=(0, 2, 1, 3)),
                 "The convolutions have no biases.": but(bias=False),
                 **{
-                    "The reduction comes first: a 1×1, and behind it the larger kernel. In yours "
+                    "The reduction comes first: a 1×1, and after it the larger kernel. In yours "
                     f"the {where} before its 1×1.": but(late=late)
                     for where, late in (
                         ("3×3 and the 5×5 stand", (3, 5)),
@@ -594,15 +594,15 @@ _GROWN = _channels(MODULES, 192)
 
 @exercise(
     "inception.4",
-    title="What the projection behind the pooling prevents",
+    title="What the projection after the pooling prevents",
     answer="channels_without_projection",
     difficulty=2,
     minutes=10,
     task="""
-        Suppose the pooled maps were joined without the 1×1 behind the pooling. Then a module would
+        Suppose the pooled maps were joined without the 1×1 after the pooling. Then a module would
         pass on all channels that it got, plus those of its other three branches. Write
         `channels_without_projection(modules, in_channels)`: the channels that come out of each
-        module, as a list, when they stand one behind the other. `modules` is a dictionary such as
+        module, as a list, when they stand one after the other. `modules` is a dictionary such as
         `MODULES`, whose values are `(one, three, five, pool)`, where `three` and `five` are pairs
         as before; `in_channels` go into the first. (The poolings between the modules change no
         channels.)
@@ -814,7 +814,7 @@ def _(answer):
     mistakes = {
         "Read with K = 1000 that is so. But the linear layer has 1,024,000 weights and is "
         "printed as 1000K: K is 1024.": _wrong_rows(1000),
-        "The projections behind the pooling are missing in your count.": _wrong_rows(pool=False),
+        "The projections after the pooling are missing in your count.": _wrong_rows(pool=False),
         "The kernels of the third branch are 5×5, so 25 weights, not 9.": _wrong_rows(kernel=9),
         "These are all modules that differ at all. Only differences above 5 % are asked for.": (
             _wrong_rows(limit=0.005)
@@ -983,7 +983,7 @@ def _branch_maps(
     solution=_CONSTANT + _TAKE_AWAY,
     explanation="""
         A branch that is constant says nothing about the image, so what the network loses now is
-        what it used the branch for. With zeros in its place the layers behind get sums that they
+        what it used the branch for. With zeros in its place later layers get sums that they
         never met in training, and the loss is that of a shock as well. The batch norms are
         estimated anew because they still hold the statistics of the network with the branch.
     """,
@@ -1003,7 +1003,7 @@ def _(answer):
             if isinstance(part, nn.BatchNorm2d):
                 part.weight.uniform_(0.5, 1.5)
                 part.bias.uniform_(-0.2, 0.6)
-    # Behind it there are batch norms, which would see whether it is on.
+    # After it there are batch norms, which would see whether it is on.
     network.features.pool3 = nn.Sequential(network.features.pool3, _Watched(0.5))
     for module, branch, mode in (
         ("inception4a", "branch3", "eval"),
@@ -1449,7 +1449,7 @@ def _(answer, reference):
                     for mode in ("reflect", "replicate", "circular")
                 },
                 "There is no ReLU between the two.": but(between=False),
-                "The ReLU behind the second convolution is missing.": but(last=False),
+                "The ReLU after the second convolution is missing.": but(last=False),
                 "There are no ReLUs.": but(between=False, last=False),
                 "The two have changed places: the one with one row comes first. (rows, "
                 "columns) is the order.": but(turned=True),

@@ -225,7 +225,7 @@ def _(answer, reference):
                 rows=lambda n, k, s, p: size(n, k, s, 0),
                 columns=lambda n, k, s, p: size(n, k, s, 0),
             ),
-            "The + 1 belongs behind the division: (n - k) // stride + 1 positions, not "
+            "The + 1 belongs after the division: (n - k) // stride + 1 positions, not "
             "(n - k + 1) // stride.": loops(
                 total,
                 rows=lambda n, k, s, p: (n + 2 * p - k + 1) // s,
@@ -706,7 +706,7 @@ _POOLED_FIRST = (
 def _pooled_first(
     reference: Callable, activation: type[nn.Module], *places: int
 ) -> Callable[[], nn.Module]:
-    """Builds the network with averages, the layers at `places` and behind them exchanged."""
+    """Builds the network with averages, the layers at `places` and after them exchanged."""
 
     def build() -> nn.Module:
         parts = list(reference(activation, nn.AvgPool2d))

@@ -50,7 +50,7 @@ def _expect_keys(answer: Any, keys: Sequence[str]) -> None:
         - `"standard"`: the MACs of one ordinary 3×3 convolution from 256 to 512 channels with
           stride 2 and padding 1;
         - `"depthwise"`: the MACs of a depthwise 3×3 convolution with stride 2 and padding 1;
-        - `"pointwise"`: the MACs of the 1×1 convolution behind it, from 256 to 512 channels;
+        - `"pointwise"`: the MACs of the 1×1 convolution after it, from 256 to 512 channels;
         - `"weights"`: the weights of these last two together.
 
         Use paper, or Python as a calculator, but build no layer.
@@ -72,7 +72,7 @@ def _expect_keys(answer: Any, keys: Sequence[str]) -> None:
         One output value of the depthwise layer needs 3 · 3 products: it looks at one channel only.
         There are 256 such values at each position.
         """,
-        "The 1×1 layer comes behind the stride. It works on 14×14 positions.",
+        "The 1×1 layer comes after the stride. It works on 14×14 positions.",
     ],
     solution="""
         positions = 14 * 14
@@ -153,8 +153,8 @@ def _(answer):
         one: "These are the weights of the ordinary convolution.",
         positions * (deep + point): "A weight is stored once, however many positions it is used "
         "at.",
-        deep + point + 512: "Biases are left out: behind these layers stands a batch norm.",
-        deep + point + 256 + 512: "Biases are left out: behind these layers stands a batch norm.",
+        deep + point + 512: "Biases are left out: after these layers stands a batch norm.",
+        deep + point + 256 + 512: "Biases are left out: after these layers stands a batch norm.",
         9 + point: "The depthwise layer has a filter of its own for each of the 256 channels.",
         9 * 512 + point: "The depthwise layer has 256 filters, one for each channel it gets.",
         one + deep + point: "The ordinary convolution does not belong to the pair.",
@@ -244,7 +244,7 @@ def _same_block(
             if isinstance(reference, _Inverted):
                 cause += "A shortcut of this block is the input itself, or there is none. "
         elif "parameters" in str(error) and any(m.bias is not None for m in convs):
-            cause = "A convolution has a bias; the batch norm behind it takes it away. "
+            cause = "A convolution has a bias; the batch norm after it takes it away. "
         raise Wrong(f"{cause}{error}") from None
 
 
@@ -353,13 +353,13 @@ def _compare_separable(block: nn.Module, arguments: tuple, shape: tuple[int, ...
         "The last ReLU is missing.": lambda: variant(pointwise=no_activation),
         "An activation is not the plain ReLU: it lets something of the negative values "
         "through.": lambda: variant(depthwise=dict(activation=lambda: nn.LeakyReLU(0.01))),
-        "Neither convolution has a ReLU behind it.": lambda: variant(
+        "Neither convolution has a ReLU after it.": lambda: variant(
             depthwise=no_activation, pointwise=no_activation
         ),
         "The batch norm between the two convolutions is missing.": lambda: variant(
             depthwise=dict(norm=False)
         ),
-        "The batch norm behind the 1×1 convolution is missing.": lambda: variant(
+        "The batch norm after the 1×1 convolution is missing.": lambda: variant(
             pointwise=dict(norm=False)
         ),
         "There is no batch norm.": lambda: variant(
@@ -409,14 +409,14 @@ def _compare_separable(block: nn.Module, arguments: tuple, shape: tuple[int, ...
     }
     both = dict(bias=True)
     mistakes |= {
-        "The convolutions have biases. The batch norm behind each takes away whatever is the same "
+        "The convolutions have biases. The batch norm after each takes away whatever is the same "
         "at every position, so a bias before it does nothing.": lambda: variant(
             depthwise=both, pointwise=both
         ),
-        "The depthwise convolution has a bias; the batch norm behind it takes it away.": lambda: (
+        "The depthwise convolution has a bias; the batch norm after it takes it away.": lambda: (
             variant(depthwise=both)
         ),
-        "The 1×1 convolution has a bias; the batch norm behind it takes it away.": lambda: variant(
+        "The 1×1 convolution has a bias; the batch norm after it takes it away.": lambda: variant(
             pointwise=both
         ),
     }
@@ -495,7 +495,7 @@ _PARAMETERS = {  # with batch norms, without them, and of the total without them
         |---|---|---|---|
         | 94.86 | 3.06 | 1.19 | 0.18 |
 
-        Measure the four shares yourself, in percent, to two digits behind the point or more. Then
+        Measure the four shares yourself, in percent, to two digits after the point or more. Then
         set `"misprint"` to the key of the row whose printed value cannot be right: one of
         `"1x1"`, `"depthwise"`, `"full"`, `"linear"`.
 
@@ -675,7 +675,7 @@ class _Inverted(nn.Module):
         result = self.branch(maps)
         if self.kind == "none" or not self.skip:
             return self.activation(result)
-        if self.kind == "activated":  # the activation behind the sum
+        if self.kind == "activated":  # the activation after the sum
             return self.activation(maps + result)
         if self.kind == "minus":
             return maps - result
@@ -758,7 +758,7 @@ class _Inverted(nn.Module):
     explanation="""
         ResNet's bottleneck is wide, narrow, wide; this block is narrow, wide, narrow, hence
         *inverted*. The sum joins the narrow ends, and no activation stands there: neither at the
-        end of the branch nor behind the sum. Where the stride is 2 or the number of channels
+        end of the branch nor after the sum. Where the stride is 2 or the number of channels
         changes there is nothing to add to, and MobileNet v2 puts no projection there either.
     """,
 )
@@ -782,7 +782,7 @@ def _(answer):
     return "It agrees with the paper's block, with and without the shortcut."
 
 
-_NORMS = ("behind the expansion", "behind the depthwise convolution", "behind the last 1×1")
+_NORMS = ("after the expansion", "after the depthwise convolution", "after the last 1×1")
 
 
 def _compare_inverted(block: nn.Module, settings: tuple, shape: tuple[int, ...]) -> None:
@@ -816,16 +816,16 @@ def _compare_inverted(block: nn.Module, settings: tuple, shape: tuple[int, ...])
         "The shortcut is missing: with stride 1 and equal channels the input is added.": lambda: (
             variant(skip="none")
         ),
-        "There is an activation (ReLU6, or ReLU) behind the last 1×1. The bottleneck is linear: "
+        "There is an activation (ReLU6, or ReLU) after the last 1×1. The bottleneck is linear: "
         "batch norm, and no activation.": lambda: variant(last=nn.ReLU6),
-        "There is an activation behind the sum. Nothing follows it.": lambda: variant(
+        "There is an activation after the sum. Nothing follows it.": lambda: variant(
             last=nn.ReLU6, skip="activated"
         ),
-        "There is an activation behind the sum; nothing follows it.": lambda: variant(
+        "There is an activation after the sum; nothing follows it.": lambda: variant(
             last=nn.ReLU, skip="activated"
         ),
-        "The first ReLU6, behind the expansion, is missing.": lambda: variant(first=None),
-        "The ReLU6 behind the depthwise convolution is missing.": lambda: variant(second=None),
+        "The first ReLU6, after the expansion, is missing.": lambda: variant(first=None),
+        "The ReLU6 after the depthwise convolution is missing.": lambda: variant(second=None),
         "There is no ReLU6 in the branch.": lambda: variant(first=None, second=None),
         "With expansion=1 there should be no first 1×1 convolution.": lambda: variant(
             always_expand=True
@@ -853,8 +853,8 @@ def _compare_inverted(block: nn.Module, settings: tuple, shape: tuple[int, ...])
         "The wide tensor has `expansion` channels; in_channels * expansion is right.": lambda: (
             variant(wide=expansion)
         ),
-        "The convolutions have biases; the batch norm behind each takes them away.": lambda: (
-            variant(bias=True)
+        "The convolutions have biases; the batch norm after each takes them away.": lambda: variant(
+            bias=True
         ),
     }
     for number, place in enumerate(_NORMS):
@@ -965,7 +965,7 @@ def _features(
         """
         Give the inner loop a variable, `for number in …`: the stride holds for `number == 0` only;
         the channels are handed on inside the inner loop;
-        no ReLU6 behind a block; and the last convolution wants its batch norm.
+        no ReLU6 after a block; and the last convolution wants its batch norm.
         """,
     ],
     solution="""
@@ -994,7 +994,7 @@ def _features(
     """,
     explanation="""
         With the stride in every block and the channels handed on too late no block has equal
-        channels and stride 1, so not one shortcut is left. The ReLU6 behind each block makes the
+        channels and stride 1, so not one shortcut is left. The ReLU6 after each block makes the
         thin tensors non-negative, the very thing the linear bottleneck avoids. And without the
         batch norm nothing keeps the last maps in the range where ReLU6 is neither 0 nor 6.
     """,
@@ -1015,7 +1015,7 @@ def _(answer):
                 f"Images of shape {shape} become {tuple(output.shape)}; (3, 64, 4, 4) is right."
             )
         mistakes |= {
-            "A ReLU6, or a ReLU, stands behind each block, so behind each projection; the "
+            "A ReLU6, or a ReLU, stands after each block, so after each projection; the "
             "bottleneck is linear.": lambda: _features(relu_behind_blocks=nn.ReLU6),
             "The batch norm of the last convolution is still missing.": lambda: _features(
                 norm=False
@@ -1026,7 +1026,7 @@ def _(answer):
             "The last convolution has a bias now; nothing else should change.": lambda: _features(
                 bias=True
             ),
-            "A ReLU6 still stands behind each block, so behind each projection; the bottleneck is "
+            "A ReLU6 still stands after each block, so after each projection; the bottleneck is "
             "linear. One more mistake is left.": lambda: _features(
                 relu_behind_blocks=nn.ReLU6, norm=False
             ),
@@ -1160,7 +1160,7 @@ def _layers_of(given: int, wide: int, out: int, stride: int) -> tuple[nn.Conv2d,
         for layer in three:  # biases as large as what else adds up
             layer.bias.normal_()
             layer.weight.mul_(2)
-        three[0].weight.mul_(4)  # so that the ceiling of 6 shows behind the expansion too
+        three[0].weight.mul_(4)  # so that the ceiling of 6 shows after the expansion too
     return three
 
 
@@ -1257,8 +1257,8 @@ def _(answer):
             dict(bias="each")
         ),
         "The bias of the projection is missing.": dict(bias="none"),
-        "The ReLU6 behind the expansion is missing.": dict(activation=False),
-        "The ReLU6 behind the depthwise convolution is missing.": dict(second=False),
+        "The ReLU6 after the expansion is missing.": dict(activation=False),
+        "The ReLU6 after the depthwise convolution is missing.": dict(second=False),
         "Both ReLU6 are missing.": dict(activation=False, second=False),
         "The activations are plain ReLUs; ReLU6 cuts off above 6.": dict(cuts=(F.relu, F.relu)),
         "The first activation is a plain ReLU; ReLU6 cuts off above 6.": dict(
@@ -1401,7 +1401,7 @@ def _quantise(weight: Tensor, how: Callable = torch.round) -> tuple[Tensor, Tens
         `weight.abs().flatten(1).amax(dim=1)` has one number for each output channel.
         """,
         """
-        To divide each channel by its own scale, the scale needs axes of length 1 behind the first:
+        To divide each channel by its own scale, the scale needs axes of length 1 after the first:
         `scale[:, None, None, None]`. `torch.where(scale == 0, 1.0, scale)` deals
         with channels of zeros.
         """,

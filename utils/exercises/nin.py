@@ -300,7 +300,7 @@ def _mlpconv_mistakes(widths: tuple[int, ...], k: int, s: int, p: int) -> dict[s
         },
         "There is a max pooling at the end (3×3, stride 2); pooling stands between the blocks, "
         "not in them.": {"after": nn.MaxPool2d(3, 2)},
-        "The block ends with global average pooling; that belongs behind the last block only.": {
+        "The block ends with global average pooling; that belongs after the last block only.": {
             "after": nn.AdaptiveAvgPool2d(1)
         },
         "The activation is a sigmoid; it should be a ReLU.": {"activation": nn.Sigmoid},
@@ -722,9 +722,9 @@ def _(answer):
                 lambda maps: maps.mean((1, 2, 3))
             ),
             "This is one number for the whole batch.": lambda maps: maps.mean(),
-            "There is a softmax behind it. Logits are what comes before the softmax; the loss "
+            "There is a softmax after it. Logits are what comes before the softmax; the loss "
             "function contains it.": lambda maps: maps.mean((2, 3)).softmax(1),
-            "There is a ReLU behind it; logits may be negative.": lambda maps: F.relu(
+            "There is a ReLU after it; logits may be negative.": lambda maps: F.relu(
                 maps.mean((2, 3))
             ),
             "`squeeze()` without a dimension also takes the batch dimension away when there is one "
@@ -874,7 +874,7 @@ def _(answer):
             "convolution is gone. The one in the middle does no harm.": variant(
                 (True, False, True)
             ),
-            "The ReLU on the class maps is still there, and the one behind the 3×3 "
+            "The ReLU on the class maps is still there, and the one after the 3×3 "
             "convolution is gone. That one does no harm.": variant((False, True, True)),
             "The ReLU on the class maps is still there; the two before it did no harm.": (
                 variant((False, False, True))
@@ -883,7 +883,7 @@ def _(answer):
             "layer; only the ReLU on the class maps does harm.": variant((False, False, False)),
             "The ReLU on the class maps is gone, but so is the one before the last "
             "convolution, which did no harm.": variant((True, False, False)),
-            "The ReLU on the class maps is gone, but so is the one behind the 3×3 "
+            "The ReLU on the class maps is gone, but so is the one after the 3×3 "
             "convolution, which did no harm.": variant((False, True, False)),
             "A sigmoid on the class maps keeps every logit between 0 and 1, so the softmax "
             "can never be sure. Nothing needs to stand there.": variant(
@@ -897,7 +897,7 @@ def _(answer):
             "will see, but the cause, the ReLU, is still there.": variant(
                 (True, True, True), norm=True
             ),
-            "The ReLU has moved behind the pooling. There it still cuts off negative "
+            "The ReLU has moved after the pooling. There it still cuts off negative "
             "logits.": variant(after=nn.ReLU()),
             "There is a softmax at the end. The loss function contains it; the network gives "
             "logits.": variant(after=nn.Softmax(1)),
@@ -913,11 +913,11 @@ def _(answer):
             "The last 1×1 convolution is gone, and a ReLU still stands on the class maps.": variant(
                 (True, True, True), dropped=1
             ),
-            "There is a linear layer behind the pooling now, and the ReLU on the class maps is "
+            "There is a linear layer after the pooling now, and the ReLU on the class maps is "
             "still there: what it cuts off is lost before the new layer sees it.": variant(
                 (True, True, True), after=nn.Linear(10, 10)
             ),
-            "The ReLU on the class maps is gone, but there is a linear layer behind the pooling "
+            "The ReLU on the class maps is gone, but there is a linear layer after the pooling "
             "now. It was not needed: a map's average is its logit.": variant(
                 after=nn.Linear(10, 10)
             ),

@@ -192,7 +192,7 @@ def _random_parts(answer: Callable, given: _Given) -> str:
     """,
     explanation="""
         The detour costs about a tenth. The 1×1 layer itself is not free, it takes 2,408,448 of the
-        12,443,648 MACs; what it saves is in the 5×5 layer behind it, which reads 16 channels
+        12,443,648 MACs; what it saves is in the 5×5 layer after it, which reads 16 channels
         instead of 192.
     """,
 )
@@ -234,10 +234,10 @@ def _(answer):
         "detour": {
             sum(detour): no_positions,
             2 * positions * sum(detour): flops,
-            positions * detour[0]: "This is the 1×1 layer alone. The 5×5 behind it is missing.",
+            positions * detour[0]: "This is the 1×1 layer alone. The 5×5 after it is missing.",
             positions * detour[1]: "This is the 5×5 layer alone. The 1×1 before it costs too.",
             positions * (detour[0] + five): (
-                "Behind the 1×1 layer there are 16 channels left; the 5×5 reads those, not 192."
+                "After the 1×1 layer there are 16 channels left; the 5×5 reads those, not 192."
             ),
             positions * (one + detour[1]): "The 1×1 layer goes from 192 to 16 channels, not to 32.",
             positions * (one + five): (
@@ -801,7 +801,7 @@ def _(answer):
             "pixel is wrong too. Move the channels to the end with permute first.": variant(
                 rows="reshaped", rows_mean=True
             ),
-            "The mean pixel is neither subtracted before nor added behind: both layers lack "
+            "The mean pixel is neither subtracted before nor added afterwards: both layers lack "
             "their bias.": variant(subtract="no", add=False),
             "The mean pixel is subtracted, but not added again: `restore` needs it as its "
             "bias.": variant(add=False),
@@ -939,7 +939,7 @@ def _explain_layer(answer: Any, given: _Given) -> None:
     """,
     explanation="""
         The same numbers in another shape. The kernel is as large as the map, so on that map there
-        is one place for it. Where the map is 1×1, behind the first linear layer, the kernel is
+        is one place for it. Where the map is 1×1, after the first linear layer, the kernel is
         1×1 too.
     """,
 )
@@ -1097,7 +1097,7 @@ def _(answer):
             common[name] = {
                 1.0: "This is the share that is read; asked for is the share that is not.",
                 3 / 4: (
-                    "Behind the first layer three quarters are skipped, or averaged away. But a "
+                    "After the first layer three quarters are skipped, or averaged away. But a "
                     "pixel counts as read when it has been mixed into one that is."
                 ),
             }
@@ -1132,7 +1132,7 @@ _WHY = {
     ),
     "1x1, maximum": "The largest of all values is the same in whatever order they stand.",
     "1x1, 2x2 average, 1x1, average": (
-        "There is a ReLU before the 2x2 average and none behind it, so all that follows is linear, "
+        "There is a ReLU before the 2x2 average and none after it, so all that follows is linear, "
         "and the mean of the means of 2×2 blocks is the mean of all pixels."
     ),
     "1x1, 2x2 maximum, 1x1, average": (
@@ -1204,7 +1204,7 @@ _SHUFFLED_STUB = """
     }
     """,
     explanation="""
-        Behind a 1×1 convolution everything depends on what is done with the positions. Averages
+        After a 1×1 convolution everything depends on what is done with the positions. Averages
         and maxima over the whole map forget the order altogether. Pooling of 2×2 maxima, a stride
         and a linear layer on the flattened maps do not; but none of them can bring a 1×1
         convolution to compare two neighbours.
@@ -1261,14 +1261,14 @@ question(
         with a 1×1 convolution, with ReLU, added in three blocks: 28.1 and 9.4. **D**, as C with
         3×3 in place of those 1×1: 27.0 and 8.8.
 
-        What does C against B say about 1×1 convolutions, and what D against C? What else differs
-        between C and D besides what the kernels see? Describe a network that would take that
-        difference away, and say how many runs you would need to believe the result.
+        Chapter 3 read the paper's conclusions from these rows: C against B, and D against C. What
+        else differs between C and D besides what the kernels see? Describe a network that would
+        take that difference away, and say how many runs you would need to believe the result.
     """,
     hints=[
         "Count weights: 1×1 and 3×3 from 512 to 512 channels.",
-        "One could leave D as it is and make C's extra layers dearer, or make D's cheaper. Which "
-        "changes fewer other things?",
+        "One could leave D as it is and make C's extra layers more expensive, or make D's "
+        "cheaper. Which changes fewer other things?",
     ],
     discussion="""
         C against B: three more layers that see no neighbour, each with a ReLU, and the error

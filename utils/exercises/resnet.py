@@ -39,17 +39,18 @@ CHAPTER = "08_resnet"
     minutes=10,
     task="""
         A residual block gets 64 maps of 56×56 and gives 128 maps of 28×28. Its branch is: 3×3
-        convolution with stride 2, batch norm, ReLU, 3×3 convolution, batch norm. Its shortcut is
-        of option B: 1×1 convolution with stride 2, batch norm. No convolution has a bias; a batch
-        norm has a weight and a bias for each channel. Work out, as whole numbers:
+        convolution with stride 2, batch norm, ReLU, 3×3 convolution, batch norm. Its shortcut,
+        which has to change the shape as well, is a 1×1 convolution with stride 2, then batch norm.
+        No convolution has a bias; a batch norm has a weight and a bias for each channel. Work out,
+        as whole numbers:
 
         - `"parameters"`: the parameters of the block, shortcut included;
         - `"macs"`: its MACs (those of the three convolutions);
         - `"blocks"`: how many residual blocks the network for CIFAR-10 with 56 layers has
           altogether, if depth is 6n + 2;
         - `"option_b"`: ResNet-20 has 16, 32 and 64 channels, and two of its blocks change the
-          shape. How many parameters more has it with a shortcut of option B in these two than with
-          option A, which has no parameters?
+          shape. How many parameters more has it with such a shortcut in these two (option B of the
+          paper) than with one that has no parameters (option A)?
     """,
     stub="""
         counts = {
@@ -121,7 +122,7 @@ def _(answer):
             2 * first + beside + 768: "The second convolution takes 128 channels, not 64.",
             first + second + 9 * beside + 768: "The shortcut's convolution is 1×1, not 3×3.",
             first + second + beside + 640: (
-                "All three batch norms have 128 channels: they stand behind the convolutions."
+                "All three batch norms have 128 channels: they stand after the convolutions."
             ),
         },
     )
@@ -230,7 +231,7 @@ class _Joined(nn.Module):
 
 
 class _FromFirst(nn.Module):
-    """The shortcut begins behind the first ReLU, not at the block's input."""
+    """The shortcut begins after the first ReLU, not at the block's input."""
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
@@ -242,7 +243,7 @@ class _FromFirst(nn.Module):
 
 
 class _NormLast(nn.Module):
-    """The second batch norm stands behind the addition."""
+    """The second batch norm stands after the addition."""
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
@@ -276,18 +277,18 @@ def _projection(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
 JOINS = {
     "The shortcut is missing: this is a plain block.": "relu(z)",
     "The shortcut and the last ReLU are missing.": "z",
-    "The ReLU behind the addition is missing.": "z + s",
+    "The ReLU after the addition is missing.": "z + s",
     "The last ReLU comes before the addition; it should come after it.": "relu(z) + s",
     "One ReLU too many: the branch ends in its batch norm, before the addition.": (
         "relu(relu(z) + s)"
     ),
-    "There are ReLUs on both sides before the addition; one behind it is right.": (
+    "There are ReLUs on both sides before the addition; one after it is right.": (
         "relu(z) + relu(s)"
     ),
     "The shortcut has a ReLU of its own; it should hand on what the block is given.": (
         "relu(z + relu(s))"
     ),
-    "The ReLU is on the shortcut; it should come behind the addition.": "z + relu(s)",
+    "The ReLU is on the shortcut; it should come after the addition.": "z + relu(s)",
     "The shortcut is subtracted; it is added.": "relu(z - s)",
     "The shortcut is multiplied with the branch; it is added.": "relu(z * s)",
     "The output is the shortcut alone: the branch is computed and not used.": "relu(s)",
@@ -440,7 +441,7 @@ def _all_used(block: nn.Module, shape: tuple[int, ...]) -> None:
     """,
     explanation="""
         The last ReLU comes after the addition. So the branch may lower a value as well as raise
-        it; behind a ReLU of its own it could only raise it.
+        it; after a ReLU of its own it could only raise it.
     """,
 )
 def _(answer):
@@ -455,7 +456,7 @@ def _(answer):
             {
                 2 * size + 6 * channels: "The convolutions should have no biases.",
                 2 * size + 2 * channels: (
-                    "A batch norm is missing, or one object serves behind both convolutions."
+                    "A batch norm is missing, or one object serves after both convolutions."
                 ),
                 2 * size: "The two batch norms are missing or have no weights.",
                 size + 4 * channels: (
@@ -507,13 +508,13 @@ def _(answer):
             mistakes={
                 **{message: lambda how=how: joined(how) for message, how in JOINS.items()},
                 "The ReLU between the two convolutions is missing.": lambda: without(2),
-                "The shortcut begins behind the first ReLU; it should begin at the input.": (
+                "The shortcut begins after the first ReLU; it should begin at the input.": (
                     lambda channels=channels: _FromFirst(*_basic(channels, channels))
                 ),
-                "The first batch norm comes behind the ReLU; it should come before it.": (
+                "The first batch norm comes after the ReLU; it should come before it.": (
                     lambda: swapped(1, 2)
                 ),
-                "The second batch norm comes behind the addition; it should come before it.": (
+                "The second batch norm comes after the addition; it should come before it.": (
                     lambda channels=channels: _NormLast(*_basic(channels, channels))
                 ),
                 "Norm and ReLU come before the convolutions. That is the pre-activation block, "
@@ -610,16 +611,16 @@ def _(answer):
                     "The shortcut has a bias in place of a batch norm, which has weight and bias."
                 ),
                 branch + beside + 3 * outside: (
-                    "The shortcut's convolution has a bias; the batch norm behind it has one."
+                    "The shortcut's convolution has a bias; the batch norm after it has one."
                 ),
                 branch + beside + 2 * inside: (
                     "The shortcut's batch norm has the channels of the input; it should stand "
-                    "behind the convolution."
+                    "after the convolution."
                 ),
                 branch: "The shortcut has no parameters; option B has a 1×1 convolution.",
                 branch + 9 * beside + 2 * outside: "The shortcut's convolution should be 1×1.",
                 branch + beside + 4 * outside: (
-                    "There is one batch norm too many: one behind each convolution is right."
+                    "There is one batch norm too many: one after each convolution is right."
                 ),
             },
         )
@@ -664,7 +665,7 @@ def _(answer):
             },
         )
     _expect_default_stride(answer, 4, 6, stride=2)
-    return "All three are mended: stride and batch norm in the shortcut, ReLU behind the addition."
+    return "All three are mended: stride and batch norm in the shortcut, ReLU after the addition."
 
 
 # --- resnet.4: option A --------------------------------------------------------------------------
@@ -686,7 +687,7 @@ def _zero_pad(maps: Tensor, out_channels: int, stride: int = 2) -> Tensor:
         `zero_pad(maps, out_channels, stride=2)` for maps (N, C, H, W):
 
         - of rows and columns it keeps every `stride`-th, beginning with the first;
-        - behind the C channels it adds channels of zeros, so that there are `out_channels`.
+        - after the C channels it adds channels of zeros, so that there are `out_channels`.
     """,
     stub="""
         def zero_pad(maps: torch.Tensor, out_channels: int, stride: int = 2) -> torch.Tensor:
@@ -699,7 +700,7 @@ def _zero_pad(maps: Tensor, out_channels: int, stride: int = 2) -> Tensor:
         """,
         """
         `F.pad` counts axes from the last one: (left, right, top, bottom, before the first
-        channel, behind the last channel). Or `torch.cat` with `maps.new_zeros(…)` along `dim=1`.
+        channel, after the last channel). Or `torch.cat` with `maps.new_zeros(…)` along `dim=1`.
         """,
     ],
     solution="""
@@ -725,11 +726,11 @@ def _(answer):
         (torch.randn(2, 4, 6, 6), 4, 2),
     )
 
-    def padded(kept: Callable, where: str = "behind"):
+    def padded(kept: Callable, where: str = "after"):
         def one(maps: Tensor, out_channels: int, stride: int = 2) -> Tensor:
             few = kept(maps, stride)
             missing = out_channels - maps.shape[1]
-            pads = {"behind": (0, missing), "front": (missing, 0)}
+            pads = {"after": (0, missing), "front": (missing, 0)}
             pads["both"] = (missing // 2, missing - missing // 2)
             pads["both, more in front"] = pads["both"][::-1]
             pads["half"] = (missing // 2, missing // 2)
@@ -755,7 +756,7 @@ def _(answer):
         return maps[:, :, : maps.shape[2] // stride, : maps.shape[3] // stride]
 
     from_second = "The stride counts from the second row and column; begin with the first"
-    both_sides = "The zeros stand on both sides of the channels; all should stand behind them"
+    both_sides = "The zeros stand on both sides of the channels; all should stand after them"
     cut_out = "The corner of the maps is cut out; rows and columns should be skipped"
 
     def explain(case: tuple, mine, right: Tensor) -> str:
@@ -772,7 +773,7 @@ def _(answer):
             return ""
         return (
             f"The {channels} channels stand at the places {places}, counted from 0; they should "
-            "come first, in their order, and all zeros behind them."
+            "come first, in their order, and all zeros after them."
         )
 
     probe = call(answer, torch.randn(2, 3, 8, 8), 6)
@@ -786,7 +787,7 @@ def _(answer):
         _zero_pad,
         *cases,
         mistakes={
-            "The zeros stand before the channels; they should stand behind them.": padded(
+            "The zeros stand before the channels; they should stand after them.": padded(
                 strided, "front"
             ),
             f"{both_sides}.": padded(strided, "both"),
@@ -891,7 +892,7 @@ def _bottleneck(
 
         The stride is on the **3×3** convolution, as torchvision has it. No convolution has a bias.
         The shortcut is the identity where the shape stays; where it changes, 1×1 convolution with
-        the stride, then batch norm. A ReLU comes behind the addition.
+        the stride, then batch norm. A ReLU comes after the addition.
     """,
     stub="""
         class Bottleneck(nn.Module):
@@ -983,7 +984,7 @@ def _(answer):
                     if same
                     else {
                         branch + beside + outside: (
-                            "The shortcut's convolution has a bias; the batch norm behind it has "
+                            "The shortcut's convolution has a bias; the batch norm after it has "
                             "one."
                         )
                     }
@@ -1010,8 +1011,8 @@ def _(answer):
             "The stride is on the last 1×1 convolution; it should be on the 3×3.": (
                 lambda s=stride: joined(strides=(1, 1, s))
             ),
-            "The ReLU behind the 3×3 convolution is missing.": lambda: joined(relus=(0,)),
-            "The ReLU behind the first convolution is missing.": lambda: joined(relus=(1,)),
+            "The ReLU after the 3×3 convolution is missing.": lambda: joined(relus=(0,)),
+            "The ReLU after the first convolution is missing.": lambda: joined(relus=(1,)),
             "The two ReLUs inside the branch are missing.": lambda: joined(relus=()),
         }
         mistakes |= {message: lambda how=how: joined(how) for message, how in JOINS.items()}
@@ -1055,7 +1056,7 @@ class _PreActivation(nn.Module):
         (arXiv 1603.05027). Write `PreActivation(channels)`, which keeps the shape of its maps:
 
         the branch is batch norm, ReLU, 3×3 convolution, batch norm, ReLU, 3×3 convolution; the
-        output is `branch(maps) + maps`, with **nothing** behind the addition and nothing on the
+        output is `branch(maps) + maps`, with **nothing** after the addition and nothing on the
         shortcut. Padding 1, no biases in the convolutions.
     """,
     stub="""
@@ -1097,7 +1098,7 @@ class _PreActivation(nn.Module):
     explanation="""
         Now nothing stands on the way from block to block: the output of the last block is the
         input of the first plus the sum of all branches, exactly, negative values included. In
-        `BasicBlock` a ReLU stands behind every addition. Because nothing is normed behind the last
+        `BasicBlock` a ReLU stands after every addition. Because nothing is normed after the last
         addition, such a network needs one more batch norm and ReLU before its head.
     """,
 )
@@ -1137,10 +1138,10 @@ def _(answer):
             (3, channels, 8, 8),
             (2, channels, 7, 5),
             mistakes={
-                "A ReLU stands behind the addition; nothing should.": lambda: variant(last=True),
-                "The shortcut begins behind the first batch norm and ReLU; it should take the "
+                "A ReLU stands after the addition; nothing should.": lambda: variant(last=True),
+                "The shortcut begins after the first batch norm and ReLU; it should take the "
                 "maps as they came in.": lambda: variant(shortcut="active"),
-                "The shortcut begins behind the first batch norm; it should take the maps as they "
+                "The shortcut begins after the first batch norm; it should take the maps as they "
                 "came in.": lambda: variant(shortcut="normed"),
                 "A ReLU stands on the shortcut; nothing should.": lambda: variant(shortcut="relu"),
                 "The shortcut is missing.": lambda: variant(shortcut=""),
@@ -1152,10 +1153,10 @@ def _(answer):
                 "Both ReLUs are missing.": lambda: variant(relus=(False, False)),
                 "This is the block of the first paper: convolution, then norm. Here norm and ReLU "
                 "come first.": lambda: old("relu(z + s)"),
-                "Norm and ReLU come behind the convolutions; they should come before them.": (
+                "Norm and ReLU come after the convolutions; they should come before them.": (
                     lambda: old("z + s")
                 ),
-                "Norm and ReLU come behind the convolutions; both should come before them.": (
+                "Norm and ReLU come after the convolutions; both should come before them.": (
                     lambda: old("relu(z) + s")
                 ),
                 "ReLU comes before batch norm; norm comes first.": lambda c=channels: _Joined(
@@ -1281,7 +1282,7 @@ def _(answer):
             if not close(longer.eval()(negative), before(negative)):
                 raise Wrong(
                     "For maps with negative values the new stage gives something else: does the "
-                    "new block stand in front? Behind the stage it sees only what a ReLU gave."
+                    "new block stand in front? After the stage it sees only what a ReLU gave."
                 )
         _can_learn(longer, convs[-2:], maps)
     return "The same outputs, with two convolutions more that can learn."

@@ -407,7 +407,7 @@ def _expect_parameters(module: nn.Module, what: str) -> None:
         into maps of shape (N, out_channels, H // 2, W // 2):
 
         - one convolution for each digit of `kernel_sizes`, with that kernel size: `"33"` is two
-          3×3 convolutions, `"331"` has a 1×1 behind them. All keep height and width, have a bias
+          3×3 convolutions, `"331"` has a 1×1 after them. All keep height and width, have a bias
           and give `out_channels` channels;
         - a ReLU after each convolution;
         - at the end one max pooling, 2×2 with stride 2.
@@ -554,7 +554,7 @@ def _product(numbers: Sequence[int]) -> int:
         the part of the image that one unit of the last layer sees, along one axis and away from
         the border.
 
-        `[(3, 1), (3, 1)]` gives 5. `[(3, 1), (2, 2), (3, 1)]` gives 8: behind a pooling with
+        `[(3, 1), (3, 1)]` gives 5. `[(3, 1), (2, 2), (3, 1)]` gives 8: after a pooling with
         stride 2, neighbours on the map are two pixels apart.
     """,
     stub="""
@@ -600,7 +600,7 @@ def _(answer):
         ([(5, 2), (1, 1), (3, 2), (3, 1), (4, 3), (2, 1)],),
         (vgg16,),
         mistakes={
-            "The strides are not used: behind a stride of 2 one step is two pixels.": (
+            "The strides are not used: after a stride of 2 one step is two pixels.": (
                 _field_variant(jumps="none")
             ),
             "A layer's own stride is counted for its own kernel. It spreads the layer's outputs, "
@@ -700,7 +700,7 @@ def _vgg(
         kernel sizes of each block, `widths` its channels: `("3", "33")` with `(64, 128)` is a
         block of one 3×3 convolution with 64 channels, then a block of two with 128. It has
 
-        - the blocks, made with `vgg_block` of the last exercise, one after the other;
+        - the blocks, made with `vgg_block` of exercise vgg.2, one after the other;
         - the maps flattened into one vector for each image;
         - a linear layer with `hidden` outputs, a ReLU and a dropout of 0.5; the same again; and a
           linear layer that gives the logits.
@@ -879,7 +879,7 @@ def _expect_linear_head(network: nn.Module, in_blocks: int, what: str) -> None:
     if not linear and len(_convolutions(network)) == in_blocks + 3:
         raise Wrong(
             f"The head of {what} consists of convolutions. They can compute the same, but the head "
-            f"should be linear layers, behind a flatten. It consists of {layers(network)}."
+            f"should be linear layers, after a flatten. It consists of {layers(network)}."
         )
 
 
@@ -988,7 +988,7 @@ def _small(num_classes: int = 10, **options) -> nn.Sequential:
         height and width. Where does it differ from what the task describes?
         """,
         """
-        Which lines belong into the inner loop (once for each convolution), and which behind it
+        Which lines belong into the inner loop (once for each convolution), and which after it
         (once for each block)?
         """,
         """
@@ -1009,7 +1009,7 @@ def _small(num_classes: int = 10, **options) -> nn.Sequential:
             return nn.Sequential(*parts, nn.Flatten(), *classifier)
     """,
     explanation="""
-        The pooling stood in the inner loop and the ReLU behind it; the channels were handed on too
+        The pooling stood in the inner loop and the ReLU after it; the channels were handed on too
         late, so the second convolution of a block expected the channels of the block before; and
         without padding every convolution takes a frame of one position away. The ReLU is the
         mistake that raises no error: without it two convolutions in a row are one linear
@@ -1051,7 +1051,7 @@ def _expect_repaired(network: nn.Module) -> None:
         raise
     mistakes = {}
     every = {
-        "The ReLU still stands behind the inner loop, once for each block: the two convolutions "
+        "The ReLU still stands after the inner loop, once for each block: the two convolutions "
         "of a block have none between them.": {"relu": lambda number, count: number == count - 1},
         "There is no ReLU left behind the convolutions.": {"relu": lambda number, count: False},
         "The last convolution of each block has no ReLU.": {
@@ -1348,7 +1348,7 @@ def _mistaken_spreads() -> dict[str, dict[str, float]]:
             lambda logits: logits.std(dim=0).max()
         ),
         "This is the mean of the logits, not how much they differ.": lambda logits: logits.mean(),
-        "These are probabilities, behind a softmax; the logits are asked for.": (
+        "These are probabilities, after a softmax; the logits are asked for.": (
             lambda logits: logits.softmax(dim=1).std(dim=0).mean()
         ),
         "There is a log-softmax on the logits; the logits themselves are asked for.": (

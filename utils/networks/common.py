@@ -19,7 +19,7 @@ class ImageClassifier(nn.Module):
 
     Attributes: ``name``, ``in_channels``, ``num_classes``, ``image_size`` (the size in pixels
     the network was made for), ``smallest_size`` (the smallest size that still gives logits) and
-    ``fixed_size`` (True where a linear layer behind the feature maps allows ``image_size`` only).
+    ``fixed_size`` (True where a linear layer after the feature maps allows ``image_size`` only).
     """
 
     name = "network"  # build() puts the registered name here

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from utils.networks.common import ImageClassifier, initialise, named, register
 
 # Channels of the nine modules (Table 1 of the paper): the 1x1 branch, the 1x1 and 3x3 of the
-# second branch, the 1x1 and 5x5 of the third, and the 1x1 behind the pooling.
+# second branch, the 1x1 and 5x5 of the third, and the 1x1 after the pooling.
 MODULES = {
     "3a": (64, (96, 128), (16, 32), 32),
     "3b": (128, (128, 192), (32, 96), 64),
@@ -49,7 +49,7 @@ class Inception(nn.Module):
     """An Inception module with reductions: four branches, joined channel by channel.
 
     ``one`` is the width of the 1x1 branch; ``three`` and ``five`` are the widths of the 1x1
-    reduction and of the convolution behind it; ``pool`` is the width of the 1x1 behind a 3x3 max
+    reduction and of the convolution after it; ``pool`` is the width of the 1x1 after a 3x3 max
     pooling of stride 1. Maps of shape (N, in_channels, H, W) become (N, out_channels, H, W) with
     ``out_channels = one + three[1] + five[1] + pool``.
     """
@@ -197,7 +197,7 @@ def googlenet(
 
     Convolutions have biases and there is no batch norm. The paper names local response
     normalisation without its constants; they are those of Caffe's copy (BVLC/caffe,
-    bvlc_googlenet). ``auxiliary=True`` adds the classifiers behind 4a and 4d.
+    bvlc_googlenet). ``auxiliary=True`` adds the classifiers after 4a and 4d.
     """
     stem = {
         "conv1": convolution(in_channels, 64, 7, stride=2),
@@ -316,7 +316,7 @@ def googlenet_small(
     """A GoogLeNet for 28 pixels that a CPU trains: a short stem and five Inception modules.
 
     Modules 3a and 3b work at 14x14, 4a and 4b at 7x7, 5a at 3x3. Not of the paper is the batch
-    norm, which takes the place of biases. ``auxiliary=True`` adds one small classifier behind 4a:
+    norm, which takes the place of biases. ``auxiliary=True`` adds one small classifier after 4a:
     1x1, average, linear.
     """
     conv = partial(convolution, batch_norm=batch_norm)

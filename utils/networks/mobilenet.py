@@ -214,7 +214,7 @@ def mobilenet_v2(
     """The network of 2018: 17 inverted residual blocks, 3,504,872 parameters, 300.8 M MACs.
 
     ``width`` multiplies the channels, rounded by ``make_divisible``; below 1 the last convolution
-    keeps its 1280 channels. ``linear_bottleneck=False`` puts a ReLU6 behind every projection,
+    keeps its 1280 channels. ``linear_bottleneck=False`` puts a ReLU6 after every projection,
     which the paper argues against.
     """
     return _v2(
