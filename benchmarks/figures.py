@@ -310,7 +310,8 @@ def draw_growth(found: dict) -> Figure:
     axes[0, 3].set_ylabel("seconds of an epoch")
     axes[1, 0].set_ylabel("memory (MB)")
     handles = [
-        Line2D([], [], color="0.35", linestyle=":", label="above: if time grew as the MACs do"),
+        Line2D([], [], color="0.6", linewidth=3, label="above: fastest to slowest round"),
+        Line2D([], [], color="0.35", linestyle=":", label="if time grew as the MACs do"),
         Line2D([], [], color="black", linestyle="--", marker="o", markerfacecolor="white",
                markersize=4.5, label="below: held by the process"),
         Line2D([], [], color="black", linestyle="-", marker="o", markersize=4.5,
@@ -320,7 +321,7 @@ def draw_growth(found: dict) -> Figure:
         Line2D([], [], color="black", linestyle="-.", marker="o", markersize=4.5,
                label="the data"),
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=7.5)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=7.5)
     return figure
 
 

@@ -303,3 +303,14 @@ def test_branches_are_joined_and_their_channels_added():
         for axis in (naive, reduced)
     ]
     assert arrows == [3 * 2, 2 * 3]  # into and out of each branch, and between its layers
+
+
+def test_distribution_says_what_lies_outside_its_axis():
+    groups = {"near": [0.8, 0.82], "far": [0.5, 0.6], "split": [0.5, 0.81, 0.82]}
+    axis = plotting.distribution(groups, xlabel="accuracy", xlim=(0.75, 0.9)).axes[0]
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names == ["near\n2 runs", "far\n2 runs, 2 outside", "split\n3 runs, 1 outside"]
+    said = [text.get_text() for text in axis.texts]
+    assert said == [".810", "← .550", ".810"]
+    above = plotting.distribution({"far": [1.0]}, xlabel="accuracy", xlim=(0.75, 0.9)).axes[0]
+    assert [text.get_text() for text in above.texts] == ["1.000 →"]

@@ -208,6 +208,8 @@ def distribution(
     Args:
         groups: values of single runs under the name of their group.
         lines: values to mark with a dotted vertical line, under their names.
+        xlim: ends of the axis. A row says how many of its runs lie outside; an arrow and a number
+            at the edge stand for a median there.
 
     Raises:
         ValueError: a group without runs, or a value that is not a finite number.
@@ -231,12 +233,22 @@ def distribution(
             # Rounded, so that .8695 is not a little less and printed as another number.
             median = round(float(torch.tensor(values, dtype=torch.float64).quantile(0.5)), 9)
             axis.plot([median, median], [row - 0.36, row + 0.36], color="black", linewidth=2)
+            said = f"{median:.3f}".removeprefix("0")
+            place, side = (median, row - 0.36), "center"
+            if xlim is not None and not xlim[0] <= median <= xlim[1]:
+                left = median < xlim[0]
+                said = f"\N{LEFTWARDS ARROW} {said}" if left else f"{said} \N{RIGHTWARDS ARROW}"
+                place, side = (xlim[0] if left else xlim[1], row), "left" if left else "right"
             axis.annotate(
-                f"{median:.3f}".removeprefix("0"),
-                (median, row - 0.36),
-                ha="center",
-                va="bottom",
+                said,
+                place,
+                textcoords="offset points",
+                xytext={"left": (4, 0), "right": (-4, 0), "center": (0, 0)}[side],
+                ha=side,
+                va="bottom" if side == "center" else "center",
                 fontsize=8,
+                zorder=5,
+                path_effects=[withStroke(linewidth=2.5, foreground="white")],  # over the lines
             )
         for name, value in (lines or {}).items():
             axis.axvline(value, linestyle=":", color="black", linewidth=1)
@@ -244,8 +256,7 @@ def distribution(
                 name, (value, 1), xycoords=("data", "axes fraction"), fontsize=8, ha="center",
                 va="bottom",
             )  # fmt: skip
-        counts = [f"{len(values)} run{'s' * (len(values) != 1)}" for values in groups.values()]
-        names = [f"{name}\n{count}" for name, count in zip(groups, counts)]
+        names = [f"{name}\n{_count(values, xlim)}" for name, values in groups.items()]
         axis.set_yticks(range(len(groups)), names)
         axis.set(ylim=(len(groups) - 0.45, -0.7), xlabel=xlabel)
         if xlim is not None:
@@ -253,6 +264,13 @@ def distribution(
         if title:
             axis.set_title(title, loc="left", pad=16 if lines else 6)
     return figure
+
+
+def _count(values: Sequence[float], xlim: tuple[float, float] | None) -> str:
+    """How many runs, and how many of them the axis does not show."""
+    count = f"{len(values)} run{'s' * (len(values) != 1)}"
+    outside = 0 if xlim is None else sum(not xlim[0] <= value <= xlim[1] for value in values)
+    return f"{count}, {outside} outside" if outside else count
 
 
 def _finite(name: str, values: Sequence[float]) -> list[float]:
@@ -301,8 +319,8 @@ def loss_log(steps: Mapping[str, Sequence[float]], *, xlabel: str, title: str = 
                 f"{medians[-1]:.3f}".removeprefix("0"),
                 (medians[-1], row),
                 textcoords="offset points",
-                xytext=(0, 7),
-                ha="center",
+                xytext=(-1, 7),
+                ha="left",
                 fontsize=8,
                 zorder=5,
                 path_effects=[withStroke(linewidth=3, foreground="white")],  # over the line
