@@ -226,6 +226,7 @@ def test_processes_that_disagree_all_say_so(what, tmp_path):
 def test_a_killed_process_ends_the_run_and_the_same_command_goes_on(tmp_path):
     psutil = pytest.importorskip("psutil")
     arguments = [*TRAIN, "nin_small", "--train-images", 1_000, "--epochs", 4, "--batch-size", 50]
+    arguments += ["--option", "dropout=0.5"]  # so that each process's random numbers matter
 
     run(*TWO, *arguments, "--checkpoint", tmp_path / "undisturbed.pt")
 

@@ -26,7 +26,8 @@ import torch
 from PIL import Image
 from test_training import make_batches, make_network, same_weights
 
-from utils import checkpoints, data
+from benchmarks import common
+from utils import authoring, checkpoints, data, progress, results, update
 from utils.checkpoints import CheckpointError
 from utils.data import DataError
 from utils.training import fit, load_weights
@@ -239,6 +240,57 @@ def test_unpacking_killed_many_times(packed):
             os.utime(path, (0, 0))
     data.unpack(packed)
     assert len(raw_files(packed)) == 8
+
+
+# --- files that are replaced, never written over --------------------------------------------------
+
+
+def write_results(path, text, monkeypatch):
+    monkeypatch.setattr(common, "RESULTS", path.parent)
+    common.write(path.name, {"text": text})
+
+
+def write_numbers(path, text, monkeypatch):
+    """As `course.py results` does; the file's own text says what was there before."""
+    monkeypatch.setattr(results, "ROOT", path.parent)
+    monkeypatch.setattr(results, "bound_files", lambda: [path])
+    monkeypatch.setattr(results, "examine", lambda _: (text, ["one number"]))
+    assert results.main([]) == 0
+
+
+def write_checkpoint(path, text, monkeypatch):
+    checkpoints.write_file(path, {"text": text})
+
+
+def write_progress(path, text, monkeypatch):
+    progress._write({text: "right"}, path.parent)
+
+
+# name of the file: how the course writes it
+WRITERS = {
+    "chapter.ipynb": lambda path, text, _: update.write(path, text.encode()),
+    "stored.ipynb": lambda path, text, _: authoring._replace(path, text),
+    "measured.json": write_results,
+    "README.md": write_numbers,
+    "run.pt": write_checkpoint,
+    "progress.json": write_progress,
+    "train-labels-idx1-ubyte": lambda path, text, _: data._write_whole(
+        path, np.frombuffer(text.encode(), np.uint8)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_file_is_replaced_and_never_written_over(tmp_path, monkeypatch, name):
+    """A second name for the old file keeps the old content only if the new one is another file."""
+    path, second_name = tmp_path / "folder" / name, tmp_path / "before"
+    path.parent.mkdir()
+    path.write_bytes(b"what stood there before")
+    os.link(path, second_name)
+    WRITERS[name](path, "what is new", monkeypatch)
+    assert b"what is new" in path.read_bytes()
+    assert second_name.read_bytes() == b"what stood there before"
+    assert [file.name for file in path.parent.iterdir()] == [name]
 
 
 # --- a full disk ----------------------------------------------------------------------------------

@@ -310,10 +310,10 @@ def clone(tmp_path_factory):
     return folder
 
 
-def nbval(clone, chapters, *arguments, files=()):
+def nbval(clone, chapters, *arguments, files=(), place="."):
     """Runs pytest --nbval over {name: [(source, stored output), …]} as the clone's chapters.
 
-    `files` are more of them, {name: text}.
+    `files` are more of them, {name: text}. `place` is the folder in which pytest is started.
     """
     shutil.rmtree(clone / "chapters", ignore_errors=True)
     (clone / "chapters").mkdir()
@@ -330,9 +330,10 @@ def nbval(clone, chapters, *arguments, files=()):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("COURSE_", "PYTEST"))}
     environment.pop("PYTHONPATH", None)
     environment["MPLBACKEND"] = "Agg"
+    folder = str(clone / "chapters")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "--nbval", "--color=no", "-q", "chapters", *arguments],
-        cwd=clone,
+        [sys.executable, "-m", "pytest", "--nbval", "--color=no", "-q", folder, *arguments],
+        cwd=clone / place,
         env=environment,
         capture_output=True,
         encoding="utf-8",
@@ -409,6 +410,41 @@ def test_open_answers_fail_where_the_tests_are_strict(clone):
     assert run.returncode == 1
     assert "1 failed, 4 passed" in run.stdout
     assert "start.2 is open: not attempted yet." in run.stdout
+
+
+def test_pytest_may_be_started_in_another_folder(clone):
+    run = nbval(clone, {"plain": [("print(1)", "1\n")]}, place="chapters")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "1 passed" in run.stdout
+
+
+DRAWS = """
+import random
+
+import numpy as np
+import torch
+
+
+def test_draws(request):
+    shift = int(request.config.getoption("--seed"))
+    random.seed(5), np.random.seed(5), torch.manual_seed(5)
+    drawn = [random.random(), np.random.rand(), torch.rand(1).item()]
+    drawn += [random.Random(5).random(), np.random.default_rng(5).random()]
+    drawn.append(torch.rand(1, generator=torch.Generator().manual_seed(5)).item())
+    print("drawn", shift, drawn)
+"""
+
+
+def test_the_option_seed_moves_every_seed(clone):
+    file = clone / "tests" / "test_draws.py"
+    file.write_text(DRAWS, encoding="utf-8")
+    drawn = []
+    for seed in (0, 1):
+        run = nbval(clone, {}, "tests/test_draws.py", "-rP", f"--seed={seed}")
+        assert run.returncode == 0, run.stdout + run.stderr
+        drawn.append(json.loads(re.search(rf"drawn {seed} (\[.*\])", run.stdout)[1]))
+    file.unlink()
+    assert all(one != other for one, other in zip(*drawn, strict=True)), drawn
 
 
 # --- notebooks that a learner left broken --------------------------------------------------------
