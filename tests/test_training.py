@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from utils import diagnosis, training
+from utils import checkpoints, diagnosis, training
 from utils.device import Precision
 from utils.training import CheckpointError, History, evaluate, fit, load_weights, predict
 
@@ -442,7 +442,7 @@ def test_ctrl_c_keeps_history_and_weights(capsys):
     arguments = dict(learning_rate=0.05, schedule="constant", progress=False)
     history = fit(model, Interrupting(make_batches(), 14), epochs=3, **arguments)
     assert history.status == "interrupted" and history.epochs == [1]
-    assert "epoch 2 of 3" in history.message
+    assert "with 1 of 3 epochs done" in history.message
     assert capsys.readouterr().out == history.message + "\n"
     steps = make_batches()
     optimizer = torch.optim.SGD(plain.parameters(), 0.05, momentum=0.9, weight_decay=5e-4)
@@ -544,6 +544,64 @@ def test_ctrl_c_then_the_same_call(tmp_path):
     assert history.status == "interrupted" and str(path) in history.message
     history = fit(model, make_batches(), **arguments, checkpoint=path)
     assert history.status == "finished" and same_weights(whole, model)
+
+
+@pytest.mark.parametrize("write, epochs", [(2, 3), (3, 2), (3, 3)])  # 1 is before the first epoch
+def test_ctrl_c_while_the_checkpoint_is_written(tmp_path, monkeypatch, capsys, write, epochs):
+    path = tmp_path / "run.pt"
+    whole, model = make_network(), make_network()
+    arguments = dict(epochs=epochs, learning_rate=0.05, seed=1, progress=False)
+    fit(whole, make_batches(), **arguments)
+    replace, writes = os.replace, []
+
+    def interrupt(*files):
+        writes.append(files)
+        if len(writes) == write:
+            raise KeyboardInterrupt
+        replace(*files)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", interrupt)
+        history = fit(model, make_batches(), **arguments, checkpoint=path)
+    held = checkpoints.read_file(path)["history"]["epochs"]
+    over = write > epochs
+    assert len(history.epochs) == write - 1 and len(held) == write - 2
+    assert history.status == ("finished" if over else "interrupted")
+    assert f"from the start of epoch {write - 1}, from {path}" in history.message
+    assert over or f"with {write - 1} of {epochs} epochs done" in history.message
+    assert capsys.readouterr().out == history.message + "\n"
+    assert same_weights(model, whole) is over
+    resumed = make_network()
+    assert fit(resumed, make_batches(), **arguments, checkpoint=path).status == "finished"
+    assert same_weights(resumed, whole)
+
+
+def test_ctrl_c_while_a_stuck_run_is_written(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "run.pt"
+
+    class Stopping(list):
+        def __iter__(self):
+            yield from super().__iter__()
+            monkeypatch.setattr(os, "replace", interrupt)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    batches = Stopping(make_batches() * 10)
+    history = fit(DeadLogits(), batches, epochs=2, learning_rate=0.05, checkpoint=path)
+    assert history.status == "stuck" and history.message.startswith("After epoch 1 of 2")
+    assert f"from the start of epoch 1, from {path}" in history.message
+    assert capsys.readouterr().out == history.message + "\n"
+
+
+def test_ctrl_c_in_the_last_moment_of_a_run_that_is_stored(tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Progress, "finish_epoch", interrupt)
+    path = tmp_path / "run.pt"
+    history = fit(make_linear(), make_batches(), epochs=1, learning_rate=0.05, checkpoint=path)
+    assert (history.status, history.message, capsys.readouterr().out) == ("finished", "", "")
 
 
 def test_a_stuck_run_goes_on_if_told_so(tmp_path):

@@ -129,7 +129,7 @@ def fit(
                 keeper.save(history)
                 bar.finish_epoch(history)
         except KeyboardInterrupt:
-            history.end("interrupted", interrupted_message(history, checkpoint))
+            keeper.end_by_hand(history)
         except Diverged as error:
             history.end("diverged", diverged_message(model, setup, history, error))
             keeper.restore_last_good()
@@ -681,18 +681,6 @@ def diagnose(model: nn.Module, setup: Setup) -> str:
         return f"(The diagnosis failed: {error})"
 
 
-def interrupted_message(history: History, checkpoint: str | Path | None) -> str:
-    epoch = len(history.epochs) + 1
-    if checkpoint is None:
-        how = "fit on the same network trains on from there, with a new schedule"
-    else:
-        how = f"the same call goes on from the start of epoch {epoch}, from {checkpoint}"
-    return (
-        f"Stopped by hand in epoch {epoch} of {history.planned}. The network keeps the weights it "
-        f"has now; {how}."
-    )
-
-
 # ------------------------------------------------------------------------------------- progress
 
 
@@ -802,6 +790,7 @@ class Keeper:
         self.rates, self.scaler, self.train, self.team = rates, setup.scaler, train, setup.team
         self.last_good: dict[str, Any] = {}
         self.trouble = ""
+        self.in_file = 0  # epochs that the file holds
 
     def save(self, history: History) -> None:
         """Remember the weights, and write the file. A file that cannot be written ends nothing."""
@@ -820,23 +809,23 @@ class Keeper:
         if self.path is None:
             return
         random = self.team.gather(checkpoints.random_state(self.train))
-        if self.team.rank != 0:
-            return
-        checkpoints.write_file(
-            self.path,
-            {
-                "format": checkpoints.FORMAT,
-                "network": checkpoints.fingerprint(self.model),
-                "settings": self.settings,
-                "history": history.to_dict(),
-                "model": self.last_good,
-                "optimizer": self.optimizer.state_dict(),
-                "scaler": self.scaler.state_dict(),
-                "steps": self.rates.steps,
-                "random": random[0],
-                "random_of_other_processes": random[1:],
-            },
-        )
+        if self.team.rank == 0:
+            checkpoints.write_file(
+                self.path,
+                {
+                    "format": checkpoints.FORMAT,
+                    "network": checkpoints.fingerprint(self.model),
+                    "settings": self.settings,
+                    "history": history.to_dict(),
+                    "model": self.last_good,
+                    "optimizer": self.optimizer.state_dict(),
+                    "scaler": self.scaler.state_dict(),
+                    "steps": self.rates.steps,
+                    "random": random[0],
+                    "random_of_other_processes": random[1:],
+                },
+            )
+        self.in_file = len(history.epochs)
 
     def resume(self, history: History, stop_when_stuck: bool, quiet: bool) -> History:
         """Take up the run of the file, if there is one; otherwise write the first state."""
@@ -859,6 +848,7 @@ class Keeper:
         checkpoints.set_random_state(random[self.team.rank], self.train)
         self.last_good = checkpoints.copy_of_weights(self.model)
         history = History.from_dict(saved["history"])
+        self.in_file = len(history.epochs)
         if history.status == "stuck" and not stop_when_stuck:
             history.status, history.message = "running", ""
         if not quiet and history.epochs and self.team.rank == 0:
@@ -880,6 +870,29 @@ class Keeper:
                 f"{self.path} belongs to a run with other settings ({changes}). Give this run "
                 "another file name, or delete the file to start anew."
             )
+
+    def end_by_hand(self, history: History) -> None:
+        """Ctrl-C: say how to go on. A run that was over already stays what it was.
+
+        The file may lack epochs that are done, if it was being written or could not be.
+        """
+        done = len(history.epochs)
+        again = (
+            f"the same call goes on from the start of epoch {self.in_file + 1}, from {self.path}"
+        )
+        if history.status == "running":
+            if self.path is None:
+                again = "fit on the same network trains on from there, with a new schedule"
+            history.end(
+                "interrupted",
+                f"Stopped by hand with {done} of {history.planned} epochs done. The network keeps "
+                f"the weights it has now; {again}.",
+            )
+        elif self.path is not None and self.in_file < done:
+            lost = f"Stopped by hand before the file held epoch {done}: {again}."
+            if history.status == "finished" and self.team.rank == 0:
+                print(lost)  # any other ending is told by fit
+            history.message = f"{history.message} {lost}".strip()
 
     def check_finite(self, trained: Evaluation, checked: Evaluation | None) -> None:
         losses = [e.loss for e in (trained, checked) if e is not None]
