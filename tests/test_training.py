@@ -8,6 +8,7 @@ import os
 import random
 import re
 import sys
+import time
 import weakref
 from pathlib import Path
 
@@ -513,10 +514,14 @@ def crash_after(steps):
 
 def test_what_a_killed_write_left_behind_is_cleared(finished):
     path, model = finished
-    (path.parent / "run.pt.12345.tmp").write_bytes(b"half of it")
-    (path.parent / "other.pt.12345.tmp").write_bytes(b"of another run")
+    others = {"run.pt.99999.tmp", "run.pt.best.77777.tmp", "other.pt.12345.tmp"}
+    for name in ("run.pt.12345.tmp", *others):
+        leftover = path.with_name(name)
+        leftover.write_bytes(b"half of it")
+        if name != "run.pt.99999.tmp":  # a process that is running writes it now
+            os.utime(leftover, times=(time.time() - 700,) * 2)
     training.save_checkpoint(path, model)
-    assert {file.name for file in path.parent.iterdir()} == {"run.pt", "other.pt.12345.tmp"}
+    assert {file.name for file in path.parent.iterdir()} == {"run.pt", *others}
 
 
 def test_a_finished_run_returns_at_once(tmp_path, capsys, monkeypatch):

@@ -14,6 +14,7 @@ import io
 import os
 import pickle
 import random
+import re
 import time
 import warnings
 from pathlib import Path
@@ -107,6 +108,7 @@ def write_file(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path)
         try:
             with open(temporary, "wb") as file:
                 file.writelines(parts)
@@ -114,16 +116,23 @@ def write_file(path: Path, content: dict[str, Any]) -> None:
                 os.fsync(file.fileno())
             replace_patiently(temporary, path)
         finally:
-            # Also what a process that was killed while it wrote has left behind. Windows refuses
-            # to remove what another process is still writing.
-            for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
-                with contextlib.suppress(OSError):
-                    leftover.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
     except OSError as error:
         raise CheckpointError(
             f"The checkpoint {path} could not be written ({error.strerror or error}): what stood "
             "there before is untouched; free some space or choose another folder."
         ) from None
+
+
+def sweep(path: Path) -> None:
+    """Remove what processes that were killed left half written, once it is surely theirs."""
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
+        # The digits are a process: `run.pt.best.123.tmp` is of another checkpoint.
+        if re.fullmatch(r"\.\d+\.tmp", leftover.name[len(path.name) :]):
+            with contextlib.suppress(OSError):
+                if time.time() - leftover.stat().st_mtime > 600:
+                    leftover.unlink()
 
 
 def sealed(content: dict[str, Any]) -> tuple[memoryview, bytes, bytes]:
