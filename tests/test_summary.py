@@ -283,6 +283,40 @@ def test_formula_agrees_with_the_gradient(model, shape):
     assert summary.receptive_field(model, shape) == by_formula
 
 
+class Largest(nn.Module):
+    """One position has the largest value; equal ones would share the gradient of `amax`."""
+
+    def __init__(self, largest):
+        super().__init__()
+        self.features, self.largest = nn.Conv2d(1, 2, 3, padding=1), largest
+
+    def forward(self, x):
+        maps = self.features(x)
+        ramp = torch.linspace(1, 2, maps[0, 0].numel()).view_as(maps[0, 0])
+        return self.largest(maps * ramp)
+
+
+@pytest.mark.parametrize(
+    "largest",
+    [
+        nn.AdaptiveMaxPool2d(1),
+        lambda x: functional.adaptive_max_pool2d(x, output_size=(1, 1)),
+        lambda x: x.amax((2, 3)),
+        lambda x: torch.amax(x, dim=(2, 3), keepdim=True),
+    ],
+)
+def test_a_maximum_over_all_positions_sees_all_of_the_image(largest):
+    assert summary.receptive_field(Largest(largest), (1, 16, 20)) == (16, 20)
+
+
+def test_adaptive_max_pooling_to_a_map_sees_what_average_pooling_sees():
+    fields = [
+        summary.receptive_field(Largest(pool(5)), (1, 40, 40))
+        for pool in (nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d)
+    ]
+    assert fields == [(10, 10), (10, 10)]
+
+
 def test_receptive_field_of_layers_by_name_and_by_module():
     network = build("nin_d2l")
     table = {row.name: row for row in summary.table(network, (1, 224, 224), depth=2).rows}

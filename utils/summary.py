@@ -278,6 +278,10 @@ class _AverageForMax(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func in (nn.functional.max_pool2d, torch.max_pool2d):
             func = _average_pool
+        elif func is nn.functional.adaptive_max_pool2d:
+            func = _adaptive_average_pool
+        elif func in (torch.amax, Tensor.amax):
+            func = torch.mean
         return func(*args, **(kwargs or {}))
 
 
@@ -285,6 +289,10 @@ def _average_pool(
     image, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
 ):
     return nn.functional.avg_pool2d(image, kernel_size, stride, padding, ceil_mode)
+
+
+def _adaptive_average_pool(image, output_size, return_indices=False):
+    return nn.functional.adaptive_avg_pool2d(image, output_size)
 
 
 def _pair(numbers: Sequence[int]) -> tuple[int, int]:
