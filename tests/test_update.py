@@ -558,15 +558,26 @@ def copies(tmp_path):
     return old, new
 
 
-@pytest.mark.parametrize("kind", ["folder", "folder around", "zip", "notebook", "notebooks"])
+def zipped(folder, place, around, **options):
+    """A ZIP file of the notebooks in `folder`, their names beginning with `around`."""
+    with zipfile.ZipFile(place, "w", **options) as file:
+        for path in sorted(folder.rglob("*.ipynb")):
+            file.writestr(around + path.relative_to(folder).as_posix(), path.read_bytes())
+    return place
+
+
+@pytest.mark.parametrize(
+    "kind", ["folder", "folder around", "zip", "zip from here", "notebook", "notebooks"]
+)
 def test_answers_come_from_an_older_copy(copies, tmp_path, kind):
     old, new = copies
     notebook = old / "chapters" / f"{STEM}.ipynb"
     if kind == "zip":
-        place = tmp_path / "old.zip"
-        with zipfile.ZipFile(place, "w") as file:
-            for path in sorted(old.rglob("*.ipynb")):
-                file.write(path, Path("one-by-one-main") / path.relative_to(old))
+        place = zipped(old, tmp_path / "old.zip", "one-by-one-main/")
+    elif kind == "zip from here":
+        place = zipped(old, tmp_path / "old.zip", "./")
+        with zipfile.ZipFile(place) as file:
+            assert all(name.startswith("./") for name in file.namelist())
     elif kind == "folder around":
         place = tmp_path / "around"
         place.mkdir()
@@ -591,6 +602,32 @@ def test_answers_come_from_an_older_copy(copies, tmp_path, kind):
     assert [path.name for path in backup.iterdir()] == [f"{STEM}.ipynb"]
     assert "nothing that is not here already" in update.take_from(place, new)[0]
     assert get(new) == nb
+
+
+def test_a_damaged_zip_is_one_sentence(copies, tmp_path):
+    old, new = copies
+    place = zipped(old, tmp_path / "old.zip", "", compression=zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(place) as file:
+        first = file.infolist()[0]
+    whole, before = place.read_bytes(), get(new)
+    data = first.header_offset + 30 + len(first.filename)  # behind the header of the file
+    place.write_bytes(whole[:data] + b"\xff" * 20 + whole[data + 20 :])
+    with pytest.raises(UpdateError, match=r"old.zip is not a ZIP file that can be read \(Error -3"):
+        update.take_from(place, new)
+    dice = random.Random(0)
+    refused = 0
+    for _ in range(300):
+        changed = bytearray(whole)
+        for _ in range(dice.choice([1, 1, 20])):
+            changed[dice.randrange(len(whole))] = dice.randrange(256)
+        place.write_bytes(changed[: dice.choice([len(whole), dice.randrange(len(whole))])])
+        try:
+            update._notebooks(place, new)
+        except UpdateError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 100
+    assert get(new) == before
 
 
 def test_other_answers_in_the_new_copy_stay(copies):
