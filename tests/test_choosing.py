@@ -100,6 +100,18 @@ def test_the_dearer_mode_counts():
     assert not network.training
 
 
+def test_measuring_leaves_frozen_layers_frozen():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())
+    network.train()
+    network[1].eval()
+    choosing.measure(network)
+    assert [module.training for module in network] == [True, False, True]
+    network.append(nn.Linear(3, 3))  # does not fit
+    with pytest.raises(RuntimeError):
+        choosing.measure(network)
+    assert [module.training for module in network] == [True, False, True, True]
+
+
 def test_what_cannot_be_counted_is_named():
     cost = choosing.measure(Functional(lambda m, x: torch.fft.rfft2(x).abs()))
     assert any("fft" in name for name in cost.uncounted)

@@ -187,10 +187,12 @@ def test_maps_on_scales_of_their_own_show_what_is_weak():
 
 
 def test_feature_maps_leave_the_model_as_it_was():
-    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())
     model.train()
+    model[1].eval()  # frozen
     plotting.feature_maps(model, torch.randn(1, 5, 5), model[0])
     assert model.training
+    assert [module.training for module in model] == [True, False, True]
     assert not model[0]._forward_hooks
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from utils import budget, data, device, networks, results, summary, training
+from utils import budget, data, device, diagnosis, networks, results, summary, training
 
 aten = torch.ops.aten
 
@@ -169,16 +169,13 @@ def measure(network: nn.Module, shape: tuple[int, int, int] = SHAPE) -> Cost:
     It sees every operation, so it makes no difference whether a convolution is a layer, a function
     or a product of matrices, nor whether its weights are parameters, buffers or something else.
     """
-    mode = network.training
     meters = []
-    try:
+    with diagnosis.modes_kept(network), torch.no_grad():
         for training_mode, images in ((False, 1), (True, 2)):  # batch norm trains on two or more
             network.train(training_mode)
-            with torch.no_grad(), Meter(torch.randn(images, *shape)) as meter:
+            with Meter(torch.randn(images, *shape)) as meter:
                 network(meter.images)
             meters.append((meter, meter.macs // images))
-    finally:
-        network.train(mode)
     own = {id(p): p.numel() for p in network.parameters()}
     storages = {p.untyped_storage().data_ptr() for p in network.parameters()}
     for module in network.modules():

@@ -308,22 +308,31 @@ def _huge_logits(model, images, labels, statistics, logits) -> str | None:
 
 
 @contextlib.contextmanager
-def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, except that batch norm uses the batch; everything is put back at the end."""
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """Put back the mode of each module at the end. `model.train(mode)` would unfreeze layers."""
     modes = [(module, module.training) for module in model.modules()]
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    buffers = [(b, b.clone()) for norm in norms for b in norm.buffers()]
-    model.eval()
-    for norm in norms:
-        norm.train()
     try:
         yield
     finally:
         for module, training in modes:
             module.training = training
-        with torch.no_grad():
-            for buffer, value in buffers:
-                buffer.copy_(value)
+
+
+@contextlib.contextmanager
+def _undisturbed(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, except that batch norm uses the batch; everything is put back at the end."""
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    buffers = [(b, b.clone()) for norm in norms for b in norm.buffers()]
+    with modes_kept(model):
+        model.eval()
+        for norm in norms:
+            norm.train()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for buffer, value in buffers:
+                    buffer.copy_(value)
 
 
 def _device(model: nn.Module) -> torch.device:

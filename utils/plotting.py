@@ -23,6 +23,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
+from utils import diagnosis
+
 __all__ = [
     "LiveCurve",
     "activations",
@@ -495,13 +497,12 @@ def feature_maps(
     image = image if image.ndim == 4 else image[None]
     seen: list[Tensor] = []
     hook = layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
-    training = model.training
     try:
-        model.eval()
-        model(image)
+        with diagnosis.modes_kept(model):
+            model.eval()
+            model(image)
     finally:
         hook.remove()
-        model.train(training)
     if not seen or seen[0].ndim != 4:
         shape = tuple(seen[0].shape) if seen else "nothing"
         raise ValueError(

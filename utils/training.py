@@ -399,18 +399,13 @@ class Setup:
 
     def answers(self, model: nn.Module, batches) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Logits and labels batch by batch, in evaluation mode and without gradients."""
-        modes = [(module, module.training) for module in model.modules()]
-        model.eval()
-        try:
-            with torch.no_grad():
-                for images, labels in batches:
-                    images, labels = self.move(images, labels)
-                    with self.autocast():
-                        logits = model(images)
-                    yield logits, labels
-        finally:
-            for module, training in modes:
-                module.training = training
+        with diagnosis.modes_kept(model), torch.no_grad():
+            model.eval()
+            for images, labels in batches:
+                images, labels = self.move(images, labels)
+                with self.autocast():
+                    logits = model(images)
+                yield logits, labels
 
     def evaluate(self, model: nn.Module, batches) -> Evaluation:
         self.team.same_buffers(model)
