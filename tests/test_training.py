@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from utils import checkpoints, diagnosis, training
+from utils import checkpoints, data, diagnosis, training
 from utils.device import Precision
 from utils.training import CheckpointError, History, evaluate, fit, load_weights, predict
 
@@ -688,6 +688,55 @@ def test_checkpoints_of_other_networks_and_settings(finished, tmp_path):
         load_weights(fresh, tmp_path / "nowhere.pt")
     with pytest.raises(CheckpointError, match="cannot be read"):
         load_weights(fresh, tmp_path)
+
+
+class Dataset(Recorder):
+    """Batches with what those of `utils.data` tell about themselves."""
+
+    def __init__(self):
+        super().__init__(make_batches())
+        vars(self).update(seed=0, dataset="mnist", shuffle=True, labels=torch.zeros(640))
+
+
+def test_a_checkpoint_belongs_to_its_batches(tmp_path):
+    path = tmp_path / "run.pt"
+
+    def run(train, **changes):
+        vars(train).update(changes)
+        return fit(make_linear(), train, epochs=1, learning_rate=0.05, checkpoint=path)
+
+    history = run(Dataset())
+    assert run(Dataset()) == history
+    for match, change in (
+        ("seed of the batches 0 there and 1 here", {"seed": 1}),
+        ("dataset mnist there and fashion_mnist here", {"dataset": "fashion_mnist"}),
+        ("shuffle True there and False here", {"shuffle": False}),
+        ("images 640 there and 639 here", {"labels": torch.zeros(639)}),
+    ):
+        with pytest.raises(CheckpointError, match=f"other settings .{match}.*another file name"):
+            run(Dataset(), **change)
+    # What an older version of the course wrote holds none of these.
+    old = checkpoints.read_file(path)
+    for name in ("seed of the batches", "dataset", "shuffle", "images"):
+        del old["settings"][name]
+    checkpoints.write_file(path, old)
+    assert run(Dataset(), seed=1) == history
+
+
+def test_batches_of_the_course_tell_what_they_are(tmp_path):
+    path = tmp_path / "run.pt"
+
+    def run(**options):
+        train = data.load(train_images=100, batch_size=50, device="cpu", **options).train
+        model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+        return fit(model, train, epochs=1, learning_rate=0.05, checkpoint=path)
+
+    history = run(seed=0)
+    assert run(seed=0) == history
+    with pytest.raises(CheckpointError, match="seed of the batches 0 there and 1 here"):
+        run(seed=1)
+    told = checkpoints.read_file(path)["settings"]
+    assert (told["dataset"], told["images"], told["shuffle"]) == ("fashion_mnist", 100, True)
 
 
 def full_disk(*_):

@@ -227,6 +227,8 @@ def _shown(path: Path) -> str:
 class _Epochs:
     """Counts epochs and gives each its own random numbers, which depend on (seed, epoch) alone."""
 
+    dataset: str | None = None  # its name, where `load` made the batches
+
     def __init__(self, count: int, batch_size: int, shuffle: bool, seed: int):
         if not isinstance(batch_size, Integral) or batch_size < 1:
             raise ValueError(f"batch_size is a whole number of at least 1, not {batch_size!r}.")
@@ -653,6 +655,7 @@ def load(
     )
     validation = kind(*_take(held_out, train_x, train_y), **options) if len(held_out) else None
     test = kind(*_take(seen, test_x, test_y), **options)
+    train.dataset = name
     return Splits(train, validation, test, classes, name, mean, std)
 
 

@@ -503,10 +503,18 @@ def check_arguments(given: dict[str, Any]) -> dict[str, Any]:
     settings["seed"] = None if given["seed"] is None else devices.check_seed(given["seed"])
     settings["optimizer"] = describe_optimizer(optimizer) if own else optimizer
     settings["steps an epoch"] = len(train)
-    for name in ("batch_size", "image_size", "augment"):
+    for name in ("batch_size", "image_size", "augment", "dataset", "shuffle"):
         if isinstance(value := getattr(train, name, None), bool | int | str):
             settings[name] = value
+    if isinstance(value := getattr(train, "seed", None), int):
+        settings["seed of the batches"] = value
+    if isinstance(labels := getattr(train, "labels", None), torch.Tensor):
+        settings["images"] = len(labels)
     return settings
+
+
+# Files from before these were stored lack them: what is not known is no conflict.
+NOT_IN_OLD_FILES = {"dataset", "shuffle", "seed of the batches", "images"}
 
 
 def check_number(name: str, value: Any, low: float, high: float, *, above: bool = False) -> None:
@@ -857,6 +865,7 @@ class Keeper:
 
     def check_settings(self, saved: dict[str, Any]) -> None:
         names = [k for k in self.settings | saved if self.settings.get(k) != saved.get(k)]
+        names = [k for k in names if k in saved or k not in NOT_IN_OLD_FILES]
         if names:
             changes = ", ".join(
                 f"{k} {saved.get(k)} there and {self.settings.get(k)} here" for k in names
