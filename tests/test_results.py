@@ -1,7 +1,10 @@
 """Numbers in the text are the numbers in results/, and the files there say where they come from."""
 
 import csv
+import errno
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +93,21 @@ def test_the_command_checks_and_rewrites(folder, capsys):
     cells = json.loads(chapter.read_text(encoding="utf-8"))["cells"]
     assert cells[0]["source"] == ["55000<!-- =a.json images d -->"]
     assert cells[1] == code
+
+
+def test_a_full_disk_leaves_the_page_and_nothing_else(folder, monkeypatch, capsys):
+    def full_disk(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    page = folder / "README.md"
+    page.write_text("It is .5<!-- =a.json accuracy.median .3f -->.\n", encoding="utf-8")
+    before = sorted(folder.rglob("*"))
+    for module in (os, Path):
+        monkeypatch.setattr(module, "replace", full_disk)
+    assert results.main([]) == 1
+    assert f"problem: {page} cannot be written (No space left" in capsys.readouterr().out
+    assert sorted(folder.rglob("*")) == before
+    assert page.read_text(encoding="utf-8").startswith("It is .5<")
 
 
 def test_a_chapter_still_knows_its_own_cells(folder):

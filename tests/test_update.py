@@ -6,6 +6,7 @@ real clone of it. Each test changes both and looks at what comes together.
 
 import copy
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -564,6 +565,16 @@ def zipped(folder, place, around, **options):
         for path in sorted(folder.rglob("*.ipynb")):
             file.writestr(around + path.relative_to(folder).as_posix(), path.read_bytes())
     return place
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
+def test_a_file_that_is_replaced_keeps_its_rights(tmp_path):
+    path = tmp_path / "04_nin.ipynb"
+    update.write(path, b"{}")
+    assert path.stat().st_mode & 0o777 == 0o644
+    path.chmod(0o664)
+    update.write(path, b"[]")
+    assert path.stat().st_mode & 0o777 == 0o664 and path.read_bytes() == b"[]"
 
 
 @pytest.mark.parametrize(

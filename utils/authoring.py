@@ -36,7 +36,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -180,19 +179,7 @@ def load_committed(stem: str) -> NotebookNode:
 def save(nb: NotebookNode, stem: str) -> None:
     """Stores a chapter: the whole file or nothing."""
     CHAPTERS.mkdir(parents=True, exist_ok=True)
-    _replace(path_of(stem), nbformat.writes(nb, version=4) + "\n")
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(suffix=".tmp", dir=path.parent)
-    try:
-        with open(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.chmod(name, path.stat().st_mode if path.exists() else 0o644)  # mkstemp's are private
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    update.write(path_of(stem), f"{nbformat.writes(nb, version=4)}\n".encode())
 
 
 # --- generated cells -----------------------------------------------------------------------------
@@ -224,7 +211,7 @@ def address(new: str) -> list[str]:
         for old_form, new_form in zip(spellings(repository()), spellings(new)):
             after = re.sub(rf"\b{re.escape(old_form)}\b", new_form, after)
         if after != text:
-            _replace(ROOT / name, after)
+            update.write(ROOT / name, after.encode())
             changed.append(name)
     repository.cache_clear()
     return changed
@@ -617,7 +604,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if found:
                     raise AuthoringError(f"{stem}:\n  " + "\n  ".join(found))
             print(f"{stem}: ok", flush=True)
-        except (AuthoringError, engine.UnknownExercise) as error:
+        except (AuthoringError, update.UpdateError, engine.UnknownExercise) as error:
             failed += 1
             print(f"problem: {error}", file=sys.stderr, flush=True)
     return 1 if failed else 0
@@ -628,7 +615,7 @@ def _address(given: Sequence[str]) -> int:
         if len(given) != 1:
             raise AuthoringError("Say one address, as OWNER/NAME.")
         print("\n".join(address(given[0])) or "Nothing had to be changed.")
-    except AuthoringError as error:
+    except (AuthoringError, update.UpdateError) as error:
         print(f"problem: {error}", file=sys.stderr)
         return 1
     return 0

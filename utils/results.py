@@ -140,16 +140,17 @@ def main(arguments: list[str]) -> int:
     for path in bound_files():
         try:
             text, changes = examine(path)
+            if changes and not arguments:
+                update.write(path, text.encode())
         except ResultError as error:
             print(f"problem: {path.relative_to(ROOT).as_posix()}: {error}")
+            return 1
+        except update.UpdateError as error:
+            print(f"problem: {error}")
             return 1
         for change in changes:
             print(f"{path.relative_to(ROOT).as_posix()}: {change}")
         count += len(changes)
-        if changes and not arguments:
-            whole = path.with_name(f"{path.name}.new")  # or a killed run would leave half a chapter
-            whole.write_text(text, encoding="utf-8", newline="\n")
-            whole.replace(path)
     print(f"{count} numbers {'disagree' if arguments else 'brought up to date'}.")
     return 1 if arguments and count else 0
 

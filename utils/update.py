@@ -204,7 +204,8 @@ def write(path: Path, content: bytes) -> None:
         try:
             with open(handle, "wb") as file:
                 file.write(content)
-            os.chmod(name, 0o644)  # mkstemp makes it private
+            mode = path.stat().st_mode if path.exists() else 0o644  # mkstemp's are private
+            os.chmod(name, mode)
             os.replace(name, path)
         except BaseException:
             os.unlink(name)
