@@ -445,9 +445,12 @@ def test_all_images_for_timings(raw):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"train_images": 60_000}, "60,000 images were asked for, but 1 to 55,000 are there"),
-        ({"train_images": 0}, "0 images were asked for"),
-        ({"test_images": 10_001}, "1 to 10,000 are there"),
+        (
+            {"train_images": 60_000},
+            "60,000 training images were asked for, but 1 to 55,000 are there",
+        ),
+        ({"train_images": 0}, "0 training images were asked for"),
+        ({"test_images": 10_001}, "10,001 test images were asked for, but 1 to 10,000 are there"),
         ({"validation_images": 60_000}, "validation_images is 60,000, but only 60,000"),
         ({"validation_images": -1}, "validation_images is -1"),
         ({"name": "imagenet"}, "no dataset 'imagenet'; choose one of fashion_mnist, mnist"),

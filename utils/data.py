@@ -649,7 +649,7 @@ def load(
         augment = "crop"
     options["classes"] = classes
     kept, held_out = _split(train_y.numpy(), train_images, validation_images)
-    seen = _split(test_y.numpy(), test_images, 0)[0]
+    seen = _split(test_y.numpy(), test_images, 0, "test")[0]
     train = kind(
         *_take(kept, train_x, train_y), shuffle=True, augment=augment, seed=seed, **options
     )
@@ -660,7 +660,7 @@ def load(
 
 
 def _split(
-    labels: np.ndarray, wanted: int | None, wanted_aside: int | None
+    labels: np.ndarray, wanted: int | None, wanted_aside: int | None, part: str = "training"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the images to use and of those held out, each in the order of the file."""
     count = len(labels)
@@ -674,7 +674,9 @@ def _split(
     aside = max(aside, held_out) if held_out else 0
     used = count - aside if wanted is None else wanted
     if not 1 <= used <= count - aside:
-        raise ValueError(f"{used:,} images were asked for, but 1 to {count - aside:,} are there.")
+        raise ValueError(
+            f"{used:,} {part} images were asked for, but 1 to {count - aside:,} are there."
+        )
     if used == count:  # then none is held out
         return np.arange(count), np.arange(0)
     order = _stratified_order(labels)
