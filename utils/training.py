@@ -95,7 +95,8 @@ def fit(
     Raises:
         ValueError: arguments, labels or logits that do not fit.
         MemoryError: a batch is too large for the device; says which size to try.
-        CheckpointError: the file is damaged, or of another network or other settings.
+        CheckpointError: the file is damaged, or of another network, other settings or batches, or
+            cannot be written before training begins.
     """
     settings = check_arguments(dict(locals()))
     if seed is not None:
