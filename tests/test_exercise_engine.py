@@ -745,17 +745,6 @@ def test_close(a, b, expected):
     assert compare.close(a, b) is expected
 
 
-def test_expect_shape():
-    compare.expect_shape(torch.zeros(2, 3).shape, (2, 3))
-    compare.expect_shape([2, 3], (2, 3))
-    with pytest.raises(Wrong, match=r"\(3, 2\) is not right\. Turned round\."):
-        compare.expect_shape((3, 2), (2, 3), {(3, 2): "Turned round."})
-    with pytest.raises(Wrong, match="has 1 entries where 2 are expected"):
-        compare.expect_shape((2,), (2, 3))
-    with pytest.raises(Wrong, match="A shape such as"):
-        compare.expect_shape(6, (2, 3))
-
-
 def test_expect_parameters():
     compare.expect_parameters(nn.Linear(2, 3), 9)
     with pytest.raises(Wrong, match=r"has 6 parameters; 9 are right\. No bias\."):

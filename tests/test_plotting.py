@@ -260,7 +260,6 @@ def test_no_figure_changes_the_global_style():
 def test_live_curve_outside_a_notebook_does_nothing(capsys):
     curve = plotting.LiveCurve()
     curve.update(history(0.5))
-    curve.close()
     assert capsys.readouterr().out == ""
     assert not plt.get_fignums()
 

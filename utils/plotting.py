@@ -163,7 +163,7 @@ def _legend(axis: plt.Axes, columns: int) -> None:
 class LiveCurve:
     """The curves of a run while it trains. Outside a notebook it does nothing.
 
-    `update(history)` redraws the same picture in place; `close()` leaves the last one standing.
+    `update(history)` redraws the same picture in place; the last one stays.
     """
 
     def __init__(self) -> None:
@@ -181,9 +181,6 @@ class LiveCurve:
             self.handle = display(figure, display_id=True)
         else:
             self.handle.update(figure)
-
-    def close(self) -> None:
-        self.handle = None
 
 
 def _in_notebook() -> bool:

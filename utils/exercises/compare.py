@@ -296,19 +296,6 @@ def expect_number(
     raise Wrong(f"{answer:,} is not right. {otherwise}".strip())
 
 
-def expect_shape(answer: Any, right: Sequence[int], common: Mapping | None = None) -> None:
-    """`answer` must be the shape `right`, as a tuple, a list or a torch.Size."""
-    if not isinstance(answer, (tuple, list)):
-        raise Wrong(f"A shape such as (1, 2, 3) is expected, not {describe(answer)}.")
-    answer = tuple(answer)
-    if answer == tuple(right):
-        return
-    message = (common or {}).get(answer, "")
-    if not message and len(answer) != len(right):
-        message = f"It has {len(answer)} entries where {len(right)} are expected."
-    raise Wrong(f"{answer} is not right. {message}".strip())
-
-
 def expect_parameters(
     module: nn.Module, right: int, common: Mapping[int, str] | None = None
 ) -> None:
