@@ -135,7 +135,9 @@ def main() -> None:
             runs = old.get("accuracy", {}).get("runs", []) if old.get("label") == label else []
             wanted = SEEDS.get(name, OTHERS) if name in arguments.designs else 0
             for seed in range(len(runs), wanted):
-                run = choosing.short_run(build, recipe, seed, LEARNING_RATES.get(name))
+                run = common.completed(
+                    choosing.short_run(build, recipe, seed, LEARNING_RATES.get(name))
+                )
                 runs.append(run.accuracy)
                 print(recipe, name, seed, run.status, round(run.accuracy, 4), flush=True)
             if not runs:

@@ -13,12 +13,13 @@ import tempfile
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from utils import data
 
+Ended = TypeVar("Ended")
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 
 
@@ -97,6 +98,19 @@ def write(name: str, result: dict[str, Any]) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def completed(run: Ended) -> Ended:
+    """The history of a run (or the capstone's `Run`), unless Ctrl-C has ended it.
+
+    `fit` returns after Ctrl-C, and what it had learned until then is no result.
+
+    Raises:
+        KeyboardInterrupt: the run was interrupted.
+    """
+    if run.status == "interrupted":
+        raise KeyboardInterrupt
+    return run
 
 
 def without_normalisation(batches: data.Batches, batch_size: int, seed: int) -> data.Batches:

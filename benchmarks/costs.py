@@ -111,7 +111,11 @@ def training_task(name: str, images: int) -> Callable[[], float]:
     def run() -> float:
         network = networks.build(name)
         start = time.process_time()
-        training.fit(network, batches, epochs=1, learning_rate=0.02, device="cpu", progress=False)
+        common.completed(
+            training.fit(
+                network, batches, epochs=1, learning_rate=0.02, device="cpu", progress=False
+            )
+        )
         return 1000 * (time.process_time() - start) / images
 
     return run

@@ -61,17 +61,19 @@ def run(
         test_images=images,
     )
     start = time.perf_counter()
-    history = training.fit(
-        model,
-        splits.train,
-        splits.validation,
-        epochs=epochs,
-        learning_rate=chosen["learning_rate"],
-        label_smoothing=chosen["label_smoothing"],
-        device=where,
-        compile=compiled,
-        seed=seed,
-        progress=False,
+    history = common.completed(
+        training.fit(
+            model,
+            splits.train,
+            splits.validation,
+            epochs=epochs,
+            learning_rate=chosen["learning_rate"],
+            label_smoothing=chosen["label_smoothing"],
+            device=where,
+            compile=compiled,
+            seed=seed,
+            progress=False,
+        )
     )
     one = {
         "seed": seed,

@@ -29,7 +29,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -126,14 +125,19 @@ class Steps:
         return (self.marks[-1] - self.marks[1]) / self.steps
 
 
-fit = partial(
-    training.fit,
-    epochs=1,
-    learning_rate=1e-4,
-    schedule="constant",
-    progress=False,
-    stop_when_stuck=False,
-)
+def fit(network: nn.Module, batches) -> training.History:
+    """One epoch, however little it learns."""
+    return common.completed(
+        training.fit(
+            network,
+            batches,
+            epochs=1,
+            learning_rate=1e-4,
+            schedule="constant",
+            progress=False,
+            stop_when_stuck=False,
+        )
+    )
 
 
 def step_seconds(series: str, name: str, x: int, batch: int) -> float:

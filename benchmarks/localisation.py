@@ -69,14 +69,16 @@ def run(pooling: str, seed: int, splits: localisation.Splits) -> dict:
     device.seed_everything(seed)
     model = localisation.network(pooling)
     start = time.perf_counter()
-    history = training.fit(
-        model,
-        splits.train,
-        epochs=RECIPE["epochs"],
-        learning_rate=RECIPE["learning_rate"],
-        device="cpu",
-        seed=seed,
-        progress=False,
+    history = common.completed(
+        training.fit(
+            model,
+            splits.train,
+            epochs=RECIPE["epochs"],
+            learning_rate=RECIPE["learning_rate"],
+            device="cpu",
+            seed=seed,
+            progress=False,
+        )
     )
     result = {
         "seed": seed,

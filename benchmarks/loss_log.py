@@ -76,19 +76,21 @@ def run(number: int, seed: int) -> dict:
     torch.manual_seed(seed)
     model = networks.build("lenet", activation=recipe["activation"], pooling=recipe["pooling"])
     networks.initialise(model, recipe["initialisation"])
-    history = training.fit(
-        model,
-        scaled(_splits.train, recipe["normalise"], seed),
-        scaled(_splits.validation, recipe["normalise"], seed),
-        epochs=EPOCHS,
-        learning_rate=recipe["learning_rate"],
-        momentum=recipe["momentum"],
-        schedule=recipe["schedule"],
-        weight_decay=recipe["weight_decay"],
-        device="cpu",
-        seed=seed,
-        progress=False,
-        stop_when_stuck=False,
+    history = common.completed(
+        training.fit(
+            model,
+            scaled(_splits.train, recipe["normalise"], seed),
+            scaled(_splits.validation, recipe["normalise"], seed),
+            epochs=EPOCHS,
+            learning_rate=recipe["learning_rate"],
+            momentum=recipe["momentum"],
+            schedule=recipe["schedule"],
+            weight_decay=recipe["weight_decay"],
+            device="cpu",
+            seed=seed,
+            progress=False,
+            stop_when_stuck=False,
+        )
     )
     return {
         "seed": seed,

@@ -104,14 +104,16 @@ def train(model: nn.Module, recipe: dict, seed: int) -> tuple[training.History, 
         device="cpu",
         seed=seed,
     )
-    history = training.fit(
-        model,
-        splits.train,
-        epochs=recipe["epochs"],
-        learning_rate=recipe["learning_rate"],
-        device="cpu",
-        seed=seed,
-        progress=False,
+    history = common.completed(
+        training.fit(
+            model,
+            splits.train,
+            epochs=recipe["epochs"],
+            learning_rate=recipe["learning_rate"],
+            device="cpu",
+            seed=seed,
+            progress=False,
+        )
     )
     return history, splits
 

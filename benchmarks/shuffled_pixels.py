@@ -60,15 +60,17 @@ def batches_of(split: data.Batches, pixels: str, seed: int) -> data.Batches:
 
 def run(network: str, pixels: str, seed: int) -> dict:
     device.seed_everything(seed)
-    history = training.fit(
-        NETWORKS[network](),
-        batches_of(_splits.train, pixels, seed),
-        batches_of(_splits.validation, pixels, seed),
-        epochs=RECIPE["epochs"],
-        learning_rate=RECIPE["learning_rate"],
-        device="cpu",
-        seed=seed,
-        progress=False,
+    history = common.completed(
+        training.fit(
+            NETWORKS[network](),
+            batches_of(_splits.train, pixels, seed),
+            batches_of(_splits.validation, pixels, seed),
+            epochs=RECIPE["epochs"],
+            learning_rate=RECIPE["learning_rate"],
+            device="cpu",
+            seed=seed,
+            progress=False,
+        )
     )
     return {
         "seed": seed,

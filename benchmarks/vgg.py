@@ -68,14 +68,16 @@ def run(name: str, seed: int) -> dict:
     )
     device.seed_everything(seed)
     model = build(name)
-    history = training.fit(
-        model,
-        splits.train,
-        epochs=RECIPE["epochs"],
-        learning_rate=RECIPE["learning_rate"],
-        device="cpu",
-        seed=seed,
-        progress=False,
+    history = common.completed(
+        training.fit(
+            model,
+            splits.train,
+            epochs=RECIPE["epochs"],
+            learning_rate=RECIPE["learning_rate"],
+            device="cpu",
+            seed=seed,
+            progress=False,
+        )
     )
     return {
         "seed": seed,

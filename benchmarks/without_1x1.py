@@ -51,14 +51,16 @@ def accuracy(name: str, seed: int) -> float:
     )
     device.seed_everything(seed)
     model = NETWORKS[name][1]()
-    training.fit(
-        model,
-        splits.train,
-        epochs=RECIPE["epochs"],
-        learning_rate=RECIPE["learning_rate"],
-        device="cpu",
-        seed=seed,
-        progress=False,
+    common.completed(
+        training.fit(
+            model,
+            splits.train,
+            epochs=RECIPE["epochs"],
+            learning_rate=RECIPE["learning_rate"],
+            device="cpu",
+            seed=seed,
+            progress=False,
+        )
     )
     return training.evaluate(model, splits.validation).accuracy
 

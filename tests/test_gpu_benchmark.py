@@ -1,10 +1,13 @@
 """The benchmark for GPUs, as far as a machine without one can try it."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from benchmarks import gpu
 from utils import networks
+from utils.training import History
 
 
 def test_trial_trains_and_writes_nothing(monkeypatch, capsys):
@@ -51,14 +54,17 @@ def test_interrupted_measurement_goes_on(monkeypatch):
     monkeypatch.setattr(gpu.common, "write", files.__setitem__)
     monkeypatch.setattr("sys.argv", ["gpu.py", "nin_d2l"])
 
-    def run(name, chosen, seed, where, *, compiled, read_test_set=False):
-        ran.append((tuple(chosen.values()), seed))
+    def fit(model, train, validation, *, learning_rate, seed, **other):
+        ran.append(seed)
         if len(ran) == 15:
-            raise KeyboardInterrupt
-        score = {"validation_accuracy": chosen["learning_rate"], "seconds": 1.0}
-        return score | {"seed": seed, "status": "finished", "test_accuracy": 0.9}
+            return History(status="interrupted")  # as `fit` returns after Ctrl-C
+        return History(status="finished", validation_accuracy=[learning_rate])
 
-    monkeypatch.setattr(gpu, "run", run)
+    nothing = SimpleNamespace(image_size=224, train=None, validation=None, test=None, accuracy=0.9)
+    monkeypatch.setattr(gpu.training, "fit", fit)
+    monkeypatch.setattr(gpu.training, "evaluate", lambda *given: nothing)
+    monkeypatch.setattr(gpu.networks, "build", lambda name, **options: nothing)
+    monkeypatch.setattr(gpu.data, "load", lambda **given: nothing)
     with pytest.raises(KeyboardInterrupt):
         gpu.main()
     assert len(files[gpu.FILE]["networks"]["nin_d2l"]["runs"]) == 2
