@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from utils import checkpoints, data
+from utils import checkpoints, data, train_network, training
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone"]
@@ -276,3 +276,30 @@ def test_stopped_by_hand_keeps_the_checkpoint(tmp_path):
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1 and "Stopped by hand" in output and "Traceback" not in output
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """`fit` only looks at what it is given: the network and its first batch."""
+    seen = []
+
+    def fit(model, train, validation, **settings):
+        seen.append((model, next(iter(train))[0]))
+        return training.History(epochs=[1], train_loss=[0.5], status="finished", planned=1)
+
+    monkeypatch.setattr(training, "fit", fit)
+    monkeypatch.setenv("COURSE_DEVICE", "cpu")
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    return seen
+
+
+def test_an_option_can_change_the_size_of_the_images(untrained):
+    arguments = ["vgg_d2l", "--option", "image_size=32", "--epochs", "1", "--batch-size", "2"]
+    assert train_network.main(arguments) == 0
+    network, images = untrained[0]
+    assert network.image_size == 32 and images.shape == (2, 1, 32, 32)
+    assert network(images).shape == (2, 10)

@@ -77,8 +77,9 @@ def option(text: str) -> tuple[str, Any]:
 
 def train(given: argparse.Namespace) -> dict[str, Any]:
     """Do what the command line says; return the history, and with --test the test accuracy."""
+    options = dict(map(option, given.option))
     with torch.device("meta"):  # only to ask for its size
-        size = given.image_size or networks.build(given.network).image_size
+        size = given.image_size or networks.build(given.network, **options).image_size
     splits = data.load(
         given.data,
         batch_size=given.batch_size,
@@ -94,7 +95,7 @@ def train(given: argparse.Namespace) -> dict[str, Any]:
         given.network,
         in_channels=len(splits.mean),
         num_classes=len(splits.classes),
-        **dict(map(option, given.option)),
+        **options,
     )
     if given.sync_batch_norm:
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
