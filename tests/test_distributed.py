@@ -1,5 +1,6 @@
 """Training with two processes on this machine, as torchrun starts them."""
 
+import errno
 import json
 import os
 import signal
@@ -303,3 +304,29 @@ def test_an_option_can_change_the_size_of_the_images(untrained):
     network, images = untrained[0]
     assert network.image_size == 32 and images.shape == (2, 1, 32, 32)
     assert network(images).shape == (2, 10)
+
+
+def test_the_history_gets_the_folder_it_was_promised(untrained, tmp_path):
+    file = tmp_path / "new" / "newer" / "history.json"
+    assert train_network.main(["lenet", "--epochs", "1", "--json", str(file)]) == 0
+    assert json.loads(file.read_text(encoding="utf-8"))["train_loss"] == [0.5]
+
+
+def test_a_history_that_cannot_be_written_is_known_before_training(untrained, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file" / "history.json", tmp_path):
+        assert train_network.main(["lenet", "--epochs", "1", "--json", str(place)]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("problem: ") and str(place) in said and said.count("\n") == 1
+    assert not untrained
+
+
+def test_a_history_that_cannot_be_written_is_printed(untrained, tmp_path, capsys, monkeypatch):
+    def full(*given, **settings):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert train_network.main(["lenet", "--epochs", "1", "--json", str(tmp_path / "a.json")]) == 2
+    said = capsys.readouterr()
+    assert json.loads(said.out)["train_loss"] == [0.5]
+    assert "a.json cannot be written (No space left on device), so" in said.err

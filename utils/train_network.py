@@ -119,18 +119,52 @@ def train(given: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
+def make_room(path: Path) -> None:
+    """The folder of a file that is written after the training.
+
+    Raises:
+        ValueError: it cannot be written there, which is better known before.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"The folder of {path} cannot be made ({error.strerror}); choose another for --json."
+        ) from None
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, but --json takes the name of a file.")
+
+
+def write(path: Path, result: dict[str, Any]) -> bool:
+    """Write the history, or print it where that fails; say whether it was written."""
+    text = json.dumps(result, indent=1)
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        print(
+            f"problem: {path} cannot be written ({error.strerror}), so the history is printed.",
+            file=sys.stderr,
+            flush=True,
+        )
+        print(text, flush=True)
+        return False
+    return True
+
+
 def main(arguments: list[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     together = distributed.started_by_torchrun()
     try:
         if together:
             distributed.start()
+        speaks = not together or dist.get_rank() == 0
+        if given.json and speaks:
+            make_room(given.json)
         result = train(given)
-        if not together or dist.get_rank() == 0:
-            if given.test:
-                print(f"test accuracy {result['test_accuracy']:.4f}")
-            if given.json:
-                given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        if speaks and given.test:
+            print(f"test accuracy {result['test_accuracy']:.4f}")
+        if given.json and speaks and not write(given.json, result):
+            return 2
         return 0 if result["status"] == "finished" else 1
     except (ValueError, TypeError, RuntimeError, MemoryError) as error:
         print(f"problem: {error}", file=sys.stderr, flush=True)
