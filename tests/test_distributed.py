@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from utils import checkpoints, data, train_network, training
+from utils import checkpoints, data, device, distributed, train_network, training
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone"]
@@ -277,6 +277,49 @@ def test_stopped_by_hand_keeps_the_checkpoint(tmp_path):
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1 and "Stopped by hand" in output and "Traceback" not in output
+
+
+# --- GPUs ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """A machine with two GPUs, as far as `start` asks; what it does there, in its order."""
+    done = []
+    monkeypatch.delenv("COURSE_DEVICE", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda number: done.append(f"GPU {number}"))
+    monkeypatch.setattr(device, "_cuda_problem", lambda: done.append("computes"))
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: True)
+    monkeypatch.setattr(torch.distributed, "init_process_group", done.append)
+    return done
+
+
+def test_a_process_touches_its_own_gpu_only(two_gpus, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    distributed.start()
+    assert two_gpus == ["GPU 1", "computes", "nccl"]
+
+
+def test_processes_that_are_to_stay_on_the_cpu_touch_no_gpu(two_gpus, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("COURSE_DEVICE", " CPU")
+    distributed.start()
+    assert two_gpus == ["gloo"]
+
+
+def test_more_processes_than_gpus_are_an_error(two_gpus, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ValueError, match=r"than this machine has GPUs \(2\): choose --nproc_per"):
+        distributed.start()
+
+
+def test_gpus_too_old_to_compute_are_left_alone(two_gpus, monkeypatch):
+    monkeypatch.setattr(device, "_cuda_problem", lambda: "no kernel image")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    distributed.start()
+    assert two_gpus == ["gloo"]
 
 
 # --- the command ----------------------------------------------------------------------------------

@@ -28,15 +28,15 @@ def started_by_torchrun() -> bool:
 def start() -> None:
     """Join the processes that torchrun started: NCCL where every process has a GPU, else gloo."""
     local = int(os.environ["LOCAL_RANK"])
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if local < gpus and not os.environ.get("COURSE_DEVICE", "").strip().lower().startswith("cpu"):
+        torch.cuda.set_device(local)  # first: `pick` computes, and would do so on GPU 0
     on_gpus = devices.pick().type == "cuda" and dist.is_nccl_available()
-    if on_gpus:
-        if local >= torch.cuda.device_count():
-            raise ValueError(
-                f"torchrun started more processes than this machine has GPUs "
-                f"({torch.cuda.device_count()}): choose --nproc_per_node="
-                f"{torch.cuda.device_count()}, or COURSE_DEVICE=cpu."
-            )
-        torch.cuda.set_device(local)
+    if on_gpus and local >= gpus:
+        raise ValueError(
+            f"torchrun started more processes than this machine has GPUs ({gpus}): choose "
+            f"--nproc_per_node={gpus}, or COURSE_DEVICE=cpu."
+        )
     dist.init_process_group("nccl" if on_gpus else "gloo")
 
 
