@@ -183,6 +183,67 @@ def test_copies_stay_equal_with_batch_norm_and_dropout_differs(tmp_path):
     assert "equal True" in output and "own masks True" in output
 
 
+FIRST_USE = """
+import sys, time
+from pathlib import Path
+import torch
+import torch.distributed as dist
+from utils import data, distributed, train_network
+
+here = Path(sys.argv[1])
+
+def download(name, root):
+    if not (here / "whole").exists():
+        with open(here / "begun", "a") as file:
+            file.write(f"{dist.get_rank()}")
+        time.sleep(1)
+        (here / "whole").touch()
+    images, labels = torch.zeros(200, 1, 28, 28, dtype=torch.uint8), torch.arange(200) % 10
+    return images, labels, images, labels, tuple("0123456789")
+
+distributed.start()
+data._from_torchvision = download
+command = ["lenet", "--data", "mnist", "--epochs", "1"]
+print(train_network.train(train_network.parser().parse_args(command))["status"], flush=True)
+
+def fail():
+    if dist.get_rank() == 0:
+        raise data.DataError("no network")
+
+try:
+    distributed.in_turns(fail)
+except data.DataError as error:
+    print(f"process {dist.get_rank()} says: {error}", flush=True)
+dist.barrier()
+dist.destroy_process_group()
+"""
+
+
+@needs_gloo
+def test_one_process_downloads_for_all_and_all_learn_that_it_failed(tmp_path):
+    (tmp_path / "first_use.py").write_text(FIRST_USE, encoding="utf-8")
+    output = run(*TWO, tmp_path / "first_use.py", tmp_path)
+    assert (tmp_path / "begun").read_text(encoding="utf-8") == "0"
+    assert output.count("finished") == 2
+    for rank in (0, 1):
+        assert f"process {rank} says: no network" in output
+
+
+@pytest.mark.parametrize("place, turn", [((0, 0), 1), ((2, 0), 2), ((3, 1), 3)])
+def test_the_first_process_of_a_machine_reads_before_its_others(place, turn, monkeypatch):
+    """Two machines with two processes each, seen from one of them."""
+    done = []
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 4)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: place[0])
+    monkeypatch.setenv("LOCAL_RANK", str(place[1]))
+    monkeypatch.setattr(
+        torch.distributed, "all_gather_object", lambda values, value: done.append("waits")
+    )
+    assert distributed.in_turns(lambda: done.append("reads") or "images") == "images"
+    assert done.index("reads") == turn - 1 and done.count("waits") == 3
+
+
 # --- what goes wrong ------------------------------------------------------------------------------
 
 
@@ -291,7 +352,7 @@ def two_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", lambda number: done.append(f"GPU {number}"))
     monkeypatch.setattr(device, "_cuda_problem", lambda: done.append("computes"))
-    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: True)
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: True, raising=False)
     monkeypatch.setattr(torch.distributed, "init_process_group", done.append)
     return done
 

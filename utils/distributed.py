@@ -40,6 +40,31 @@ def start() -> None:
     dist.init_process_group("nccl" if on_gpus else "gloo")
 
 
+def in_turns(read: Callable[[], Any]) -> Any:
+    """What `read()` gives in each process, where the first to read may make files for the others.
+
+    Process 0 reads, then the first process of each other machine, which finds the files if the
+    machines share a disk, then all others. An error in one is raised in all.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return read()
+    own_turn = 0 if dist.get_rank() == 0 else 1 if os.environ.get("LOCAL_RANK") == "0" else 2
+    result = None
+    for turn in range(3):
+        errors: list[Any] = [None] * dist.get_world_size()
+        error = None
+        if turn == own_turn:
+            try:
+                result = read()
+            except Exception as problem:
+                error = problem
+        dist.all_gather_object(errors, error)  # which waits for all
+        for problem in errors:
+            if problem is not None:
+                raise problem
+    return result
+
+
 class Team:
     """The processes that train together; all must call the same methods in the same order."""
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import json
 import sys
 from pathlib import Path
@@ -80,7 +81,8 @@ def train(given: argparse.Namespace) -> dict[str, Any]:
     options = dict(map(option, given.option))
     with torch.device("meta"):  # only to ask for its size
         size = given.image_size or networks.build(given.network, **options).image_size
-    splits = data.load(
+    load = functools.partial(
+        data.load,
         given.data,
         batch_size=given.batch_size,
         image_size=size,
@@ -90,6 +92,9 @@ def train(given: argparse.Namespace) -> dict[str, Any]:
         folder=given.folder,
         num_workers=given.workers,
     )
+    # What is downloaded or unpacked on first use is written by one process. Nothing of a folder
+    # of images is, and to list a large one takes a while.
+    splits = load() if given.data == "image_folder" else distributed.in_turns(load)
     device.seed_everything(given.seed)
     model = networks.build(
         given.network,
