@@ -43,27 +43,16 @@ def prepare() -> None:
     _splits = data.load(batch_size=BATCH_SIZE, device="cpu")
 
 
-def plain(batches: data.Batches, seed: int) -> data.Batches:
-    """The same images scaled to 0…1 only, as d2l's loader gives them."""
-    return data.Batches(
-        batches.images,
-        batches.labels,
-        batch_size=BATCH_SIZE,
-        shuffle=batches.shuffle,
-        mean=(0.0,),
-        std=(1.0,),
-        device="cpu",
-        seed=seed,
-    )
-
-
 def run(variant: str, seed: int) -> dict:
     """One training run: the loss of its last 100 steps, validation accuracy, dead logits."""
     options = {**D2L, **VARIANTS[variant][1]}
     learning_rate = options.pop("learning_rate")
     device.seed_everything(seed)
     model = networks.build(NETWORK, widths=WIDTHS, **options)
-    train, validation = plain(_splits.train, seed), plain(_splits.validation, seed)
+    train, validation = (
+        common.without_normalisation(part, BATCH_SIZE, seed)
+        for part in (_splits.train, _splits.validation)
+    )
     probe = next(iter(validation))[0]
     dead_at_start = len(diagnosis.dead_logits(model, probe))
 
