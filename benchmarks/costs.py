@@ -13,7 +13,8 @@ waiting for others.
   operation not.
 
 The small networks get 28 pixels (32 where they were made for it), the large ones 224.
-Writes results/costs.json.
+Writes results/costs.json once, at its end, and keeps nothing when interrupted: turns taken on two
+occasions would not have met the same machine.
 
     python -m benchmarks.costs
 """
