@@ -88,29 +88,32 @@ def main() -> None:
 
     result = common.header("LeNet and linear layers, pixels in place and shuffled, paired seeds")
     parameters = {name: summary.count_parameters(make()) for name, make in NETWORKS.items()}
-    result |= {"recipe": RECIPE, "parameters": parameters, "conditions": []}
+    result |= {"recipe": RECIPE, "parameters": parameters}
     earlier = common.read(FILE) or {}
-    kept = {}
-    if earlier.get("recipe") == RECIPE:
-        kept = {(c["network"], c["pixels"]): c["runs"] for c in earlier["conditions"]}
+    kept = earlier["conditions"] if earlier.get("recipe") == RECIPE else []
+    found = {(c["network"], c["pixels"]): c for c in kept}
+    pairs = list(itertools.product(NETWORKS, PIXELS))
     with ProcessPoolExecutor(arguments.processes, initializer=prepare) as pool:
-        for network, pixels in itertools.product(NETWORKS, PIXELS):
-            runs = list(kept.get((network, pixels), []))
+        for network, pixels in pairs:
+            runs = list(found[network, pixels]["runs"]) if (network, pixels) in found else []
             done = {one["seed"] for one in runs}
             todo = [seed for seed in range(arguments.seeds) if seed not in done]
-            runs += pool.map(run, [network] * len(todo), [pixels] * len(todo), todo)
-            accuracy = common.summarise(one["validation_accuracy"] for one in runs)
-            result["conditions"].append(
-                {
-                    "network": network,
-                    "pixels": pixels,
-                    "validation_accuracy": accuracy,
-                    "failed": sum(one["status"] != "finished" for one in runs),
-                    "runs": runs,
-                }
-            )
-            print(f"{network}, {pixels}: {accuracy}", flush=True)
-            common.write(FILE, result)
+            for one in pool.map(run, [network] * len(todo), [pixels] * len(todo), todo):
+                runs.append(one)
+                found[network, pixels] = condition(network, pixels, runs)
+                result["conditions"] = [found[pair] for pair in pairs if pair in found]
+                common.write(FILE, result)
+            print(f"{network}, {pixels}: {found[network, pixels]['validation_accuracy']}")
+
+
+def condition(network: str, pixels: str, runs: list[dict]) -> dict:
+    return {
+        "network": network,
+        "pixels": pixels,
+        "validation_accuracy": common.summarise(one["validation_accuracy"] for one in runs),
+        "failed": sum(one["status"] != "finished" for one in runs),
+        "runs": list(runs),
+    }
 
 
 if __name__ == "__main__":

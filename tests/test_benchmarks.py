@@ -1,12 +1,13 @@
 """What all benchmarks have in common: an interrupted run is no result."""
 
+import contextlib
 import dataclasses
 import json
 import re
 
 import pytest
 
-from benchmarks import accuracy, common
+from benchmarks import accuracy, common, shuffled_pixels
 from utils import data
 
 
@@ -64,3 +65,37 @@ def test_every_benchmark_asks_whether_its_runs_were_completed():
             line = text.count("\n", 0, call.start()) + 1
             assert before.endswith("common.completed("), f"{path.name}, line {line}"
     assert {"accuracy", "capstone", "gpu", "growth", "resnet"} <= set(found)
+
+
+def test_ctrl_c_during_further_seeds_loses_no_finished_run(monkeypatch, tmp_path):
+    class Alone(contextlib.nullcontext):
+        """Like a ProcessPoolExecutor, in this process."""
+
+        def map(self, *given):
+            return map(*given)
+
+    asked = []
+
+    def run(network, pixels, seed):
+        asked.append((network, pixels, seed))
+        if len(asked) == 6:
+            raise KeyboardInterrupt
+        return {"seed": seed, "status": "finished", "validation_accuracy": 0.5}
+
+    def seeds():
+        stored = json.loads((tmp_path / shuffled_pixels.FILE).read_text(encoding="utf-8"))
+        return [[one["seed"] for one in found["runs"]] for found in stored["conditions"]]
+
+    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    monkeypatch.setattr(shuffled_pixels, "run", run)
+    monkeypatch.setattr(shuffled_pixels, "ProcessPoolExecutor", lambda *_, **__: Alone())
+    monkeypatch.setattr("sys.argv", ["shuffled_pixels.py", "--seeds", "1"])
+    shuffled_pixels.main()
+    assert seeds() == [[0], [0], [0], [0]]
+    monkeypatch.setattr("sys.argv", ["shuffled_pixels.py", "--seeds", "3"])
+    with pytest.raises(KeyboardInterrupt):
+        shuffled_pixels.main()
+    assert seeds() == [[0, 1], [0], [0], [0]]
+    shuffled_pixels.main()
+    assert seeds() == [[0, 1, 2]] * 4
+    assert len(set(asked)) == 12 and len(asked) == 13  # only the interrupted one came twice
