@@ -68,7 +68,7 @@ def test_every_benchmark_asks_whether_its_runs_were_completed():
 
 
 def test_ctrl_c_during_further_seeds_loses_no_finished_run(monkeypatch, tmp_path):
-    class Alone(contextlib.nullcontext):
+    class Alone(contextlib.ExitStack):
         """Like a ProcessPoolExecutor, in this process."""
 
         def map(self, *given):
