@@ -9,6 +9,7 @@ pytest tests --seed N                  unit tests with other random numbers
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -49,6 +50,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # A shell lets what it starts in the background ignore Ctrl-C. Tests interrupt what they start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "long: takes minutes; runs where COURSE_LONG=1 is set")
     if config.getoption("--strict-exercises"):
         os.environ["COURSE_STRICT_EXERCISES"] = "1"

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -445,6 +446,32 @@ def test_the_option_seed_moves_every_seed(clone):
         drawn.append(json.loads(re.search(rf"drawn {seed} (\[.*\])", run.stdout)[1]))
     file.unlink()
     assert all(one != other for one, other in zip(*drawn, strict=True)), drawn
+
+
+IGNORES = """
+import signal, subprocess, sys
+
+script = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+
+
+def test_ctrl_c_reaches_what_a_test_starts():
+    assert subprocess.check_output([sys.executable, "-c", script], text=True) == "True\\n"
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals that are ignored")
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_run_in_the_background_does_not_ignore_ctrl_c(clone, workers):
+    file = clone / "tests" / "test_ignores.py"
+    file.write_text(IGNORES, encoding="utf-8")
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which a new process inherits
+    try:
+        run = nbval(clone, {}, "tests/test_ignores.py", "-n", workers)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        file.unlink()
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "1 passed" in run.stdout
 
 
 # --- notebooks that a learner left broken --------------------------------------------------------
