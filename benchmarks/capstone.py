@@ -5,7 +5,7 @@ check of exercise choosing.7 trains an answer and scored on validation images. T
 follows from the runs and is written with them: halfway between the worst run of the course's own
 network and the best run of all careless designs, rounded down to half a point. At budget smoke,
 which only proves that everything runs, it is half the accuracy of the worst run. Writes
-results/capstone.json; finished runs are kept.
+results/capstone.json when a recipe is done with all designs; what stands there is kept.
 
     python -m benchmarks.capstone
 """

@@ -2,7 +2,7 @@
 
 `nin_small` is compared with the same network without its 1x1 layers, and with a wider one without
 1x1 layers that costs as many MACs and has about as many parameters. Writes
-results/without_1x1.json; validation accuracy after the last epoch, paired by seed.
+results/without_1x1.json once, at its end; validation accuracy after the last epoch, paired by seed.
 
     python -m benchmarks.without_1x1 --seeds 5
 """
