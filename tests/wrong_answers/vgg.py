@@ -869,7 +869,8 @@ def merge(first, second):
         (
             "another seed",
             experiment(seed="torch.manual_seed(1)"),
-            r"Wrong are A, B, D, E. Look at each of these: the seed 0",
+            # Of four, one may come near by luck.
+            r"Wrong are (\w, ){2,3}\w\. Look at each of these: the seed 0",
         ),
         ("other images", experiment(given="images[:8].double()"), r"Look at each.*all 64 of"),
         ("not a number", "spread = dict.fromkeys('ABDE', float('nan'))", r"is a finite number"),
