@@ -81,19 +81,15 @@ def run(name: str, recipe: dict, seed: int, read_test_set: bool) -> dict:
     device.seed_everything(seed)
     model = network_of(name)
     start = time.perf_counter()
-    history = common.completed(
-        training.fit(
-            model,
-            splits.train,
-            splits.validation,
-            epochs=recipe["epochs"],
-            optimizer=recipe.get("optimizer", "sgd"),
-            learning_rate=recipe["learning_rate"],
-            label_smoothing=recipe["label_smoothing"],
-            device="cpu",
-            seed=seed,
-            progress=False,
-        )
+    history = common.fit(
+        model,
+        splits.train,
+        splits.validation,
+        epochs=recipe["epochs"],
+        optimizer=recipe.get("optimizer", "sgd"),
+        learning_rate=recipe["learning_rate"],
+        label_smoothing=recipe["label_smoothing"],
+        seed=seed,
     )
     one = {
         "seed": seed,

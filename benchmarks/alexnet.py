@@ -193,16 +193,12 @@ def overfitting(condition: str, seed: int) -> dict:
     )
     device.seed_everything(seed)
     model = networks.build(NETWORK, dropout=recipe["dropout"] if with_dropout else 0.0)
-    history = common.completed(
-        training.fit(
-            model,
-            (augmented if with_augmentation else plain).train,
-            epochs=recipe["epochs"],
-            learning_rate=recipe["learning_rate"],
-            device="cpu",
-            seed=seed,
-            progress=False,
-        )
+    history = common.fit(
+        model,
+        (augmented if with_augmentation else plain).train,
+        epochs=recipe["epochs"],
+        learning_rate=recipe["learning_rate"],
+        seed=seed,
     )
     known = training.evaluate(model, plain.train)
     unknown = training.evaluate(model, plain.validation)

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
-from utils import data
+from utils import data, training
 
 Ended = TypeVar("Ended")
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -111,6 +112,19 @@ def completed(run: Ended) -> Ended:
     if run.status == "interrupted":
         raise KeyboardInterrupt
     return run
+
+
+def fit(model: nn.Module, train, validation=None, **settings: Any) -> training.History:
+    """`training.fit` as benchmarks run it: to its end or not at all, on the CPU, without a word.
+
+    Args:
+        settings: those of `training.fit`; a `device` or `progress` among them holds.
+
+    Raises:
+        KeyboardInterrupt: the run was interrupted.
+    """
+    settings = {"device": "cpu", "progress": False} | settings
+    return completed(training.fit(model, train, validation, **settings))
 
 
 def without_normalisation(batches: data.Batches, batch_size: int, seed: int) -> data.Batches:

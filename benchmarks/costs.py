@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import common
-from utils import data, device, memory, networks, summary, training
+from utils import data, device, memory, networks, summary
 
 FILE = "costs.json"
 SMALL = (
@@ -112,10 +112,11 @@ def training_task(name: str, images: int) -> Callable[[], float]:
     def run() -> float:
         network = networks.build(name)
         start = time.process_time()
-        common.completed(
-            training.fit(
-                network, batches, epochs=1, learning_rate=0.02, device="cpu", progress=False
-            )
+        common.fit(
+            network,
+            batches,
+            epochs=1,
+            learning_rate=0.02,
         )
         return 1000 * (time.process_time() - start) / images
 

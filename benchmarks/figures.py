@@ -371,7 +371,9 @@ def draw_speed(found: dict) -> Figure:
             height = row + (-0.17 if rival == "d2l" else 0.17)
             axis.scatter(ratios, [height] * len(ratios), **looks[rival])
             median = common.summarise(ratios)["median"]
-            axis.plot([median] * 2, [height - 0.15, height + 0.15], color="black", linewidth=2)
+            axis.plot(
+                [median] * 2, [height - 0.15, height + 0.15], color="black", linewidth=2, zorder=4
+            )
     axis.axvline(1, color="0.35", linewidth=1, linestyle="--", zorder=0)
     axis.set_yticks(range(len(found)), list(found))
     axis.set_ylim(len(found) - 0.5, -0.5)

@@ -98,16 +98,12 @@ def run(experiment: str, head: str, seed: int) -> dict:
     train = on_canvas(splits.train) if experiment == "shift" else splits.train
     device.seed_everything(seed)
     model = build(head, SIZES[experiment])
-    history = common.completed(
-        training.fit(
-            model,
-            train,
-            epochs=recipe["epochs"],
-            learning_rate=LEARNING_RATES[head],
-            device="cpu",
-            seed=seed,
-            progress=False,
-        )
+    history = common.fit(
+        model,
+        train,
+        epochs=recipe["epochs"],
+        learning_rate=LEARNING_RATES[head],
+        seed=seed,
     )
     result = {
         "seed": seed,

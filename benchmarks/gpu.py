@@ -61,19 +61,16 @@ def run(
         test_images=images,
     )
     start = time.perf_counter()
-    history = common.completed(
-        training.fit(
-            model,
-            splits.train,
-            splits.validation,
-            epochs=epochs,
-            learning_rate=chosen["learning_rate"],
-            label_smoothing=chosen["label_smoothing"],
-            device=where,
-            compile=compiled,
-            seed=seed,
-            progress=False,
-        )
+    history = common.fit(
+        model,
+        splits.train,
+        splits.validation,
+        epochs=epochs,
+        learning_rate=chosen["learning_rate"],
+        label_smoothing=chosen["label_smoothing"],
+        device=where,
+        compile=compiled,
+        seed=seed,
     )
     one = {
         "seed": seed,

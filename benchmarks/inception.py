@@ -263,16 +263,12 @@ def run_branches(seed: int) -> dict:
     )
     device.seed_everything(seed)
     network = networks.build("googlenet_small")
-    history = common.completed(
-        training.fit(
-            network,
-            splits.train,
-            epochs=recipe["epochs"],
-            learning_rate=recipe["learning_rate"],
-            device="cpu",
-            seed=seed,
-            progress=False,
-        )
+    history = common.fit(
+        network,
+        splits.train,
+        epochs=recipe["epochs"],
+        learning_rate=recipe["learning_rate"],
+        seed=seed,
     )
     network.to(memory_format=torch.channels_last)
     result = {

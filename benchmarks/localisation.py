@@ -18,7 +18,7 @@ import time
 from torch import Tensor
 
 from benchmarks import common
-from utils import device, localisation, summary, training
+from utils import device, localisation, summary
 
 FILE = "localisation.json"
 RECIPE = dict(
@@ -69,16 +69,12 @@ def run(pooling: str, seed: int, splits: localisation.Splits) -> dict:
     device.seed_everything(seed)
     model = localisation.network(pooling)
     start = time.perf_counter()
-    history = common.completed(
-        training.fit(
-            model,
-            splits.train,
-            epochs=RECIPE["epochs"],
-            learning_rate=RECIPE["learning_rate"],
-            device="cpu",
-            seed=seed,
-            progress=False,
-        )
+    history = common.fit(
+        model,
+        splits.train,
+        epochs=RECIPE["epochs"],
+        learning_rate=RECIPE["learning_rate"],
+        seed=seed,
     )
     result = {
         "seed": seed,

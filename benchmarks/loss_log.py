@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 import torch
 
 from benchmarks import common
-from utils import data, networks, training
+from utils import data, networks
 
 FILE = "loss_log_lenet.json"
 EPOCHS, BATCH_SIZE = 10, 256
@@ -76,21 +76,17 @@ def run(number: int, seed: int) -> dict:
     torch.manual_seed(seed)
     model = networks.build("lenet", activation=recipe["activation"], pooling=recipe["pooling"])
     networks.initialise(model, recipe["initialisation"])
-    history = common.completed(
-        training.fit(
-            model,
-            scaled(_splits.train, recipe["normalise"], seed),
-            scaled(_splits.validation, recipe["normalise"], seed),
-            epochs=EPOCHS,
-            learning_rate=recipe["learning_rate"],
-            momentum=recipe["momentum"],
-            schedule=recipe["schedule"],
-            weight_decay=recipe["weight_decay"],
-            device="cpu",
-            seed=seed,
-            progress=False,
-            stop_when_stuck=False,
-        )
+    history = common.fit(
+        model,
+        scaled(_splits.train, recipe["normalise"], seed),
+        scaled(_splits.validation, recipe["normalise"], seed),
+        epochs=EPOCHS,
+        learning_rate=recipe["learning_rate"],
+        momentum=recipe["momentum"],
+        schedule=recipe["schedule"],
+        weight_decay=recipe["weight_decay"],
+        seed=seed,
+        stop_when_stuck=False,
     )
     return {
         "seed": seed,

@@ -104,16 +104,12 @@ def train(model: nn.Module, recipe: dict, seed: int) -> tuple[training.History, 
         device="cpu",
         seed=seed,
     )
-    history = common.completed(
-        training.fit(
-            model,
-            splits.train,
-            epochs=recipe["epochs"],
-            learning_rate=recipe["learning_rate"],
-            device="cpu",
-            seed=seed,
-            progress=False,
-        )
+    history = common.fit(
+        model,
+        splits.train,
+        epochs=recipe["epochs"],
+        learning_rate=recipe["learning_rate"],
+        seed=seed,
     )
     return history, splits
 

@@ -134,9 +134,7 @@ def pca_runs(seed: int) -> Iterator[dict]:
     device.seed_everything(seed)
     features = front()
     whole = nn.Sequential(features, head(recipe["channels"]))
-    common.completed(
-        training.fit(whole, splits.train, epochs=recipe["features_epochs"], **settings)
-    )
+    common.fit(whole, splits.train, epochs=recipe["features_epochs"], **settings)
     features.eval()
     known, known_labels = computed(features, splits.train)
     new, new_labels = computed(features, splits.validation)
@@ -147,7 +145,7 @@ def pca_runs(seed: int) -> Iterator[dict]:
         device.seed_everything(seed)
         rest = head(width)  # drawn first, so that all kinds begin with the same weights
         model = nn.Sequential(*front_layers, rest)
-        history = common.completed(training.fit(model, train, epochs=recipe["epochs"], **settings))
+        history = common.fit(model, train, epochs=recipe["epochs"], **settings)
         accuracy = training.evaluate(model, validation).accuracy
         found = {"seed": seed, "kind": kind, "width": width, "status": history.status}
         return found | {"accuracy": round(accuracy, 4)}
@@ -206,17 +204,13 @@ def fitting_run(stack: str, labels: str, seed: int) -> dict:
         train.labels = torch.randint(0, 10, train.labels.shape, generator=generator)
     device.seed_everything(seed)
     model = STACKS[stack][1]()
-    history = common.completed(
-        training.fit(
-            model,
-            train,
-            epochs=recipe["epochs"],
-            learning_rate=recipe["learning_rate"],
-            weight_decay=recipe["weight_decay"],
-            device="cpu",
-            seed=seed,
-            progress=False,
-        )
+    history = common.fit(
+        model,
+        train,
+        epochs=recipe["epochs"],
+        learning_rate=recipe["learning_rate"],
+        weight_decay=recipe["weight_decay"],
+        seed=seed,
     )
     known = training.evaluate(model, train).accuracy
     new = training.evaluate(model, splits.validation).accuracy

@@ -67,18 +67,14 @@ def run(name: str, recipe: dict, seed: int) -> dict:
     device.seed_everything(seed)
     model = network_of(name)
     networks.initialise(model, recipe["initialisation"])
-    history = common.completed(
-        training.fit(
-            model,
-            train,
-            validation,
-            epochs=recipe["epochs"],
-            learning_rate=recipe["learning_rate"],
-            device="cpu",
-            seed=seed,
-            progress=False,
-            **PLAIN,
-        )
+    history = common.fit(
+        model,
+        train,
+        validation,
+        epochs=recipe["epochs"],
+        learning_rate=recipe["learning_rate"],
+        seed=seed,
+        **PLAIN,
     )
     return {
         "seed": seed,

@@ -203,18 +203,14 @@ def run(entry: dict, recipe: dict, seed: int, with_damage: bool) -> dict:
     )
     device.seed_everything(seed)
     model = build(entry, recipe)
-    history = common.completed(
-        training.fit(
-            model,
-            splits.train,
-            epochs=recipe["epochs"],
-            learning_rate=entry.get("learning_rate", recipe["learning_rate"]),
-            schedule=recipe["schedule"],
-            device="cpu",
-            seed=seed,
-            progress=False,
-            stop_when_stuck=False,
-        )
+    history = common.fit(
+        model,
+        splits.train,
+        epochs=recipe["epochs"],
+        learning_rate=entry.get("learning_rate", recipe["learning_rate"]),
+        schedule=recipe["schedule"],
+        seed=seed,
+        stop_when_stuck=False,
     )
     errors = {
         f"{name}_error": round(1 - training.evaluate(model, batches).accuracy, 4)

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from benchmarks import common
-from utils import data, device, networks, summary, training
+from utils import data, device, networks, summary
 
 FILE = "shuffled_pixels_lenet.json"
 # That of chapter 01 at budget cpu, so that its live run is one seed more.
@@ -60,17 +60,13 @@ def batches_of(split: data.Batches, pixels: str, seed: int) -> data.Batches:
 
 def run(network: str, pixels: str, seed: int) -> dict:
     device.seed_everything(seed)
-    history = common.completed(
-        training.fit(
-            NETWORKS[network](),
-            batches_of(_splits.train, pixels, seed),
-            batches_of(_splits.validation, pixels, seed),
-            epochs=RECIPE["epochs"],
-            learning_rate=RECIPE["learning_rate"],
-            device="cpu",
-            seed=seed,
-            progress=False,
-        )
+    history = common.fit(
+        NETWORKS[network](),
+        batches_of(_splits.train, pixels, seed),
+        batches_of(_splits.validation, pixels, seed),
+        epochs=RECIPE["epochs"],
+        learning_rate=RECIPE["learning_rate"],
+        seed=seed,
     )
     return {
         "seed": seed,

@@ -160,7 +160,7 @@ def torchvision_epoch(case: Case, seed: int, device: str, workers: int) -> float
 def our_epoch(case: Case, seed: int, device: str, workers: int) -> float:
     """`data.load` and `fit`, with a progress bar."""
     from benchmarks import common
-    from utils import data, training
+    from utils import data
 
     model = case.model(seed)
     start = time.perf_counter()
@@ -172,10 +172,10 @@ def our_epoch(case: Case, seed: int, device: str, workers: int) -> float:
         validation_images=0,
         test_images=None if case.images is None else case.test_images,
     )
-    common.completed(training.fit(
+    common.fit(
         model, splits.train, splits.test, epochs=1, learning_rate=case.learning_rate, momentum=0,
         weight_decay=0, schedule="constant", device=device, progress=True, stop_when_stuck=False,
-    ))  # fmt: skip
+    )  # fmt: skip
     return time.perf_counter() - start
 
 
@@ -188,17 +188,16 @@ def loop_epoch(case: Case, seed: int, device: str, workers: int) -> dict[str, fl
     the epoch.
     """
     from benchmarks import common
-    from utils import training
 
     train = batches(case, device)
     with bare_step(case, seed, device, train) as step:
         between = Between(train, step, every=10 if device.startswith("cuda") else 1, device=device)
         model = case.model(seed)
         start = time.perf_counter()
-        common.completed(training.fit(
+        common.fit(
             model, between, epochs=1, learning_rate=case.learning_rate, device=device,
             progress=True, stop_when_stuck=False,
-        ))  # fmt: skip
+        )  # fmt: skip
         seconds = time.perf_counter() - start
     return {"fit": seconds - between.seconds, "bare": between.seconds}
 

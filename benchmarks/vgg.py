@@ -68,16 +68,12 @@ def run(name: str, seed: int) -> dict:
     )
     device.seed_everything(seed)
     model = build(name)
-    history = common.completed(
-        training.fit(
-            model,
-            splits.train,
-            epochs=RECIPE["epochs"],
-            learning_rate=RECIPE["learning_rate"],
-            device="cpu",
-            seed=seed,
-            progress=False,
-        )
+    history = common.fit(
+        model,
+        splits.train,
+        epochs=RECIPE["epochs"],
+        learning_rate=RECIPE["learning_rate"],
+        seed=seed,
     )
     return {
         "seed": seed,

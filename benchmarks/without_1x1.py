@@ -51,16 +51,12 @@ def accuracy(name: str, seed: int) -> float:
     )
     device.seed_everything(seed)
     model = NETWORKS[name][1]()
-    common.completed(
-        training.fit(
-            model,
-            splits.train,
-            epochs=RECIPE["epochs"],
-            learning_rate=RECIPE["learning_rate"],
-            device="cpu",
-            seed=seed,
-            progress=False,
-        )
+    common.fit(
+        model,
+        splits.train,
+        epochs=RECIPE["epochs"],
+        learning_rate=RECIPE["learning_rate"],
+        seed=seed,
     )
     return training.evaluate(model, splits.validation).accuracy
 

@@ -55,16 +55,17 @@ def test_ctrl_c_during_a_seed_stores_only_the_seeds_before(monkeypatch, tmp_path
 
 
 def test_every_benchmark_asks_whether_its_runs_were_completed():
-    """`fit` and `short_run` return after Ctrl-C as after any other end."""
+    """`training.fit` and `short_run` return after Ctrl-C as after any other end."""
     folder, found = common.RESULTS.parent / "benchmarks", []
     for path in folder.glob("*.py"):
         text = path.read_text(encoding="utf-8")
-        for call in re.finditer(r"training\.fit\b|choosing\.short_run\b", text):
+        found += [path.stem] * len(re.findall(r"common\.fit\(", text))
+        for call in re.finditer(r"training\.fit\(|choosing\.short_run\(", text):
             found.append(path.stem)
             before = text[: call.start()].rstrip()
             line = text.count("\n", 0, call.start()) + 1
-            assert before.endswith("common.completed("), f"{path.name}, line {line}"
-    assert {"accuracy", "capstone", "gpu", "growth", "resnet"} <= set(found)
+            assert before.endswith("completed("), f"{path.name}, line {line}"
+    assert {"accuracy", "capstone", "common", "gpu", "growth", "resnet"} <= set(found)
 
 
 def test_ctrl_c_during_further_seeds_loses_no_finished_run(monkeypatch, tmp_path):
