@@ -29,6 +29,8 @@ os.environ["COURSE_UNDER_PYTEST"] = "1"
 # notebook is then several times faster.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("COURSE_BUDGET", "cpu")
+# On Windows what the tests start would otherwise write in the code page of the country.
+os.environ.setdefault("PYTHONUTF8", "1")
 _paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 if str(ROOT) not in _paths:
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, _paths)])

@@ -35,7 +35,7 @@ def refuse_old_python(version=sys.version_info, executable=sys.executable):
     import subprocess
 
     todo = "install a newer one, from python.org for example, and run course.py with that."
-    for name in ("python3.13", "python3.12", "python3.11"):
+    for name in ("python3.14", "python3.13", "python3.12", "python3.11"):
         # A name on the path need not work: version managers put placeholders there.
         if shutil.which(name) and subprocess.call([name, "-c", ""], stderr=subprocess.DEVNULL) == 0:
             todo = f"run it with {name}, which is installed here."
@@ -333,7 +333,8 @@ def check_machine() -> None:
                 "Python made for both: open the chapters in Colab, or install an older torch and "
                 f"torchvision yourself and run `{COMMAND} setup --here`."
             )
-    if os.name == "nt" and platform.machine() != "AMD64":
+    # Not platform.machine(): from Python 3.12 on that is the computer's, also under emulation.
+    if os.name == "nt" and sysconfig.get_platform() != "win-amd64":
         raise CourseError("torch needs a Python for Windows x64, and this is another: install it.")
     if sys.maxsize < 2**32:
         raise CourseError("torch needs a 64-bit Python, and this one has 32 bits: install another.")
@@ -426,7 +427,8 @@ def lock_entry(package: str) -> str:
 
 def run_to_end(command: list[str], failure: str) -> None:
     """Run a command, pass its messages on, and turn its failure into one sentence."""
-    environ = {**os.environ, "PIP_USER": "0"}  # a user-wide `--user` cannot work in .venv
+    # A user-wide `--user` cannot work in .venv; the messages are read as UTF-8 below.
+    environ = {**os.environ, "PIP_USER": "0", "PYTHONIOENCODING": "utf-8"}
     keep = [lock_file.fileno()] if lock_file and not lock_file.closed and os.name != "nt" else []
     sys.stdout.flush()
     process = subprocess.Popen(
@@ -454,7 +456,7 @@ def explain_failure(messages: str, code: int) -> str:
         return "this environment has no pip; run `python -m ensurepip` in it, or leave it."
     if "externally-managed-environment" in messages:
         return f"this Python belongs to the operating system; run `{COMMAND} setup` without --here."
-    if re.search(r"No space left on device|Errno 28|not enough space", messages):
+    if re.search(r"No space left on device|Errno 28|WinError 112|not enough space", messages):
         return "the disk is full; make room, or set TMPDIR to a larger disk, and run it again."
     if "Long Path" in messages:
         return "the path of this folder is too long for Windows; move it to C:\\one-by-one."
@@ -696,7 +698,12 @@ def update(arguments: list[str]) -> int:
         raise CourseError("update takes nothing, or --from and an older copy's folder or ZIP file.")
     from utils import update
 
-    tell(update.take_from, Path(arguments[1])) if arguments else tell(update.update)
+    if arguments:
+        # Windows hands `"C:\\old copy\\"` over with the last quote, which no file name can have.
+        named = arguments[1].rstrip('"') if os.name == "nt" else arguments[1]
+        tell(update.take_from, Path(named))
+    else:
+        tell(update.update)
     if is_outdated():
         say(f"The course now wants newer packages: run `{COMMAND} setup`.")
     return 0
@@ -783,7 +790,8 @@ def examine(name: str, check: Callable[[], str]) -> int:
 
 
 def advice(error: Exception) -> str:
-    if os.name == "nt" and isinstance(error, OSError) and ".dll" in str(error):
+    of_a_library = re.search(r"\.dll|DLL load failed", str(error))
+    if os.name == "nt" and isinstance(error, (OSError, ImportError)) and of_a_library:
         return "install Microsoft's Visual C++ Redistributable (vc_redist.x64.exe), then try again."
     if isinstance(error, ModuleNotFoundError):
         return f"run `{COMMAND} setup`."
@@ -815,8 +823,10 @@ def check_present(name: str) -> str:
 def check_write_access() -> str:
     for folder in (ROOT, ROOT / "chapters", ROOT / "data"):
         try:
-            with tempfile.TemporaryFile(dir=folder):
-                pass
+            # Not tempfile: on Windows it tries names for ever where the folder refuses.
+            probe = folder / f".doctor-{os.getpid()}.tmp"
+            probe.open("xb").close()
+            probe.unlink()
         except OSError as error:
             raise CourseError(
                 f"{folder} cannot be written ({error.strerror}): put the course into a folder that "

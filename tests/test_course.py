@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 import zipfile
 from pathlib import Path
 
@@ -535,6 +536,51 @@ def test_macs_without_a_torch_are_told(monkeypatch, system, machine, release, fi
         course.check_machine()
 
 
+def pretend_windows(monkeypatch):
+    """`os.name` is "nt" for course.py alone: pathlib and pytest would break."""
+    windows = types.ModuleType("os")
+    vars(windows).update(vars(os), name="nt")
+    monkeypatch.setattr(course, "os", windows)
+
+
+@pytest.mark.parametrize(("build", "fits"), [("win-amd64", True), ("win-arm64", False)])
+def test_on_windows_the_build_of_python_counts(monkeypatch, build, fits):
+    """Python for x64 runs on an ARM computer as well, whose name `platform.machine` gives."""
+    pretend_windows(monkeypatch)
+    monkeypatch.setattr(course.platform, "machine", lambda: "ARM64")
+    monkeypatch.setattr(course.sysconfig, "get_platform", lambda: build)
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda folder: type("usage", (), {"free": 1_000_000_000_000})
+    )
+    with contextlib.nullcontext() if fits else pytest.raises(course.CourseError, match="x64"):
+        course.check_machine()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError("Error loading torch_cpu.dll or one of its dependencies"), "Visual C++"),
+        (ImportError("DLL load failed while importing _C: not found"), "Visual C++"),
+        (ModuleNotFoundError("No module named 'torch'"), "setup"),
+        (OSError("bad file"), "remove .venv"),
+    ],
+)
+def test_on_windows_a_missing_library_is_told_apart(monkeypatch, error, expected):
+    pretend_windows(monkeypatch)
+    assert expected in course.advice(error)
+
+
+def test_on_windows_a_quote_that_the_shell_left_behind_is_dropped(monkeypatch):
+    asked = []
+    monkeypatch.setattr(course, "tell", lambda function, *given: asked.append(given))
+    monkeypatch.setattr(course, "is_outdated", lambda: False)
+    with monkeypatch.context() as patch:
+        pretend_windows(patch)
+        course.update(["--from", 'C:\\old copy"'])
+    course.update(["--from", 'old"'])
+    assert asked == [(Path("C:\\old copy"),), (Path('old"'),)]
+
+
 def test_folder_without_write_access_is_named(project, monkeypatch):
     project.want("course_trial", "1.0")
     module = project.load()
@@ -577,6 +623,7 @@ def test_only_one_at_a_time_works_on_venv(tmp_path):
     ("messages", "expected"),
     [
         ("ERROR: Could not install packages: [Errno 28] No space left on device", "disk is full"),
+        ("ERROR: [WinError 112] 磁盘空间不足", "disk is full"),
         ("HINT: ... Windows Long Path support enabled", "too long for Windows"),
         ("ProxyError('Cannot connect to proxy.')\nNo matching distribution found for x", "mirror"),
         ("error: externally-managed-environment\n\n...", "belongs to the operating system"),

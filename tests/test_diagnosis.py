@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from utils import diagnosis
 from utils.diagnosis import (
     activation_statistics,
     answers_alike,
@@ -102,6 +103,15 @@ def test_hooks_and_modes_are_put_back_after_an_error(batch):
         activation_statistics(model, torch.zeros(2, 3, 8, 8))
     assert not any(m._forward_hooks for m in model.modules())
     assert all(m.training for m in model.modules())
+
+
+def test_gradients_are_taken_from_the_device_before_they_become_float64(monkeypatch):
+    """An Apple GPU has no float64."""
+    moved, cpu, double = [], torch.Tensor.cpu, torch.Tensor.double
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda self: moved.append("cpu") or cpu(self))
+    monkeypatch.setattr(torch.Tensor, "double", lambda self: moved.append("double") or double(self))
+    assert diagnosis._norm([torch.tensor([3.0, 4.0])]) == 5
+    assert moved == ["cpu", "double"]
 
 
 def test_gradient_statistics_by_hand(batch):

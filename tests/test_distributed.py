@@ -21,8 +21,9 @@ TWO = [*TORCHRUN, "--nproc_per_node=2"]
 TRAIN = ["-m", "utils.train_network"]
 
 needs_gloo = pytest.mark.skipif(
-    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
-    reason="this torch has no gloo, with which processes on CPUs talk",
+    os.name == "nt"
+    or not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
+    reason="torchrun needs gloo, and libuv, which torch for Windows lacks",
 )
 
 
@@ -368,6 +369,17 @@ def test_processes_that_are_to_stay_on_the_cpu_touch_no_gpu(two_gpus, monkeypatc
     monkeypatch.setenv("COURSE_DEVICE", " CPU")
     distributed.start()
     assert two_gpus == ["gloo"]
+
+
+def test_processes_on_a_mac_stay_on_the_cpu(monkeypatch):
+    """gloo adds up what lies in the memory of the CPU or of CUDA, not on an Apple GPU."""
+    chosen = []
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("COURSE_DEVICE", "auto")  # so that it is put back
+    monkeypatch.setattr(device, "pick", lambda: torch.device("mps"))
+    monkeypatch.setattr(torch.distributed, "init_process_group", chosen.append)
+    distributed.start()
+    assert (chosen, os.environ["COURSE_DEVICE"]) == (["gloo"], "cpu")
 
 
 def test_more_processes_than_gpus_are_an_error(two_gpus, monkeypatch):

@@ -31,6 +31,7 @@ TOKEN = "a-learner"
 pytestmark = [
     pytest.mark.long,
     pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome found"),
+    pytest.mark.skipif(os.name == "nt", reason="stops the server with its kernels by killpg"),
 ]
 
 

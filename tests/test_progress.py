@@ -50,6 +50,23 @@ def test_where_nothing_can_be_written_nothing_is_said(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["progress.json"]
 
 
+@pytest.mark.parametrize("refused", ["replace", "unlink"])
+def test_a_scanner_that_holds_a_file_for_a_moment(tmp_path, monkeypatch, refused):
+    """What Windows does while another program has the file open."""
+    real, refusals = getattr(os, refused), [2]
+
+    def held(*arguments, **options):
+        if refusals[0]:
+            refusals[0] -= 1
+            raise PermissionError(13, "Access is denied")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(os, refused, held)
+    assert progress.record("nin.1", "right", tmp_path) == ""
+    assert refusals == [0] and progress.read(tmp_path) == {"nin.1": "right"}
+    assert [path.name for path in tmp_path.iterdir()] == ["progress.json"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="folders cannot be made read-only with chmod there")
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
 def test_in_a_read_only_folder_nothing_is_said(tmp_path):

@@ -24,6 +24,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from utils import files
+
 __all__ = ["CheckpointError", "load_weights", "save_checkpoint"]
 
 
@@ -114,7 +116,7 @@ def write_file(path: Path, content: dict[str, Any]) -> None:
                 file.writelines(parts)
                 file.flush()
                 os.fsync(file.fileno())
-            replace_patiently(temporary, path)
+            files.patiently(os.replace, temporary, path)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -147,21 +149,6 @@ def sealed(content: dict[str, Any]) -> tuple[memoryview, bytes, bytes]:
     digest = hashlib.sha256(archive)
     digest.update(length)
     return archive, length, digest.hexdigest().encode()
-
-
-def replace_patiently(source: Path, target: Path) -> None:
-    """`os.replace`, tried again for a second and a half where Windows refuses it.
-
-    It does so while a virus scanner or another process has one of the two files open.
-    """
-    for wait in (0.1, 0.2, 0.4, 0.8, None):
-        try:
-            os.replace(source, target)
-            return
-        except PermissionError:
-            if wait is None:
-                raise
-            time.sleep(wait)
 
 
 def read_file(path: Path) -> dict[str, Any]:

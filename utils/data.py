@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from utils.checkpoints import replace_patiently
+from utils import files
 from utils.device import check_seed, pick
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -200,7 +200,7 @@ def _write_whole(path: Path, content: np.ndarray) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        replace_patiently(temporary, path)
+        files.patiently(os.replace, temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -725,12 +725,12 @@ def _from_torchvision(name: str, root: Path) -> tuple:
     except Exception as error:  # whatever the network, the disk or a damaged file may raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         if name == "mnist":
-            files, place = "the four files *-ubyte.gz", root / "MNIST" / "raw"
+            wanted, place = "the four files *-ubyte.gz", root / "MNIST" / "raw"
         else:
-            files, place = "cifar-10-python.tar.gz", root
+            wanted, place = "cifar-10-python.tar.gz", root
         raise DataError(
             f"{kind.__name__} can be neither read from {_shown(root)} nor downloaded ({reason}): "
-            f"without a network, copy {files} into {_shown(place)} from a machine that has it; "
+            f"without a network, copy {wanted} into {_shown(place)} from a machine that has it; "
             "if it is there, it is damaged: delete it and its unpacked files, then load again."
         ) from None
     finally:

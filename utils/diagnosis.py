@@ -166,7 +166,7 @@ def gradient_statistics(
 
 
 def _norm(tensors: list[torch.Tensor | None]) -> float:
-    squares = [t.detach().double().cpu().square().sum() for t in tensors if t is not None]
+    squares = [t.detach().cpu().double().square().sum() for t in tensors if t is not None]
     return float(sum(squares)) ** 0.5
 
 

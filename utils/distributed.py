@@ -31,7 +31,10 @@ def start() -> None:
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if local < gpus and not os.environ.get("COURSE_DEVICE", "").strip().lower().startswith("cpu"):
         torch.cuda.set_device(local)  # first: `pick` computes, and would do so on GPU 0
-    on_gpus = devices.pick().type == "cuda" and dist.is_nccl_available()
+    kind = devices.pick().type
+    if kind == "mps":
+        os.environ["COURSE_DEVICE"] = "cpu"  # nothing adds up what lies on an Apple GPU
+    on_gpus = kind == "cuda" and dist.is_nccl_available()
     if on_gpus and local >= gpus:
         raise ValueError(
             f"torchrun started more processes than this machine has GPUs ({gpus}): choose "

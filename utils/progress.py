@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from utils import files
+
 ROOT = Path(__file__).resolve().parents[1]
 OUTCOMES = ("right", "wrong", "open")
 PATIENCE = 2.0  # seconds that one notebook waits for another
@@ -59,7 +61,7 @@ def _change(change: Callable[[dict[str, str]], object], root: Path) -> str:
             except ValueError:
                 known = {}
                 aside = path_of(root).with_name("progress-damaged.json")
-                os.replace(path_of(root), aside)
+                files.patiently(os.replace, path_of(root), aside)
                 damaged = (
                     f"progress.json could not be read and is now {aside.name}: the record of your "
                     "exercises starts anew; run the chapters again to fill it."
@@ -91,7 +93,7 @@ def _alone(root: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)
+        files.patiently(lock.unlink, True)
 
 
 def _write(known: dict[str, str], root: Path) -> None:
@@ -101,7 +103,7 @@ def _write(known: dict[str, str], root: Path) -> None:
         with open(handle, "w", encoding="utf-8") as file:
             json.dump(known, file, indent=1, sort_keys=True)
             file.write("\n")
-        os.replace(name, path_of(root))
+        files.patiently(os.replace, name, path_of(root))
     except BaseException:
         os.unlink(name)
         raise

@@ -281,7 +281,10 @@ class History:
 # ------------------------------------------------------------------- device, precision, checks
 
 
-OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory")
+# The last: a GPU so full that cuBLAS or cuDNN could not even begin.
+OUT_OF_MEMORY = re.compile(
+    "out of memory|can't allocate memory|not enough memory|_STATUS_ALLOC_FAILED"
+)
 
 
 class Setup:

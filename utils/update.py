@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from utils import progress
+from utils import files, progress
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTER = re.compile(r"chapters/(\d\d_\w+)\.ipynb")
@@ -206,7 +206,7 @@ def write(path: Path, content: bytes) -> None:
                 file.write(content)
             mode = path.stat().st_mode if path.exists() else 0o644  # mkstemp's are private
             os.chmod(name, mode)
-            os.replace(name, path)
+            files.patiently(os.replace, name, path)
         except BaseException:
             os.unlink(name)
             raise
@@ -232,14 +232,15 @@ def back_up(paths: Iterable[Path], root: Path) -> Path:
                 number += 1
                 place = folder / f"{stamp}-{number}"
             os.chmod(unfinished, 0o755)
-            os.rename(unfinished, place)
+            files.patiently(os.rename, unfinished, place)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
     except OSError as error:
         raise UpdateError(
             f"your notebooks could not be copied into {folder} ({error.strerror}), so nothing was "
-            "changed: make room there, or put the course into a folder that is yours."
+            "changed: make room there, close programs that look into it, or put the course into a "
+            "folder that is yours."
         ) from None
     return place
 

@@ -251,8 +251,8 @@ def close(a: Any, b: Any, tolerance: float = 1e-4) -> bool:
     if b is None or isinstance(b, (str, bool)):
         return type(a) is type(b) and a == b
     try:
-        a = torch.as_tensor(a).detach().to("cpu", torch.float64)
-        b = torch.as_tensor(b).detach().to("cpu", torch.float64)
+        a = torch.as_tensor(a).detach().cpu().to(torch.float64)
+        b = torch.as_tensor(b).detach().cpu().to(torch.float64)
     except (TypeError, ValueError, RuntimeError):
         return False
     if a.shape != b.shape:
