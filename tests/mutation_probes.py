@@ -38,7 +38,7 @@ def known() -> set[str]:
 def difference(item: engine.Exercise, answer: Any) -> str:
     """What an answer does otherwise than the solution, or an empty text."""
     if item.id not in known():
-        return f"{item.id} has no probe"
+        return f"{item.id} has no probe in tests/mutation_probes.py"
     with engine._undisturbed():
         if item.id in MODULES:
             for arguments, shape in MODULES[item.id]:

@@ -1,5 +1,6 @@
 """The stored notebooks, and what pytest --nbval makes of a learner's answers."""
 
+import dataclasses
 import json
 import os
 import re
@@ -129,7 +130,7 @@ DAMAGE = {
         lambda nb: nb.update(
             cells=[c for c in nb.cells if c.metadata.get("exercise") != "start.1"]
         ),
-        "exercises start.2; declared are start.1, start.2",
+        "exercise start.1 is declared and not shown: a Markdown cell has to hold",
     ),
     "dead link": (
         lambda nb: nb.cells.append(markdown("[next](77_none.ipynb)")),
@@ -206,11 +207,35 @@ def test_answers_are_not_replaced_by_stubs(clean, tmp_path, monkeypatch, capsys)
     assert [path.name for path in tmp_path.iterdir()] == [f"{STEM}.ipynb"]
 
 
+def test_a_stub_that_its_author_changed_twice_is_no_answer(clean, tmp_path, monkeypatch):
+    monkeypatch.setattr(authoring, "CHAPTERS", tmp_path)
+    monkeypatch.setattr(authoring, "load_committed", lambda stem: clean)
+    authoring.save(clean, STEM)
+    find = authoring.engine.find
+    for stub in ("batches = ...", "batches_of_an_epoch = ..."):
+        item = dataclasses.replace(find("start.1"), stub=stub)
+        other = {"start.1": item}
+        monkeypatch.setattr(authoring.engine, "find", lambda id, o=other: o.get(id) or find(id))
+        assert authoring.main(["refresh", STEM]) == 0
+        assert cell_of(authoring.load(STEM), "stub").source == stub
+
+
+def test_a_chapter_without_one_of_its_exercises_is_not_run(clean, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(authoring, "CHAPTERS", tmp_path)
+    monkeypatch.setattr(authoring, "execute", lambda *_, **__: pytest.fail("it was run"))
+    clean.cells = [c for c in clean.cells if c.metadata.get("exercise") != "start.1"]
+    clean.cells.append(markdown("Now.\n\n<!-- exercise: start.1 -->"))
+    authoring.save(clean, STEM)
+    assert authoring.main(["run", STEM]) == 1
+    assert "exercise start.1 is declared and not shown" in capsys.readouterr().err
+
+
 def test_a_run_that_fails_stores_nothing(clean, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(authoring, "CHAPTERS", tmp_path)
     cell = own_cell(clean)
     cell.source, clean.cells = "1 / 0", [cell]
     monkeypatch.setattr(authoring, "refresh", lambda nb, stem: nb)
+    monkeypatch.setattr(authoring, "unlike_declared", lambda nb, stem: [])
     authoring.save(clean, STEM)
     before = authoring.path_of(STEM).read_bytes()
     assert authoring.main(["run", STEM]) == 1

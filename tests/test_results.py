@@ -129,18 +129,29 @@ def test_a_chapter_still_knows_its_own_cells(folder):
 def test_every_bound_number_of_the_project_agrees():
     wrong = []
     for path in results.bound_files():
-        wrong += [f"{path.name}: {change}" for change in results.examine(path)[1]]
+        try:
+            wrong += [f"{path.name}: {change}" for change in results.examine(path)[1]]
+        except results.ResultError as error:
+            wrong.append(f"{path.name}: {error}")
     assert not wrong, "run `python3 course.py results`: " + "; ".join(wrong)
 
 
-def test_no_comment_only_looks_like_a_binding():
+@pytest.mark.parametrize(
+    "text",
+    [
+        ".910<!--=a.json accuracy.median .3f -->",
+        ".910<!-- = a.json accuracy.median .3f -->",
+        ".910 <!-- =a.json accuracy.median .3f -->",
+        "**.910**<!-- =a.json accuracy.median .3f -->",
+        ".910<!-- =a.json accuracy.median -->",
+    ],
+)
+def test_a_comment_that_only_looks_like_a_binding_is_an_error(folder, text, capsys):
     """A typing error in a comment would leave its number unchecked."""
-    for path in results.bound_files():
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".ipynb":
-            cells = json.loads(text)["cells"]
-            text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
-        assert text.count("<!-- =") == len(results.BINDING.findall(text)), path.name
+    (folder / "README.md").write_text(f"It is {text}.\n", encoding="utf-8")
+    assert results.main([]) == 1
+    said = capsys.readouterr().out
+    assert said.startswith(f"problem: README.md: {text[text.index('<') :]} binds no number")
 
 
 @pytest.mark.parametrize(

@@ -340,13 +340,29 @@ def refresh(nb: NotebookNode, stem: str) -> NotebookNode:
 
 
 def edited_stubs(nb: NotebookNode, stem: str) -> list[str]:
-    """Exercises whose stub cell holds somebody's work: neither today's stub nor the stored one."""
-    stored = {cell.get("id"): cell.source for cell in load_committed(stem).cells}
+    """Exercises whose stub cell holds somebody's work: neither a stub of today nor one stored."""
+    committed = {cell.get("id"): cell.source for cell in load_committed(stem).cells}
+    written = nb.metadata.get("course", {}).get("cells", {})
     return [
         cell.metadata["exercise"]
         for cell in nb.cells
         if cell.metadata.get("role") == "stub"
-        and cell.source not in (engine.find(cell.metadata["exercise"]).stub, stored.get(cell.id))
+        and cell.source not in (engine.find(cell.metadata["exercise"]).stub, committed.get(cell.id))
+        and update.fingerprint(cell.source) != written.get(cell.id)
+    ]
+
+
+def unlike_declared(nb: NotebookNode, stem: str) -> list[str]:
+    """A line for each exercise of the chapter that the notebook lacks, or has in vain."""
+    declared = dict.fromkeys(e.id for e in engine.exercises() if e.chapter == stem)
+    shown = dict.fromkeys(c.metadata["exercise"] for c in nb.cells if "exercise" in c.metadata)
+    return [
+        f"exercise {id} is declared and not shown: a Markdown cell has to hold "
+        f"<!-- exercise: {id} --> and nothing else"
+        for id in declared
+        if id not in shown
+    ] + [
+        f"exercise {id} is shown and not declared for {stem}" for id in shown if id not in declared
     ]
 
 
@@ -494,12 +510,7 @@ def problems(nb: NotebookNode, stem: str) -> list[str]:
         if cell.get("id") == wanted.id and cell.metadata != wanted.metadata:
             found.append(f"cell {cell.id}: its metadata are not normalised")
 
-    ours = [e.id for e in engine.exercises() if e.chapter == stem]
-    shown = list(
-        dict.fromkeys(c.metadata["exercise"] for c in nb.cells if "exercise" in c.metadata)
-    )
-    if set(ours) != set(shown):
-        found.append(f"exercises {', '.join(shown) or 'none'}; declared are {', '.join(ours)}")
+    found += unlike_declared(nb, stem)
 
     code_cells = [cell for cell in nb.cells if cell.cell_type == "code"]
     counts = [cell.execution_count for cell in code_cells]
@@ -562,7 +573,7 @@ def run(stem: str, overwrite: bool = False) -> None:
     nb = load(stem)
     _protect(nb, stem, overwrite)
     nb = formatted(refresh(nb, stem))
-    if found := linted(nb):
+    if found := unlike_declared(nb, stem) + linted(nb):
         raise AuthoringError(f"{stem} is not run:\n  " + "\n  ".join(found))
     nb = normalised(execute(nb, budget="cpu"))
     if found := problems(nb, stem):

@@ -83,8 +83,19 @@ def value(file: str, key: str, form: str) -> str:
 
 
 def bind(text: str) -> tuple[str, list[str]]:
-    """The text with its bound numbers brought up to date, and a line for each that was not."""
+    """The text with its bound numbers brought up to date, and a line for each that was not.
+
+    Raises:
+        ResultError: a comment that only looks like a binding; no such file or key.
+    """
     changes: list[str] = []
+    bindings = {match.end() for match in BINDING.finditer(text)}
+    for comment in re.finditer(r"<!--\s*=.*?-->", text, re.DOTALL):
+        if comment.end() not in bindings:
+            raise ResultError(
+                f"{comment.group()} binds no number: a number stands right before it, without a "
+                "space, and in it `=FILE KEY FORMAT`, as in .806<!-- =a.json LeNet.median .3f -->."
+            )
 
     def renew(match: re.Match) -> str:
         right = value(match["file"], match["key"], match["form"])

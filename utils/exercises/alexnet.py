@@ -566,7 +566,7 @@ def _cost(groups: int, conv3: bool = False) -> tuple[int, int]:
     explanation="""
         Without groups the network has 2 % more parameters and 57 % more MACs. The three layers
         hold few of the parameters, which sit in fc6, but most of the MACs. Each doubling of the
-        groups saves half as much as the one before, because the layers without groups stay.
+        groups halves what these three have left, so it saves half as much as the one before.
     """,
 )
 def _(answer):

@@ -224,7 +224,7 @@ def _by_cost(points: dict) -> list[str]:
     hints=[
         """
         Write the definition down as a condition for two networks first: when does `other` dominate
-        `own`? Three comparisons, joined by `and` and `or`.
+        `own`? Four comparisons, joined by `and` and `or`.
         """,
         """
         A network is on the front if the condition holds for *none* of the others: `not any(…)`.
@@ -586,7 +586,9 @@ def _flip(
         With five seeds there are 32 ways, and two of them always count: the measured one and its
         mirror image. So five pairs can never give less than 2/32 = .0625, even if one network
         wins every time. If you want to claim more, you need more seeds: eight pairs can reach
-        2/256. The range of five runs is honest; a small p-value from five runs is not to be had.
+        2/256. The range of five runs is honest; a p-value below .0625 from five runs is not to be
+        had with this test. (Other tests give smaller ones. They assume a shape of the
+        distribution, which five runs cannot confirm.)
     """,
 )
 def _(answer, reference):

@@ -318,7 +318,8 @@ def same_results(
     """`answer(*case)` must give what `reference(*case)` gives; a case is a tuple of arguments.
 
     mistakes: {message: function that makes this mistake}. An answer that behaves like one of them
-    in every case gets its message; any other wrong answer gets the first case that differs.
+    in every case gets its message; any other wrong answer gets the first case that differs. NaN is
+    like nothing, not even NaN: choose cases in which the mistakes give numbers.
     parts: names for the values of a tuple, for example ("the result", "the running mean").
     explain: gets the first case that differs, what the answer gave for it (or the exception that
     it raised) and what is right; the sentence that it returns is added to the message.

@@ -277,10 +277,10 @@ def _what_arrives(network: nn.Module, shape: tuple[int, ...]) -> str:
     """,
     explanation="""
         Convolutions never knew the size of the image; the linear layer on the flattened maps did,
-        because it has one weight for each position. The average makes 32 numbers of any maps. It
-        has to be the average: a sum would grow with the number of positions, and the weights of
-        the linear layer, learned at one size, would meet numbers four times as large at twice the
-        side.
+        because it has weights of its own for each position of each map. The average makes 32
+        numbers of any maps. It has to be the average: a sum would grow with the number of
+        positions, and the weights of the linear layer, learned at one size, would meet numbers
+        four times as large at twice the side.
     """,
 )
 def _(answer, reference):
@@ -691,8 +691,9 @@ def _(answer):
         of a weighted sum over channels is the weighted sum over channels of the averages over
         positions. The bias, added at each of the H · W positions and divided by H · W, comes out
         as itself. So a NiN, whose 1×1 layer makes class maps before the pooling, and a network
-        with a linear layer after the pooling are one and the same. This is the whole proof that
-        a class activation map belongs to the logit.
+        with a linear layer after the pooling are one and the same, as long as no ReLU stands
+        between the 1×1 layer and the average (D2L's NiN has one). This is the whole proof that a
+        class activation map belongs to the logit.
     """,
 )
 def _(answer):

@@ -1207,7 +1207,8 @@ _SHUFFLED_STUB = """
         After a 1×1 convolution everything depends on what is done with the positions. Averages
         and maxima over the whole map forget the order altogether. Pooling of 2×2 maxima, a stride
         and a linear layer on the flattened maps do not; but none of them can bring a 1×1
-        convolution to compare two neighbours.
+        convolution to compare two neighbours. The 2×2 average changes nothing here, because no
+        ReLU follows it: the mean of the means is the mean of all pixels.
     """,
 )
 def _(answer):

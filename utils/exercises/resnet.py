@@ -538,7 +538,7 @@ def _(answer):
         W/stride) and compute `relu(branch(maps) + shortcut(maps))` with the shortcut of option B:
         1×1 convolution with the same stride as the branch, then batch norm. It has **three**
         mistakes. One makes it stop with an error; the two others would go unnoticed. Repair it,
-        and keep the branch's layers.
+        and keep the branch's convolutions and batch norms as they are.
     """,
     stub="""
         class DownBlock(nn.Module):
@@ -943,7 +943,8 @@ def _bottleneck(
     explanation="""
         With the stride on the first 1×1 convolution, as in the paper, that layer would read one
         position in four and never see the others. The parameters are the same in both cases, so
-        weights of the one load into the other without a word, and the answers are wrong.
+        weights of the one load into the other without a word, and the network gives other answers
+        than the trained one.
     """,
 )
 def _(answer):
@@ -1052,8 +1053,9 @@ class _PreActivation(nn.Module):
     difficulty=2,
     minutes=12,
     task="""
-        A year after ResNet its authors moved batch norm and ReLU to the front of the convolutions
-        (arXiv 1603.05027). Write `PreActivation(channels)`, which keeps the shape of its maps:
+        Three months after ResNet its authors moved batch norm and ReLU to the front of the
+        convolutions (arXiv 1603.05027). Write `PreActivation(channels)`, which keeps the shape of
+        its maps:
 
         the branch is batch norm, ReLU, 3×3 convolution, batch norm, ReLU, 3×3 convolution; the
         output is `branch(maps) + maps`, with **nothing** after the addition and nothing on the
@@ -1072,7 +1074,8 @@ class _PreActivation(nn.Module):
     """,
     hints=[
         """
-        The same six layers as in the branch of `BasicBlock` and one ReLU more, in another order.
+        The five layers of the branch of `BasicBlock` and one ReLU more, six in all, in another
+        order.
         """,
         """
         The shortcut takes `maps` as they came in, before the first batch norm. Beware of

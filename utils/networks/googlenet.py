@@ -293,7 +293,7 @@ def googlenet_d2l(
     return network
 
 
-# The modules of the small network, written as in MODULES: about an eighth of the paper's widths.
+# The modules of the small network, written as in MODULES: about a quarter of the paper's widths.
 SMALL_MODULES = {
     "3a": (16, (16, 24), (4, 8), 8),
     "3b": (24, (24, 40), (8, 16), 16),
