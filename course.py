@@ -12,6 +12,10 @@
     python3 course.py update        the newest course; your answers stay
     python3 course.py update --from OLD   answers from an older folder, ZIP file or notebook
 
+For teachers:
+
+    python3 course.py mark handed_in 04_nin   run a class's notebooks and count the right answers
+
 For authors:
 
     python3 course.py setup --authors   what they need besides: ruff, readable diffs of notebooks
@@ -686,6 +690,10 @@ def site(arguments: list[str]) -> int:
     return hand_over([environment(), str(ROOT / "docs" / "site" / "build.py"), *arguments])
 
 
+def mark(arguments: list[str]) -> int:
+    return hand_over([environment(), "-m", "utils.marking", *arguments])
+
+
 def results(arguments: list[str]) -> int:
     return hand_over([environment(), "-m", "utils.results", *arguments])
 
@@ -894,6 +902,7 @@ COMMANDS = {
     "progress": progress,
     "reset": reset,
     "update": update,
+    "mark": mark,
     "run": run,
     "results": results,
     "site": site,

@@ -4,6 +4,7 @@ import copy
 import json
 import random
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -79,8 +80,9 @@ def fakes(monkeypatch):
     for name in ("COURSE_UNDER_PYTEST", "COURSE_SCOREBOARD", "COURSE_STRICT_EXERCISES"):
         monkeypatch.delenv(name, raising=False)
     engine.exercises()  # a chapter first loaded here would end up in the registry of the fakes
-    for name in ("_registry", "_last", "_hints_shown"):
+    for name in ("_registry", "_last", "_hints_shown", "_given"):
         monkeypatch.setattr(engine, name, {})
+    monkeypatch.setattr(engine, "_outcomes", set())
     checks = [check_add_one, check_block, check_number, check_repaired]
     for (id, sources), function in zip(SOURCES.items(), checks, strict=True):
         engine.exercise(
@@ -315,6 +317,18 @@ def test_use_hands_on_what_is_right(capsys):
         )
 
 
+def test_what_the_course_gave_is_nobodys_answer(capsys):
+    given = use("fake.1", 3)
+    check("fake.1", given)
+    assert "fake.1 is open: this is the course's" in capsys.readouterr().out
+    assert use("fake.1", given)(1) == 2
+    assert "goes on with the add_one of the course" in capsys.readouterr().out
+    check("fake.1", answer("fake.1"))
+    assert "fake.1 is right" in capsys.readouterr().out
+    check("fake.3", use("fake.3", 41))  # 42 as an answer is no other object than the course's
+    assert "fake.3 is right" in capsys.readouterr().out
+
+
 def test_use_after_check_does_not_check_again(monkeypatch):
     calls = []
     evaluate = engine.evaluate
@@ -404,6 +418,23 @@ def test_wrong_raises_under_pytest_and_counts(under_pytest):
         ("fake.3", "wrong"),
     ]
     assert under_pytest()[0]["all"] == ["fake.1", "fake.2", "fake.3", "fake.4"]
+
+
+def test_a_second_check_of_what_the_course_gave_does_not_count(under_pytest, monkeypatch):
+    """A `check` that raises puts the course's answer in place, so that the chapter goes on."""
+    shell = SimpleNamespace(user_ns={}, kernel=None)
+    monkeypatch.setattr(engine, "_shell", lambda: shell)
+    monkeypatch.setenv("COURSE_PROGRESS", "0")
+    with pytest.raises(engine.WrongAnswer):
+        check("fake.1", 3)
+    check("fake.1", shell.user_ns["add_one"])
+    check("fake.2", use("fake.2", ...))  # in the cell of the answer, before any check
+    check("fake.4", answer("fake.4"))
+    assert [(e["exercise"], e["outcome"]) for e in under_pytest()] == [
+        ("fake.1", "wrong"),
+        ("fake.2", "open"),
+        ("fake.4", "right"),
+    ]
 
 
 def test_open_raises_where_the_tests_are_strict(under_pytest, monkeypatch):

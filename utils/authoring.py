@@ -32,6 +32,7 @@ from __future__ import annotations
 import argparse
 import copy
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -211,10 +212,26 @@ def address(new: str) -> list[str]:
         for old_form, new_form in zip(spellings(repository()), spellings(new)):
             after = re.sub(rf"\b{re.escape(old_form)}\b", new_form, after)
         if after != text:
+            if name.endswith(".ipynb"):
+                after = _own_cells_renewed(text, after)
             update.write(ROOT / name, after.encode())
             changed.append(name)
     repository.cache_clear()
     return changed
+
+
+def _own_cells_renewed(before: str, after: str) -> str:
+    """A chapter's text whose list of its own cells, `course.cells`, is as true as it was before.
+
+    Otherwise an update would take the cells with the new address for a learner's work.
+    """
+    notebooks = json.loads(before), json.loads(after)
+    listed = notebooks[0]["metadata"].get("course", {}).get("cells", {})
+    for old, new in zip(*(notebook["cells"] for notebook in notebooks), strict=True):
+        was, now = (update.fingerprint(update.source(cell)) for cell in (old, new))
+        if was != now and listed.get(old.get("id")) == was:
+            after = after.replace(f'"{old["id"]}": "{was}"', f'"{old["id"]}": "{now}"')
+    return after
 
 
 def texts() -> dict[str, str]:

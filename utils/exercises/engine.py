@@ -390,6 +390,26 @@ def evaluate(id: str, answer: Any) -> Result:
 
 # The last answer checked, so that `use` in the same cell need not check it again.
 _last: dict[str, tuple[Any, Result]] = {}
+_outcomes: set[str] = set()  # exercises of which an answer was checked
+# What the course gave in place of an answer: it is nobody's answer when it is checked.
+_given: dict[str, Any] = {}
+_GIVEN = Result(
+    "open",
+    "this is the course's, with which the chapter went on. Run the cell of your own answer again, "
+    "then this one.",
+)
+
+
+def _give(item: Exercise) -> Any:
+    _given[item.id] = item.reference()
+    return _given[item.id]
+
+
+def _is_given(id: str, answer: Any) -> bool:
+    """Whether this is the very object; of small numbers and such there is only one for all."""
+    if answer is not _given.get(id) or isinstance(answer, (bool, str, type(None))):
+        return False
+    return not (isinstance(answer, int) and int(str(answer)) is answer)
 
 
 def check(id: str, answer: Any, *, example: bool = False) -> None:
@@ -399,13 +419,16 @@ def check(id: str, answer: Any, *, example: bool = False) -> None:
     `--strict-exercises` an open one as well) raises `WrongAnswer`. `example=True` only shows what
     a check says: nothing is counted and nothing raised.
     """
-    result = evaluate(id, answer)
+    given = _is_given(id, answer)
+    result = _GIVEN if given else evaluate(id, answer)
     text = f"{id} is {result.outcome}: {result.message}"
     if example:
         _say(text)
         return
+    if not (given and id in _outcomes):  # what the learner's own answer was still counts
+        _record(find(id), result)
+    _outcomes.add(id)
     _last[id] = (answer, result)
-    _record(find(id), result)
     refused = ["wrong", "open"] if os.environ.get("COURSE_STRICT_EXERCISES") == "1" else ["wrong"]
     if os.environ.get("COURSE_UNDER_PYTEST") == "1" and result.outcome in refused:
         _hand_over_reference(find(id))
@@ -418,12 +441,12 @@ def use(id: str, answer: Any) -> Any:
     item = find(id)
     last_answer, result = _last.pop(id, (None, None))
     if result is None or last_answer is not answer:
-        result = evaluate(id, answer)
+        result = _GIVEN if _is_given(id, answer) else evaluate(id, answer)
     if result.outcome == "right":
         _say(f"{id}: the chapter goes on with your {item.answer}.")
         return answer
     _say(f"{id}: the chapter goes on with the {item.answer} of the course.")
-    return item.reference()
+    return _give(item)
 
 
 def _record(item: Exercise, result: Result) -> None:
@@ -443,7 +466,7 @@ def _hand_over_reference(item: Exercise) -> None:
     """The `use` after a `check` that raises is never reached: this does its work, so that one
     wrong answer is one failed cell and not a failure of every cell after it."""
     if shell := _shell():
-        shell.user_ns[item.answer] = item.reference()
+        shell.user_ns[item.answer] = _give(item)
 
 
 # --- hints and solutions -------------------------------------------------------------------------

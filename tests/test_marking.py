@@ -1,0 +1,157 @@
+"""Marking a class: whose notebook is which, what has to be looked at, a class marked for real."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from utils import authoring, marking
+from utils.exercises import engine
+
+ROOT = Path(__file__).resolve().parent.parent
+STEM = "00_start_here"
+ITEMS = marking.checked(STEM)
+FIRST, SECOND = ITEMS
+
+
+def notebook(answers, *more):
+    """A short notebook of chapter 00 with these answers; a stub where there is none."""
+    cells = [authoring.code("import torch\n\nfrom utils.exercises import check, use"), *more]
+    for item in ITEMS:
+        cells += authoring.exercise_cells(item.id)
+        cells[-3].source = answers.get(item.id, item.stub)
+    nb = authoring.notebook(cells, title="", minutes=1)
+    for cell in nb.cells:
+        if cell.cell_type == "code":
+            cell.metadata["tags"] = ["nbval-ignore-output"]
+    return nb
+
+
+def hand_in(folder, name, nb):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nb, path)
+    return path
+
+
+RIGHT = {FIRST.id: FIRST.solution, SECOND.id: SECOND.solution}
+OTHER_WORDS = {
+    FIRST.id: f"{FIRST.solution}\n{FIRST.answer} += 0",
+    SECOND.id: f"{SECOND.solution}\n\n\nmine = {SECOND.answer}",
+}
+WRONG = {FIRST.id: f"{FIRST.answer} = 7"}
+
+
+def test_a_notebook_is_found_by_its_name_or_its_exercises(tmp_path):
+    hand_in(tmp_path, "ada/00_start_here.ipynb", notebook(RIGHT))
+    hand_in(tmp_path, "bob/Copy of chapter 0 (1).ipynb", notebook(RIGHT))
+    hand_in(tmp_path, "陈伟 00_start_here.ipynb", notebook(RIGHT))
+    hand_in(tmp_path, "dan/sub/00_start_here.ipynb", notebook(RIGHT))
+    hand_in(tmp_path, "dan/.ipynb_checkpoints/00_start_here.ipynb", notebook(RIGHT))
+    (tmp_path / "eve").mkdir()
+    (tmp_path / "eve" / "essay.ipynb").write_text("my essay", encoding="utf-8")
+    (tmp_path / "list.txt").write_text("ada, bob", encoding="utf-8")
+    found = marking.handed_in(tmp_path, STEM)
+    assert {name: len(paths) for name, paths in found.items()} == {
+        "ada": 1, "bob": 1, "dan": 1, "eve": 0, "陈伟 00_start_here": 1,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def as_if_run(monkeypatch):
+    """The notebooks are not run; their checks have said what is put here."""
+    said = {}
+    monkeypatch.setattr(marking, "run", lambda *_: (said, "the log"))
+    return said
+
+
+def test_what_has_to_be_looked_at_is_named(tmp_path, as_if_run):
+    as_if_run[FIRST.id] = {"outcome": "right", "message": "well done."}
+    older = notebook(OTHER_WORDS)
+    next(c for c in older.cells if c.metadata.get("role") == "task").source += " As it was."
+    cases = {
+        "words": (notebook(OTHER_WORDS), []),
+        "pasted": (notebook(RIGHT), [f"{FIRST.id} is the course's solution"]),
+        "older": (older, [f"{FIRST.id} has another task than here, or none"]),
+    }
+    lost = f"checks that did not run: {SECOND.id}"
+    for name, (nb, looks) in cases.items():
+        path = hand_in(tmp_path, f"{name}/00_start_here.ipynb", nb)
+        found = marking.mark([path], STEM, tmp_path)
+        assert found.look == [*looks, lost], name
+        assert (found.count("right"), found.exercises[SECOND.id]["outcome"]) == (1, "not reached")
+        assert found.exercises[FIRST.id]["answer"] and found.log == "the log"
+    two = marking.mark([path, path], STEM, tmp_path)
+    assert two.look[0].startswith("2 notebooks of 00_start_here") and two.count("right") == 0
+    (tmp_path / "essay.ipynb").write_text("my essay", encoding="utf-8")
+    essay = marking.mark([tmp_path / "essay.ipynb"], STEM, tmp_path)
+    assert essay.look == ["the file is not a notebook that can be read"]
+
+
+def test_the_files_hold_every_learner(tmp_path, as_if_run, capsys):
+    for item in ITEMS:
+        as_if_run[item.id] = {"outcome": "right", "message": "well done."}
+    hand_in(tmp_path, "陈伟/00_start_here.ipynb", notebook(OTHER_WORDS))
+    (tmp_path / "eve").mkdir()
+    assert marking.main([str(tmp_path), STEM]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["eve: 0 of 2  LOOK: no notebook of 00_start_here", "陈伟: 2 of 2"]
+    table = (tmp_path / f"marks-{STEM}.csv").read_text(encoding="utf-8-sig").splitlines()
+    row = list(csv.DictReader(table))[1]
+    assert list(row) == ["learner", "right", "of", "start.1", "start.2", "look"]
+    assert list(row.values()) == ["陈伟", "2", "2", "right", "right", ""]
+    whole = json.loads((tmp_path / f"marks-{STEM}.json").read_text(encoding="utf-8"))
+    assert whole["陈伟"]["exercises"]["start.1"]["answer"] == OTHER_WORDS["start.1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "mark takes a folder and a chapter"),
+        (["nowhere", STEM], "There is no folder"),
+        ([".", "04_nim"], "There is no chapter 04_nim; there are 00_start_here, "),
+        (["empty", STEM], "is empty: it should hold"),
+    ],
+)
+def test_what_cannot_be_marked_is_said(arguments, expected, tmp_path, monkeypatch, capsys):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert marking.main(arguments) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("problem: ") and expected in said
+
+
+def test_a_class_is_marked_for_real(tmp_path):
+    """Nobody's notebook changes what the next is checked with, or writes into the course."""
+    source = ROOT / "utils" / "exercises" / "start.py"
+    before = source.read_bytes()
+    cheat = authoring.code(
+        "from pathlib import Path\n\nimport utils\n\n"
+        "path = Path(utils.__file__).parent / 'exercises' / 'start.py'\n"
+        "path.write_text(path.read_text('utf-8').replace('return', 'return;', 1), 'utf-8')"
+    )
+    twice = notebook(WRONG)
+    twice.cells += [cell.copy() for cell in twice.cells if cell.metadata.get("role") == "check"]
+    for number, cell in enumerate(twice.cells):
+        cell["id"] = f"cell-{number}"
+    hand_in(tmp_path, "1 cheat/00_start_here.ipynb", notebook(WRONG, cheat))
+    hand_in(tmp_path, "2 twice/00_start_here.ipynb", twice)
+    hand_in(tmp_path, "3 words/Copy of 00_start_here.ipynb", notebook(OTHER_WORDS))
+    done = subprocess.run(
+        [sys.executable, "course.py", "mark", str(tmp_path), STEM],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:3] == ["1 cheat: 0 of 2", "2 twice: 0 of 2", "3 words: 2 of 2"]
+    marks = json.loads((tmp_path / f"marks-{STEM}.json").read_text(encoding="utf-8"))
+    outcomes = {name: [e["outcome"] for e in m["exercises"].values()] for name, m in marks.items()}
+    assert outcomes["1 cheat"] == outcomes["2 twice"] == ["wrong", "open"]
+    assert source.read_bytes() == before
+    assert "7" in marks["2 twice"]["exercises"][FIRST.id]["answer"]
+    assert engine.find(FIRST.id).check is not None
