@@ -820,7 +820,8 @@ def test_authors_commands(handed_over):
 def test_unknown_commands_and_arguments(capsys):
     assert course.main(["lba"]) == 2
     commands = (
-        "lab, test, setup, doctor, progress, reset, update, run, results, site, licences, address"
+        "lab, test, setup, doctor, progress, reset, update, mark, run, results, "
+        "site, licences, address"
     )
     assert f"no command 'lba'; there are: {commands}." in capsys.readouterr().err
     assert course.main(["setup", "--hree"]) == 1

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from utils import authoring
+from utils import authoring, update
 
 ROOT = Path(__file__).resolve().parent.parent
 STEMS = authoring.stems()

@@ -11,7 +11,7 @@ import sys
 import threading
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import nbformat
 import pytest
@@ -95,6 +95,21 @@ def test_no_link_is_broken_and_no_picture_is_missing(site, pages):
                 if unquote(parts.fragment) not in there.anchors:
                     broken.append(f"{name}: {address} (no such place in the page)")
     assert broken == [] and followed > 100
+
+
+def test_every_picture_says_what_it_is(pages):
+    """Without a text of ours a screen reader would read the hash of the file."""
+    found = 0
+    for name, page in pages.items():
+        for alt in re.findall(r'<img[^>]*\balt="([^"]*)"', page.text):
+            found += 1
+            assert re.search("[A-Za-z]{3}", alt), name
+            assert "_images/" not in alt and "\n" not in alt, f"{name}: {alt}"
+    assert found > 80
+
+
+def test_a_build_leaves_nothing_beside_the_site(site):
+    assert [path.name for path in site.parent.iterdir()] == [site.name]
 
 
 def test_nothing_is_loaded_from_elsewhere(pages):
@@ -196,8 +211,9 @@ def test_pages_in_a_browser(browser, width, scheme):
 def test_search_and_folded_hints(browser):
     chromium, address = browser
     page = chromium.new_page()
-    page.goto(f"{address}/search.html?q=dropout")
-    page.wait_for_selector("#search-results li a")
+    for words in ("dropout", "1×1", "3x3", "汇聚"):
+        page.goto(f"{address}/search.html?q={quote(words)}")
+        page.wait_for_selector("#search-results li a")
     page.goto(f"{address}/chapters/04_nin.html")
     hint = page.locator("details").first
     inside = hint.locator("p, pre").first

@@ -37,7 +37,8 @@ TREE = """
 ```
 """
 LINK = re.compile(r"(?<!!)(\[[^\]\n]*\]\()(?![a-z]+:|#)([^)\s]+)(\))")
-PICTURE = re.compile(r"!\[[^\]]*\]\((?![a-z]+:)([^)\s]+)\)")
+PICTURE = re.compile(r"!\[([^\]]*)\]\((?![a-z]+:)([^)\s]+)\)")
+SUMMARY = re.compile(r"<summary>([^<]+)</summary>")
 
 
 def address() -> str:
@@ -74,13 +75,26 @@ def relink(text: str, path: Path, site: dict[Path, Path]) -> str:
 
 def copy_pictures(text: str, path: Path, folder: Path) -> None:
     """The pictures of a page in `docs/`, which lie in the site where they lie in the repository."""
-    for address in PICTURE.findall(text):
+    for _, address in PICTURE.findall(text):
         there = (path.parent / address).resolve()
         if not there.is_file():
             raise FileNotFoundError(f"{path.relative_to(ROOT)}: there is no picture {address}.")
         target = folder / there.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(there, target)
+
+
+def describe_pictures(nb: nbformat.NotebookNode) -> None:
+    """Say for each picture of a chapter, for who cannot see it, under which headings it stands."""
+    above: list[str] = []
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            prose = re.sub(r"```.*?```", "", cell.source, flags=re.DOTALL)
+            for marks, title in re.findall(r"^(#{1,6}) +(.+)$", prose, re.MULTILINE):
+                above = [*above[: len(marks) - 1], re.sub(r"[`*$]", "", title).strip()]
+        elif any("image/png" in output.get("data", {}) for output in cell.outputs):
+            words = ", ".join(above[1:] or above)
+            cell.metadata["mystnb"] = {"image": {"alt": f"Figure of the section: {words}"}}
 
 
 def copy_pages(folder: Path) -> None:
@@ -90,12 +104,17 @@ def copy_pages(folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".ipynb":
             nb = nbformat.read(path, as_version=4)
+            describe_pictures(nb)
             for cell in nb.cells:
                 if cell.cell_type == "markdown":
                     cell.source = relink(cell.source, path, site)
+                    if id := cell.metadata.get("exercise"):  # for who hears a list of the hints
+                        hidden = f' <span class="visually-hidden">of exercise {id}</span>'
+                        cell.source = SUMMARY.sub(rf"<summary>\1{hidden}</summary>", cell.source)
             nbformat.write(nb, target)
             continue
         text = relink(path.read_text(encoding="utf-8"), path, site)
+        text = PICTURE.sub(lambda picture: picture[0].replace("\n", " "), text)  # its description
         copy_pictures(text, path, folder)
         if page.name == "index.md":
             names = [other.with_suffix("").as_posix() for other in site.values() if other != page]
@@ -118,8 +137,16 @@ def build(output: Path) -> int:
         settings = ["-D", f"html_theme_options.repository_url={address()}"]
         doctrees = ["-d", str(Path(temporary) / "doctrees")]
         options = ["-b", "html", "-W", "--keep-going", "-q", *settings, *doctrees]
-        code = sphinx([*options, str(source), str(output)])
+        html = Path(temporary) / "html"  # beside it myst-nb leaves a folder of its own
+        code = sphinx([*options, str(source), str(html)])
+        if code == 0:
+            shutil.copytree(html, output, dirs_exist_ok=True)
     if code == 0:
+        if "/OWNER/" in f"{address()}/":
+            print(
+                "The links into the repository and to Colab lead nowhere yet: "
+                "`python3 course.py address OWNER/NAME` sets the address."
+            )
         print(f"Open {output / 'index.html'}")
     return code
 
