@@ -148,8 +148,10 @@ def test_a_class_is_marked_for_real(tmp_path):
         encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[:3] == ["1 cheat: 0 of 2", "2 twice: 0 of 2", "3 words: 2 of 2"]
     marks = json.loads((tmp_path / f"marks-{STEM}.json").read_text(encoding="utf-8"))
+    logs = "\n".join(one["log"] for one in marks.values())
+    lines = done.stdout.splitlines()
+    assert lines[:3] == ["1 cheat: 0 of 2", "2 twice: 0 of 2", "3 words: 2 of 2"], logs
     outcomes = {name: [e["outcome"] for e in m["exercises"].values()] for name, m in marks.items()}
     assert outcomes["1 cheat"] == outcomes["2 twice"] == ["wrong", "open"]
     assert source.read_bytes() == before
