@@ -707,7 +707,7 @@ def update(arguments: list[str]) -> int:
     from utils import update
 
     if arguments:
-        # Windows hands `"C:\\old copy\\"` over with the last quote, which no file name can have.
+        # Windows hands `"C:\old copy\"` over with the last quote, which no file name can have.
         named = arguments[1].rstrip('"') if os.name == "nt" else arguments[1]
         tell(update.take_from, Path(named))
     else:

@@ -52,12 +52,14 @@ def test_a_notebook_is_found_by_its_name_or_its_exercises(tmp_path):
     hand_in(tmp_path, "陈伟 00_start_here.ipynb", notebook(RIGHT))
     hand_in(tmp_path, "dan/sub/00_start_here.ipynb", notebook(RIGHT))
     hand_in(tmp_path, "dan/.ipynb_checkpoints/00_start_here.ipynb", notebook(RIGHT))
+    hand_in(tmp_path, "fay.ipynb", notebook(RIGHT))  # and a folder of the same name
+    hand_in(tmp_path, "fay/00_start_here.ipynb", notebook(RIGHT))
     (tmp_path / "eve").mkdir()
     (tmp_path / "eve" / "essay.ipynb").write_text("my essay", encoding="utf-8")
     (tmp_path / "list.txt").write_text("ada, bob", encoding="utf-8")
     found = marking.handed_in(tmp_path, STEM)
     assert {name: len(paths) for name, paths in found.items()} == {
-        "ada": 1, "bob": 1, "dan": 1, "eve": 0, "陈伟 00_start_here": 1,
+        "ada": 1, "bob": 1, "dan": 1, "eve": 0, "fay": 2, "陈伟 00_start_here": 1,
     }  # fmt: skip
 
 
@@ -87,9 +89,10 @@ def test_what_has_to_be_looked_at_is_named(tmp_path, as_if_run):
         assert found.exercises[FIRST.id]["answer"] and found.log == "the log"
     two = marking.mark([path, path], STEM, tmp_path)
     assert two.look[0].startswith("2 notebooks of 00_start_here") and two.count("right") == 0
-    (tmp_path / "essay.ipynb").write_text("my essay", encoding="utf-8")
-    essay = marking.mark([tmp_path / "essay.ipynb"], STEM, tmp_path)
-    assert essay.look == ["the file is not a notebook that can be read"]
+    for text in ("my essay", "[]", '{"cells": [1]}', '{"cells": [{"metadata": null}]}', ""):
+        (tmp_path / "essay.ipynb").write_text(text, encoding="utf-8")
+        essay = marking.mark([tmp_path / "essay.ipynb"], STEM, tmp_path)
+        assert essay.look == ["the file is not a notebook that can be read"], text
 
 
 def test_the_files_hold_every_learner(tmp_path, as_if_run, capsys):

@@ -30,7 +30,7 @@ from utils.exercises import engine
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 180  # for a cell: a loop that never ends must not hold the class up
 # What a run does not need: large, or somebody's work.
-LEFT_OUT = (".git", ".venv", "_site", "backups", "chapters", "checkpoints", "jupyter_execute")
+LEFT_OUT = (".git", ".venv", "_site", "backups", "chapters", "checkpoints")
 
 
 class MarkingError(Exception):
@@ -63,9 +63,11 @@ def read(path: Path) -> Mapping:
     """A notebook as it was handed in, or an empty one where the file is none."""
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
+        for role in ("task", "stub"):
+            cells(notebook, role)
         return notebook if isinstance(notebook["cells"], list) else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}  # nothing that somebody hands in may stop the marking of the others
 
 
 def cells(notebook: Mapping, role: str) -> dict[str, str]:
@@ -85,15 +87,15 @@ def handed_in(folder: Path, stem: str) -> dict[str, list[Path]]:
     def may_be(path: Path) -> bool:
         return stem in path.stem or bool(ids & cells(read(path), "task").keys())
 
-    learners = {}
+    learners: dict[str, list[Path]] = {}
     for place in sorted(folder.iterdir()):
         if place.is_dir() and not place.name.startswith("."):
             paths = [
                 p for p in sorted(place.rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts
             ]
-            learners[place.name] = list(filter(may_be, paths))
+            learners.setdefault(place.name, []).extend(filter(may_be, paths))
         elif place.suffix == ".ipynb":
-            learners[place.stem] = [place] if may_be(place) else []
+            learners.setdefault(place.stem, []).extend(filter(may_be, [place]))
     return learners
 
 

@@ -37,7 +37,7 @@ TREE = """
 ```
 """
 LINK = re.compile(r"(?<!!)(\[[^\]\n]*\]\()(?![a-z]+:|#)([^)\s]+)(\))")
-PICTURE = re.compile(r"!\[([^\]]*)\]\((?![a-z]+:)([^)\s]+)\)")
+PICTURE = re.compile(r"!\[[^\]]*\]\((?![a-z]+:)([^)\s]+)\)")
 SUMMARY = re.compile(r"<summary>([^<]+)</summary>")
 
 
@@ -75,7 +75,7 @@ def relink(text: str, path: Path, site: dict[Path, Path]) -> str:
 
 def copy_pictures(text: str, path: Path, folder: Path) -> None:
     """The pictures of a page in `docs/`, which lie in the site where they lie in the repository."""
-    for _, address in PICTURE.findall(text):
+    for address in PICTURE.findall(text):
         there = (path.parent / address).resolve()
         if not there.is_file():
             raise FileNotFoundError(f"{path.relative_to(ROOT)}: there is no picture {address}.")
