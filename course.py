@@ -675,23 +675,23 @@ def unpack_here(arguments: list[str]) -> int:
 
 
 def run(arguments: list[str]) -> int:
-    return hand_over([environment(), "-m", "utils.authoring", "run", *arguments])
+    return hand_over([environment(), "-m", "tools.authoring", "run", *arguments])
 
 
 def address(arguments: list[str]) -> int:
-    return hand_over([environment(), "-m", "utils.authoring", "address", *arguments])
+    return hand_over([environment(), "-m", "tools.authoring", "address", *arguments])
 
 
 def licences(arguments: list[str]) -> int:
-    return hand_over([environment(), "-m", "utils.licences", *arguments])
+    return hand_over([environment(), "-m", "tools.licences", *arguments])
 
 
 def site(arguments: list[str]) -> int:
-    return hand_over([environment(), str(ROOT / "docs" / "site" / "build.py"), *arguments])
+    return hand_over([environment(), str(ROOT / "tools" / "site" / "build.py"), *arguments])
 
 
 def mark(arguments: list[str]) -> int:
-    return hand_over([environment(), "-m", "utils.marking", *arguments])
+    return hand_over([environment(), "-m", "tools.marking", *arguments])
 
 
 def results(arguments: list[str]) -> int:
@@ -704,7 +704,7 @@ def results(arguments: list[str]) -> int:
 def update(arguments: list[str]) -> int:
     if arguments and (len(arguments) != 2 or arguments[0] != "--from"):
         raise CourseError("update takes nothing, or --from and an older copy's folder or ZIP file.")
-    from utils import update
+    from tools import update
 
     if arguments:
         # Windows hands `"C:\old copy\"` over with the last quote, which no file name can have.
@@ -718,8 +718,8 @@ def update(arguments: list[str]) -> int:
 
 
 def tell(function: Callable, *arguments) -> None:
-    """Print the lines that a function of utils.update gives."""
-    from utils.update import UpdateError
+    """Print the lines that a function of tools.update gives."""
+    from tools.update import UpdateError
 
     try:
         say("\n".join(function(*arguments)))
@@ -734,7 +734,7 @@ def reset(arguments: list[str]) -> int:
 
 
 def reset_here(arguments: list[str]) -> int:
-    from utils import update
+    from tools import update
 
     tell(update.reset, *arguments)
     return 0
@@ -743,7 +743,7 @@ def reset_here(arguments: list[str]) -> int:
 def progress(arguments: list[str]) -> int:
     if arguments:
         raise CourseError(f"progress takes no arguments, not {' '.join(arguments)}.")
-    from utils import progress
+    from exercises import record as progress
 
     say("\n".join(progress.table()))
     return 0
@@ -866,9 +866,9 @@ def check_torch() -> str:
 def check_device() -> str:
     import torch
 
-    from utils import device
+    from utils import budget, device
 
-    line = device.describe()
+    line = f"{device.describe()}, budget {budget.current()}"
     if shutil.which("nvidia-smi") and not torch.cuda.is_available():
         build = "update its driver" if torch.version.cuda else "this torch is a build without CUDA"
         line += f" (there is an NVIDIA card that torch cannot use: {build}, see pytorch.org)"

@@ -19,7 +19,8 @@ import torch
 from torch import nn
 
 from benchmarks import common
-from utils import choosing, networks
+from utils import networks
+from utils.topics import choosing
 
 FILE = "capstone.json"
 SEEDS = {"own": 12}  # and of the others:

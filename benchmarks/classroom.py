@@ -25,7 +25,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from benchmarks import common, growth
-from utils import authoring, device
+from tools import authoring
+from utils import device
 
 FILE = "classroom.json"
 ROOT = common.RESULTS.parent

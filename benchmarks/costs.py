@@ -29,7 +29,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import common
-from utils import data, device, memory, networks, summary
+from utils import data, device, networks, summary
+from utils.topics import memory
 
 FILE = "costs.json"
 SMALL = (

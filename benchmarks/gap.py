@@ -1,6 +1,6 @@
 """Global average pooling against fully connected layers: over-fitting, and shifted garments.
 
-One body (that of `utils.localisation`) with different heads, the same recipe and the same seeds.
+One body (that of `topics.localisation`) with different heads, the same recipe and the same seeds.
 
 - "few" and "many": accuracy on the training images (in eval mode) and on the validation images,
   after many epochs on few images and after few epochs on many.
@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks import common
-from utils import data, device, localisation, summary, training
+from utils import data, device, summary, training
+from utils.topics import localisation
 
 FILE = "gap.json"
 CANVAS = 48

@@ -37,7 +37,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks import common
-from utils import data, device, memory, networks, summary, training
+from utils import data, device, networks, summary, training
+from utils.topics import memory
 
 FILE = "growth.json"
 ROUNDS = 5

@@ -1,6 +1,6 @@
 """Does a class activation map find the garment? Global average against global maximum pooling.
 
-The network of `utils.localisation` is trained on canvases with labels only, with either pooling
+The network of `topics.localisation` is trained on canvases with labels only, with either pooling
 and the same seeds. Measured on the canvases of the test images, after the last epoch: accuracy,
 how often the highest value of the map lies in the true box, and mean intersection over union of
 the true box and the box around what exceeds a share of the map's maximum (20 % is the paper's).
@@ -18,7 +18,8 @@ import time
 from torch import Tensor
 
 from benchmarks import common
-from utils import device, localisation, summary
+from utils import device, summary
+from utils.topics import localisation
 
 FILE = "localisation.json"
 RECIPE = dict(

@@ -31,8 +31,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import common
-from utils import data, device, memory, networks, summary, training
+from utils import data, device, networks, summary, training
 from utils.networks.mobilenet import V1_BLOCKS, InvertedResidual, convolution
+from utils.topics import memory
 
 FILE = "mobilenet.json"
 PARTS = ("blocks", "int8", "memory", "speed")

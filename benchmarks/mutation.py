@@ -22,7 +22,7 @@ sys.path.insert(0, str(common.RESULTS.parent / "tests"))  # tests/ is a folder, 
 
 import mutation
 
-from utils.exercises import engine
+from exercises import engine
 
 
 def rate(counts: dict[str, int]) -> float | None:

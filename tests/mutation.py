@@ -36,8 +36,8 @@ from typing import Any
 
 import mutation_probes as probes
 
-from utils.exercises import engine
-from utils.exercises.compare import close
+from exercises import engine
+from exercises.compare import close
 
 SURVIVORS = Path(__file__).with_name("mutation_survivors.toml")
 SECONDS = 120  # for one mutant; a loop that never ends is rejected as one that does not run
@@ -568,7 +568,7 @@ OPEN_DESIGN = "choosing.7"
 
 @contextmanager
 def _only_legal() -> Iterator[None]:
-    from utils import choosing
+    from utils.topics import choosing
 
     run = choosing.Run("finished", "", 1.0, 1.0)
     original, choosing.short_run = choosing.short_run, lambda *_: run

@@ -13,9 +13,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from utils import choosing, networks
-from utils.exercises import engine
-from utils.exercises.compare import close, same_outputs
+from exercises import engine
+from exercises.compare import close, same_outputs
+from utils import networks
+from utils.topics import choosing
 
 Probe = Callable[[Any], Any]
 PROBES: dict[str, Probe] = {}

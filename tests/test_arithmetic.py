@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from utils import arithmetic
+from utils.topics import convolution_drawings as arithmetic
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 import course
-from utils import authoring, update
-from utils.authoring import code, markdown
+from tools import authoring, update
+from tools.authoring import code, markdown
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from utils import choosing, networks, results, summary
+from utils import networks, results, summary
+from utils.topics import choosing
 
 
 class Functional(nn.Module):

@@ -809,11 +809,11 @@ def test_authors_commands(handed_over):
     module.main(["address", "ada/course"])
     module.main(["licences"])
     assert [command for command, _ in commands] == [
-        ["python", "-m", "utils.authoring", "run", "04"],
+        ["python", "-m", "tools.authoring", "run", "04"],
         ["python", "-m", "utils.results"],
-        ["python", str(module.ROOT / "docs" / "site" / "build.py"), "folder"],
-        ["python", "-m", "utils.authoring", "address", "ada/course"],
-        ["python", "-m", "utils.licences"],
+        ["python", str(module.ROOT / "tools" / "site" / "build.py"), "folder"],
+        ["python", "-m", "tools.authoring", "address", "ada/course"],
+        ["python", "-m", "tools.licences"],
     ]
 
 

@@ -96,7 +96,7 @@ def test_describe_is_one_line_with_what_matters(monkeypatch):
     monkeypatch.setenv("COURSE_BUDGET", "smoke")
     line = device.describe()
     assert line.startswith("CPU") and "\n" not in line
-    assert f"torch {torch.__version__}" in line and "budget smoke" in line
+    assert f"torch {torch.__version__}" in line
     assert f"{torch.get_num_threads()} thread" in line
 
 

@@ -13,12 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
-from utils import checkpoints, data, device, distributed, train_network, training
+import train as train_network
+from utils import data, device, training
+from utils.runs import checkpoints
+from utils.runs import team as distributed
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone"]
 TWO = [*TORCHRUN, "--nproc_per_node=2"]
-TRAIN = ["-m", "utils.train_network"]
+TRAIN = ["-m", "train"]
 
 needs_gloo = pytest.mark.skipif(
     os.name == "nt"
@@ -154,7 +157,8 @@ COPIES = """
 import sys
 import torch
 import torch.distributed as dist
-from utils import data, device, distributed, networks, training
+from utils import data, device, networks, training
+from utils.runs import team as distributed
 
 distributed.start()
 splits = data.load(train_images=300, validation_images=100, batch_size=64)
@@ -189,7 +193,9 @@ import sys, time
 from pathlib import Path
 import torch
 import torch.distributed as dist
-from utils import data, distributed, train_network
+import train as train_network
+from utils import data
+from utils.runs import team as distributed
 
 here = Path(sys.argv[1])
 
@@ -251,7 +257,8 @@ def test_the_first_process_of_a_machine_reads_before_its_others(place, turn, mon
 DISAGREE = """
 import os
 import torch.distributed as dist
-from utils import data, distributed, networks, training
+from utils import data, networks, training
+from utils.runs import team as distributed
 
 distributed.start()
 rank = int(os.environ["RANK"])

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from utils.exercises import check, compare, engine, hint, solution, use
-from utils.exercises.compare import Wrong
+from exercises import compare, engine
+from exercises.compare import Wrong
+from exercises.engine import check, hint, solution, use
 
 SOURCES = {
     "fake.1": {
@@ -451,7 +452,7 @@ def test_examples_neither_raise_nor_count(under_pytest, capsys):
 
 
 KERNEL_CELLS = [
-    "from utils.exercises import check, hint, solution, use",
+    "from exercises.engine import check, hint, solution, use",
     "def accuracy(logits, labels):\n    return (logits.argmax(0) == labels).sum()",
     'check("start.2", accuracy)\naccuracy = use("start.2", accuracy)',
     'import torch\nprint("goes on with", accuracy(torch.eye(4), torch.arange(4)))',
@@ -463,7 +464,7 @@ KERNEL_CELLS = [
 @pytest.fixture(scope="module")
 def kernel_runs():
     """The same cells in a real kernel: as in JupyterLab, and as under pytest."""
-    authoring = pytest.importorskip("utils.authoring", reason="nbclient is not installed")
+    authoring = pytest.importorskip("tools.authoring", reason="nbclient is not installed")
 
     def run(**variables):
         nb = authoring.notebook(

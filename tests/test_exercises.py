@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from utils.exercises import engine
+from exercises import engine
 
 ALL = engine.exercises()
 CHECKED = [item for item in ALL if item.check]

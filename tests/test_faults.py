@@ -27,9 +27,12 @@ from PIL import Image
 from test_training import make_batches, make_network, same_weights
 
 from benchmarks import common
-from utils import checkpoints, data, progress, results, update
-from utils.checkpoints import CheckpointError
+from exercises import record as progress
+from tools import update
+from utils import data, results
 from utils.data import DataError
+from utils.runs import checkpoints
+from utils.runs.checkpoints import CheckpointError
 from utils.training import fit, load_weights
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from utils import authoring
+from tools import authoring
 
 PAGE = authoring.ROOT / "docs" / "glossary.md"
 ROW = re.compile(r"\| (.+?) \| (.+?) \| (.+?) \| \[(\d+)\]\(\.\./chapters/(\w+)\.ipynb\) \|")

@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks import classroom, common, growth
-from utils import authoring, memory, networks, results, summary
+from tools import authoring
+from utils import networks, results, summary
+from utils.topics import memory
 
 ROOT = common.RESULTS.parent
 

@@ -1,4 +1,4 @@
-"""utils.localisation against torchvision, captum and small cases by hand."""
+"""utils.topics.localisation against torchvision, captum and small cases by hand."""
 
 import copy
 
@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torchvision.ops import box_iou
 
-from utils import data, localisation
+from utils import data
+from utils.topics import localisation
 
 
 @pytest.fixture(scope="module")

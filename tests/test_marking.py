@@ -9,8 +9,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from utils import authoring, marking
-from utils.exercises import engine
+from exercises import engine
+from tools import authoring, marking
 
 ROOT = Path(__file__).resolve().parent.parent
 STEM = "00_start_here"
@@ -20,7 +20,7 @@ FIRST, SECOND = ITEMS
 
 def notebook(answers, *more):
     """A short notebook of chapter 00 with these answers; a stub where there is none."""
-    cells = [authoring.code("import torch\n\nfrom utils.exercises import check, use"), *more]
+    cells = [authoring.code("import torch\n\nfrom exercises.engine import check, use"), *more]
     for item in ITEMS:
         cells += authoring.exercise_cells(item.id)
         cells[-3].source = answers.get(item.id, item.stub)
@@ -130,11 +130,11 @@ def test_what_cannot_be_marked_is_said(arguments, expected, tmp_path, monkeypatc
 
 def test_a_class_is_marked_for_real(tmp_path):
     """Nobody's notebook changes what the next is checked with, or writes into the course."""
-    source = ROOT / "utils" / "exercises" / "start.py"
+    source = ROOT / "exercises" / "start" / "checks.py"
     before = source.read_bytes()
     cheat = authoring.code(
-        "from pathlib import Path\n\nimport utils\n\n"
-        "path = Path(utils.__file__).parent / 'exercises' / 'start.py'\n"
+        "from pathlib import Path\n\nimport exercises\n\n"
+        "path = Path(exercises.__file__).parent / 'start' / 'checks.py'\n"
         "path.write_text(path.read_text('utf-8').replace('return', 'return;', 1), 'utf-8')"
     )
     twice = notebook(WRONG)

@@ -1,4 +1,4 @@
-"""utils.memory against sums that can be written down, and against torch's own profiler."""
+"""utils.topics.memory against sums that can be written down, and against torch's own profiler."""
 
 import json
 
@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from utils import memory
 from utils.networks import build
+from utils.topics import memory
 
 X = torch.ones(100)
 

@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks import common
 from benchmarks import mutation as benchmark
-from utils.exercises import engine
-from utils.exercises.compare import Wrong
+from exercises import engine
+from exercises.compare import Wrong
 
 CHECKED = [item for item in engine.exercises() if item.check]
 # A check of these trains or measures for seconds.

@@ -14,8 +14,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from utils import authoring
-from utils.authoring import code, exercise, markdown
+from tools import authoring
+from tools.authoring import code, exercise, markdown
 
 STEMS = authoring.stems()
 
@@ -257,8 +257,8 @@ def published(tmp_path):
     if shutil.which("git") is None:
         pytest.skip("git is not installed")
     folder = tmp_path / "published"
-    (folder / "utils" / "exercises").mkdir(parents=True)
-    (folder / "utils" / "exercises" / "__init__.py").write_text("", encoding="utf-8")
+    (folder / "exercises").mkdir(parents=True)
+    (folder / "exercises" / "engine.py").write_text("", encoding="utf-8")
     (folder / "chapters").mkdir()
     (folder / "chapters" / "chapter.ipynb").write_text("", encoding="utf-8")
     text = "def complete_host():\n    print('completed')\n"
@@ -311,7 +311,7 @@ def test_the_first_cell_says_when_there_is_no_network(tmp_path):
 # --- pytest --nbval on a clone with a learner's answers ------------------------------------------
 
 TINY = [
-    "from utils.exercises import check, use",
+    "from exercises.engine import check, use",
     "batches_per_epoch = {answer}",
     'check("start.1", batches_per_epoch)\nbatches_per_epoch = use("start.1", batches_per_epoch)',
     "print(batches_per_epoch + 1)",

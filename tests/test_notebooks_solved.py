@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from utils import authoring
-from utils.exercises import engine
+from exercises import engine
+from tools import authoring
 
 
 @pytest.mark.parametrize("stem", authoring.stems())

@@ -8,9 +8,10 @@ import time
 
 import pytest
 
-from utils import authoring, progress
-from utils.authoring import code
-from utils.exercises import engine
+from exercises import engine
+from exercises import record as progress
+from tools import authoring
+from tools.authoring import code
 
 
 def test_outcomes_are_kept_and_forgotten(tmp_path):
@@ -95,7 +96,7 @@ def test_a_lock_of_a_killed_notebook_is_overcome(tmp_path, monkeypatch):
 WRITER = """
 import sys
 from pathlib import Path
-from utils import progress
+from exercises import record as progress
 
 progress.PATIENCE = 60
 for number in range(25):
@@ -123,10 +124,11 @@ def test_the_exercises_found_in_the_text_are_those_of_the_course():
 
 
 def test_the_table_counts_every_exercise(tmp_path):
-    (tmp_path / "utils" / "exercises").mkdir(parents=True)
+    (tmp_path / "exercises").mkdir()
     for name in ("start", "nin"):
-        text = (authoring.ROOT / "utils" / "exercises" / f"{name}.py").read_text(encoding="utf-8")
-        (tmp_path / "utils" / "exercises" / f"{name}.py").write_text(text, encoding="utf-8")
+        text = (authoring.ROOT / "exercises" / name / "checks.py").read_text(encoding="utf-8")
+        (tmp_path / "exercises" / name).mkdir()
+        (tmp_path / "exercises" / name / "checks.py").write_text(text, encoding="utf-8")
     for exercise, outcome in (("nin.1", "right"), ("nin.2", "wrong"), ("start.1", "open")):
         progress.record(exercise, outcome, tmp_path)
     lines = [line.split() for line in progress.table(tmp_path)]
@@ -142,8 +144,8 @@ def test_the_table_counts_every_exercise(tmp_path):
 
 CELL = """
 from pathlib import Path
-from utils import progress
-from utils.exercises import check
+from exercises import record as progress
+from exercises.engine import check
 
 keep = progress.record
 progress.record = lambda id, outcome: keep(id, outcome, Path({folder!r}))

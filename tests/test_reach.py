@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from utils import authoring, update
+from tools import authoring, update
 
 ROOT = Path(__file__).resolve().parent.parent
 STEMS = authoring.stems()
@@ -205,7 +205,7 @@ def test_link_for_hubs_leads_to_chapter_0():
 
 def rewrite(copy, address):
     return subprocess.run(
-        [sys.executable, "-m", "utils.authoring", "address", address],
+        [sys.executable, "-m", "tools.authoring", "address", address],
         cwd=copy,
         env=clean_environment(),
         capture_output=True,
@@ -325,8 +325,10 @@ def alone(source, folder):
 def test_training_loading_and_checks_need_no_network(tmp_path):
     source = """
 import torch
-from utils import checkpoints, data, device, diagnosis, networks, plotting, summary, training
-from utils.exercises import check, engine, hint, solution, use
+from utils import data, device, diagnosis, networks, plotting, summary, training
+from utils.runs import checkpoints
+from exercises import engine
+from exercises.engine import check, hint, solution, use
 from d2l import torch as d2l
 
 splits = data.load(train_images=512, validation_images=256, test_images=256)
@@ -353,7 +355,7 @@ for item in [item for item in engine.exercises() if item.chapter.startswith(("00
 )
 def test_a_chapter_needs_no_network(stem, tmp_path):
     source = f"""
-from utils import authoring
+from tools import authoring
 nb = authoring.load_committed({stem!r})
 nb.cells.append(authoring.code({CANARY!r}))
 outputs = authoring.execute(nb, budget="smoke").cells[-1].outputs

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from utils import results, update
+from tools import update
+from utils import results
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ def test_a_chapter_has_its_pictures_hints_and_formulas(stem, pages):
 
 
 def test_a_broken_link_fails_the_build():
-    spec = importlib.util.spec_from_file_location("build_site", ROOT / "docs/site/build.py")
+    spec = importlib.util.spec_from_file_location("build_site", ROOT / "tools/site/build.py")
     build = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(build)
     page, site = ROOT / "docs" / "teaching.md", build.pages()

@@ -18,8 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from utils import checkpoints, data, diagnosis, training
+from utils import data, diagnosis, training
 from utils.device import Precision
+from utils.runs import checkpoints
 from utils.training import CheckpointError, History, evaluate, fit, load_weights, predict
 
 ROOT = Path(__file__).resolve().parent.parent

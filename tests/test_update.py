@@ -17,9 +17,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from utils import authoring, progress, update
-from utils.authoring import code, exercise, markdown
-from utils.update import UpdateError, source, take_over
+from exercises import record as progress
+from tools import authoring, update
+from tools.authoring import code, exercise, markdown
+from tools.update import UpdateError, source, take_over
 
 ROOT = Path(__file__).resolve().parent.parent
 STEM, OTHER = "00_start_here", "01_lenet"

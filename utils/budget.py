@@ -10,6 +10,8 @@ every budget in the open:
 import os
 from typing import TypeVar
 
+from utils import device
+
 T = TypeVar("T")
 
 NAMES = ("smoke", "cpu", "full", "gpu")  # from the smallest to the largest
@@ -26,8 +28,6 @@ def current() -> str:
     """
     name = os.environ.get("COURSE_BUDGET", "").strip().lower()
     if not name:
-        from utils import device  # here, because `device` imports this module
-
         return "gpu" if device.pick().type == "cuda" else "cpu"
     if name not in NAMES:
         raise ValueError(

@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from utils import files
+from utils import atomic as files
 from utils.device import check_seed, pick
 
 DATA = Path(__file__).resolve().parent.parent / "data"

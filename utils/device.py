@@ -17,8 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from utils import budget
-
 # numpy looks for the smallest numbers when first asked; later it would find zero and warn (2.1).
 np.finfo(np.float32), np.finfo(np.float64)
 # Threads copy this setting when they start, so it has to come before the first parallel operation.
@@ -106,7 +104,7 @@ def _computer_memory() -> int:
 
 
 def describe() -> str:
-    """One line: device, memory (where it is known), threads, torch version, budget."""
+    """One line: device, memory (where it is known), threads, torch version."""
     device = pick()
     name = {"cpu": "CPU", "mps": "Apple GPU"}.get(device.type)
     if name is None:
@@ -119,7 +117,6 @@ def describe() -> str:
         _memory(device),
         f"{threads} thread{'s' if threads != 1 else ''}",
         f"torch {torch.__version__}",
-        f"budget {budget.current()}",
     ]
     return ", ".join(part for part in parts if part)
 

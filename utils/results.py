@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from utils import update
+from tools import update
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "results"

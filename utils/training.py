@@ -24,9 +24,11 @@ import torch.nn.functional as F
 import torch.utils.deterministic
 from torch import nn
 
-from utils import checkpoints, diagnosis, distributed
 from utils import device as devices
-from utils.checkpoints import CheckpointError, load_weights, save_checkpoint
+from utils import diagnosis
+from utils.runs import checkpoints
+from utils.runs import team as distributed
+from utils.runs.checkpoints import CheckpointError, load_weights, save_checkpoint
 
 __all__ = [
     "CheckpointError",

@@ -1,8 +1,9 @@
-"""Exercises that are checked on the spot: `check`, `hint`, `solution` and `use`.
+"""The old place of `exercises.engine`, kept for notebooks that learners already have.
 
-The exercises of a chapter stand in one file of this package; `engine` says in which form.
+Their first cell also looks for this very folder to find the course.
 """
 
-from .engine import check, hint, solution, use
+from exercises import compare
+from exercises.engine import check, hint, solution, use
 
-__all__ = ["check", "hint", "solution", "use"]
+__all__ = ["check", "compare", "hint", "solution", "use"]

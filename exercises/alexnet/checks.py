@@ -1,0 +1,1358 @@
+"""Exercises of chapter 02: AlexNet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from exercises.compare import (
+    Wrong,
+    call,
+    describe,
+    describe_call,
+    expect_number,
+    make,
+    same_outputs,
+    same_results,
+)
+from exercises.engine import exercise, question
+
+CHAPTER = "02_alexnet"
+
+
+class _Without(TorchFunctionMode):
+    """Inside, torch functions that the task forbids raise `Wrong`; messages by name."""
+
+    def __init__(self, messages: Mapping[str, str]):
+        super().__init__()
+        self.messages = messages
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        name = getattr(function, "__name__", "")
+        if name in self.messages:
+            raise Wrong(self.messages[name])
+        return function(*args, **(kwargs or {}))
+
+
+class _WithoutGroups(TorchFunctionMode):
+    """Inside, a convolution in groups raises `Wrong`."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if getattr(function, "__name__", "") == "conv2d":
+            groups = args[6] if len(args) > 6 else kwargs.get("groups", 1)
+            if groups != 1:
+                raise Wrong(
+                    f"A convolution with groups={groups} does the whole job. Build it from "
+                    "ordinary convolutions, with groups left at 1."
+                )
+        return function(*args, **kwargs)
+
+
+def _number(
+    key: str, answer: dict, right: float, common: dict[float, str], tolerance: float = 0.0
+) -> None:
+    try:
+        expect_number(answer[key], right, common, tolerance)
+    except Wrong as error:
+        raise Wrong(f'"{key}": {error}') from None
+
+
+# --- alexnet.1: sizes ----------------------------------------------------------------------------
+
+
+def _map_sizes(
+    pixels: int,
+    padding: int,
+    *,
+    rounding: Callable[[float], float] = math.floor,
+    plus_one: int = 1,
+    sides: int = 2,
+    pool: tuple[int, int] = (3, 2),
+    paddings: tuple[int, ...] = (2, 1, 1, 1),
+    stride: int = 4,
+    keep: str = "all",
+) -> list[float]:
+    """Sizes after every layer of AlexNet, with the mistakes that the options describe."""
+
+    def after(size: float, kernel_size: int, stride: int, padding: int = 0) -> float:
+        return rounding((size + sides * padding - kernel_size) / stride) + plus_one
+
+    sizes = [pixels]
+    for layer, (kernel_size, step, padded) in {
+        "conv1": (11, stride, padding),
+        "pool1": (*pool, 0),
+        "conv2": (5, 1, paddings[0]),
+        "pool2": (*pool, 0),
+        "conv3": (3, 1, paddings[1]),
+        "conv4": (3, 1, paddings[2]),
+        "conv5": (3, 1, paddings[3]),
+        "pool5": (*pool, 0),
+    }.items():
+        size = after(sizes[-1], kernel_size, step, padded)
+        sizes.append(size)
+        if keep == "convolutions" and layer.startswith("pool"):
+            sizes[-2:] = [size]  # later layers go on from it, but it is not listed
+    return sizes if keep == "input too" else sizes[1:]
+
+
+def _table_order(pixels: int, padding: int) -> list[int]:
+    sizes = [pixels]
+    layers = [(11, 4, padding), (5, 1, 2), *3 * [(3, 1, 1)], *3 * [(3, 2, 0)]]
+    for kernel_size, stride, padded in layers:
+        sizes.append((sizes[-1] + 2 * padded - kernel_size) // stride + 1)
+    return sizes[1:]
+
+
+def _convolutions_only(pixels: int, padding: int) -> list[float]:
+    sizes = _map_sizes(pixels, padding)
+    return [sizes[number] for number in (0, 2, 4, 5, 6)]
+
+
+@exercise(
+    "alexnet.1",
+    title="224 or 227, and what becomes of it",
+    answer="map_sizes",
+    difficulty=2,
+    minutes=12,
+    task="""
+        Write `map_sizes(pixels, padding)`. It gives the height of the maps after conv1, pool1,
+        conv2, pool2, conv3, conv4, conv5 and pool5, as a list of eight whole numbers, for images
+        of `pixels` × `pixels` and a first convolution with this `padding`.
+
+        | layer | kernel | stride | padding |
+        |---|---|---|---|
+        | conv1 | 11 | 4 | `padding` |
+        | conv2 | 5 | 1 | 2 |
+        | conv3, conv4, conv5 | 3 | 1 | 1 |
+        | pool1, pool2, pool5 | 3 | 2 | 0 |
+
+        A kernel that does not fit any more at the right border is left out, so sizes are rounded
+        down. Calculate; build no network.
+    """,
+    stub="""
+        def map_sizes(pixels: int, padding: int) -> list[int]:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        A kernel of size k, moved by s over n pixels with p zeros on either side, finds
+        (n + 2p − k) / s + 1 places, where the division is rounded down.
+        """,
+        """
+        Python's `//` rounds down. A small function `after(size, kernel_size, stride, padding)`
+        serves convolutions and poolings alike.
+        """,
+        """
+        Eight layers, one after the other: (11, 4, padding), (3, 2, 0), (5, 1, 2), (3, 2, 0), then
+        (3, 1, 1) three times, then (3, 2, 0).
+        """,
+    ],
+    solution="""
+        def map_sizes(pixels: int, padding: int) -> list[int]:
+            pool, conv = (3, 2, 0), (3, 1, 1)
+            layers = [(11, 4, padding), pool, (5, 1, 2), pool, conv, conv, conv, pool]
+            sizes, size = [], pixels
+            for kernel_size, stride, padded in layers:
+                size = (size + 2 * padded - kernel_size) // stride + 1
+                sizes.append(size)
+            return sizes
+    """,
+    explanation="""
+        A padding of (k − 1) / 2 with stride 1 keeps the size, so only conv1 and the poolings
+        change it. At 227 pixels everything divides without remainder: 55, 27, 13, 6. At 224
+        without padding conv1 gives 54, and the last maps are 5×5, so that fc6 would have 6,400
+        inputs instead of 9,216.
+    """,
+)
+def _(answer):
+    def variant(**options):
+        return lambda pixels, padding: _map_sizes(pixels, padding, **options)
+
+    same_results(
+        answer,
+        lambda pixels, padding: [int(size) for size in _map_sizes(pixels, padding)],
+        (227, 0),
+        (224, 2),
+        (224, 1),
+        (224, 0),
+        (98, 0),
+        (130, 3),
+        mistakes={
+            "The sizes are not rounded: a kernel finds a whole number of places.": variant(
+                rounding=lambda size: size
+            ),
+            "The sizes are rounded up; they should be rounded down.": variant(rounding=math.ceil),
+            "The sizes are rounded to the nearest number; they should be rounded down.": variant(
+                rounding=round
+            ),
+            "The + 1 is missing: a kernel that cannot move at all still has one place.": variant(
+                plus_one=0
+            ),
+            "The padding is added once; there are zeros on both sides.": variant(sides=1),
+            "The pooling windows are 3×3 with stride 3; here they overlap, the stride is 2.": (
+                variant(pool=(3, 3))
+            ),
+            "The pooling windows are 2×2 with stride 2; AlexNet's are 3×3 with stride 2.": variant(
+                pool=(2, 2)
+            ),
+            "The pooling has stride 1; it is 2.": variant(pool=(3, 1)),
+            "conv2 has no padding; it is 2.": variant(paddings=(0, 1, 1, 1)),
+            "conv2 has padding 1; it is 2.": variant(paddings=(1, 1, 1, 1)),
+            "conv3, conv4 and conv5 have no padding; it is 1.": variant(paddings=(2, 0, 0, 0)),
+            "No convolution but the first has padding; conv2 has 2, the later ones have 1.": (
+                variant(paddings=(0, 0, 0, 0))
+            ),
+            "conv3, conv4 and conv5 have padding 2; it is 1.": variant(paddings=(2, 2, 2, 2)),
+            "conv1 moves by 1; its stride is 4.": variant(stride=1),
+            "`padding` is not used: conv1 has none here.": lambda pixels, padding: _map_sizes(
+                pixels, 0
+            ),
+            "The sizes after the poolings are missing; eight numbers are expected.": (
+                _convolutions_only
+            ),
+            "The sizes are in the order of the table, convolutions first and poolings last. They "
+            "should come in the order of the layers: conv1, pool1, conv2, pool2 and so on.": (
+                lambda pixels, padding: [
+                    _map_sizes(pixels, padding)[number] for number in (0, 2, 4, 5, 6, 1, 3, 7)
+                ]
+            ),
+            "The layers are applied in the order of the table, all convolutions first. A pooling "
+            "stands after conv1, after conv2 and after conv5.": _table_order,
+            "The list begins with the size of the image; it should begin after conv1.": variant(
+                keep="input too"
+            ),
+            "This is the size after pool5 alone; all eight are expected.": (
+                lambda pixels, padding: _map_sizes(pixels, padding)[-1]
+            ),
+        },
+    )
+    return "227 without padding and 224 with padding 2 both give 55, 27, 13 and 6."
+
+
+# --- alexnet.2: counting -------------------------------------------------------------------------
+
+
+@exercise(
+    "alexnet.2",
+    title="Where sixty million parameters sit",
+    answer="linear_layers",
+    difficulty=1,
+    minutes=10,
+    task="""
+        After pool5 the 2012 network has 256 maps of 6×6. They are flattened; then come three
+        linear layers with biases: fc6 with 4,096 outputs, fc7 with 4,096, fc8 with 1,000.
+
+        How many parameters does fc6 have, and how many have all three together? What share is
+        that of the whole network's 60,965,224, in percent with at least one decimal? Use paper, or
+        Python as a calculator, but build no network.
+    """,
+    stub="""
+        linear_layers = {
+            "fc6": ...,
+            "all_three": ...,
+            "percent": ...,
+        }
+    """,
+    hints=[
+        """
+        Every output of a linear layer has one weight for each input, and one bias. How many
+        inputs does fc6 have?
+        """,
+        "256 maps of 6×6 are 9,216 numbers. fc7 and fc8 have 4,096 inputs each.",
+        "The share in percent is 100 · all three / 60,965,224.",
+    ],
+    solution="""
+        fc6 = (256 * 6 * 6 + 1) * 4096
+        fc7 = (4096 + 1) * 4096
+        fc8 = (4096 + 1) * 1000
+        linear_layers = {
+            "fc6": fc6,
+            "all_three": fc6 + fc7 + fc8,
+            "percent": 100 * (fc6 + fc7 + fc8) / 60_965_224,
+        }
+    """,
+    explanation="""
+        fc6 alone holds 62 % of the network, because it has a weight of its own for each of 9,216
+        inputs and 4,096 outputs. The five convolutions share their weights among all positions
+        and need only 2.3 million. (In torchvision's AlexNet the share is 96.0 %.)
+    """,
+)
+def _(answer):
+    if not isinstance(answer, dict) or not {"fc6", "all_three", "percent"} <= answer.keys():
+        raise Wrong(
+            'A dictionary with the keys "fc6", "all_three" and "percent" is expected, not '
+            f"{describe(answer)}."
+        )
+    inputs, total = 256 * 6 * 6, 60_965_224
+    weights = [inputs * 4096, 4096 * 4096, 4096 * 1000]
+    biases = [4096, 4096, 1000]
+    fc6, fc7, fc8 = (w + b for w, b in zip(weights, biases))
+    for key, value in {"fc6": fc6, "all_three": fc6 + fc7 + fc8}.items():
+        given = answer[key]
+        if isinstance(given, (int, float)) and abs(given - value / 1e6) < 0.1:
+            raise Wrong(f'"{key}": {given} looks like millions; write the whole number.')
+    _number(
+        "fc6",
+        answer,
+        fc6,
+        {
+            weights[0]: "These are the weights. Each of the 4,096 outputs has a bias too.",
+            weights[0] + inputs: "Biases belong to the outputs: 4,096 of them, not 9,216.",
+            256 * 4096 + 4096: "A map has 6 · 6 values; all of them are inputs.",
+            256 * 4096: "A map has 6 · 6 values; all of them are inputs. Each output has a bias.",
+            256 * 6 * 4096 + 4096: "A map has 6 · 6 values, not 6.",
+            36 * 4096 + 4096: "There are 256 maps, not one.",
+            256 * 13 * 13 * 4096 + 4096: "These are the maps before pool5; after it they are 6×6.",
+            256 * 5 * 5 * 4096 + 4096: "These are maps of 5×5, as 224 pixels give; here it is 6×6.",
+            fc7: "This is fc7. fc6 comes first and takes the maps.",
+            (inputs + 1) * 1000: "fc6 has 4,096 outputs, not 1,000.",
+            4 * fc6: "These are bytes. Count parameters.",
+            inputs: "These are its inputs. Each of the 4,096 outputs has a weight for every one.",
+        },
+    )
+    _number(
+        "all_three",
+        answer,
+        fc6 + fc7 + fc8,
+        {
+            sum(weights): "These are the weights. Every output has a bias too.",
+            fc6 + sum(weights[1:]): "fc7 and fc8 have biases too: 4,096 and 1,000.",
+            fc6 + fc7: "fc8, the layer with the 1,000 logits, is missing.",
+            fc7 + fc8: "fc6 is missing.",
+            3 * fc6: "The three layers are not alike: fc7 and fc8 have 4,096 inputs.",
+            fc6 + 2 * fc7: "fc8 has 1,000 outputs, not 4,096.",
+            fc6 + fc8: "fc7 is missing.",
+            total: "This is the whole network; the convolutions have parameters too.",
+            total - (fc6 + fc7 + fc8): "This is what the convolutions have.",
+        },
+    )
+    share = 100 * (fc6 + fc7 + fc8) / total
+    _number(
+        "percent",
+        answer,
+        share,
+        {
+            share / 100: "This is the share as a fraction; give it in percent.",
+            round(share) / 100: "This is the share as a fraction; give it in percent.",
+            100 * fc6 / total: "This is the share of fc6 alone.",
+            100 - share: "This is the share of the convolutions.",
+            96.0: "At least one decimal is asked for. (96.0 is torchvision's AlexNet.)",
+            97.0: "At least one decimal is asked for.",
+        },
+        tolerance=0.051,
+    )
+    return "Of 61 million parameters the five convolutions have 2.3 million."
+
+
+# --- alexnet.3: two groups -----------------------------------------------------------------------
+
+
+def _halves(
+    maps: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    padding: int,
+    *,
+    seen: tuple[int, int] = (0, 1),
+    kernels: tuple[int, int] = (0, 1),
+    biases: tuple[int, int] | None = (0, 1),
+    order: int = 1,
+    join: str = "cat",
+    interleaved: str = "",
+    padded: bool = True,
+) -> Tensor:
+    """Two half convolutions, with the mistakes that the options describe."""
+    parts = [maps[:, ::2], maps[:, 1::2]] if "maps" in interleaved else maps.chunk(2, 1)
+    rows = [weight[::2], weight[1::2]] if "kernels" in interleaved else weight.chunk(2)
+    shifts = [bias[::2], bias[1::2]] if "kernels" in interleaved else bias.chunk(2)
+    results = [
+        F.conv2d(
+            parts[seen[half]],
+            rows[kernels[half]],
+            None if biases is None else shifts[biases[half]],
+            padding=padding if padded else 0,
+        )
+        for half in range(2)
+    ][::order]
+    if join == "sum":
+        return results[0] + results[1]
+    if join == "first":
+        return results[0]
+    if join == "interleave":
+        return torch.stack(results, dim=2).flatten(1, 2)
+    return torch.cat(results, dim={"cat": 1, "batch": 0, "height": 2}[join])
+
+
+@exercise(
+    "alexnet.3",
+    title="One convolution on two cards",
+    answer="two_groups",
+    difficulty=2,
+    minutes=12,
+    task="""
+        Write `two_groups(maps, weight, bias, padding)`, a convolution with `groups=2` and stride
+        1, from two ordinary convolutions. The first card holds the first half of the maps and the
+        first half of the kernels, the second card the rest of both. The result has the maps of
+        the first card first.
+
+        Shapes: `maps` (N, in_channels, H, W), `weight` (out_channels, in_channels / 2, k, k),
+        `bias` (out_channels,). Both numbers of channels are even. Use `F.conv2d` and leave its
+        argument `groups` alone.
+    """,
+    stub="""
+        def two_groups(
+            maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, padding: int
+        ) -> torch.Tensor:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        "`maps.chunk(2, dim=1)` gives the two halves of the maps. Which axis has the kernels?",
+        "The biases belong to the kernels, so they are halved along with them.",
+        "`torch.cat([first, second], dim=1)` puts maps after maps.",
+    ],
+    solution="""
+        def two_groups(
+            maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, padding: int
+        ) -> torch.Tensor:
+            halves = zip(maps.chunk(2, dim=1), weight.chunk(2), bias.chunk(2))
+            cards = [F.conv2d(seen, kernels, b, padding=padding) for seen, kernels, b in halves]
+            return torch.cat(cards, dim=1)
+    """,
+    explanation="""
+        Each of the two convolutions runs on its own card and needs nothing of the other. That is
+        the whole point: no map has to travel. A kernel sees half of the maps, so it has half of
+        the weights.
+    """,
+)
+def _(answer):
+    def variant(**options):
+        return lambda *arguments: _halves(*arguments, **options)
+
+    def case(n, inputs, outputs, k, height, width, padding):
+        weight = torch.randn(outputs, inputs // 2, k, k)
+        return torch.randn(n, inputs, height, width), weight, torch.randn(outputs), padding
+
+    with _WithoutGroups():
+        same_results(
+            answer,
+            _halves,
+            case(2, 8, 12, 3, 7, 6, 1),
+            case(1, 12, 8, 5, 9, 9, 2),
+            case(3, 4, 4, 1, 4, 4, 0),
+            mistakes={
+                "The second card's maps come first.": variant(order=-1),
+                "Both halves of the kernels see the first half of the maps.": variant(seen=(0, 0)),
+                "Both halves of the kernels see the second half of the maps.": variant(seen=(1, 1)),
+                "The cards are crossed: the first half of the kernels sees the second half of the "
+                "maps.": variant(seen=(1, 0)),
+                "Both cards use the first half of the kernels.": variant(kernels=(0, 0)),
+                "Both cards use the first half of the kernels and of the biases.": variant(
+                    kernels=(0, 0), biases=(0, 0)
+                ),
+                "The two results are added; they should stand one after the other, as maps.": (
+                    variant(join="sum")
+                ),
+                "Only the first card's maps come back.": variant(join="first"),
+                "The maps of the two cards take turns; the first card's should come first.": (
+                    variant(join="interleave")
+                ),
+                "The results are joined along the batch; the maps are axis 1.": variant(
+                    join="batch"
+                ),
+                "The results are joined along the height; the maps are axis 1.": variant(
+                    join="height"
+                ),
+                "The bias is missing.": variant(biases=None),
+                "The two halves of the bias have changed places.": variant(biases=(1, 0)),
+                "Both cards add the first half of the bias.": variant(biases=(0, 0)),
+                "The padding is not used.": variant(padded=False),
+                "The maps are dealt out in turn (every other one); each card has one half of "
+                "them, in order.": variant(interleaved="maps"),
+                "The kernels are dealt out in turn (every other one); each card has one half of "
+                "them, in order.": variant(interleaved="kernels"),
+                "Maps and kernels are dealt out in turn (every other one); each card has one "
+                "half, in order.": variant(interleaved="maps and kernels"),
+                "Every kernel sees both halves of the maps, with the same weights.": (
+                    lambda maps, weight, bias, padding: F.conv2d(
+                        maps, torch.cat([weight, weight], 1), bias, padding=padding
+                    )
+                ),
+            },
+        )
+    return "It gives what a convolution with groups=2 gives."
+
+
+# --- alexnet.4: an experiment --------------------------------------------------------------------
+
+_GROUPED = {"conv2": (96, 256, 5, 27), "conv4": (384, 384, 3, 13), "conv5": (384, 256, 3, 13)}
+_PARAMETERS, _MACS = 60_965_224, 724_406_816  # of the 2012 network, with two groups
+
+
+_CONV3 = "conv3 has been grouped too; only conv2, conv4 and conv5 have groups."
+
+
+def _in_millions(value: float, right: int) -> bool:
+    return any(abs(value - right / unit) <= 0.006 * right / unit for unit in (1e6, 1e9))
+
+
+def _cost(groups: int, conv3: bool = False) -> tuple[int, int]:
+    """Parameters and MACs of the whole network; only the three layers depend on the groups.
+
+    conv3: the mistake of giving conv3 groups too.
+    """
+    parameters, macs = _PARAMETERS, _MACS
+    for inputs, outputs, k, side in _GROUPED.values():
+        more = inputs * outputs * k * k // groups - inputs * outputs * k * k // 2
+        parameters, macs = parameters + more, macs + more * side * side
+    if conv3:
+        more = 256 * 384 * 9 // groups - 256 * 384 * 9
+        parameters, macs = parameters + more, macs + more * 13 * 13
+    return parameters, macs
+
+
+@exercise(
+    "alexnet.4",
+    title="An experiment: what do the groups save?",
+    answer="cost_of_groups",
+    difficulty=1,
+    minutes=10,
+    task="""
+        The two groups of conv2, conv4 and conv5 save parameters and MACs. How many of the whole
+        network's? First write down a guess: would `groups=1` need twice as much of both, a tenth
+        more, or hardly anything?
+
+        Then count. Build `alexnet_2012` with `groups` 1, 2 and 4, and write down two numbers for
+        each: the parameters and the MACs (at 227 pixels) of the whole network. Under
+        `torch.device("meta")` a network has shapes but no numbers, and is built in no time.
+    """,
+    stub="""
+        cost_of_groups = {  # groups: (parameters, MACs)
+            1: ...,
+            2: ...,
+            4: ...,
+        }
+    """,
+    given="""
+        from utils import networks, summary
+    """,
+    hints=[
+        """
+        `with torch.device("meta"):` and inside it
+        `network = networks.build("alexnet_2012", groups=4)`.
+        """,
+        """
+        `summary.count_parameters(network)` and `summary.count_macs(network, (3, 227, 227))`
+        count the whole network.
+        """,
+    ],
+    solution="""
+        cost_of_groups = {}
+        for groups in (1, 2, 4):
+            with torch.device("meta"):
+                network = networks.build("alexnet_2012", groups=groups)
+            cost_of_groups[groups] = (
+                summary.count_parameters(network),
+                summary.count_macs(network, (3, 227, 227)),
+            )
+    """,
+    explanation="""
+        Without groups the network has 2 % more parameters and 57 % more MACs. The three layers
+        hold few of the parameters, which sit in fc6, but most of the MACs. Each doubling of the
+        groups halves what these three have left, so it saves half as much as the one before.
+    """,
+)
+def _(answer):
+    if isinstance(answer, dict) and set(answer) == {"1", "2", "4"}:
+        raise Wrong("The keys are texts; they should be numbers: 1 and not '1'.")
+    if not isinstance(answer, dict) or set(answer) != {1, 2, 4}:
+        raise Wrong(f"A dictionary with the keys 1, 2 and 4 is expected, not {describe(answer)}.")
+    right = {groups: _cost(groups) for groups in (1, 2, 4)}
+    for position, key in enumerate(("parameters", "MACs")):
+        given = {}
+        for groups in (1, 2, 4):
+            entry = answer[groups]
+            if not isinstance(entry, (tuple, list)) or len(entry) != 2:
+                raise Wrong(
+                    f"For {groups} groups two numbers are expected, (parameters, MACs), not "
+                    f"{describe(entry)}."
+                )
+            try:
+                expect_number(entry[position], right[groups][position])
+            except Wrong as error:
+                given[groups] = (entry[position], str(error))
+        if not given:
+            continue
+        groups, (value, message) = next(iter(given.items()))
+        others = {right[g][position]: g for g in right if g != groups}
+        cause = ""
+        if value in others:
+            cause = f"This is what {others[value]} groups need."
+        elif isinstance(value, (int, float)) and _in_millions(value, right[groups][position]):
+            cause = "This looks like millions (or thousands of millions); write the whole number."
+        elif isinstance(value, (int, float)) and abs(value / right[groups][position] - 1) < 0.005:
+            cause = "This is close: has it been rounded? The exact number is asked for."
+            if key == "parameters" and value == right[groups][0] - 10_568:
+                cause = "The biases are missing."
+            elif value == _cost(groups, conv3=True)[position]:
+                cause = _CONV3
+        elif value == _cost(groups, conv3=True)[position]:
+            cause = _CONV3
+        elif key == "MACs" and value == 2 * right[groups][1]:
+            cause = "These are FLOPs; one multiply-accumulate is two of them."
+        elif value == right[groups][1 - position]:
+            cause = "Parameters and MACs have changed places."
+        elif key == "parameters":
+            layers = [
+                i * o * k * k // groups + bias * o
+                for bias in (0, 1)
+                for i, o, k, _ in _GROUPED.values()
+            ]
+            if value in (sum(layers[:3]), sum(layers[3:])):
+                cause = "These are the three layers; the whole network is asked for."
+            elif groups == 1 and value == 2 * _PARAMETERS:
+                cause = "Only conv2, conv4 and conv5 have groups; the rest does not double."
+        elif value == sum(i * o * k * k // groups * s * s for i, o, k, s in _GROUPED.values()):
+            cause = "These are the three layers; the whole network is asked for."
+        elif groups == 1 and value == 2 * _MACS:
+            cause = "Only conv2, conv4 and conv5 have groups; the rest does not double."
+        raise Wrong(f"{key} for groups={groups}: {message} {cause}".strip())
+    return "Without groups: 2 % more parameters, 57 % more MACs."
+
+
+# --- alexnet.5: local response normalisation -----------------------------------------------------
+
+
+def _respond(
+    maps: Tensor,
+    n: int = 5,
+    k: float = 2.0,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+    *,
+    reach: tuple[int, int] | None = None,
+    border: str = "zeros",
+    power: int = 2,
+    own: bool = True,
+    below: Callable = lambda k, alpha, total, beta: (k + alpha * total) ** beta,
+    times: bool = False,
+) -> Tensor:
+    """The paper's formula, with the mistakes that the options describe."""
+    channels = maps.shape[1]
+    before, after = (n // 2, n // 2) if reach is None else reach
+    values = maps**power if power else maps.abs()
+    totals = []
+    for i in range(channels):
+        near = list(range(i - before, i + after + 1))
+        if border == "zeros":
+            near = [j for j in near if 0 <= j < channels]
+        elif border == "slice":
+            near = list(range(channels))[i - before : i + after + 1]
+        elif border == "wrap":
+            near = [j % channels for j in near]
+        elif border == "skip" and (near[0] < 0 or near[-1] >= channels):
+            near = [i]
+        elif border == "repeat":
+            near = [min(max(j, 0), channels - 1) for j in near]
+        elif border == "inside":
+            shift = max(0, -near[0]) - max(0, near[-1] - channels + 1)
+            near = [j + shift for j in near if 0 <= j + shift < channels]
+        if not own:
+            near = [j for j in near if j != i]
+        totals.append(values[:, near].sum(1))
+    divisor = below(k, alpha, torch.stack(totals, 1), beta)
+    return maps * divisor if times else maps / divisor
+
+
+def _over_space(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):
+    total = n * n * F.avg_pool2d(maps**2, n, 1, n // 2)
+    return maps / (k + alpha * total) ** beta
+
+
+@exercise(
+    "alexnet.5",
+    title="Local response normalisation from the paper",
+    answer="local_response_norm",
+    difficulty=3,
+    minutes=20,
+    task=r"""
+        Write `local_response_norm(maps, n, k, alpha, beta)` as the paper has it:
+
+        $$b^i = \frac{a^i}{\big(k + \alpha \sum_j (a^j)^2\big)^{\beta}}$$
+
+        Here $a^i$ is the value of map $i$ at one position. The sum goes over the values of `n`
+        neighbouring maps at the same position: map $i$ itself and `n // 2` maps before and after
+        it, as far as they exist; `n` is odd. `maps` has shape (N, C, H, W), the result too. A
+        loop over the channels is fine. Leave torch's own `LocalResponseNorm` alone.
+    """,
+    stub="""
+        def local_response_norm(
+            maps: torch.Tensor,
+            n: int = 5,
+            k: float = 2.0,
+            alpha: float = 1e-4,
+            beta: float = 0.75,
+        ) -> torch.Tensor:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        `maps[:, i]` is map i of every image. For n = 5 the neighbours of map i are i − 2 to
+        i + 2, as far as they exist: `maps[:, max(0, i - n // 2) : i + n // 2 + 1]`. (A slice may
+        reach beyond the end.)
+        """,
+        "Square first, then sum over axis 1. The sum has shape (N, H, W), like `maps[:, i]`.",
+        "Collect the results of all channels in a list; `torch.stack(list, dim=1)` joins them.",
+    ],
+    solution="""
+        def local_response_norm(
+            maps: torch.Tensor,
+            n: int = 5,
+            k: float = 2.0,
+            alpha: float = 1e-4,
+            beta: float = 0.75,
+        ) -> torch.Tensor:
+            results = []
+            for i in range(maps.shape[1]):
+                near = maps[:, max(0, i - n // 2) : i + n // 2 + 1]
+                total = near.square().sum(dim=1)
+                results.append(maps[:, i] / (k + alpha * total) ** beta)
+            return torch.stack(results, dim=1)
+    """,
+    explanation="""
+        At the first and the last maps there are fewer neighbours, and the sum is simply shorter.
+        torch computes the same with alpha / n in place of alpha, so the paper's network is
+        `nn.LocalResponseNorm(size=5, alpha=5e-4, beta=0.75, k=2.0)`.
+    """,
+)
+def _(answer):
+    def variant(**options):
+        return lambda *arguments: _respond(*arguments, **options)
+
+    def reaching(before, after):
+        return lambda maps, n=5, *rest: _respond(maps, n, *rest, reach=(before(n), after(n)))
+
+    forbidden = "This is torch's own layer. Write the sum yourself; torch is the judge here."
+    cases = (
+        (60 * torch.randn(2, 9, 3, 4),),
+        (torch.rand(2, 7, 4, 3), 5, 1.5, 0.5, 0.5),  # not negative, as after a ReLU
+        (3 * torch.rand(1, 8, 3, 3), 3, 2.0, 0.1, 0.75),
+        (torch.rand(1, 2, 4, 4), 5, 2.0, 0.3, 1.5),
+    )
+    with _Without({"local_response_norm": forbidden}):
+        same_results(
+            answer,
+            _respond,
+            *cases,
+            mistakes={
+                "Alpha is divided by 5, whatever n is. Dividing by n is what torch does; the paper "
+                "multiplies the sum by alpha itself.": variant(
+                    below=lambda k, alpha, total, beta: (k + alpha / 5 * total) ** beta
+                ),
+                "Alpha is divided by n, or the mean of n squares is taken in place of their sum. "
+                "That is what torch does; the paper multiplies the sum by alpha itself.": (
+                    lambda maps, n=5, k=2.0, alpha=1e-4, beta=0.75: _respond(
+                        maps, n, k, alpha / n, beta
+                    )
+                ),
+                "The mean over the neighbours that exist is taken; the paper has their sum.": (
+                    _mean_of_neighbours
+                ),
+                "Alpha is multiplied by n. That is for torch's layer, which divides by n again.": (
+                    lambda maps, n=5, k=2.0, alpha=1e-4, beta=0.75: _respond(
+                        maps, n, k, n * alpha, beta
+                    )
+                ),
+                "`k` is not used: there is a 1 in its place.": variant(
+                    below=lambda k, alpha, total, beta: (1 + alpha * total) ** beta
+                ),
+                "`k` is missing.": variant(
+                    below=lambda k, alpha, total, beta: (alpha * total) ** beta
+                ),
+                "The sum goes over neighbouring positions of the same map; it should go over "
+                "neighbouring maps at the same position.": _over_space,
+                "The last neighbour is missing: a slice ends before its second number.": reaching(
+                    lambda n: n // 2, lambda n: n // 2 - 1
+                ),
+                "The first neighbour is missing.": reaching(lambda n: n // 2 - 1, lambda n: n // 2),
+                "The sum reaches n maps to either side; it should be n maps in all.": reaching(
+                    lambda n: n, lambda n: n
+                ),
+                "The sum begins at the map itself and takes the next ones; it should lie around "
+                "it, n // 2 to either side.": reaching(lambda n: 0, lambda n: n - 1),
+                "The sum looks backwards only; it should lie around the map, n // 2 to either "
+                "side.": reaching(lambda n: n - 1, lambda n: 0),
+                "The sum looks n // 2 maps back and not ahead.": reaching(
+                    lambda n: n // 2, lambda n: 0
+                ),
+                "The sum looks n // 2 maps ahead and not back.": reaching(
+                    lambda n: 0, lambda n: n // 2
+                ),
+                "At the first maps the slice begins with a negative number, which Python counts "
+                "from the end, and so it is empty. Begin at max(0, i - n // 2).": variant(
+                    border="slice"
+                ),
+                "At the first and the last maps the neighbours come from the other end. There are "
+                "none: the sum is shorter there.": variant(border="wrap"),
+                "At the first and the last maps the border map is counted again. The sum is "
+                "shorter there.": variant(border="repeat"),
+                "At the first and the last maps the window is pushed inside to keep n maps. The "
+                "sum is shorter there.": variant(border="inside"),
+                "The first and the last maps, which lack a neighbour, are normalised by "
+                "themselves alone; the neighbours that exist count.": variant(border="skip"),
+                "The sum goes over all maps; it should go over n of them.": (
+                    lambda maps, n=5, *rest: _respond(maps, 2 * maps.shape[1] + 1, *rest)
+                ),
+                "`n` is not used: the window always has 5 maps.": lambda maps, n=5, *rest: _respond(
+                    maps, 5, *rest
+                ),
+                "Only the map itself is summed; its neighbours are missing.": (
+                    lambda maps, n=5, *rest: _respond(maps, 1, *rest)
+                ),
+                "The map itself is left out of the sum.": variant(own=False),
+                "The values are not squared.": variant(power=1),
+                "The sum is squared; the formula squares each value first and then sums.": (
+                    lambda maps, n=5, k=2.0, alpha=1e-4, beta=0.75: _respond(
+                        maps,
+                        n,
+                        k,
+                        alpha,
+                        beta,
+                        power=1,
+                        below=lambda k, alpha, s, beta: (k + alpha * s**2) ** beta,
+                    )
+                ),
+                "The sum goes over everything: over images and positions too (a `.sum()` without "
+                "an axis). It should go over the neighbouring maps alone, axis 1.": _sum_of_all,
+                "The absolute values are summed; the formula squares them.": variant(power=0),
+                "The sum of the squares is squared once more.": (
+                    variant(below=lambda k, alpha, total, beta: (k + alpha * total**2) ** beta)
+                ),
+                "The root of the sum is taken; the power beta is the only one in the formula.": (
+                    variant(below=lambda k, alpha, total, beta: (k + alpha * total**0.5) ** beta)
+                ),
+                "The power beta is missing.": variant(
+                    below=lambda k, alpha, total, beta: k + alpha * total
+                ),
+                "The power is the same whatever beta is: 0.75.": variant(
+                    below=lambda k, alpha, total, beta: (k + alpha * total) ** 0.75
+                ),
+                "`k` stands outside the power; the formula has (k + alpha · sum) to the power "
+                "beta.": variant(below=lambda k, alpha, total, beta: k + (alpha * total) ** beta),
+                "Alpha multiplies k as well: the formula has k + alpha · sum.": variant(
+                    below=lambda k, alpha, total, beta: (alpha * (k + total)) ** beta
+                ),
+                "The maps are multiplied by the bracket; they should be divided by it.": variant(
+                    times=True
+                ),
+                "This is the divisor alone; the maps should be divided by it.": (
+                    lambda maps, *rest: maps / _respond(maps, *rest)
+                ),
+                "`k`, `alpha` and `beta` are not used: the paper's values stand in the code.": (
+                    lambda maps, n=5, *rest: _respond(maps, n)
+                ),
+                "None of the four numbers is used: the paper's values stand in the code.": (
+                    lambda maps, *rest: _respond(maps)
+                ),
+            },
+        )
+    return "It agrees with nn.LocalResponseNorm when that is given n · alpha."
+
+
+def _mean_of_neighbours(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):
+    counts = torch.tensor(
+        [
+            len(range(max(0, i - n // 2), min(maps.shape[1], i + n // 2 + 1)))
+            for i in range(maps.shape[1])
+        ]
+    ).reshape(1, -1, 1, 1)
+    return _respond(
+        maps, n, k, alpha, beta, below=lambda k, alpha, s, beta: (k + alpha * s / counts) ** beta
+    )
+
+
+def _sum_of_all(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):
+    results = []
+    for i in range(maps.shape[1]):
+        total = maps[:, max(0, i - n // 2) : i + n // 2 + 1].square().sum()
+        results.append(maps[:, i] / (k + alpha * total) ** beta)
+    return torch.stack(results, 1)
+
+
+# --- alexnet.6: dropout --------------------------------------------------------------------------
+
+_FORBIDDEN_DROPOUT = {
+    name: "This is torch's own dropout. Draw the mask yourself, for example with torch.rand."
+    for name in ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout")
+} | {"feature_dropout": "This is torch's own dropout. Draw the mask yourself."}
+
+
+def _kept(layer: nn.Module, x: Tensor, mode: str) -> Tensor:
+    """What the layer gives for x in one mode, after the plainest checks."""
+    layer.train(mode == "train")
+    before = x.clone()
+    result = call(layer, x)
+    where = f"in {mode}{'ing' if mode == 'train' else 'uation'} mode"
+    if not isinstance(result, Tensor):
+        missing = " Is the `return` missing?" if result is None else ""
+        raise Wrong(f"{where.capitalize()} it gives {describe(result)}, not a tensor.{missing}")
+    if result.shape != x.shape:
+        raise Wrong(
+            f"{where.capitalize()} it turns the shape {tuple(x.shape)} into "
+            f"{tuple(result.shape)}; dropout keeps the shape."
+        )
+    if not torch.equal(before, x):
+        raise Wrong(f"{where.capitalize()} it changes its input in place.")
+    if not result.isfinite().all():
+        raise Wrong(f"{where.capitalize()} some results are infinite or not a number.")
+    return result.detach().to(x.dtype)  # a mask alone may be of True and False
+
+
+def _check_evaluation(layer: nn.Module, x: Tensor, p: float, factor: float) -> None:
+    result = _kept(layer, x, "eval")
+    if torch.allclose(result, x):
+        return
+    if (result == 0).any():
+        raise Wrong(
+            f"With p = {p} it drops values in evaluation mode too "
+            f"({(result == 0).float().mean():.0%} of them are zero). There the input should come "
+            "back as it is; `self.training` tells the modes apart."
+        )
+    scale = (result / x).median().item()
+    if math.isclose(scale, 1 - p, abs_tol=1e-4) and math.isclose(factor, 1, abs_tol=1e-4):
+        raise Wrong(
+            f"In evaluation mode everything is multiplied by 1 - p = {1 - p:g}. That is how the "
+            "paper of 2012 did it, and on average it is the same; the task asks for the other way "
+            "round: divide by 1 - p in training, and change nothing in evaluation."
+        )
+    raise Wrong(
+        f"In evaluation mode the values are multiplied by {scale:.3g}; they should come back as "
+        "they are."
+    )
+
+
+def _check_share(result: Tensor, p: float, x: Tensor) -> None:
+    dropped = (result == 0).float().mean().item()
+    if abs(dropped - p) < 0.02:
+        return
+    what = f"With p = {p}, {dropped:.0%} of the values are zero in training mode."
+    if dropped == 0:
+        raise Wrong(f"{what} {p:.0%} of them should be.")
+    if dropped == 1:
+        raise Wrong(f"{what} Only {p:.0%} of them should be.")
+    if abs(dropped - (1 - p)) < 0.02:
+        raise Wrong(f"{what} p is the probability to drop a value, not to keep it.")
+    if abs(dropped - 0.5) < 0.02:
+        raise Wrong(f"{what} It looks as if p were not used, or a normal distribution compared.")
+    raise Wrong(f"{what} {p:.0%} of them should be. Is each value dropped with probability p?")
+
+
+def _check_factor(result: Tensor, p: float, x: Tensor) -> float:
+    alive = result != 0
+    ratios = result[alive] / x[alive]
+    factor = ratios.median().item()
+    values = result[alive]
+    if torch.allclose(values, values.median().expand_as(values)):
+        raise Wrong(
+            f"In training mode the mask itself comes back (every kept value is {values[0]:.4g}); "
+            "multiply the input by it."
+        )
+    if not torch.allclose(ratios, torch.full_like(ratios, factor), rtol=1e-3):
+        raise Wrong(
+            "The values that are kept are not all multiplied by the same number: from "
+            f"{ratios.min():.3g} to {ratios.max():.3g}."
+        )
+    return factor
+
+
+def _explain_factor(factor: float, p: float) -> None:
+    if math.isclose(factor, 1 / (1 - p), rel_tol=1e-3):
+        return
+    what = f"With p = {p} the values that are kept are multiplied by {factor:.4g} in training mode"
+    causes = {
+        1.0: "they are not scaled. Divide them by 1 - p, or the sum falls by that share",
+        1 - p: "that is 1 - p. Divide by it instead of multiplying",
+        1 / p: "that is 1 / p. Divide by 1 - p, the probability to be kept",
+        p: "that is p. Divide by 1 - p, the probability to be kept",
+        2.0: "that is right for p = 0.5 only. Divide by 1 - p",
+    }
+    for value, cause in causes.items():
+        if math.isclose(factor, value, rel_tol=1e-3):
+            raise Wrong(f"{what}: {cause}.")
+    raise Wrong(f"{what}; 1 / (1 - p) = {1 / (1 - p):.4g} is right.")
+
+
+def _check_independence(layer: nn.Module, first: Tensor, x: Tensor) -> None:
+    zeros = first == 0
+    if (zeros == zeros[:1]).all():
+        raise Wrong("The same values are dropped in every image; each needs a draw of its own.")
+    if zeros.ndim == 2 and (zeros == zeros[:, :1]).all():
+        raise Wrong(
+            "Whole images are dropped or kept; each value needs a draw of its own. The mask should "
+            "have the shape of the input."
+        )
+    if zeros.ndim == 4 and (zeros == zeros[:, :, :1, :1]).all():
+        raise Wrong(
+            "Whole maps are dropped or kept (torch has that as Dropout2d); each value needs a draw "
+            "of its own."
+        )
+    for axis in range(1, zeros.ndim):
+        if (zeros == zeros.narrow(axis, 0, 1)).all():
+            raise Wrong(
+                f"Along axis {axis} all values share their fate; each needs a draw of its own."
+            )
+    again = [_kept(layer, x, "train") == 0 for _ in range(4)]
+    if torch.equal(again[0], zeros):
+        raise Wrong(
+            "A second call drops the same values. The mask has to be drawn anew in every call (is "
+            "it made in `__init__`, or from a fixed seed?)."
+        )
+    # By chance five draws of thousands agree less often than once in a hundred million times.
+    if len({int(mask.sum()) for mask in [zeros, *again]}) == 1:
+        raise Wrong(
+            f"Exactly {int(zeros.sum()):,} values are dropped in every call. Each value should "
+            "have a draw of its own, so that their number differs from call to call."
+        )
+
+
+@exercise(
+    "alexnet.6",
+    title="Dropout from scratch",
+    answer="Dropout",
+    difficulty=2,
+    minutes=15,
+    task="""
+        Write the module `Dropout(p)`, for 0 ≤ p < 1.
+
+        - In training every single value becomes zero with probability p, each by its own draw and
+          anew in every call. The values that are kept are divided by 1 − p.
+        - In evaluation the input comes back as it is.
+
+        It works on tensors of any shape. Leave `nn.Dropout` and `F.dropout` alone;
+        `torch.rand_like(x)` gives a uniform number between 0 and 1 for each value of x.
+    """,
+    stub="""
+        class Dropout(nn.Module):
+            def __init__(self, p: float = 0.5):
+                super().__init__()
+                self.p = p
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                # Your code here.
+                ...
+    """,
+    hints=[
+        """
+        Every module has `self.training`; `network.eval()` sets it to False in all its parts.
+        """,
+        "`torch.rand_like(x) >= self.p` is True with probability 1 − p, for each value by itself.",
+        "The input times the mask, divided by 1 − p. True multiplies as 1 and False as 0.",
+    ],
+    solution="""
+        class Dropout(nn.Module):
+            def __init__(self, p: float = 0.5):
+                super().__init__()
+                self.p = p
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                if not self.training:
+                    return x
+                kept = torch.rand_like(x) >= self.p
+                return x * kept / (1 - self.p)
+    """,
+    explanation="""
+        Dividing by 1 − p keeps the mean: a value is multiplied by 1 / (1 − p) with probability
+        1 − p and by 0 otherwise, which is 1 on average. So nothing needs to be changed in
+        evaluation. The paper did it the other way round: it left the kept values as they were and
+        multiplied all outputs by 0.5 at test time.
+    """,
+)
+def _(answer):
+    if isinstance(answer, nn.Module):
+        raise Wrong(
+            f"A class is expected, not a module: give Dropout itself, not {type(answer).__name__}()"
+            ", so that the check can choose p."
+        )
+    with _Without(_FORBIDDEN_DROPOUT):
+        for p, shape in ((0.2, (40, 500)), (0.7, (20, 8, 10, 12)), (0.5, (20000,))):
+            layer = make(answer, p)
+            x = torch.randn(shape)
+            x = x + 0.1 * x.sign()  # away from zero, on both sides
+            result = _kept(layer, x, "train")
+            dropped = (result == 0).float().mean().item()
+            if dropped == 0 and (_kept(layer, x, "eval") == 0).any():
+                raise Wrong(
+                    "The modes have changed places: it drops values in evaluation and none in "
+                    "training."
+                )
+            _check_share(result, p, x)
+            factor = _check_factor(result, p, x)
+            _check_evaluation(layer, x, p, factor)
+            _explain_factor(factor, p)
+            if len(shape) > 1:
+                _check_independence(layer, result, x)
+        x = torch.randn(50, 40, requires_grad=True)
+        layer = make(answer, 0.25).train()
+        result = call(layer, x)
+        if not result.requires_grad:
+            raise Wrong("The result has no gradient: is something detached, or under no_grad?")
+        result.sum().backward()
+        kept = (result.detach() != 0).float() / 0.75
+        if not torch.allclose(x.grad, kept):
+            raise Wrong(
+                "The gradient of a kept value should be 1 / (1 - p), that of a dropped one 0. Is "
+                "something detached?"
+            )
+        layer, x = make(answer, 0.0).train(), torch.randn(30, 30)
+        if not torch.allclose(call(layer, x), x):
+            raise Wrong("With p = 0 nothing should change.")
+    return "Right share, right scale, a new draw for every value, and silent in evaluation."
+
+
+# --- alexnet.7: repair ---------------------------------------------------------------------------
+
+
+class _Small(nn.Module):
+    """The network of alexnet.7 without its mistakes, or with others."""
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        *,
+        groups: int = 2,
+        widths: tuple[int, int, int, int] = (16, 32, 48, 48),
+        inputs: int = 48 * 2 * 2,
+        ceil: tuple[bool, bool, bool] = (False, False, False),
+        dropout: str = "right",
+        p: float = 0.5,
+        relu6: bool = True,
+        relus: tuple[bool, bool, bool, bool] = (True, True, True, True),
+        window: int = 3,
+        softmax: bool = False,
+    ):
+        super().__init__()
+        a, b, c, d = widths
+        self.conv1 = nn.Conv2d(1, a, kernel_size=5, padding=2)
+        self.conv2 = nn.Conv2d(a, b, kernel_size=5, padding=2)
+        self.conv3 = nn.Conv2d(b, c, kernel_size=3, padding=1)
+        self.conv4 = nn.Conv2d(c, d, kernel_size=3, padding=1, groups=groups)
+        self.fc5 = nn.Linear(inputs, 64)
+        self.fc6 = nn.Linear(64, num_classes)
+        self.ceil, self.dropout, self.p, self.relu6, self.relus = ceil, dropout, p, relu6, relus
+        self.window, self.softmax = window, softmax
+
+    def forward(self, images: Tensor) -> Tensor:
+        def relu(number: int, maps: Tensor) -> Tensor:
+            return F.relu(maps) if self.relus[number] else maps
+
+        def pool(number: int, maps: Tensor) -> Tensor:
+            return F.max_pool2d(maps, self.window, 2, ceil_mode=self.ceil[number])
+
+        maps = pool(0, relu(0, self.conv1(images)))
+        maps = pool(1, relu(1, self.conv2(maps)))
+        maps = relu(2, self.conv3(maps))
+        maps = pool(2, relu(3, self.conv4(maps)))
+        flat = maps.flatten(1)
+        if self.dropout in ("inputs", "both"):
+            flat = F.dropout(flat, self.p, self.training)
+        hidden = self.fc5(flat)
+        hidden = F.relu(hidden) if self.relu6 else hidden
+        if self.dropout in ("right", "both"):
+            hidden = F.dropout(hidden, self.p, self.training)
+        if self.dropout == "always":
+            hidden = F.dropout(hidden, self.p)
+        if self.dropout == "reversed":
+            hidden = F.dropout(hidden, self.p, not self.training)
+        logits = self.fc6(hidden)
+        if self.softmax:
+            logits = logits.softmax(1)
+        return F.dropout(logits, self.p, self.training) if self.dropout == "logits" else logits
+
+
+@exercise(
+    "alexnet.7",
+    title="Repair an AlexNet that does not run, and then does not agree with itself",
+    answer="RepairedAlexNet",
+    difficulty=2,
+    minutes=15,
+    task="""
+        A small network in the manner of AlexNet, with 16, 32, 48 and 48 maps, the last
+        convolution in two groups, and dropout on the output of its first linear layer. Widths,
+        kernels and poolings are as they were meant, but three mistakes are in it. Two of them stop
+        it from running. The third is silent: the network learns, but in evaluation mode the same
+        images get other logits in every call. Mend the three and nothing else.
+    """,
+    stub="""
+        class RepairedAlexNet(nn.Module):
+            def __init__(self, num_classes: int = 10):
+                super().__init__()
+                self.pool = nn.MaxPool2d(3, stride=2)
+                self.conv1 = nn.Conv2d(1, 16, kernel_size=5, padding=2)
+                self.conv2 = nn.Conv2d(16, 32, kernel_size=5, padding=2)
+                self.conv3 = nn.Conv2d(32, 48, kernel_size=3, padding=1)
+                self.conv4 = nn.Conv2d(24, 48, kernel_size=3, padding=1, groups=2)
+                self.fc5 = nn.Linear(48 * 3 * 3, 64)
+                self.fc6 = nn.Linear(64, num_classes)
+
+            def forward(self, images: torch.Tensor) -> torch.Tensor:
+                maps = self.pool(F.relu(self.conv1(images)))
+                maps = self.pool(F.relu(self.conv2(maps)))
+                maps = F.relu(self.conv3(maps))
+                maps = self.pool(F.relu(self.conv4(maps)))
+                hidden = F.dropout(F.relu(self.fc5(maps.flatten(1))), p=0.5)
+                return self.fc6(hidden)
+    """,
+    hints=[
+        """
+        In `nn.Conv2d` in_channels counts all maps that go in. How many of them one kernel sees is
+        what `groups` decides.
+        """,
+        """
+        28 pixels; a 3×3 pooling with stride 2 gives (28 − 3) // 2 + 1 = 13. Go on from there: how
+        large are the last maps?
+        """,
+        """
+        `F.dropout(x, p)` is a function and knows nothing of the network's mode. It has a third
+        argument, `training`, which is True unless you say otherwise.
+        """,
+    ],
+    solution="""
+        class RepairedAlexNet(nn.Module):
+            def __init__(self, num_classes: int = 10):
+                super().__init__()
+                self.pool = nn.MaxPool2d(3, stride=2)
+                self.conv1 = nn.Conv2d(1, 16, kernel_size=5, padding=2)
+                self.conv2 = nn.Conv2d(16, 32, kernel_size=5, padding=2)
+                self.conv3 = nn.Conv2d(32, 48, kernel_size=3, padding=1)
+                self.conv4 = nn.Conv2d(48, 48, kernel_size=3, padding=1, groups=2)
+                self.fc5 = nn.Linear(48 * 2 * 2, 64)
+                self.fc6 = nn.Linear(64, num_classes)
+
+            def forward(self, images: torch.Tensor) -> torch.Tensor:
+                maps = self.pool(F.relu(self.conv1(images)))
+                maps = self.pool(F.relu(self.conv2(maps)))
+                maps = F.relu(self.conv3(maps))
+                maps = self.pool(F.relu(self.conv4(maps)))
+                hidden = F.dropout(F.relu(self.fc5(maps.flatten(1))), 0.5, self.training)
+                return self.fc6(hidden)
+    """,
+    explanation="""
+        The last maps are 2×2, because the sizes go 28, 13, 6, 2. The silent mistake is the worst
+        of the three: nothing complains, training looks as usual, and every answer in
+        evaluation comes from one thinned network; the figure above this exercise shows what one of
+        them loses. `nn.Dropout` as a module would have followed `network.eval()` by itself. A
+        test worth having: call the network twice in evaluation mode and compare.
+    """,
+)
+def _(answer):
+    def variant(**options):
+        return lambda: _Small(**options)
+
+    if isinstance(answer, nn.Module):
+        raise Wrong(
+            f"RepairedAlexNet is {describe(answer)}; it should stay the class, or a function that "
+            "builds one, so that num_classes can be chosen."
+        )
+    wide = dict(inputs=48 * 3 * 3)
+    same_outputs(
+        make(answer),
+        _Small(),
+        (4, 1, 28, 28),
+        (3, 1, 28, 28),
+        mistakes={
+            "Dropout is still on in evaluation mode: `F.dropout` has to be told the mode.": variant(
+                dropout="always"
+            ),
+            "Dropout is on in evaluation and off in training: the other way round.": variant(
+                dropout="reversed"
+            ),
+            "Dropout is gone altogether. In training it should stay.": variant(dropout="none"),
+            "Dropout has moved to the input of fc5; it was on its output.": variant(
+                dropout="inputs"
+            ),
+            "There is dropout on the input of fc5 as well; it was on its output only.": variant(
+                dropout="both"
+            ),
+            "Dropout stands on the logits; it was on the output of fc5.": variant(dropout="logits"),
+            "The groups are gone: every kernel of conv4 sees all 48 maps now. It should see half "
+            "of them.": variant(groups=1),
+            "conv4 is right again, but conv4's groups are gone and dropout is still on in "
+            "evaluation mode.": variant(groups=1, dropout="always"),
+            "conv3 gives 24 maps now, to suit conv4; it should give 48. It is conv4's in_channels "
+            "that has to count all maps.": variant(widths=(16, 32, 24, 48)),
+            "conv4 has 24 maps now; it should have 48.": variant(
+                widths=(16, 32, 48, 24), inputs=24 * 2 * 2
+            ),
+            "The poolings round up now, so that the last maps are 3×3. The poolings were right; "
+            "fc5 expects too many inputs.": variant(ceil=(True, True, True), **wide),
+            "The last pooling rounds up now, so that the last maps are 3×3. The poolings were "
+            "right; fc5 expects too many inputs.": variant(ceil=(False, False, True), **wide),
+            "The poolings round up now, and dropout is still on in evaluation mode.": variant(
+                ceil=(True, True, True), dropout="always", **wide
+            ),
+            "The ReLU after fc5 is gone; it was right.": variant(relu6=False),
+            "The ReLU after conv3 is gone; it was right.": variant(relus=(True, True, False, True)),
+            **{
+                f"The share that is dropped has changed to {p}; it was 0.5.": variant(p=p)
+                for p in (0.1, 0.2, 0.25, 0.3, 0.4, 0.6)
+            },
+            "The poolings are 2×2 now, so that the last maps are 3×3. The poolings were right, 3×3 "
+            "with stride 2; fc5 expects too many inputs.": variant(window=2, **wide),
+            "The poolings are 2×2 now (they were right, 3×3 with stride 2), and dropout is still "
+            "on in evaluation mode.": variant(window=2, dropout="always", **wide),
+            "There is a softmax at the end; the network gave logits, and should.": variant(
+                softmax=True
+            ),
+        },
+    )
+    seven = call(make(answer, 7).eval(), torch.randn(2, 1, 28, 28))
+    if tuple(seven.shape) != (2, 7):
+        raise Wrong(
+            f"{describe_call(answer, 7)} gives {describe(seven)} for two images; 7 logits each are "
+            "expected."
+        )
+    return "It runs, and in evaluation mode it agrees with itself."
+
+
+# --- alexnet.8: an open question -----------------------------------------------------------------
+
+question(
+    "alexnet.8",
+    title="Where would you save?",
+    difficulty=2,
+    minutes=15,
+    task="""
+        Someone wants AlexNet on a telephone. Two complaints: the file of 233 MiB takes too long
+        to download, and one image takes too long to classify. Which layers would you change for
+        the first complaint, and which for the second? What would you try, what do you expect it
+        to cost in accuracy, and how would you find out?
+    """,
+    hints=[
+        "Look at the figure with the two bars for each layer again.",
+        "How many parameters would fc6 have if pool5 gave maps of 3×3? Or 1×1?",
+    ],
+    discussion="""
+        The download is fc6 and fc7: nine tenths of the file. One may make them narrower, pool the
+        last maps to fewer positions (an average over each whole map leaves 256 inputs and a
+        fc6 of one million parameters), store the weights with fewer bits, or do away with the
+        layers, as chapter 4 does. By MACs none of this can save more than the 8 %
+        that the linear layers have. By the clock it may save more: with one image at a time
+        their weights have to be fetched from memory for a single use, so they may
+        take a larger share of the time: measure it. The rest of the second complaint is the
+        convolutions: for them one takes a smaller image, fewer channels, more groups, or a larger
+        stride.
+
+        What it costs nobody can say without measuring. Train the candidates and the original with
+        the same several seeds and the same recipe, compare seed by seed on validation images, and
+        look at the test set once, at the end. For the speed, use the clock on the telephone:
+        MACs only hint at it.
+    """,
+)

@@ -1,0 +1,1274 @@
+"""Exercises of chapter 10: choosing a network."""
+
+import functools
+import itertools
+import math
+import re
+import statistics
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from exercises.compare import (
+    Wrong,
+    call,
+    close,
+    describe,
+    describe_call,
+    expect_number,
+    layers,
+    same_results,
+)
+from exercises.engine import exercise, question
+
+CHAPTER = "10_choosing_a_network"
+
+
+def _keys(answer: Any, keys: tuple[str, ...]) -> None:
+    names = ", ".join(f'"{key}"' for key in keys)
+    if not isinstance(answer, dict):
+        raise Wrong(f"A dictionary with the keys {names} is expected, not {describe(answer)}.")
+    if missing := [key for key in keys if key not in answer]:
+        raise Wrong(f'The key "{missing[0]}" is missing. There should be {names}.')
+
+
+# --- choosing.1: bytes ---------------------------------------------------------------------------
+
+_VGG16 = 138_357_544
+
+
+@exercise(
+    "choosing.1",
+    title="Megabytes by hand",
+    answer="megabytes",
+    difficulty=1,
+    minutes=8,
+    task="""
+        A float32 number takes 4 bytes, an int8 number 1 byte, and a megabyte (MB) is 10⁶ bytes
+        here. Work out:
+
+        - `"weights"`: the MB of VGG-16's 138,357,544 parameters in float32;
+        - `"weights_int8"`: the MB of the same parameters in int8;
+        - `"maps"`: the MB of what VGG-16's first convolution gives for **one** image: 64 maps of
+          224×224 in float32;
+        - `"most"`: how many float32 parameters fit into 1 MB. This is a number of parameters, not
+          of MB.
+
+        Two decimals are enough for the first three.
+    """,
+    stub="""
+        megabytes = {
+            "weights": ...,
+            "weights_int8": ...,
+            "maps": ...,
+            "most": ...,
+        }
+    """,
+    hints=[
+        """
+        Bytes are numbers times bytes for each number; MB are bytes divided by 10⁶.
+        """,
+        """
+        How many numbers are in 64 maps with 224 rows and 224 columns?
+        """,
+    ],
+    solution="""
+        megabytes = {
+            "weights": 138_357_544 * 4 / 1e6,
+            "weights_int8": 138_357_544 * 1 / 1e6,
+            "maps": 64 * 224 * 224 * 4 / 1e6,
+            "most": 1_000_000 / 4,
+        }
+    """,
+    explanation="""
+        553.43, 138.36, 12.85 and 250,000. The weights are loaded once, the maps are there once for
+        each image: with a batch of 64 the first maps of VGG-16 take more room than all its
+        weights. Watch the unit when you read tables. Many tools divide by 2²⁰ = 1,048,576 and
+        write MB all the same; VGG-16 is then "527.8 MB".
+    """,
+)
+def _(answer):
+    _keys(answer, ("weights", "weights_int8", "maps", "most"))
+    maps = 64 * 224 * 224
+    rows = {
+        "weights": (_VGG16, 4),
+        "weights_int8": (_VGG16, 1),
+        "maps": (maps, 4),
+    }
+    for key, (numbers, size) in rows.items():
+        right = numbers * size / 1e6
+        common = {
+            right * 1e6: "This is in bytes; a MB is 10⁶ bytes.",
+            right * 1e3: "This is in kilobytes; a MB is 10⁶ bytes.",
+            right / 1e3: "This is in gigabytes; a MB is 10⁶ bytes.",
+            right * 1e6 / 2**20: "This divides by 2²⁰. A MB is 10⁶ bytes here.",
+            right * 8: "This is in bits: a byte has 8 of them.",
+        }
+        if size == 4:
+            common[right / 4] = "A float32 number takes 4 bytes."
+            common[right / 2] = "That would be 2 bytes a number; float32 takes 4."
+            common[right * 2] = "That would be 8 bytes a number, as in float64; float32 takes 4."
+        else:
+            common[right * 4] = "This is the size in float32. An int8 number takes 1 byte."
+            common[right / 8] = "An int8 number has 8 bits, which is 1 byte."
+        if key == "maps":
+            common[right / 64] = "This is one map; the convolution gives 64."
+            common[right * 3] = "The 3 is the image's channels. The convolution's output has 64."
+            common[3 * 224 * 224 * 4 / 1e6] = "This is the image itself, with 3 channels."
+            common[64 * 224 * 4 / 1e6] = "A map has 224 rows and 224 columns."
+            kernels = "The weights of the kernels are in it; the maps alone are asked for."
+            common |= {right + count * 4 / 1e6: kernels for count in (64 * 27, 64 * 28)}
+        _number(key, answer, right, common, 0.006)
+    _number(
+        "most",
+        answer,
+        250_000,
+        {
+            1_000_000: "That many bytes are in 1 MB; each float32 parameter takes 4 of them.",
+            4_000_000: "Divide by the 4 bytes of a parameter instead of multiplying.",
+            0.25: "This is in millions; write the number itself.",
+            250: "This is in thousands; write the number itself.",
+            2**20 / 4: "This takes 2²⁰ bytes for a MB. A MB is 10⁶ bytes here.",
+            125_000: "That would be 8 bytes a number, as in float64; float32 takes 4.",
+            31_250: "32 are the bits of a float32 number; it has 4 bytes.",
+        },
+    )
+    return "553 MB of weights, and 12.85 MB of maps after the first layer for each image."
+
+
+def _number(
+    key: str, answer: dict, right: float, common: Mapping[float, str], tolerance: float = 0.0
+) -> None:
+    value = answer[key]
+    try:
+        try:
+            expect_number(value, right, common, tolerance=tolerance)
+        except Wrong as error:
+            unnamed = str(error).endswith("is not right.")
+            if unnamed and isinstance(value, (int, float)) and not isinstance(value, bool):
+                # The same mistakes, rounded.
+                near = [m for v, m in common.items() if math.isclose(value, v, rel_tol=1e-3)]
+                if tolerance and math.isclose(value, right, rel_tol=2e-3):
+                    near = ["That is close: write it with two decimals."]
+                if near:
+                    raise Wrong(f"{value:,} is not right. {near[0]}") from None
+            raise
+    except Wrong as error:
+        raise Wrong(f'"{key}": {error}') from None
+
+
+# --- choosing.2: the Pareto front ----------------------------------------------------------------
+
+
+def _front(points: dict, better: Callable[[tuple, tuple], bool]) -> list[str]:
+    kept = [
+        name
+        for name, own in points.items()
+        if not any(better(other, own) for key, other in points.items() if key != name)
+    ]
+    return sorted(kept, key=lambda name: points[name][0])
+
+
+def _dominates(a: tuple[float, float], b: tuple[float, float]) -> bool:
+    return a[0] <= b[0] and a[1] >= b[1] and a != b
+
+
+def _best_of_each(points: dict) -> list[str]:
+    """The cheapest and the most accurate only."""
+    if not points:
+        return []
+    ends = {
+        min(points, key=lambda name: points[name][0]),
+        max(points, key=lambda name: points[name][1]),
+    }
+    return sorted(ends, key=lambda name: points[name][0])
+
+
+def _without_doubles(points: dict) -> list[str]:
+    return _front(points, lambda a, b: a[0] <= b[0] and a[1] >= b[1])
+
+
+def _both_strictly(points: dict) -> list[str]:
+    return _front(points, lambda a, b: a[0] < b[0] and a[1] > b[1])
+
+
+def _by_cost(points: dict) -> list[str]:
+    return sorted(points, key=lambda name: points[name][0])
+
+
+@exercise(
+    "choosing.2",
+    title="The Pareto front",
+    answer="pareto_front",
+    difficulty=2,
+    minutes=15,
+    task="""
+        A network is **dominated** if another one is at least as cheap *and* at least as accurate,
+        and strictly better in one of the two. The **Pareto front** holds the networks that nobody
+        dominates: whoever wants something else than those gives something away for nothing.
+
+        Write `pareto_front(points)`. `points` maps a name to `(cost, accuracy)`; a low cost and a
+        high accuracy are good. Return the **list of the names** on the front, the cheapest first.
+        Two networks with equal cost and equal accuracy do not dominate each other. An empty
+        dictionary has an empty front.
+    """,
+    stub="""
+        def pareto_front(points: dict[str, tuple[float, float]]) -> list[str]:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        Write the definition down as a condition for two networks first: when does `other` dominate
+        `own`? Four comparisons, joined by `and` and `or`.
+        """,
+        """
+        A network is on the front if the condition holds for *none* of the others: `not any(…)`.
+        """,
+        """
+        `sorted(names, key=lambda name: points[name][0])` puts the cheapest first.
+        """,
+    ],
+    solution="""
+        def pareto_front(points: dict[str, tuple[float, float]]) -> list[str]:
+            def dominates(other: tuple[float, float], own: tuple[float, float]) -> bool:
+                as_good = other[0] <= own[0] and other[1] >= own[1]
+                better = other[0] < own[0] or other[1] > own[1]
+                return as_good and better
+
+            front = [
+                name
+                for name, own in points.items()
+                if not any(dominates(other, own) for other in points.values())
+            ]
+            return sorted(front, key=lambda name: points[name][0])
+    """,
+    explanation="""
+        The second condition, strictly better in one, is what lets two equal networks stand side by
+        side; without it each would throw the other out, and a network would even throw out
+        itself. Sorting by cost and keeping each network that beats the best accuracy so far is
+        faster, and as good as long as equal costs are treated with care.
+    """,
+)
+def _(answer, reference):
+    generator = torch.Generator().manual_seed(10)
+
+    def some(count: int, levels: int) -> dict[str, tuple[float, float]]:
+        numbers = torch.randint(1, levels, (count, 2), generator=generator).tolist()
+        points = {
+            "abcdefghijkl"[n]: (cost, 0.5 + acc / 100) for n, (cost, acc) in enumerate(numbers)
+        }
+        # Which of two equal ones comes first is left open, so nobody is asked for it.
+        return {n: p for n, p in points.items() if list(points.values()).count(p) == 1}
+
+    small = {
+        "a": (4.0, 0.91),
+        "b": (1.0, 0.90),
+        "c": (2.0, 0.89),
+        "d": (9.0, 0.93),
+        "e": (9.0, 0.92),
+    }
+    cases = [(small,), ({"b": (2.0, 0.9), "a": (1.0, 0.9)},), ({"x": (1.0, 0.5)},), ({},)]
+    cases += [(some(8, 9),), (some(12, 30),), (some(6, 4),)]
+    if isinstance(answer, (list, tuple, dict, set)):
+        raise Wrong(f"A function is expected, not its result ({describe(answer)}).")
+
+    def explain(case: tuple, got: Any, right: Any) -> str:
+        points = case[0]
+        if isinstance(got, Exception):
+            return ""
+        if isinstance(got, (set, dict)) and set(got) == set(right):
+            return "The names are right; return them as a list, the cheapest first."
+        names = isinstance(got, (list, tuple)) and all(isinstance(name, str) for name in got)
+        if not names or not set(got) <= set(points):
+            return "A list of names is expected."
+        if len(set(got)) < len(got):
+            return "A name appears twice."
+        if sorted(got) == sorted(right):
+            return "These are the right names in another order; the cheapest comes first."
+        for name in got:
+            if name not in right:
+                other = next(n for n in right if _dominates(points[n], points[name]))
+                return (
+                    f"Of {points}, {name!r} should not be there: {other!r} is at least as cheap and"
+                    f" at least as accurate, and better in one of the two."
+                )
+        missing = next(name for name in right if name not in got)
+        return f"Of {points}, {missing!r} is missing, and nobody dominates it."
+
+    mistakes = {
+        "A network is thrown out only by one that is cheaper *and* more accurate. Equal in one and "
+        "better in the other is enough.": _both_strictly,
+        "All networks are returned, sorted; the dominated ones have to go.": _by_cost,
+        "Only the cheapest and the most accurate are there; the front holds all that nobody "
+        "dominates.": _best_of_each,
+        "A high cost is taken for good.": lambda points: _front(
+            points, lambda a, b: a[0] >= b[0] and a[1] >= b[1] and a != b
+        ),
+        "A low accuracy is taken for good.": lambda points: _front(
+            points, lambda a, b: a[0] <= b[0] and a[1] <= b[1] and a != b
+        ),
+        "The most expensive comes first; it should be the cheapest.": lambda points: reference(
+            points
+        )[::-1],
+        "The pairs are read the wrong way round: `(cost, accuracy)`.": lambda points: (
+            [
+                name
+                for name in sorted(points, key=lambda n: points[n][1])
+                if not any(
+                    p[1] <= points[name][1] and p[0] >= points[name][0] and p != points[name]
+                    for p in points.values()
+                )
+            ]
+        ),
+        "Nothing is left: a network must not be compared with itself, or needs the condition "
+        "`strictly better in one`.": lambda points: [],
+    }
+    same_results(answer, reference, *cases, mistakes=mistakes, explain=explain)
+    twins = {"a": (1.0, 0.9), "b": (1.0, 0.9), "c": (2.0, 0.8)}
+    got = call(answer, dict(twins))
+    if sorted(got) != ["a", "b"]:
+        raise Wrong(
+            f"{describe_call(answer, twins)} gives {describe(got)}. 'a' and 'b' are equal, so "
+            "neither dominates the other, and both are on the front."
+        )
+    return "It finds the front of eight sets of networks, ties included."
+
+
+# --- choosing.3: a stopwatch ---------------------------------------------------------------------
+
+
+class _Clock:
+    """A clock that stands still unless the network moves it. Seconds."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.asked = 0
+
+    def __call__(self) -> float:
+        self.asked += 1
+        return self.now
+
+
+class _Timed(nn.Module):
+    """A network whose calls take a known time: slow at first, then 2 ms, with a few accidents."""
+
+    MILLISECONDS = (50.0, 30.0, 20.0, 2, 2, 2, 2, 500.0, 2, 9.0, 2, 9.0, 2, 1.0)
+
+    def __init__(self, clock: _Clock) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 2)
+        self.clock, self.calls, self.modes, self.gradients = clock, 0, [], []
+
+    def forward(self, images: Tensor) -> Tensor:
+        spent = self.MILLISECONDS[self.calls] if self.calls < len(self.MILLISECONDS) else 2
+        self.clock.now += spent / 1000
+        self.calls += 1
+        self.modes.append(self.training)
+        self.gradients.append(torch.is_grad_enabled())
+        return self.linear(images.flatten(1))
+
+
+@exercise(
+    "choosing.3",
+    title="Repair a stopwatch",
+    answer="latency",
+    difficulty=2,
+    minutes=15,
+    task="""
+        This function should say how many **milliseconds** a network needs for `images`. It makes
+        every common mistake: it counts the slow first calls, it lets one accident (the machine
+        did something else) spoil the result, it runs in whatever mode the network is in, it
+        records everything for gradients, and it has the wrong unit. Repair it:
+
+        - call the network 3 times first, without timing;
+        - then time `rounds` single calls and return the **median** of the times, in ms;
+        - all calls in evaluation mode and without gradients; afterwards the network is in the mode
+          in which it was.
+
+        Read the time from `clock()`, in seconds, so that the check can bring a clock of its own.
+    """,
+    stub="""
+        import statistics
+        import time
+
+
+        def latency(network, images, rounds=20, clock=time.perf_counter):
+            start = clock()
+            for _ in range(rounds):
+                network(images)
+            return (clock() - start) / rounds
+    """,
+    hints=[
+        """
+        `network.training` says in which mode it is; `network.train(before)` puts it back.
+        """,
+        """
+        The clock has to be read twice in each round, so that each call has its own time.
+        """,
+        """
+        `with torch.inference_mode():` around the calls records nothing for gradients.
+        `statistics.median(times)` is the middle of the sorted times.
+        """,
+    ],
+    solution="""
+        import statistics
+        import time
+
+
+        def latency(network, images, rounds=20, clock=time.perf_counter):
+            before = network.training
+            network.eval()
+            times = []
+            with torch.inference_mode():
+                for _ in range(3):
+                    network(images)
+                for _ in range(rounds):
+                    start = clock()
+                    network(images)
+                    times.append(clock() - start)
+            network.train(before)
+            return 1000 * statistics.median(times)
+    """,
+    explanation="""
+        The first calls choose algorithms and ask for memory. The median forgets accidents, where a
+        mean of 20 calls of 2 ms with one of 500 ms says 27 ms. In training mode batch norm and
+        dropout do other work, and batch norm would even change its statistics. On a GPU one more
+        line is needed: the call only hands the work over, so `torch.cuda.synchronize()` has to
+        wait for it before the clock is read.
+    """,
+)
+def _(answer, reference):
+    def run(function: Callable, rounds: int, training: bool) -> tuple[Any, _Timed, _Clock]:
+        clock = _Clock()
+        network = _Timed(clock).train(training)
+        images = torch.randn(2, 1, 2, 2)
+        what = f"latency(network, images, rounds={rounds}, clock=clock)"
+        value = call(function, network, images, rounds=rounds, clock=clock, what=what)
+        return value, network, clock
+
+    if not callable(answer) or isinstance(answer, nn.Module):
+        raise Wrong(f"A function is expected, not {describe(answer)}.")
+    for rounds, training in ((20, True), (1, True), (7, False)):
+        value, network, clock = run(answer, rounds, training)
+        gives = f"With rounds={rounds}, for a network most of whose calls take 2 ms, it gives"
+        if value is None:
+            raise Wrong(f"{gives} nothing (None). Is the `return` missing?")
+        if network.calls == 0:
+            raise Wrong("The network is never called.")
+        if clock.asked == 0:
+            raise Wrong("The time is not read from `clock()`; use the argument, not another clock.")
+        if any(network.gradients):
+            raise Wrong(
+                "Some calls record gradients, which takes time and memory: put them all into "
+                "`with torch.inference_mode():` or `torch.no_grad()`."
+            )
+        if any(network.modes):
+            raise Wrong(
+                f"{sum(network.modes)} of {network.calls} calls were made in training mode; "
+                "`network.eval()` comes before the first."
+            )
+        if network.training != training:
+            raise Wrong(
+                f"The network was in {'training' if training else 'evaluation'} mode and is left "
+                f"in {'evaluation' if training else 'training'} mode: put it back."
+            )
+        if network.calls < rounds + 3:
+            raise Wrong(
+                f"The network was called {network.calls} times. With rounds={rounds} there should "
+                f"be 3 calls that are not timed and {rounds} that are."
+            )
+        if network.calls > rounds + 3:
+            raise Wrong(
+                f"The network was called {network.calls} times with rounds={rounds}; 3 calls that "
+                f"are not timed and {rounds} that are make {rounds + 3}."
+            )
+        timed = [float(ms) for ms in _Timed.MILLISECONDS[3:]] + [2.0] * 30
+        timed, whole = timed[:rounds], [*map(float, _Timed.MILLISECONDS[:3]), *timed[:rounds]]
+        common = {
+            0.002: "This is in seconds; milliseconds are asked for.",
+            2000.0: "This is in microseconds: a second has 1000 milliseconds.",
+        }
+        if rounds > 1:
+            common |= {
+                statistics.fmean(timed): "This is the mean. One call of 500 ms spoils it.",
+                statistics.fmean(timed) / 1000: "This is the mean, and in seconds.",
+                sum(whole) / rounds: "This counts the first calls, and it is a mean.",
+                statistics.fmean(whole): "This counts the first calls, and it is a mean.",
+                sum(timed): "This is the sum of all calls; the time of one call is asked for.",
+                max(timed): "This is the longest time; the median is asked for.",
+                min(timed): "This is the shortest time; the median is asked for.",
+            }
+        else:
+            common[50.0] = "This is the time of the very first call, which should not be timed."
+        common.pop(2.0, None)
+        try:
+            expect_number(value, 2.0, common, tolerance=1e-6)
+        except Wrong as error:
+            # Its number stands there already, in full.
+            said = re.sub(r"^[-+\d.,e]+ is not right\. ?", "2 is right. ", str(error)).strip()
+            raise Wrong(f"{gives} {describe(value)}. {said}") from None
+    clock = _Clock()
+    network, what = _Timed(clock), "latency(network, images, clock=clock)"
+    call(answer, network, torch.randn(2, 1, 2, 2), clock=clock, what=what)
+    if network.calls != 23:
+        raise Wrong(
+            f"{what} calls the network {network.calls} times; with 3 calls that are not timed and "
+            "rounds=20, the default in the first line of the stub, it should be 23."
+        )
+    return "Slow first calls, accidents and modes do not disturb it."
+
+
+# --- choosing.4: a test by flipping signs --------------------------------------------------------
+
+
+def _flip(
+    differences: list[float],
+    count: Callable[[float, float], bool] = lambda flipped, own: abs(flipped) >= abs(own) - 1e-12,
+    statistic: Callable[[list[float]], float] = statistics.fmean,
+) -> float:
+    own = statistic(differences)
+    flips = itertools.product((1, -1), repeat=len(differences))
+    sums = [statistic([s * d for s, d in zip(signs, differences)]) for signs in flips]
+    return sum(count(flipped, own) for flipped in sums) / len(sums)
+
+
+@exercise(
+    "choosing.4",
+    title="Is the difference real?",
+    answer="sign_flip",
+    difficulty=2,
+    minutes=20,
+    task="""
+        Two networks were trained from the same seeds, and `differences` holds first minus second,
+        one number for each seed. Suppose there were no difference between the networks. Then each
+        number could as well have had the other sign. So flip the signs in **all** possible ways
+        (with n numbers there are 2ⁿ ways; the one without any flip is among them) and see how
+        often the mean is **at least as far from zero** as the mean that was measured.
+
+        Write `sign_flip(differences)`: the share of the ways in which
+        `abs(mean of the flipped) >= abs(mean of the measured)`. It is a number from 0 to 1, called
+        the p-value of this test. Allow for rounding: let values that differ by less than 1e-9
+        count as equal.
+    """,
+    stub="""
+        def sign_flip(differences: list[float]) -> float:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        `itertools.product((1, -1), repeat=3)` gives (1, 1, 1), (1, 1, -1) and so on, 8 in all.
+        """,
+        """
+        The way without any flip reproduces the measured mean, so it always counts, and so does the
+        way in which every sign is flipped. Can the answer be 0?
+        """,
+    ],
+    solution="""
+        import itertools
+
+
+        def sign_flip(differences: list[float]) -> float:
+            measured = abs(sum(differences) / len(differences))
+            ways = list(itertools.product((1, -1), repeat=len(differences)))
+            far = 0
+            for signs in ways:
+                mean = sum(s * d for s, d in zip(signs, differences)) / len(differences)
+                far += abs(mean) >= measured - 1e-9
+            return far / len(ways)
+    """,
+    explanation="""
+        With five seeds there are 32 ways, and two of them always count: the measured one and its
+        mirror image. So five pairs can never give less than 2/32 = .0625, even if one network
+        wins every time. If you want to claim more, you need more seeds: eight pairs can reach
+        2/256. The range of five runs is honest; a p-value below .0625 from five runs is not to be
+        had with this test. (Other tests give smaller ones. They assume a shape of the
+        distribution, which five runs cannot confirm.)
+    """,
+)
+def _(answer, reference):
+    # In sums of eighths, or of 1024ths, nothing is rounded; in sums of tenths it is.
+    exact = [
+        ([1.0, 2.0, 3.0],),
+        ([0.5, 1.0, 0.25, 0.75, 0.625],),
+        ([0.5, -1.0, 0.25, 0.75, -0.5],),
+        ([-1.0, -2.0, -0.5, 0.25],),
+        ([0.25, 0.25, -0.25, 0.25],),
+        ([0.125, 0.25, -0.375],),
+        ([1 / 1024, 2 / 1024, 4 / 1024],),
+        ([1.5],),
+        ([0.0, 0.0],),
+        ([0.75, 0.125, 0.625, 0.875, -0.25, 0.375, 0.75],),
+    ]
+    rounded = [
+        ([0.4, 0.9, 0.2, 0.7, 0.5],),
+        ([0.4, -0.9, 0.2, 0.7, -0.5],),
+        ([0.3, 0.3, -0.3, 0.3],),
+        ([0.1, 0.2, -0.3],),
+        ([0.7, 0.1, 0.6, 0.9, -0.2, 0.4, 0.8],),
+    ]
+    if not callable(answer):
+        raise Wrong(f"A function is expected, not {describe(answer)}.")
+
+    @functools.wraps(answer)
+    def share(differences: list[float]) -> Any:
+        value = answer(differences)
+        return float(value) if isinstance(value, (Fraction, Decimal)) else value
+
+    def explain(case: tuple, got: Any, right: float) -> str:
+        ways = 2 ** len(case[0])
+        if not isinstance(got, (int, float)) or not 0 <= got <= 1 or (got * ways).is_integer():
+            return ""
+        return (
+            f"There are {ways} ways, so the share is a whole number divided by {ways}. Is each way "
+            "there exactly once, none of them drawn at random?"
+        )
+
+    def without_measured(differences: list[float]) -> float:
+        ways = 2 ** len(differences)
+        return (_flip(differences) * ways - 1) / (ways - 1)
+
+    mistakes = {
+        "Only means on the same side count here; flipping can take them to the other side as well, "
+        "so compare absolute values.": lambda d: _flip(d, lambda f, own: f >= own - 1e-12),
+        "Only means that are farther from zero count here; those as far away count too, and so the "
+        "measured one itself.": lambda d: _flip(d, lambda f, own: abs(f) > abs(own) + 1e-12),
+        "The way without any flip is left out; it is one of the 2ⁿ.": without_measured,
+        "The number of ways is returned; their share is asked for.": lambda d: (
+            _flip(d) * 2 ** len(d)
+        ),
+        "This is 1 minus the share that is asked for.": lambda d: 1 - _flip(d),
+        "The mean that was measured can be negative: take its absolute value too.": lambda d: _flip(
+            d, lambda f, own: abs(f) >= own - 1e-12
+        ),
+        "A flipped mean can be far from zero on the other side: take its absolute value too.": (
+            lambda d: _flip(d, lambda f, own: f >= abs(own) - 1e-12)
+        ),
+        "The way without any flip is not counted; it is one of the 2ⁿ, and it is as far from zero "
+        "as itself.": lambda d: _flip(d) - 1 / 2 ** len(d),
+        "This allows for more than rounding: means count as equal if they differ by less than "
+        "1e-9.": lambda d: _flip(d, lambda f, own: abs(f) >= abs(own) - 0.01),
+        "This is the share in percent; a number from 0 to 1 is asked for.": lambda d: (
+            100 * _flip(d)
+        ),
+        "This is the sign test, which counts how many differences are positive. Here their sizes "
+        "count: compare the means.": lambda d: _flip(
+            d, statistic=lambda values: sum((v > 0) - (v < 0) for v in values)
+        ),
+        "The median is compared; the task asks for the mean.": lambda d: _flip(
+            d, statistic=statistics.median
+        ),
+        "The mean of the absolute values does not change when signs are flipped; take the absolute "
+        "value of the mean.": lambda d: 1.0,
+        "This is the mean of the differences, not the share of the ways.": statistics.fmean,
+    }
+    same_results(share, reference, *exact, mistakes=mistakes, tolerance=1e-6, explain=explain)
+    same_results(
+        share,
+        reference,
+        *rounded,
+        tolerance=1e-6,
+        explain=lambda *_: (
+            "With numbers that are not rounded it is right. Here ways that are equally far from "
+            "zero differ in the last digit: let values that differ by less than 1e-9 count as "
+            "equal."
+        ),
+    )
+    return "Exact for one to seven pairs. Five pairs can never give less than 2/32."
+
+
+# --- choosing.5: three puzzles -------------------------------------------------------------------
+
+RUNS = 24  # of the second puzzle
+
+
+def _rows() -> dict[str, dict[str, Any]]:
+    from utils.topics import choosing
+
+    return choosing.small_networks()
+
+
+def _pick(
+    rows: Mapping[str, Mapping], fits: Callable[[Mapping], bool], key: str, lowest: bool = False
+) -> list[str]:
+    """The names with the highest (or lowest) value among those that fit."""
+    values = {name: row[key] for name, row in rows.items() if fits(row)}
+    best = (min if lowest else max)(values.values())
+    return [name for name, value in values.items() if value == best]
+
+
+def _name(key: str, answer: Any, rows: Mapping[str, Any]) -> str:
+    if not isinstance(answer, str):
+        raise Wrong(f'"{key}": the name of one network is expected, not {describe(answer)}.')
+    if answer not in rows:
+        raise Wrong(f'"{key}": there is no network {answer!r} in the table: {", ".join(rows)}.')
+    return answer
+
+
+@exercise(
+    "choosing.5",
+    title="Three puzzles with one table",
+    answer="choice",
+    difficulty=2,
+    minutes=15,
+    task=f"""
+        `table` holds the networks of the course, as `choosing.small_networks()` reads them from
+        the results. Give the **name** of the network for each customer:
+
+        - `"shelf"`, under 1 MB and 5 ms: a camera on a shelf has room for less than 1 MB of
+          float32 weights (`weights_mb`) and sorts one image at a time, in less than 5 ms. On its
+          processor LeNet takes 1 ms; suppose that the ratios of our table hold there
+          (`one_ratio`, the median of the rounds' ratios). The customer wants the highest accuracy
+          (median over the seeds).
+        - `"hour"`, no GPU, one hour: somebody has one thread of a machine like ours for one hour
+          and wants to train the same network {RUNS} times: {RUNS - 5} short runs to find good
+          settings, then 5 seeds. Count all as whole runs of our recipe (`training_minutes`). Again
+          the highest median accuracy.
+        - `"gate"`: a gate sorts single images as they come. The customer has LeNet and wants
+          something that is clearly better and as fast as can be: the lowest `one_ms` among the
+          networks whose **worst** run (`low`) is above the **best** run of LeNet (`high`).
+
+        Write code that finds them, or read the table; only the names are checked.
+    """,
+    stub="""
+        choice = {
+            "shelf": ...,
+            "hour": ...,
+            "gate": ...,
+        }
+    """,
+    hints=[
+        """
+        Each puzzle is a filter and then a maximum or minimum:
+        `max((name for name, row in table.items() if …), key=lambda name: table[name]["accuracy"])`.
+        """,
+        f"""
+        "hour": {RUNS} runs in 60 minutes leave {60 / RUNS:g} minutes for each.
+        """,
+        """
+        "gate": compare `row["low"]` with `table["lenet"]["high"]`, and take the minimum of
+        `row["one_ms"]`.
+        """,
+    ],
+    solution=f"""
+        from utils.topics import choosing
+
+        table = choosing.small_networks()
+
+
+        def best(fits, key, sign=1):
+            names = [name for name, row in table.items() if fits(row)]
+            return max(names, key=lambda name: sign * table[name][key])
+
+
+        choice = {{
+            "shelf": best(lambda row: row["weights_mb"] < 1 and row["one_ratio"] < 5, "accuracy"),
+            "hour": best(lambda row: {RUNS} * row["training_minutes"] < 60, "accuracy"),
+            "gate": best(lambda row: row["low"] > table["lenet"]["high"], "one_ms", sign=-1),
+        }}
+    """,
+    explanation="""
+        The same table, three filters: each customer pays with something else. Notice how much
+        stands in the words "suppose that the ratios hold": on another processor they hold only
+        roughly, so a real choice ends with a measurement on the device itself. And "worst above
+        best" is a rule of thumb with five runs, not a law; it is strict, and simple to check.
+    """,
+)
+def _(answer):
+    keys = ("shelf", "hour", "gate")
+    _keys(answer, keys)
+    rows = _rows()
+    shelf, hour, gate = (_name(key, answer[key], rows) for key in keys)
+
+    row = rows[shelf]
+    if row["weights_mb"] >= 1:
+        raise Wrong(
+            f'"shelf": the weights of {shelf} take {row["weights_mb"]:.2f} MB, and less than 1 MB '
+            "is allowed."
+        )
+    if row["one_ratio"] >= 5:
+        raise Wrong(
+            f'"shelf": {shelf} takes {row["one_ratio"]:.1f} times as long as LeNet for one image, '
+            "so it needs more than 5 ms where LeNet takes 1 ms."
+        )
+    _expect_best(
+        "shelf",
+        shelf,
+        _pick(rows, lambda r: r["weights_mb"] < 1 and r["one_ratio"] < 5, "accuracy"),
+        rows,
+    )
+    minutes = RUNS * rows[hour]["training_minutes"]
+    if minutes >= 60:
+        raise Wrong(
+            f'"hour": {RUNS} runs of {hour} take {minutes:.0f} minutes; there are 60. (One run '
+            f"takes {minutes / RUNS:.1f} minutes.)"
+        )
+    _expect_best(
+        "hour", hour, _pick(rows, lambda r: RUNS * r["training_minutes"] < 60, "accuracy"), rows
+    )
+    high = rows["lenet"]["high"]
+    if gate == "lenet":
+        raise Wrong('"gate": a network clearly better than LeNet is asked for.')
+    if rows[gate]["low"] <= high:
+        raise Wrong(
+            f'"gate": the worst run of {gate} has {rows[gate]["low"]:.4f}, the best run of LeNet '
+            f"{high:.4f}: by this rule it is not clearly better."
+        )
+    if gate not in _pick(rows, lambda r: r["low"] > high, "one_ms", lowest=True):
+        raise Wrong(
+            f'"gate": {gate} is clearly better than LeNet, with {rows[gate]["one_ms"]:.2f} ms for '
+            "one image, but another one is too and is faster."
+        )
+    return f"{shelf}, {hour} and {gate}: three customers, one table."
+
+
+def _expect_best(key: str, name: str, best: list[str], rows: Mapping[str, Mapping]) -> None:
+    if name not in best:
+        raise Wrong(
+            f'"{key}": {name} fits, but its median accuracy is {rows[name]["accuracy"]:.4f}, and '
+            "another one that fits has more."
+        )
+
+
+# --- choosing.6: a phone -------------------------------------------------------------------------
+
+
+@exercise(
+    "choosing.6",
+    title="224 pixels on a phone",
+    answer="phone",
+    difficulty=2,
+    minutes=15,
+    task="""
+        `choosing.phone_networks()` holds MobileNet v1 in widths and image sizes for which the
+        paper (arXiv 1704.04861) gives an accuracy on ImageNet. A key is `(width, pixels)`, a row
+        holds `top1` (the paper's, in percent) and `parameters` and `macs` (counted). For each
+        phone, give the **key** of the network with the highest `top1`:
+
+        - `"slow"`: at most 200 million MACs;
+        - `"slow_and_full"`: at most 200 million MACs and at most 10 MB (10⁷ bytes) of float32
+          weights (count the parameters only);
+        - `"tiny_download"`: at most 3 MB of weights when each takes one byte (int8), any number of
+          MACs. Suppose that int8 costs no accuracy; chapter 9 measures that for small networks on
+          garments.
+    """,
+    stub="""
+        phone = {
+            "slow": ...,
+            "slow_and_full": ...,
+            "tiny_download": ...,
+        }
+    """,
+    hints=[
+        """
+        A smaller image lowers the MACs and leaves the weights as they are. A smaller width lowers
+        both.
+        """,
+        """
+        10 MB of float32 weights are 2.5 million parameters; 3 MB of int8 weights are 3 million.
+        """,
+    ],
+    solution="""
+        from utils.topics import choosing
+
+        offers = choosing.phone_networks()
+
+
+        def most_accurate(fits):
+            names = [name for name, row in offers.items() if fits(row)]
+            return max(names, key=lambda name: offers[name]["top1"])
+
+
+        phone = {
+            "slow": most_accurate(lambda row: row["macs"] <= 200e6),
+            "slow_and_full": most_accurate(
+                lambda row: row["macs"] <= 200e6 and 4 * row["parameters"] <= 10e6
+            ),
+            "tiny_download": most_accurate(lambda row: row["parameters"] <= 3e6),
+        }
+    """,
+    explanation="""
+        If only the MACs count, the wide network on a small image wins. As soon as the weights have
+        to be small as well, the narrow network on a large image does: the size of the image
+        changes the MACs, and not one weight. In int8 even the network of width 0.75 fits into
+        3 MB.
+    """,
+)
+def _(answer):
+    from utils.topics import choosing
+
+    rows = choosing.phone_networks()
+    limits = {
+        "slow": (200e6, None, 4),
+        "slow_and_full": (200e6, 10e6, 4),
+        "tiny_download": (None, 3e6, 1),
+    }
+    _keys(answer, tuple(limits))
+    for key, (macs, most_bytes, size) in limits.items():
+        chosen = answer[key]
+        if isinstance(chosen, list) and len(chosen) == 2:
+            chosen = tuple(chosen)
+        if not isinstance(chosen, tuple) or len(chosen) != 2:
+            raise Wrong(f'"{key}": a key such as (1.0, 224) is expected, not {describe(chosen)}.')
+        if chosen not in rows and chosen[::-1] in rows:
+            raise Wrong(f'"{key}": {chosen} is turned round; a key is (width, pixels).')
+        if chosen not in rows:
+            listed = ", ".join(map(str, rows))
+            raise Wrong(f'"{key}": the paper has no {chosen}; there are {listed}.')
+        row = rows[chosen]
+        if macs is not None and row["macs"] > macs:
+            raise Wrong(
+                f'"{key}": {chosen} needs {row["macs"] / 1e6:.1f} million MACs; at most '
+                f"{macs / 1e6:.0f} are allowed."
+            )
+        if most_bytes is not None and size * row["parameters"] > most_bytes:
+            kind = "float32" if size == 4 else "int8"
+            raise Wrong(
+                f'"{key}": the {kind} weights of {chosen} take '
+                f"{size * row['parameters'] / 1e6:.1f} MB; at most {most_bytes / 1e6:.0f} are "
+                "allowed. A smaller image does not make them fewer."
+            )
+        fitting = [
+            r["top1"]
+            for r in rows.values()
+            if (macs is None or r["macs"] <= macs)
+            and (most_bytes is None or size * r["parameters"] <= most_bytes)
+        ]
+        if row["top1"] < max(fitting):
+            raise Wrong(
+                f'"{key}": {chosen} fits, with {row["top1"]} %, but another one that fits is more '
+                "accurate."
+            )
+    return "Small images save MACs, small widths save weights as well."
+
+
+# --- choosing.7: the capstone --------------------------------------------------------------------
+
+
+def _limits() -> tuple[int, int]:
+    from utils.topics import choosing
+
+    return choosing.LIMITS["macs"], choosing.LIMITS["parameters"]
+
+
+def _fresh(answer: Any, seed: int) -> nn.Module:
+    """What the learner's function builds from this seed."""
+    torch.default_generator.manual_seed(seed)
+    network = call(answer, what="build()")
+    if not isinstance(network, nn.Module):
+        missing = " Is the `return` missing?" if network is None else ""
+        raise Wrong(f"build() gives {describe(network)}; a torch module is expected.{missing}")
+    return network.cpu()
+
+
+def _logits(network: nn.Module, images: Tensor, mode: str) -> Tensor:
+    network.train(mode == "training")
+    shape = tuple(images.shape)
+    with torch.no_grad():
+        logits = call(network, images, what=f"In {mode} mode, given images {shape}, your network")
+    wanted = (len(images), 10)
+    if not isinstance(logits, Tensor):
+        missing = " Is the `return` of `forward` missing?" if logits is None else ""
+        raise Wrong(
+            f"In {mode} mode your network gives {describe(logits)} for images {shape}; logits of "
+            f"shape {wanted} are expected.{missing}"
+        )
+    if tuple(logits.shape) != wanted:
+        raise Wrong(
+            f"In {mode} mode your network gives the shape {tuple(logits.shape)} for images "
+            f"{shape}; logits of shape {wanted} are expected."
+        )
+    if not torch.isfinite(logits).all():
+        raise Wrong(f"In {mode} mode some logits are not numbers (NaN or infinite).")
+    return logits
+
+
+def _expect_network(network: nn.Module) -> None:
+    """It takes images and gives logits, one by one and in both modes."""
+    images = torch.randn(8, 1, 28, 28)
+    _logits(network, images, "training")
+    logits = _logits(network, images, "evaluation")
+    rounding = max(1e-3 * logits.std(dim=0).max().item(), 1e-5 * logits.abs().max().item())
+    if (_logits(network, images, "evaluation") - logits).abs().max() > rounding:
+        raise Wrong(
+            "In evaluation mode the same images get other logits each time. Dropout has to stop "
+            "there: `nn.Dropout`, or `F.dropout(x, training=self.training)`."
+        )
+    if (_logits(network, images[:1], "evaluation") - logits[:1]).abs().max() > rounding:
+        raise Wrong(
+            "In evaluation mode the logits of an image depend on the other images of its batch. "
+            "Batch norm has to use its running statistics there (`track_running_stats` on, and no "
+            "`training=True`)."
+        )
+    sums = logits.sum(dim=1)
+    if bool((logits >= 0).all()) and close(sums, torch.ones(8), 1e-4):
+        raise Wrong("There is a softmax at the end; the loss of the training takes logits.")
+    if logits.std(dim=0).max() == 0:
+        raise Wrong(
+            "All images get the same logits, so the network does not look at them. "
+            f"It consists of {layers(network)}."
+        )
+
+
+def _expect_budget(network: nn.Module) -> Any:
+    """Within the limits, everything counted."""
+    from utils.topics import choosing
+
+    most_macs, most_parameters = _limits()
+    cost = choosing.measure(network)
+    if cost.uncounted:
+        raise Wrong(
+            f"The MACs of {', '.join(cost.uncounted)} cannot be counted here: use convolutions, "
+            "linear layers and products of matrices."
+        )
+    if cost.macs > most_macs:
+        raise Wrong(
+            f"Your network needs {cost.macs:,} MACs for one image; at most {most_macs:,} are "
+            "allowed. `summary.table(build(), (1, 28, 28))` shows where they are. (Weights that "
+            "multiply maps outside of convolutions and linear layers count too.)"
+        )
+    if cost.parameters > most_parameters:
+        hidden = (
+            f" {cost.hidden:,} of them do not stand in `parameters()` but in buffers, lists or "
+            "elsewhere; they count as well."
+            if cost.hidden
+            else ""
+        )
+        raise Wrong(
+            f"Your network has {cost.parameters:,} parameters; at most {most_parameters:,} are "
+            f"allowed.{hidden}"
+        )
+    return cost
+
+
+def _expect_own_start(first: nn.Module, second: nn.Module) -> None:
+    """Two builds are two networks, each with weights drawn anew."""
+    if first is second or {id(p) for p in first.parameters()} & {
+        id(p) for p in second.parameters()
+    }:
+        raise Wrong(
+            "Two calls of build() give the same weights, the very same tensors. Create all layers "
+            "inside the function."
+        )
+    if not [p for p in first.parameters() if p.requires_grad]:
+        raise Wrong("The network has no parameter that could be trained.")
+    mine, other = (
+        {n: t.detach().float() for n, t in (*net.named_parameters(), *net.named_buffers())}
+        for net in (first, second)
+    )
+    for name, a in mine.items():
+        b = other.get(name)
+        if b is None or a.shape != b.shape or a.numel() < 32:
+            continue
+        a, b = a.flatten() - a.mean(), b.flatten() - b.mean()
+        if a.norm() < 1e-6 or b.norm() < 1e-6:  # all alike, as batch norm starts
+            continue
+        if torch.dot(a, b) / (a.norm() * b.norm()) > 0.8:
+            raise Wrong(
+                f"`{name}` starts with the same values (or nearly) from two different seeds. So "
+                "it was trained before, or is a fixed table, or a seed is set inside build(). "
+                "Every weight has to be drawn anew."
+            )
+
+
+def _expect_untrained(network: nn.Module) -> None:
+    from utils import data, training
+
+    batches = data.load(device="cpu", validation_images=1_000).validation
+    accuracy = training.evaluate(network, batches).accuracy
+    if accuracy > 0.5:
+        raise Wrong(
+            f"Before the training your network is already right on {accuracy:.1%} of the "
+            "validation images; guessing gives about 10 %. build() must not train or load weights."
+        )
+
+
+@exercise(
+    "choosing.7",
+    title="Capstone: design a network within a budget",
+    answer="build",
+    difficulty=3,
+    minutes=60,
+    task="""
+        Design a network for Fashion-MNIST (one channel, 28×28 pixels, 10 classes) with **at most
+        1,000,000 MACs** for one image and **at most 30,000 parameters**. Write it as a function
+        `build()` that takes no argument and returns a **fresh, untrained** network at every call,
+        with weights drawn anew.
+
+        The check counts everything that the network multiplies and every number that it brings
+        along, in whatever way they are written. Then it trains your network by the short recipe
+        `choosing.RECIPES["cpu"]`: 8,000 images, 4 epochs, batches of 32, one-cycle with a peak
+        learning rate of 0.1. It scores the accuracy on the 5,000 validation images. The bar lies
+        between careless designs of the same budget and the course's own network, trained in the
+        same way; the text above says how it was set. The recipe is fixed: the network has to suit
+        it.
+
+        The check takes half a minute on a slow machine. You have all blocks of the course; choose.
+    """,
+    stub="""
+        def build() -> nn.Module:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        Where do MACs go? A 3×3 convolution at 28×28 pixels with 16 channels in and out takes
+        1.8 million. Halve the image early (stride 2), then there is room for channels.
+        """,
+        """
+        Where do parameters go? A linear layer takes inputs times outputs: from 1,000 flattened
+        numbers to 10 classes that is 10,000, to a hidden layer of 40 already 40,000. After global
+        average pooling it takes few.
+        """,
+        """
+        Few steps and a high learning rate: batch norm after each convolution lets the network
+        learn at once. Plain convolutions, depthwise-separable blocks, residual blocks and 1×1
+        layers all work.
+        """,
+    ],
+    solution="""
+        def build() -> nn.Module:
+            def convolution(inputs, outputs, kernel_size, stride=1, groups=1):
+                return nn.Sequential(
+                    nn.Conv2d(
+                        inputs,
+                        outputs,
+                        kernel_size,
+                        stride,
+                        padding=kernel_size // 2,
+                        groups=groups,
+                        bias=False,
+                    ),
+                    nn.BatchNorm2d(outputs),
+                    nn.ReLU(),
+                )
+
+            def separable(inputs, outputs, stride):
+                return nn.Sequential(
+                    convolution(inputs, inputs, 3, stride, groups=inputs),
+                    convolution(inputs, outputs, 1),
+                )
+
+            return nn.Sequential(
+                convolution(1, 14, 3, stride=2),  # 14x14 pixels from here
+                separable(14, 28, 1),
+                separable(28, 56, 2),  # 7x7
+                separable(56, 56, 1),
+                separable(56, 113, 2),  # 4x4
+                separable(113, 113, 1),
+                nn.AdaptiveAvgPool2d(1),
+                nn.Flatten(),
+                nn.Linear(113, 10),
+            )
+    """,
+    explanation="""
+        This is the course's own network, a MobileNet v1 of width 0.59: one full convolution with
+        stride 2, five depthwise-separable blocks, global average pooling, one linear layer. It is
+        neither the only way nor the best one known: residual and NiN-like networks reach about the
+        same, and three plain convolutions with one linear layer after the flattened maps reach
+        more (the figure shows them). What the budget punishes is large maps with many channels;
+        what the short recipe punishes is a network without batch norm.
+    """,
+)
+def _(answer):
+    from utils import results
+    from utils.topics import choosing
+
+    if isinstance(answer, nn.Module):
+        raise Wrong(
+            "This is one network. A function `build()` is expected that builds a new one at each "
+            "call."
+        )
+    if not callable(answer):
+        raise Wrong(f"A function that builds a network is expected, not {describe(answer)}.")
+    networks = [_fresh(answer, seed) for seed in (1, 2)]
+    for network in networks:
+        _expect_network(network)
+    cost = _expect_budget(networks[0])
+    _expect_own_start(*networks)
+    _expect_untrained(networks[0])
+    if _fresh(answer, 1).state_dict().keys() != networks[0].state_dict().keys() and not any(
+        isinstance(m, nn.modules.lazy.LazyModuleMixin) for m in _fresh(answer, 1).modules()
+    ):
+        raise Wrong(
+            "Some weights are made only when the first images arrive, so an optimizer that was "
+            "made before would not know them. Create all layers in `__init__`."
+        )
+
+    name = choosing.recipe_name()
+    stored = results.load("capstone.json")["recipes"][name]
+    own, bar = stored["designs"]["own"]["accuracy"], stored["bar"]
+    run = choosing.short_run(answer, name, choosing.SEED)
+    made_of = f"It consists of {layers(networks[0])}."
+    if run.status != "finished":
+        raise Wrong(f"The training ended as {run.status}. {run.message} {made_of}")
+    if run.accuracy < 0.5 < run.training_accuracy:
+        raise Wrong(
+            f"It learns ({run.training_accuracy:.3f} on the training images), but in evaluation "
+            f"mode it is right on {run.accuracy:.3f} of the validation images only. What does it "
+            "do differently there?"
+        )
+    if run.accuracy < 0.3:
+        raise Wrong(
+            f"It does not learn: {run.accuracy:.3f} on the validation images after the training. "
+            f"{made_of}"
+        )
+    budget = f"{cost.macs:,} MACs, {cost.parameters:,} parameters"
+    if run.accuracy < bar:
+        norms = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+        advice = (
+            ""
+            if any(isinstance(module, norms) for module in networks[0].modules())
+            else "It has no normalisation layer; of the designs in the figure, the two that were "
+            "trained with and without batch norm were far better with it. "
+        )
+        raise Wrong(
+            f"Your network ({budget}) reaches {run.accuracy:.3f} ({run.training_accuracy:.3f} on "
+            f"the training images); the bar is {bar:.3f}, and the course's own network has "
+            f"{own['median']:.3f}. {advice}{made_of}"
+        )
+    return (
+        f"{budget}, accuracy {run.accuracy:.3f}. The course's own network has "
+        f"{own['median']:.3f} (median of {len(own['runs'])} runs, {own['min']:.3f} to "
+        f"{own['max']:.3f})."
+    )
+
+
+# --- choosing.8: open ----------------------------------------------------------------------------
+
+question(
+    "choosing.8",
+    title="Your own task",
+    difficulty=3,
+    minutes=30,
+    task="""
+        Take a task of your own: what are the images, how many have labels, what happens when the
+        answer is wrong, where does the network run? Write down, before you train anything: which
+        two networks you would try first and why; what you would measure, on which images, with how
+        many seeds; and what result would make you take the other one.
+    """,
+    hints=[
+        """
+        How different are your images from Fashion-MNIST and from ImageNet? Which conclusions of
+        this course would you still trust?
+        """,
+        """
+        Which of your limits is hard (the memory of a chip) and which is only a wish (a bit
+        faster)? Hard ones come first, and leave a shorter list.
+        """,
+    ],
+    discussion="""
+        There is no right answer, but there are signs of a good one. It starts from limits and from
+        the cost of mistakes, not from a favourite network. One of the two candidates is simple, so
+        that the other has something to beat. Test images are set aside and looked at once. The
+        difference that would matter is written down beforehand and is larger than what two seeds
+        of the same network differ by. The time is measured where the network will run. And for
+        photographs, a network that was trained on many others is usually the first candidate: this
+        course trained everything from nothing, in order to see what the architecture does.
+    """,
+)

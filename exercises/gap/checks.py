@@ -1,0 +1,1191 @@
+"""Exercises of chapter 06: global average pooling and class activation maps."""
+
+import contextlib
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+from torch import Tensor, nn
+
+from exercises.compare import (
+    Wrong,
+    call,
+    close,
+    count_parameters,
+    describe,
+    describe_call,
+    expect_number,
+    layers,
+    make,
+    same_outputs,
+    same_results,
+)
+from exercises.engine import exercise, question
+
+CHAPTER = "06_global_average_pooling"
+
+
+# --- gap.1: counting -----------------------------------------------------------------------------
+
+
+@exercise(
+    "gap.1",
+    title="Count two heads by hand",
+    answer="heads",
+    difficulty=1,
+    minutes=8,
+    task="""
+        The convolutions of VGG-16 turn an image of 224×224 into 512 maps of 7×7. There are 1000
+        classes. Count the parameters, biases included, of what comes after the maps:
+
+        - `"flatten"`: VGG's own head: flatten, linear layer to 4096, linear layer to 4096, linear
+          layer to 1000;
+        - `"pooled"`: global average pooling, then one linear layer to 1000;
+        - `"flatten_448"`: the first head again, if it is built for images of 448×448, whose maps
+          are 14×14.
+
+        Use paper, or Python as a calculator, but build no network.
+    """,
+    stub="""
+        heads = {
+            "flatten": ...,
+            "pooled": ...,
+            "flatten_448": ...,
+        }
+    """,
+    hints=[
+        """
+        A linear layer from n to m numbers has n · m weights and m biases. What comes out of
+        flattening 512 maps of 7×7?
+        """,
+        """
+        Global average pooling makes one number of each map, whatever the map's size, and has no
+        parameters. So how many numbers go into its linear layer?
+        """,
+        """
+        With 14×14 maps only the first linear layer changes: it takes four times as many numbers.
+        """,
+    ],
+    solution="""
+        after_first = (4096 * 4096 + 4096) + (4096 * 1000 + 1000)
+        heads = {
+            "flatten": (512 * 7 * 7 * 4096 + 4096) + after_first,
+            "pooled": 512 * 1000 + 1000,
+            "flatten_448": (512 * 14 * 14 * 4096 + 4096) + after_first,
+        }
+    """,
+    explanation="""
+        123,642,856 against 513,000: the first head has 241 times as many. And it grows with the
+        image: at 448 pixels its first layer alone has four times the weights it had. The pooled
+        head has the same 513,000 parameters at any size, and that is why it works at any size.
+    """,
+)
+def _(answer):
+    keys = ("flatten", "pooled", "flatten_448")
+    if not isinstance(answer, dict) or not set(keys) <= answer.keys():
+        raise Wrong(
+            'A dictionary with the keys "flatten", "pooled" and "flatten_448" is expected, not '
+            f"{describe(answer)}."
+        )
+    rest = 4096 * 4096 + 4096 + 4096 * 1000 + 1000
+    for key, side in (("flatten", 7), ("flatten_448", 14)):
+        first = 512 * side * side * 4096
+        mistakes = {
+            first + 4096 * 4096 + 4096 * 1000: (
+                "These are the weights. Every output of a linear layer has a bias too."
+            ),
+            first + 4096: "This is the first linear layer alone; two more follow.",
+            first: "These are the weights of the first linear layer alone.",
+            first + 4096 + 4096 * 1000 + 1000: "The second linear layer, 4096 to 4096, is missing.",
+            first + 4096 + 4096 * 4096 + 4096: "The last linear layer, 4096 to 1000, is missing.",
+            512 * side * 4096 + 4096 + rest: f"A map has {side} · {side} values, not {side}.",
+            512 * 4096 + 4096 + rest: (
+                f"Flattening keeps all {side} · {side} values of each of the 512 maps."
+            ),
+            side * side * 4096 + 4096 + rest: "There are 512 maps, not one.",
+            14_714_688 + first + 4096 + rest: (
+                "This is the whole of VGG-16. Only what comes after the maps is asked for."
+            ),
+        }
+        if side == 14:
+            mistakes |= {
+                512 * 7 * 7 * 4096 + 4096 + rest: (
+                    "This is the head for 7×7 maps. With 14×14 maps its first layer takes four "
+                    "times as many numbers."
+                ),
+                4 * (512 * 7 * 7 * 4096 + 4096 + rest): (
+                    "Only the first linear layer takes four times as many numbers; the other two "
+                    "stay as they are, and so do the biases."
+                ),
+                2 * 512 * 7 * 7 * 4096 + 4096 + rest: (
+                    "Twice the width and twice the height make four times as many values."
+                ),
+                4 * (512 * 7 * 7 * 4096 + 4096) + rest: (
+                    "The first layer has four times the weights, but still 4096 biases."
+                ),
+            }
+        _count(key, answer, first + 4096 + rest, mistakes)
+        if key == "flatten":
+            _count(
+                "pooled",
+                answer,
+                512 * 1000 + 1000,
+                {
+                    512 * 1000: "These are the weights. Each of the 1000 outputs has a bias too.",
+                    512 * 7 * 7 * 1000 + 1000: (
+                        "The pooling comes first: each map arrives at the linear layer as one "
+                        "number, not as 7 · 7."
+                    ),
+                    0: "The pooling itself has none, but a linear layer follows it.",
+                    512 + 512 * 1000 + 1000: "The pooling has no parameters.",
+                    512 * 4096 + 4096 + rest: (
+                        "One linear layer to 1000 follows the pooling, not three."
+                    ),
+                },
+            )
+    return "241 times as many parameters, and at 448 pixels 834 times."
+
+
+def _count(key: str, answer: dict, right: int, common: dict[int, str]) -> None:
+    try:
+        for factor, unit in ((1_000_000, "millions"), (1_000, "thousands")):
+            if isinstance(answer[key], float) and abs(answer[key] * factor / right - 1) < 0.01:
+                raise Wrong(f"{answer[key]} is in {unit}; write the number itself, every digit.")
+        expect_number(answer[key], right, common)
+    except Wrong as error:
+        raise Wrong(f'"{key}": {error}') from None
+
+
+# --- gap.2: any size -----------------------------------------------------------------------------
+
+
+def _network(*head: nn.Module) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 5, stride=2, padding=2),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, stride=2, padding=1),
+        nn.ReLU(),
+        *head,
+    )
+
+
+class _Sum(nn.Module):
+    def __init__(self, factor: float = 1.0, dims: tuple[int, ...] = (2, 3)) -> None:
+        super().__init__()
+        self.factor, self.dims = factor, dims
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.factor * maps.sum(dim=self.dims)
+
+
+def _convolutions(network: nn.Module) -> list[str]:
+    """The settings of the convolutions that see more than one pixel."""
+    found = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    return [repr(m) for m in found if m.kernel_size != (1, 1)]
+
+
+def _what_arrives(network: nn.Module, shape: tuple[int, ...]) -> str:
+    """Why the linear layer of this network cannot take what the pooling gives it."""
+    if any(isinstance(m, nn.AvgPool2d | nn.MaxPool2d) for m in network.modules()):
+        return (
+            "A window of a fixed size makes one number of a map of that size only; of larger maps "
+            "it makes several, and smaller ones have no room for it."
+        )
+    given = []
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            module.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].shape))
+    with contextlib.suppress(Exception):
+        network(torch.randn(shape))
+    if not given:
+        return ""
+    arrived, (count, _, height, width) = tuple(given[-1]), shape
+    for _ in range(2):  # the two strides
+        height, width = (height + 1) // 2, (width + 1) // 2
+    what = f"The linear layer is given {arrived}:"
+    if arrived in ((), (1,)):
+        return f"{what} one number for the whole batch. Each map of each image has its own average."
+    if arrived in ((count,), (count, 1)):
+        return f"{what} one number for each image. Each of its 32 maps has its own average."
+    if arrived in ((count, height, width), (count, 1, height, width), (count, height * width)):
+        return (
+            f"{what} the average runs over the channels; it should run over the positions, "
+            "`dim=(2, 3)`."
+        )
+    if arrived == (count, 32, 1, 1):
+        return f"{what} the two axes of length 1 have to go, for example with `nn.Flatten()`."
+    return f"{what} it should be {(count, 32)}."
+
+
+@exercise(
+    "gap.2",
+    title="Repair a network that knows one size only",
+    answer="any_size",
+    difficulty=2,
+    minutes=10,
+    task="""
+        This network takes images of 28×28 and of no other size. Change its head, and only its
+        head, so that it takes images of any size (the check uses 4 to 64 pixels): every map becomes
+        one number, its **average** over all positions, and one linear layer makes `num_classes`
+        logits of these numbers. The same weights must serve for all sizes.
+
+        Do it without `nn.AdaptiveAvgPool2d` and its relatives if you want to see what is in it.
+    """,
+    stub="""
+        def any_size(num_classes: int = 10) -> nn.Module:
+            return nn.Sequential(
+                nn.Conv2d(1, 16, kernel_size=5, stride=2, padding=2),
+                nn.ReLU(),
+                nn.Conv2d(16, 32, kernel_size=3, stride=2, padding=1),
+                nn.ReLU(),
+                nn.Flatten(),
+                nn.Linear(32 * 7 * 7, num_classes),
+            )
+    """,
+    hints=[
+        """
+        Which layer has a number in it that comes from the size of the image?
+        """,
+        """
+        `maps.mean(dim=(2, 3))` turns (N, 32, H, W) into (N, 32). In an `nn.Sequential` it has to
+        be a layer, for example a small class with this line in `forward`;
+        `nn.AdaptiveAvgPool2d(1)` and `nn.Flatten()` do the same.
+        """,
+        """
+        32 numbers go into the linear layer now.
+        """,
+    ],
+    solution="""
+        class GlobalAveragePooling(nn.Module):
+            def forward(self, maps: torch.Tensor) -> torch.Tensor:
+                return maps.mean(dim=(2, 3))  # (N, C, H, W) to (N, C)
+
+
+        def any_size(num_classes: int = 10) -> nn.Module:
+            return nn.Sequential(
+                nn.Conv2d(1, 16, kernel_size=5, stride=2, padding=2),
+                nn.ReLU(),
+                nn.Conv2d(16, 32, kernel_size=3, stride=2, padding=1),
+                nn.ReLU(),
+                GlobalAveragePooling(),
+                nn.Linear(32, num_classes),
+            )
+    """,
+    explanation="""
+        Convolutions never knew the size of the image; the linear layer on the flattened maps did,
+        because it has weights of its own for each position of each map. The average makes 32
+        numbers of any maps. It has to be the average: a sum would grow with the number of
+        positions, and the weights of the linear layer, learned at one size, would meet numbers
+        four times as large at twice the side.
+    """,
+)
+def _(answer, reference):
+    if isinstance(answer, nn.Module):
+        raise Wrong(
+            "A function is expected, not a network: `any_size(num_classes)` should build one."
+        )
+    network = make(answer)
+    head_of_28 = _network(nn.Flatten(), nn.Linear(32 * 49, 10))
+    for size in (28, 64, 33, 4):
+        shape = (2, 1, size, size + (size == 33))
+        try:
+            call(network, torch.randn(shape), what=f"Your network, given images {shape},")
+        except Wrong as error:
+            if count_parameters(network) == count_parameters(head_of_28):
+                raise Wrong(
+                    f"{error} The linear layer still has a weight for each of the 7 · 7 positions "
+                    "of each map."
+                ) from None
+            raise Wrong(f"{error} {_what_arrives(network, shape)}".strip()) from None
+    if count_parameters(network) == count_parameters(head_of_28):
+        raise Wrong(
+            "It takes any size, but the linear layer still has a weight for each of 7 · 7 "
+            f"positions, {32 * 49 * 10 + 10:,} parameters. One number for each map is asked for, "
+            f"so its linear layer has 32 · 10 + 10. Your module consists of {layers(network)}."
+        )
+    linear = nn.Linear(32, 10)
+    same = functools.partial(
+        same_outputs,
+        network,
+        reference(),
+        (2, 1, 28, 28),
+        (2, 1, 40, 24),
+        mistakes={
+            "The maps are summed; the task asks for their average. A sum grows with the size of "
+            "the image.": lambda: _network(_Sum(), linear),
+            "The sum is divided by 49 always. That is the average of 7×7 maps only; other sizes "
+            "have another number of positions.": lambda: _network(_Sum(1 / 49), linear),
+            "The highest value of each map is taken; the task asks for the average.": lambda: (
+                _network(nn.AdaptiveMaxPool2d(1), nn.Flatten(), linear)
+            ),
+            "There is an activation after the linear layer; logits may be negative.": lambda: (
+                _network(nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear, nn.ReLU())
+            ),
+            "There is a softmax after the linear layer; logits are asked for.": lambda: _network(
+                nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear, nn.Softmax(dim=1)
+            ),
+            "The last ReLU before the head is gone; only the head was to change.": lambda: (
+                nn.Sequential(
+                    *_network()[:3], nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10)
+                )
+            ),
+        },
+    )
+    try:
+        same()
+    except Wrong as error:
+        if _convolutions(network) != _convolutions(_network()):
+            raise Wrong(
+                f"The convolutions are not those of the task; only the head was to change. {error}"
+            ) from None
+        raise
+    if make(answer, 7)(torch.randn(2, 1, 28, 28)).shape != (2, 7):
+        raise Wrong("`any_size(7)` should give 7 logits: `num_classes` is not used.")
+    return "One set of weights for 4, 28, 33×34 and 64 pixels."
+
+
+# --- gap.3: shifts -------------------------------------------------------------------------------
+
+_SHIFTS = range(1, 13)
+
+
+def _same_logits() -> list[int]:
+    """The shifts, in pixels, that leave the logits of the task's network as they are."""
+    from utils import data
+    from utils.topics import localisation
+
+    garment = data.load(device="cpu").validation.images[:1] / 255
+    torch.manual_seed(0)
+    network = localisation.network().eval()
+    with torch.no_grad():
+        logits = [network(F.pad(garment, (34 + s, 34 - s, 34, 34))) for s in (0, *_SHIFTS)]
+    return [s for s in _SHIFTS if (logits[s] - logits[0]).abs().max() < 1e-6]
+
+
+@exercise(
+    "gap.3",
+    title="An experiment: which shifts change nothing?",
+    answer="same_shifts",
+    difficulty=2,
+    minutes=15,
+    task="""
+        A garment lies in the middle of a large black canvas and moves to the right, pixel by
+        pixel. Which shifts leave the ten logits of a network with global average pooling exactly
+        as they were? Write down what you expect, then measure.
+
+        Take the network of the cell below and the first of `garments`, shape (1, 1, 28, 28) with
+        values from 0 to 1. Put it in the middle of a canvas of 96×96 zeros (`F.pad`), then 1, 2,
+        … 12 pixels further to the right. List the shifts at which no logit differs from the
+        unshifted one by more than 0.000001. The network need not be trained: what is asked does
+        not depend on its weights.
+    """,
+    stub="""
+        torch.manual_seed(0)
+        network = localisation.network().eval()
+        garment = garments[:1]  # (1, 1, 28, 28)
+
+        same_shifts = ...
+    """,
+    given="""
+        from utils import data
+        from utils.topics import localisation
+
+        garments = data.load(device="cpu").validation.images / 255
+    """,
+    hints=[
+        """
+        `F.pad(garment, (left, right, top, bottom))` with 34 on all sides puts it in the middle.
+        For a shift to the right there is more on the left and less on the right.
+        """,
+        """
+        `(network(shifted) - network(centred)).abs().max()` is the largest difference. Collect the
+        shifts where it is below 0.000001.
+        """,
+        """
+        What does a stride of 2 do with a picture that has moved by one pixel? And two of them, one
+        after the other?
+        """,
+    ],
+    solution="""
+        torch.manual_seed(0)
+        network = localisation.network().eval()
+        garment = garments[:1]  # (1, 1, 28, 28)
+
+        with torch.no_grad():
+            centred = network(F.pad(garment, (34, 34, 34, 34)))
+            same_shifts = []
+            for shift in range(1, 13):
+                shifted = network(F.pad(garment, (34 + shift, 34 - shift, 34, 34)))
+                if (shifted - centred).abs().max() < 1e-6:
+                    same_shifts.append(shift)
+    """,
+    explanation="""
+        A convolution or a pooling with stride 1 gives the same numbers one pixel further. With
+        stride 2 that is so for every second pixel only, and this network has two such layers: its
+        maps move by one whole position when the image moves by 4 pixels, and the average does not
+        mind where. In between the maps hold other numbers, because the layers look at the garment
+        at other places. The average forgets where something is, but only on the grid of the
+        strides. A head that flattens has other weights at each position: for it no shift is
+        harmless.
+    """,
+)
+def _(answer):
+    if isinstance(answer, Tensor | np.ndarray):
+        answer = answer.tolist()
+    if isinstance(answer, set | range):
+        answer = sorted(answer)
+    if not isinstance(answer, Sequence) or isinstance(answer, str):
+        raise Wrong(f"A list of shifts such as [3, 6] is expected, not {describe(answer)}.")
+    given = list(answer)
+    if not all(
+        isinstance(s, int | float | np.integer | Tensor) and float(s) % 1 == 0 for s in given
+    ):
+        raise Wrong(f"A list of whole numbers of pixels is expected, not {given}.")
+    given = [int(s) for s in given]
+    right, yours = _same_logits(), f"You have {given}."
+    if 0 in given and [s for s in given if s] == right:
+        raise Wrong(f"A shift of 0 is none; the shifts asked for are 1 to 12. {yours}")
+    if sorted(given) == right:
+        return "The steps of the grid are 4 pixels: two layers with stride 2."
+    if given == list(_SHIFTS):
+        raise Wrong(
+            "All twelve shifts are listed. Is the garment really moved, and is the difference "
+            f"taken over single logits (the largest, not their sum)? {yours}"
+        )
+    if not given:
+        raise Wrong(
+            "No shift at all leaves the logits as they are? So it is if the maps are compared in "
+            "place of the logits, with a head that flattens, or with a network that is built anew "
+            "for each shift."
+        )
+    if given == [s for s in right if s < 12]:
+        raise Wrong(
+            "The last shift, 12, is missing: `range(1, 12)` ends at 11. Or the network is in "
+            f"training mode: `.eval()`. {yours}"
+        )
+    if set(given) < set(right):
+        raise Wrong(
+            "Some shifts are missing. Are all of 1 to 12 tried? Is the garment from `garments`, "
+            f"with values from 0 to 1, and padded with 0? {yours}"
+        )
+    if sorted(given) == [s for s in _SHIFTS if s not in right]:
+        raise Wrong(
+            f"These are the shifts that change the logits; the others are asked for. {yours}"
+        )
+    if sorted(given) == [s for s in _SHIFTS if s % 2 == 0]:
+        raise Wrong(
+            "Every second shift: that would be one layer with stride 2. This network has two of "
+            f"them, one after the other. Measure it. {yours}"
+        )
+    if max(given) > 12 or min(given) < 1:
+        raise Wrong(f"The shifts asked for are 1 to 12 pixels. {yours}")
+    if set(right) < set(given):
+        extra = next(s for s in given if s not in right)
+        raise Wrong(
+            f"A shift of {extra} does change the logits by more than 0.000001. Is your tolerance "
+            f"larger? {yours}"
+        )
+    wrong = next(s for s in [*given, *right] if (s in given) != (s in right))
+    does = "changes" if wrong in given else "does not change"
+    raise Wrong(
+        f"A shift of {wrong} {does} the logits by more than 0.000001. Does your canvas have 96×96 "
+        f"pixels, with the garment in the middle before it moves to the right? {yours}"
+    )
+
+
+# --- gap.4: class activation map -----------------------------------------------------------------
+
+
+def _class_map(features: Tensor, weight: Tensor, classes: Tensor) -> Tensor:
+    return torch.einsum("nk,nkhw->nhw", weight[classes], features)
+
+
+def _scaled(maps: Tensor) -> Tensor:
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    return (maps - low) / (high - low)
+
+
+@exercise(
+    "gap.4",
+    title="A class activation map",
+    answer="class_map",
+    difficulty=2,
+    minutes=15,
+    task="""
+        Write `class_map(features, weight, classes)` for a network with global average pooling and
+        one linear layer:
+
+        - `features`, (N, K, H, W): the maps that go into the pooling;
+        - `weight`, (num_classes, K): the weight of the linear layer;
+        - `classes`, (N,): for each image the class to draw.
+
+        The result has shape (N, H, W): at each position the **sum** over the channels of weight
+        times feature, with the weights of that image's class. No ReLU, no scaling, no bias.
+    """,
+    stub="""
+        def class_map(
+            features: torch.Tensor,
+            weight: torch.Tensor,
+            classes: torch.Tensor,
+        ) -> torch.Tensor:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        `weight[classes]` has one row of K weights for each image: shape (N, K).
+        """,
+        """
+        Give these weights two more axes, `[:, :, None, None]`, and they can be multiplied with the
+        features.
+        """,
+        """
+        Then sum over the axis of the channels. `torch.einsum("nk,nkhw->nhw", …)` does both.
+        """,
+    ],
+    solution="""
+        def class_map(
+            features: torch.Tensor,
+            weight: torch.Tensor,
+            classes: torch.Tensor,
+        ) -> torch.Tensor:
+            mix = weight[classes][:, :, None, None]  # (N, K, 1, 1)
+            return (mix * features).sum(dim=1)
+    """,
+    explanation="""
+        It is a 1×1 convolution with one filter, and the filter is the class's row of the linear
+        layer. Nothing is trained for it: the weights are there already, they are only used before
+        the pooling instead of after it.
+    """,
+)
+def _(answer):
+    if not callable(answer):
+        raise Wrong(f"A function is expected, not {describe(answer)}.")
+    cases = (
+        (torch.randn(3, 6, 4, 5), torch.randn(7, 6), torch.tensor([2, 6, 0])),
+        (torch.randn(2, 5, 3, 3), torch.randn(5, 5), torch.tensor([4, 1])),
+        (torch.randn(1, 4, 2, 6), torch.randn(3, 4), torch.tensor([1])),
+    )
+    features, weight, classes = cases[1]  # as many classes as channels
+    try:
+        transposed = close(call(answer, *cases[1]), _class_map(features, weight.T, classes))
+    except Wrong:
+        transposed = False
+    if transposed:
+        raise Wrong(
+            "Rows and columns of `weight` have changed places: it is (num_classes, K), one row for "
+            "each class."
+        )
+    value = call(answer, *cases[0])
+    if value is not None and not isinstance(value, Tensor):
+        given = "a numpy array" if isinstance(value, np.ndarray) else describe(value)
+        raise Wrong(
+            f"{describe_call(answer, *cases[0])} gives {given}; a torch tensor is expected."
+        )
+    same_results(
+        answer,
+        _class_map,
+        *cases,
+        mistakes={
+            "The channels are averaged; the task asks for their sum. (The picture would be the "
+            "same, but the next section needs the numbers.)": (
+                lambda f, w, c: _class_map(f, w, c) / f.shape[1]
+            ),
+            "There is a ReLU on the features before they are mixed.": (
+                lambda f, w, c: _class_map(f.relu(), w, c)
+            ),
+            "There is a ReLU on the products before they are summed. Negative values speak against "
+            "the class; leave them.": (
+                lambda f, w, c: (w[c][:, :, None, None] * f).relu().sum(dim=1)
+            ),
+            "There is a ReLU on the map. Negative values speak against the class; leave them.": (
+                lambda f, w, c: _class_map(f, w, c).relu()
+            ),
+            "Negative weights are dropped. They count too: such a channel speaks against the "
+            "class.": lambda f, w, c: _class_map(f, w.relu(), c),
+            "Weights are taken without their sign.": lambda f, w, c: _class_map(f, w.abs(), c),
+            "The map of each image is scaled to 0…1; the task asks for the plain sum.": (
+                lambda f, w, c: _scaled(_class_map(f, w, c))
+            ),
+            "The map of each image is divided by its maximum; the task asks for the plain sum.": (
+                lambda f, w, c: _class_map(f, w, c) / _class_map(f, w, c).amax((1, 2), True)
+            ),
+            "The map is divided by the number of positions; the task asks for the plain sum.": (
+                lambda f, w, c: _class_map(f, w, c) / f[0, 0].numel()
+            ),
+            "All images get the map of the first image's class; each has a class of its own in "
+            "`classes`.": lambda f, w, c: _class_map(f, w, c[:1].expand(len(c))),
+            "All images get the map of class 0; `classes` says which.": (
+                lambda f, w, c: _class_map(f, w, torch.zeros_like(c))
+            ),
+            "`classes` is not used: each image gets the class that its logits favour.": (
+                lambda f, w, c: _class_map(f, w, (f.mean((2, 3)) @ w.T).argmax(dim=1))
+            ),
+            "The maps of all classes are there; for each image only that of its class is asked "
+            "for.": lambda f, w, c: torch.einsum("ck,nkhw->nchw", w, f),
+            "The weights are not used: this is the plain sum of the features.": (
+                lambda f, w, c: f.sum(dim=1)
+            ),
+            "The channels are weighted, but not summed: the result should be (N, H, W).": (
+                lambda f, w, c: w[c][:, :, None, None] * f
+            ),
+            "An axis too many: the result should be (N, H, W), not (N, 1, H, W).": (
+                lambda f, w, c: _class_map(f, w, c)[:, None]
+            ),
+            "The positions are averaged as well: these are logits without bias, and a map is "
+            "asked for.": lambda f, w, c: _class_map(f, w, c).mean(dim=(1, 2)),
+            "Height and width have changed places.": (
+                lambda f, w, c: _class_map(f, w, c).transpose(1, 2)
+            ),
+        },
+    )
+    return "The linear layer's own weights, used before the pooling."
+
+
+# --- gap.5: pooling and mixing change places -----------------------------------------------------
+
+
+@exercise(
+    "gap.5",
+    title="Let pooling and mixing change places",
+    answer="class_map_layer",
+    difficulty=2,
+    minutes=12,
+    task="""
+        A network ends in global average pooling and a linear layer. Make a NiN of it: write
+        `class_map_layer(linear)`, which returns a 1×1 convolution with a copy of the values of
+        `linear` (an `nn.Linear`) in it. Applied to the features (N, K, H, W) it gives one map
+        for each class, (N, num_classes, H, W), and the **average of each map is exactly the logit**
+        that the old network gave, bias included. Leave `linear` as it is.
+    """,
+    stub="""
+        def class_map_layer(linear: nn.Linear) -> nn.Conv2d:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        `nn.Conv2d(linear.in_features, linear.out_features, kernel_size=1)` has a weight of shape
+        (num_classes, K, 1, 1), and the linear layer one of (num_classes, K).
+        """,
+        """
+        Copy inside `with torch.no_grad():`, for example
+        `layer.weight.copy_(linear.weight[:, :, None, None])`.
+        """,
+        """
+        What is the average of a map to which the same number was added at each position?
+        """,
+    ],
+    solution="""
+        def class_map_layer(linear: nn.Linear) -> nn.Conv2d:
+            layer = nn.Conv2d(linear.in_features, linear.out_features, kernel_size=1)
+            with torch.no_grad():
+                layer.weight.copy_(linear.weight[:, :, None, None])
+                layer.bias.copy_(linear.bias)
+            return layer
+    """,
+    explanation="""
+        Averaging and mixing are both sums, and sums may change places: the average over positions
+        of a weighted sum over channels is the weighted sum over channels of the averages over
+        positions. The bias, added at each of the H · W positions and divided by H · W, comes out
+        as itself. So a NiN, whose 1×1 layer makes class maps before the pooling, and a network
+        with a linear layer after the pooling are one and the same, as long as no ReLU stands
+        between the 1×1 layer and the average (D2L's NiN has one). This is the whole proof that a
+        class activation map belongs to the logit.
+    """,
+)
+def _(answer):
+    for inputs, outputs in ((6, 4), (5, 5), (3, 7)):
+        linear = nn.Linear(inputs, outputs)
+        before = [p.detach().clone() for p in linear.parameters()]
+        what = f"class_map_layer(nn.Linear({inputs}, {outputs}))"
+        try:
+            layer = call(answer, linear, what=what)
+        except Wrong as error:
+            lines = str(error.__cause__).splitlines()
+            cause = next((line.strip() for line in lines if "size mismatch" in line), "")
+            if not cause:
+                raise
+            raise Wrong(
+                f"{error} {cause} The weight needs two axes more: `[:, :, None, None]`."
+            ) from None
+        if not isinstance(layer, nn.Module):
+            raise Wrong(f"{what} gives {describe(layer)}; a 1×1 convolution is expected.")
+        if not all(map(torch.equal, before, linear.parameters())):
+            raise Wrong(f"{what} changes `linear`, which should stay as it is.")
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1):
+            raise Wrong(f"The kernel should be 1×1; yours is {layer.kernel_size}.")
+        for side in (3, 7):
+            features = torch.randn(2, inputs, side, side + 1)
+            maps = call(layer, features, what="The layer")
+            if not isinstance(maps, Tensor) or maps.shape != (2, outputs, side, side + 1):
+                raise Wrong(
+                    f"Given features {tuple(features.shape)}, the layer gives {describe(maps)}; "
+                    f"the maps should be {(2, outputs, side, side + 1)}."
+                )
+            _compare_logits(maps, features, linear)
+        memory = {p.untyped_storage().data_ptr() for p in linear.parameters()}
+        if any(p.untyped_storage().data_ptr() in memory for p in layer.parameters()):
+            raise Wrong(
+                "The layer shares its memory with `linear`: training one would change the other. "
+                "Copy the values, for example with `.clone()`."
+            )
+    return "Average of the map = logit, bias included, at any size."
+
+
+def _compare_logits(maps: Tensor, features: Tensor, linear: nn.Linear) -> None:
+    positions = features.shape[2] * features.shape[3]
+    right = F.conv2d(features, linear.weight[:, :, None, None], linear.bias)
+    if close(maps, right):
+        return
+    bias = linear.bias[:, None, None]
+    mistakes = {
+        "The bias is missing: the averages of your maps are the logits minus the bias.": (
+            right - bias
+        ),
+        "The bias is divided by the number of positions. Added at each position and averaged it "
+        "comes out as itself, so it goes in whole.": right - bias + bias / positions,
+        "The bias is multiplied by the number of positions; it goes in whole, and once.": (
+            right - bias + bias * positions
+        ),
+        "The bias is added twice.": right + bias,
+        "The bias is subtracted.": right - 2 * bias,
+        "The weights are divided by the number of positions. The averaging does that already.": (
+            (right - bias) / positions + bias
+        ),
+        "There is a ReLU on the maps: the average of a map after a ReLU is not the logit.": (
+            right.relu()
+        ),
+    }
+    if linear.in_features == linear.out_features:
+        mistakes["Rows and columns of the weight have changed places."] = F.conv2d(
+            features, linear.weight.T[:, :, None, None], linear.bias
+        )
+    for message, wrong in mistakes.items():
+        if close(maps, wrong):
+            raise Wrong(message)
+    added = maps - (right - bias)
+    if close(added, added[:1, :, :1, :1].expand_as(added)):
+        raise Wrong(
+            f"The weights are right, the bias is not: your layer adds {added[0, 0, 0, 0]:.4f} to "
+            f"the first map, and the bias of `linear` is {linear.bias[0]:.4f}. It goes in whole, "
+            "whatever the number of positions."
+        )
+    mine, logit = maps.mean(dim=(2, 3))[0, 0].item(), linear(features.mean(dim=(2, 3)))[0, 0].item()
+    if abs(mine - logit) < 1e-5:
+        raise Wrong(
+            "The averages of the maps are the logits, but the maps are not those of a 1×1 "
+            "convolution with these weights: each position should have its own value."
+        )
+    raise Wrong(
+        f"The average of the first map is {mine:.4f}, and the logit of the old network is "
+        f"{logit:.4f}. Are weight and bias those of `linear`? A fresh layer has random ones."
+    )
+
+
+# --- gap.6: a box from a map ---------------------------------------------------------------------
+
+
+def _box(inside: np.ndarray, last: int = 1) -> tuple[int, int, int, int]:
+    rows, columns = np.nonzero(inside)
+    return (
+        int(columns.min()),
+        int(rows.min()),
+        int(columns.max()) + last,
+        int(rows.max()) + last,
+    )
+
+
+def _box_from_map(
+    one: Tensor,
+    threshold: float = 0.2,
+    *,
+    above=lambda v, t: v > t * v.max(),
+    part: str = "largest",
+    corners: bool = False,
+    last: int = 1,
+) -> tuple[int, int, int, int]:
+    """A box from a map, with the mistakes that the options describe."""
+    values = one.numpy()
+    inside = above(values, threshold)
+    parts, _ = ndimage.label(inside, np.ones((3, 3)) if corners else None)
+    if part == "all":
+        return _box(inside, last)
+    sizes = np.bincount(parts.ravel())[1:]
+    chosen = {
+        "largest": sizes.argmax() + 1,
+        "one less": sizes.argmax(),
+        "last": len(sizes),
+        "largest box": max(range(1, len(sizes) + 1), key=lambda n: _area(_box(parts == n))),
+        "smallest": sizes.argmin() + 1,
+        "outside": 0,
+        "first": 1,
+        "highest": parts[np.unravel_index(values.argmax(), values.shape)],
+    }[part]
+    return _box(parts == chosen, last)
+
+
+def _map_of(height: int, width: int, *blobs: tuple[int, int, int, int, float]) -> Tensor:
+    """A map with a slope of its own in each blob (top, left, bottom, right, height of it)."""
+    one = torch.linspace(-0.3, -0.1, height * width).reshape(height, width)
+    for top, left, bottom, right, value in blobs:
+        rows, columns = bottom - top, right - left
+        one[top:bottom, left:right] = value * (
+            1 - 0.1 * torch.linspace(0, 1, rows * columns).reshape(rows, columns)
+        )
+    return one
+
+
+@exercise(
+    "gap.6",
+    title="A box from a map",
+    answer="box_from_map",
+    difficulty=3,
+    minutes=20,
+    task="""
+        Write `box_from_map(one, threshold=0.2)` as the paper does it. `one` is a map (H, W) with
+        at least one positive value.
+
+        1. Keep the positions whose value is above `threshold` times the maximum of the map.
+        2. They fall into connected parts, where a position is connected to the four beside it.
+           Keep the part with the most positions. `ndimage.label(inside)` numbers the parts 1, 2,
+           … (0 is outside) and returns the numbered array and how many there are.
+        3. Return the smallest box around it, `(left, top, right, bottom)` as whole numbers, right
+           and bottom just after the last column and row: one position at column 2, row 5 is
+           `(2, 5, 3, 6)`.
+    """,
+    stub="""
+        from scipy import ndimage
+
+
+        def box_from_map(one: torch.Tensor, threshold: float = 0.2) -> tuple[int, int, int, int]:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        `values = one.numpy()` and `inside = values > threshold * values.max()` are step 1.
+        """,
+        """
+        `parts, count = ndimage.label(inside)`. The size of part n is `(parts == n).sum()`. Which n
+        from 1 to `count` has the largest?
+        """,
+        """
+        `rows, columns = (parts == n).nonzero()` gives the places of the part. The box goes from
+        the smallest to one after the largest of each.
+        """,
+    ],
+    solution="""
+        from scipy import ndimage
+
+
+        def box_from_map(one: torch.Tensor, threshold: float = 0.2) -> tuple[int, int, int, int]:
+            values = one.numpy()
+            parts, count = ndimage.label(values > threshold * values.max())
+            largest = max(range(1, count + 1), key=lambda n: (parts == n).sum())
+            rows, columns = (parts == largest).nonzero()
+            return (
+                int(columns.min()),
+                int(rows.min()),
+                int(columns.max()) + 1,
+                int(rows.max()) + 1,
+            )
+    """,
+    explanation="""
+        The threshold is a share of the maximum, so it does not matter how large the numbers of a
+        map are. Keeping one part only throws away small bright spots elsewhere. Whether the
+        largest part is the right one is another question: it is a rule of the paper, and one can
+        measure how well it does.
+    """,
+)
+def _(answer):
+    if not callable(answer):
+        raise Wrong(f"A function is expected, not {describe(answer)}.")
+    at_threshold = torch.zeros(8, 9)
+    at_threshold[2:5, 3:6] = 4.0
+    at_threshold[5, 3:6] = 2.0  # exactly half of the maximum, so not above it
+    cases = (
+        (_map_of(10, 14, (3, 2, 7, 9, 2.0)),),
+        # The first part, the smallest, the highest and the largest are four different ones here,
+        # and another one touches the largest at a corner.
+        (
+            _map_of(
+                *(12, 15, (0, 1, 2, 3, 1.5), (0, 6, 1, 8, 1.4), (1, 10, 3, 13, 5.0)),
+                *((4, 3, 8, 8, 2.0), (8, 8, 10, 10, 1.9)),
+            ),
+        ),
+        (_map_of(9, 12, (0, 0, 2, 2, 0.25), (4, 5, 9, 12, 0.08)),),
+        (_map_of(9, 12, (0, 0, 2, 2, 30.0), (4, 5, 9, 12, 8.0)), 0.5),
+        (_map_of(11, 13, (2, 3, 8, 6, 4.0), (0, 9, 11, 13, 0.5)),),
+        # a staircase of 12 positions, whose box is larger than that of the block of 20
+        (_map_of(12, 14, *((i, i, i + 1, i + 2, 2.0) for i in range(6)), (7, 8, 11, 13, 1.5)),),
+        (at_threshold, 0.5),
+    )
+    for case in cases[:2]:
+        value = call(answer, *[c.clone() for c in case])
+        if not isinstance(value, Sequence | np.ndarray | Tensor) or len(value) != 4:
+            missing = " Is the `return` missing?" if value is None else ""
+            raise Wrong(
+                f"{describe_call(answer, *case)} gives {describe(value)}; four numbers (left, top, "
+                f"right, bottom) are expected.{missing}"
+            )
+        if any(float(number) % 1 for number in value):
+            raise Wrong(
+                f"{describe_call(answer, *case)} gives {describe(value)}; whole numbers are "
+                "expected."
+            )
+
+    def as_tuple(*case: Any) -> tuple[int, ...]:
+        return tuple(int(number) for number in answer(*case))
+
+    as_tuple.__name__ = getattr(answer, "__name__", "box_from_map")
+
+    def swapped(one: Tensor, threshold: float = 0.2) -> tuple[int, ...]:
+        left, top, right, bottom = _box_from_map(one, threshold)
+        return (top, left, bottom, right)
+
+    def with_sides(one: Tensor, threshold: float = 0.2) -> tuple[int, ...]:
+        left, top, right, bottom = _box_from_map(one, threshold)
+        return (left, top, right - left, bottom - top)
+
+    def paired(one: Tensor, threshold: float = 0.2) -> tuple[int, ...]:
+        left, top, right, bottom = _box_from_map(one, threshold)
+        return (left, right, top, bottom)
+
+    def but(**options: Any):
+        return lambda one, threshold=0.2: _box_from_map(one, threshold, **options)
+
+    same_results(
+        as_tuple,
+        _box_from_map,
+        *cases,
+        mistakes={
+            "Right and bottom are the last column and row; they should be one further.": but(
+                last=0
+            ),
+            "This is the box around everything above the threshold; only the largest connected "
+            "part is asked for.": but(part="all"),
+            "This is the part that holds the maximum; the part with the most positions is asked "
+            "for.": but(part="highest"),
+            "This is part number 1, which is the first one from the top; the largest is asked "
+            "for.": but(part="first"),
+            "This is the smallest part; the largest is asked for.": but(part="smallest"),
+            "This is the last part; the largest is asked for.": but(part="last"),
+            "This is the part with the largest box; the part with the most positions is asked "
+            "for.": but(part="largest box"),
+            "The number of the part is one too small: parts are numbered from 1, and `argmax` "
+            "counts from 0.": but(part="one less"),
+            "Positions exactly at the threshold are kept; those above it are asked for.": but(
+                above=lambda v, t: v >= t * v.max()
+            ),
+            "The threshold is a quantile of the values; it is a share of the map's maximum.": but(
+                above=lambda v, t: v > np.quantile(v, t)
+            ),
+            "The highest positions are kept, a share of all; the threshold is a share of the "
+            "map's maximum.": but(above=lambda v, t: v > np.quantile(v, 1 - t)),
+            "This is part 0, which is what lies outside of all parts; they are numbered from 1.": (
+                but(part="outside")
+            ),
+            "Positions that touch at a corner are taken as connected; only the four beside a "
+            "position are.": but(corners=True),
+            "The threshold is taken as a value of the map; it is a share of the map's maximum.": (
+                but(above=lambda v, t: v > t)
+            ),
+            "The threshold lies between the minimum and the maximum; it is a share of the maximum "
+            "alone.": but(above=lambda v, t: v > v.min() + t * (v.max() - v.min())),
+            "Everything positive is kept; the threshold is not used.": but(
+                above=lambda v, t: v > 0
+            ),
+            "The argument `threshold` is not used: it is always 0.2.": (
+                lambda one, threshold=0.2: _box_from_map(one)
+            ),
+            "Left and top have changed places, and right and bottom: rows go from top to bottom, "
+            "columns from left to right.": swapped,
+            "The last two numbers are width and height; right and bottom are asked for.": (
+                with_sides
+            ),
+            "The order is (left, top, right, bottom); yours is left, right, top, bottom.": paired,
+        },
+    )
+    return "Threshold, largest part, box: as in the paper."
+
+
+# --- gap.7: intersection over union --------------------------------------------------------------
+
+
+def _overlap(a: tuple, b: tuple, extra: int = 0, clamp: bool = True) -> float:
+    sides = [min(a[i + 2], b[i + 2]) - max(a[i], b[i]) + extra for i in (0, 1)]
+    return max(sides[0], 0) * max(sides[1], 0) if clamp else sides[0] * sides[1]
+
+
+def _area(box: tuple, extra: int = 0) -> float:
+    return (box[2] - box[0] + extra) * (box[3] - box[1] + extra)
+
+
+def _iou(a: tuple, b: tuple, extra: int = 0, clamp: bool = True) -> float:
+    common = _overlap(a, b, extra, clamp)
+    return common / (_area(a, extra) + _area(b, extra) - common)
+
+
+@exercise(
+    "gap.7",
+    title="How well do two boxes agree?",
+    answer="iou",
+    difficulty=1,
+    minutes=10,
+    task="""
+        The usual measure is **intersection over union** (IoU): the area that two boxes share,
+        divided by the area that they cover together. It is 1 for equal boxes and 0 for boxes that
+        do not touch. Write `iou(a, b)` for two boxes `(left, top, right, bottom)`, right and
+        bottom being just after the last pixel, so that a width is `right - left`.
+    """,
+    stub="""
+        def iou(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        The shared part is a box too. Its left side is the larger of the two left sides, its right
+        side the smaller of the two right sides.
+        """,
+        """
+        If the boxes do not overlap, that part has a width or a height below zero. `max(…, 0)`.
+        """,
+        """
+        Both areas added count the shared part twice, so it has to be taken away once.
+        """,
+    ],
+    solution="""
+        def iou(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
+            width = max(min(a[2], b[2]) - max(a[0], b[0]), 0)
+            height = max(min(a[3], b[3]) - max(a[1], b[1]), 0)
+            areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
+            return width * height / (sum(areas) - width * height)
+    """,
+    explanation="""
+        IoU is strict. Two squares of equal size, one moved by a third of its side, share two
+        thirds of each, but their IoU is only one half. One half is also where the paper and the
+        ImageNet challenge draw the line between found and not found.
+    """,
+)
+def _(answer):
+    if not callable(answer):
+        raise Wrong(f"A function is expected, not {describe(answer)}.")
+    cases = (
+        ((0, 0, 4, 4), (2, 2, 6, 6)),
+        ((3, 2, 9, 12), (3, 2, 9, 12)),
+        ((1, 1, 10, 7), (4, 2, 6, 5)),
+        ((4, 2, 6, 5), (1, 1, 10, 7)),
+        ((2, 5, 8, 9), (5, 1, 13, 8)),
+        ((0, 0, 3, 3), (5, 6, 9, 9)),  # apart in both directions
+        ((0, 0, 3, 9), (5, 1, 9, 8)),  # apart in one
+        ((0, 0, 4, 4), (4, 0, 8, 4)),  # side by side
+        ((1, 0, 6, 3), (2, 5, 9, 7)),  # apart in the other
+        ((0, 0, 4, 4), (0, 4, 4, 8)),  # one above the other
+    )
+
+    def quotient(common: float, area: float) -> float:
+        return common / area
+
+    try:
+        upside_down = close(call(answer, *cases[0]), 7.0)
+    except Wrong:
+        upside_down = False
+    if upside_down:
+        raise Wrong(
+            f"{describe_call(answer, *cases[0])} gives 7: that is the union divided by the shared "
+            "area; it should be the other way round."
+        )
+    same_results(
+        answer,
+        _iou,
+        *cases,
+        mistakes={
+            "Boxes that do not overlap are not caught: a negative width times a negative height "
+            "looks like an area. Take `max(…, 0)` of both.": lambda a, b: _iou(a, b, clamp=False),
+            "The shared part is counted twice in the union: take it away once.": lambda a, b: (
+                quotient(_overlap(a, b), _area(a) + _area(b))
+            ),
+            "The sides are one pixel too long: right and bottom are behind the last pixel "
+            "already.": lambda a, b: _iou(a, b, extra=1),
+            "This is the shared area itself; divide it by the area of the union.": _overlap,
+            "The shared area is divided by the first box alone, not by the union.": lambda a, b: (
+                quotient(_overlap(a, b), _area(a))
+            ),
+            "The shared area is divided by the second box alone, not by the union.": lambda a, b: (
+                quotient(_overlap(a, b), _area(b))
+            ),
+            "The shared area is divided by the smaller box, not by the union.": lambda a, b: (
+                quotient(_overlap(a, b), min(_area(a), _area(b)))
+            ),
+            "The shared area is divided by the larger box, not by the union.": lambda a, b: (
+                quotient(_overlap(a, b), max(_area(a), _area(b)))
+            ),
+            "The shared area is divided by the box around both, which is larger than the union.": (
+                lambda a, b: quotient(
+                    _overlap(a, b),
+                    _area((*map(min, a[:2], b[:2]), *map(max, a[2:], b[2:]))),
+                )
+            ),
+            "The boxes are read as (left, top, width, height); they are (left, top, right, "
+            "bottom).": lambda a, b: _iou(
+                (a[0], a[1], a[0] + a[2], a[1] + a[3]), (b[0], b[1], b[0] + b[2], b[1] + b[3])
+            ),
+            "This is in percent; 1 is expected for equal boxes.": lambda a, b: 100 * _iou(a, b),
+            "This is twice the shared area over the sum of both areas (the Dice coefficient); "
+            "divide the shared area by the union.": lambda a, b: quotient(
+                2 * _overlap(a, b), _area(a) + _area(b)
+            ),
+            "`max(width * height, 0)` comes too late: two negative sides have a positive product. "
+            "Take `max(…, 0)` of both.": lambda a, b: quotient(
+                max(_overlap(a, b, clamp=False), 0),
+                _area(a) + _area(b) - max(_overlap(a, b, clamp=False), 0),
+            ),
+            "`//` cuts the quotient down to a whole number; `/` does not.": lambda a, b: (
+                _iou(a, b) // 1
+            ),
+            "This is 1 minus the IoU; equal boxes should give 1, boxes apart 0.": lambda a, b: (
+                1 - _iou(a, b)
+            ),
+        },
+    )
+    return "1 for equal boxes, 0 for boxes apart."
+
+
+# --- gap.8: an open question ---------------------------------------------------------------------
+
+question(
+    "gap.8",
+    title="What would convince you?",
+    difficulty=2,
+    minutes=15,
+    task="""
+        A hospital's network tells two diseases apart on X-ray images, with 95 % accuracy on
+        held-out images. A colleague shows ten class activation maps; in nine of them the bright
+        spot lies on the lung. "So it looks at the right thing," he says. What do these maps show,
+        what do they not show, and what would you measure before you believe him?
+    """,
+    hints=[
+        "How was it chosen which ten images are shown, and which class is drawn?",
+        "What would a map look like whose network has learned something that is next to the lung, "
+        "or all over the image?",
+    ],
+    discussion="""
+        A map shows which positions of the last feature maps raised the logit of one class. It
+        does not say what was seen there: texture, a marking, an edge. Each position sees a wide
+        field, so the bright spot need not be where the evidence lies. It does not say what would
+        have happened without it. And ten images are few: a square in the middle of an X-ray image
+        would often lie on the lung as well.
+
+        So: fix the choice of images and the rule before looking; measure pointing accuracy or IoU
+        against regions that doctors have drawn, on hundreds of images, beside a centre box and
+        beside the maps of a network with random weights; cover what the map marks and see whether
+        the logit falls, and cover as much elsewhere; draw the map of the other class too, and
+        those of the images that the network gets wrong; test on images of another hospital.
+    """,
+)

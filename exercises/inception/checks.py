@@ -1,0 +1,1504 @@
+"""Exercises of chapter 07: Inception-V1 / GoogLeNet."""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from exercises.compare import (
+    Wrong,
+    call,
+    close,
+    describe,
+    describe_call,
+    expect_number,
+    layers,
+    make,
+    same_outputs,
+    same_results,
+)
+from exercises.engine import exercise, question
+from utils.networks.googlenet import MODULES
+
+CHAPTER = "07_inception"
+
+
+# --- inception.1: paddings -----------------------------------------------------------------------
+
+
+class _Naive(nn.Module):
+    """The solution of inception.1 and, with options, mistakes in it."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        one: int,
+        three: int,
+        five: int,
+        *,
+        order: tuple[int, ...] = (0, 1, 2, 3),
+        relu: bool = True,
+        relu_on_pool: bool = False,
+        kernel: int = 5,
+        window: int = 3,
+        average: bool = False,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            nn.Conv2d(in_channels, out, k, padding=k // 2, bias=bias)
+            for out, k in ((one, 1), (three, 3), (five, kernel))
+        )
+        pool = nn.AvgPool2d if average else nn.MaxPool2d
+        self.pool = pool(window, stride=1, padding=window // 2)
+        self.order, self.relu, self.relu_on_pool = order, relu, relu_on_pool
+
+    def forward(self, maps: Tensor) -> Tensor:
+        found = [conv(maps) for conv in self.convs]
+        found = [one.relu() for one in found] if self.relu else found
+        pooled = self.pool(maps)
+        found.append(pooled.relu() if self.relu_on_pool else pooled)
+        return torch.cat([found[i] for i in self.order], dim=1)
+
+
+def _made(answer: Any, *widths: Any) -> nn.Module:
+    """The learner's module; what one forgets when writing a module is named."""
+    init = "`super().__init__()` has to be the first line of `__init__`."
+    try:
+        module = make(answer, *widths)
+    except Wrong as error:
+        if "Module.__init__() call" in str(error.__cause__):
+            raise Wrong(f"{error} {init}") from None
+        raise
+    if "_modules" not in vars(module):
+        raise Wrong(f"{describe_call(answer, *widths)} makes no proper module: {init}")
+    known = set(module.modules())
+    for name, value in vars(module).items():
+        parts = value.values() if isinstance(value, dict) else value
+        if isinstance(value, list | tuple | dict) and any(
+            isinstance(part, nn.Module) and part not in known for part in parts
+        ):
+            raise Wrong(
+                f"The layers in `self.{name}` stand in a Python {type(value).__name__}, where "
+                "torch does not find them: their weights would not be trained. Use nn.ModuleList."
+            )
+    return module
+
+
+def _sizes(module: nn.Module, maps: Tensor) -> str:
+    """What each layer makes of these maps, in words."""
+    found: list[str] = []
+    fits = True
+
+    def look(layer: nn.Module, _: Any, out: Any) -> None:
+        nonlocal fits
+        if isinstance(out, Tensor) and out.ndim == 4:
+            fits = fits and out.shape[2:] == maps.shape[2:]
+            found.append(f"{layers(layer)} gives {out.shape[2]}×{out.shape[3]}")
+
+    parts = [m for m in module.modules() if isinstance(m, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d)]
+    handles = [part.register_forward_hook(look) for part in parts]
+    try:
+        module(maps)
+    except Exception:  # what ran until then is what one wants to see
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not found:
+        return ""
+    joined = " They all fit; look at how they are joined." if fits and len(found) > 3 else ""
+    return f" Of maps of {maps.shape[2]}×{maps.shape[3]}, {', '.join(found)}.{joined}"
+
+
+@exercise(
+    "inception.1",
+    title="Repair a module whose branches do not fit",
+    answer="NaiveInception",
+    difficulty=1,
+    minutes=10,
+    task="""
+        This module should look at its input through four branches at once: convolutions of 1×1, 3×3
+        and 5×5, and max pooling over 3×3. Each branch has to give maps of the **same height and
+        width as the input**, whatever they are, so that they can be joined channel by channel: 1×1
+        first, the pooled maps last. As it stands it fails. Repair it. Kernel sizes, numbers of
+        channels and ReLUs are right; paddings, strides and the joining need not be.
+    """,
+    stub="""
+        class NaiveInception(nn.Module):
+            def __init__(self, in_channels: int, one: int, three: int, five: int) -> None:
+                super().__init__()
+                self.conv1x1 = nn.Conv2d(in_channels, one, kernel_size=1, padding=1)
+                self.conv3x3 = nn.Conv2d(in_channels, three, kernel_size=3, padding=1)
+                self.conv5x5 = nn.Conv2d(in_channels, five, kernel_size=5, padding=1)
+                self.pool = nn.MaxPool2d(kernel_size=3)
+
+            def forward(self, maps: torch.Tensor) -> torch.Tensor:
+                branches = [
+                    F.relu(self.conv1x1(maps)),
+                    F.relu(self.conv3x3(maps)),
+                    F.relu(self.conv5x5(maps)),
+                    self.pool(maps),
+                ]
+                return torch.cat(branches, dim=0)
+    """,
+    hints=[
+        """
+        With stride 1, a kernel of k and padding p, a side of n becomes n + 2p − k + 1. Which p
+        leaves n as it is, for k = 1, 3, 5?
+        """,
+        """
+        A max pooling whose stride is not given moves by its own size, here 3.
+        """,
+        """
+        Shapes are (N, C, H, W). Which axis are the channels?
+        """,
+    ],
+    solution="""
+        class NaiveInception(nn.Module):
+            def __init__(self, in_channels: int, one: int, three: int, five: int) -> None:
+                super().__init__()
+                self.conv1x1 = nn.Conv2d(in_channels, one, kernel_size=1)
+                self.conv3x3 = nn.Conv2d(in_channels, three, kernel_size=3, padding=1)
+                self.conv5x5 = nn.Conv2d(in_channels, five, kernel_size=5, padding=2)
+                self.pool = nn.MaxPool2d(kernel_size=3, stride=1, padding=1)
+
+            def forward(self, maps: torch.Tensor) -> torch.Tensor:
+                branches = [
+                    F.relu(self.conv1x1(maps)),
+                    F.relu(self.conv3x3(maps)),
+                    F.relu(self.conv5x5(maps)),
+                    self.pool(maps),
+                ]
+                return torch.cat(branches, dim=1)
+    """,
+    explanation="""
+        n + 2p − k + 1 = n gives p = (k − 1) / 2: paddings 0, 1 and 2. That needs an odd k, which is
+        one reason why kernels are odd. The pooling needs stride 1 as well, and then padding 1 like
+        any 3×3. Channels are axis 1; axis 0 would put the branches under each other as if they
+        were more images.
+    """,
+)
+def _(answer, reference):
+    if isinstance(answer, nn.Module):
+        raise Wrong("The class itself is expected, not a module made with it.")
+    widths = (5, 2, 3, 4)
+    module = _made(answer, *widths)
+    for shape in ((2, 5, 8, 9), (1, 5, 7, 4), (3, 5, 1, 1)):
+        maps = torch.randn(shape)
+        try:
+            out = call(module, maps, what=f"Your module, given maps of shape {shape},")
+        except Wrong as error:
+            raise Wrong(str(error).partition(" It consists of")[0] + _sizes(module, maps)) from None
+        if isinstance(out, Tensor) and out.shape[2:] != maps.shape[2:]:
+            raise Wrong(
+                f"Maps of {shape[2]}×{shape[3]} come out with the shape {tuple(out.shape)}: height "
+                f"and width should stay as they are.{_sizes(module, maps)}"
+            )
+    same_outputs(
+        module,
+        reference(*widths),
+        (2, 5, 8, 9),
+        (1, 5, 4, 6),
+        mistakes={
+            "The branches are in another order: 1×1, 3×3, 5×5, pooled maps.": lambda: _Naive(
+                *widths, order=(3, 0, 1, 2)
+            ),
+            "The order of the branches is turned round: 1×1 comes first.": lambda: _Naive(
+                *widths, order=(3, 2, 1, 0)
+            ),
+            "The branches of 3×3 and 5×5 have changed places.": lambda: _Naive(
+                *widths, order=(0, 2, 1, 3)
+            ),
+            "The convolutions have no biases; they had.": lambda: _Naive(*widths, bias=False),
+            "The pooling looks at one position alone, 1×1, which changes nothing; its window is "
+            "3×3.": lambda: _Naive(*widths, window=1),
+            "The ReLUs are gone; they were right.": lambda: _Naive(*widths, relu=False),
+            "There is a ReLU on the pooled maps now; they should pass as they are.": lambda: _Naive(
+                *widths, relu_on_pool=True
+            ),
+            "The 5×5 kernel has become 3×3. That fits, but sees less; give 5×5 its own "
+            "padding.": lambda: _Naive(*widths, kernel=3),
+            "The pooling takes averages now; it should take the highest value.": lambda: _Naive(
+                *widths, average=True
+            ),
+        },
+    )
+    return "Four branches, one size, joined along the channels."
+
+
+# --- inception.2: what a module costs ------------------------------------------------------------
+
+
+@exercise(
+    "inception.2",
+    title="Count module 4a with reductions and without",
+    answer="costs",
+    difficulty=2,
+    minutes=12,
+    task="""
+        Module 4a gets 480 maps of 14×14. With reductions it has
+
+        - a 1×1 convolution to 192 channels;
+        - a 1×1 to 96, then a 3×3 to 208;
+        - a 1×1 to 16, then a 5×5 to 48;
+        - a 3×3 max pooling with stride 1, then a 1×1 to 64.
+
+        The naive form has the same 1×1, 3×3 and 5×5, but straight on the input, and nothing after
+        the pooling. All keep the size of the maps. Count the MACs of both (convolutions only, no
+        biases) and the channels that come out of both. Use paper, or Python as a calculator, but
+        build no network.
+    """,
+    stub="""
+        costs = {
+            "naive_macs": ...,
+            "naive_channels": ...,
+            "reduced_macs": ...,
+            "reduced_channels": ...,
+        }
+    """,
+    hints=[
+        """
+        A convolution costs H · W · k · k · in_channels · out_channels MACs. H · W is 14 · 14 for
+        all of them, so count the weights first and multiply once.
+        """,
+        """
+        Naive: all three kernels see 480 channels, and the pooled maps pass on as they are, 480 of
+        them. Reduced: the 3×3 sees 96 channels, the 5×5 sees 16.
+        """,
+        """
+        The reductions and the projection are convolutions too. Each of them sees 480 channels.
+        """,
+    ],
+    solution="""
+        positions = 14 * 14
+        naive = 480 * (192 + 9 * 208 + 25 * 48)
+        reduced = 480 * (192 + 96 + 16 + 64) + 9 * 96 * 208 + 25 * 16 * 48
+        costs = {
+            "naive_macs": positions * naive,
+            "naive_channels": 192 + 208 + 48 + 480,
+            "reduced_macs": positions * reduced,
+            "reduced_channels": 192 + 208 + 48 + 64,
+        }
+    """,
+    explanation="""
+        307,077,120 against 73,608,192 MACs: the module with reductions saves three quarters,
+        although it has three convolutions more. 57 % of the work of the naive form is in its 3×3,
+        37 % in its 5×5. And 928 channels against 512: the naive form would hand nearly twice as
+        many to the next module, whose cost grows with them.
+    """,
+)
+def _(answer):
+    keys = ("naive_macs", "naive_channels", "reduced_macs", "reduced_channels")
+    if not isinstance(answer, dict) or not set(keys) <= answer.keys():
+        raise Wrong(
+            "A dictionary with the keys " + ", ".join(f'"{key}"' for key in keys) + " is expected, "
+            f"not {describe(answer)}."
+        )
+    at, kernels = 196, 192 + 9 * 208 + 25 * 48
+    joined = 192 + 96 + 16 + 64
+    inner = 9 * 96 * 208 + 25 * 16 * 48
+    naive, reduced = 480 * kernels, 480 * joined + inner
+    no_positions = "These are the weights. Each is used at all 14 · 14 positions."
+    one_side = "A map has 14 · 14 positions, not 14."
+    common = {
+        "naive_macs": {
+            naive: no_positions,
+            14 * naive: one_side,
+            at * 480 * (192 + 208 + 48): "A 3×3 kernel has 9 weights a channel, a 5×5 has 25.",
+            at * 480 * (192 + 3 * 208 + 5 * 48): "A 3×3 kernel has 9 weights, not 3; a 5×5 has 25.",
+            at * (naive + 480 * 480): "Nothing stands after the pooling in the naive form.",
+            at * (naive + 480 * 64): "The naive form has no projection after the pooling.",
+            at * (naive + 9 * 480): "Pooling compares, it multiplies nothing: no MACs.",
+            at * kernels: "Each kernel sees all 480 channels.",
+            at * (naive + 448): "These are the MACs and the biases; leave the biases out.",
+            at * reduced: "This is the form with reductions.",
+            2 * at * naive: "A multiplication and its addition are one MAC, not two.",
+        },
+        "naive_channels": {
+            512: "Without a projection the pooled maps are 480, as many as came in, not 64.",
+            448: "The pooled maps are joined too; how many are there?",
+            449: "The pooling works on each map by itself: 480 maps come out, not one.",
+            928 * 196: "These are all values; the channels are asked for.",
+        },
+        "reduced_macs": {
+            reduced: no_positions,
+            14 * reduced: one_side,
+            at * (480 * (192 + 64) + inner): (
+                "The reductions, 1×1 to 96 and to 16, cost something too."
+            ),
+            at * (480 * (192 + 96 + 16) + inner): "The projection after the pooling is missing.",
+            at * (480 * 192 + inner): "Both reductions and the projection are missing.",
+            at * (reduced - 480 * 192): "The branch with the 1×1 alone is missing.",
+            at * (480 * joined + 96 * 208 + 16 * 48): (
+                "A 3×3 kernel has 9 weights a channel, a 5×5 has 25."
+            ),
+            at * (480 * joined + 480 * (9 * 208 + 25 * 48)): (
+                "The 3×3 sees the 96 channels of its reduction, not 480; the 5×5 sees 16."
+            ),
+            at * (480 * joined + 9 * 208 + 25 * 48): (
+                "The 3×3 sees 96 channels and the 5×5 sees 16, not one."
+            ),
+            at * naive: "This is the naive form.",
+            2 * at * reduced: "A multiplication and its addition are one MAC, not two.",
+        },
+        "reduced_channels": {
+            928: "The projection makes 64 channels of the 480 pooled ones.",
+            448: "The projected maps, 64, are joined too.",
+            624: "The reductions are inside the branches; their channels do not come out.",
+            512 * 196: "These are all values; the channels are asked for.",
+        },
+    }
+    right = {
+        "naive_macs": at * naive,
+        "naive_channels": 928,
+        "reduced_macs": at * reduced,
+        "reduced_channels": 512,
+    }
+    for key in keys:
+        value = answer[key]
+        for unit, factor in (("millions", 1e6), ("thousands", 1e3)):
+            if isinstance(value, float) and abs(value * factor / right[key] - 1) < 0.01:
+                raise Wrong(f'"{key}": {value} is in {unit}; write every digit.')
+        try:
+            expect_number(value, right[key], common[key])
+        except Wrong as error:
+            raise Wrong(f'"{key}": {error}') from None
+    return "A quarter of the work, and 512 channels in place of 928."
+
+
+# --- inception.3: the module ---------------------------------------------------------------------
+
+_ALL = frozenset({"one", "reduce3", "three", "reduce5", "five", "project"})
+
+
+class _Inception(nn.Module):
+    """The module with reductions and, with options, mistakes in it."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        one: int,
+        three: tuple[int, int],
+        five: tuple[int, int],
+        pool: int,
+        *,
+        relu: Iterable[str] = _ALL,
+        order: tuple[int, ...] = (0, 1, 2, 3),
+        kernel: int = 5,
+        average: bool = False,
+        project_first: bool = False,
+        late: Iterable[int] = (),
+        bias: bool = True,
+    ) -> None:
+        def conv(i: int, o: int, k: int) -> nn.Conv2d:
+            return nn.Conv2d(i, o, k, padding=k // 2, bias=bias)
+
+        super().__init__()
+        self.one = conv(in_channels, one, 1)
+        self.reduce3 = conv(in_channels, three[0], 3 if 3 in late else 1)
+        self.three = conv(*three, 1 if 3 in late else 3)
+        self.reduce5 = conv(in_channels, five[0], kernel if 5 in late else 1)
+        self.five = conv(*five, 1 if 5 in late else kernel)
+        self.project = conv(in_channels, pool, 1)
+        self.pool = (nn.AvgPool2d if average else nn.MaxPool2d)(3, stride=1, padding=1)
+        self.active, self.order, self.project_first = set(relu), order, project_first
+
+    def run(self, name: str, maps: Tensor) -> Tensor:
+        out = getattr(self, name)(maps)
+        return out.relu() if name in self.active else out
+
+    def forward(self, maps: Tensor) -> Tensor:
+        first, second = self.run("one", maps), self.run("three", self.run("reduce3", maps))
+        third = self.run("five", self.run("reduce5", maps))
+        if self.project_first:
+            fourth = self.pool(self.run("project", maps))
+        else:
+            fourth = self.run("project", self.pool(maps))
+        found = (first, second, third, fourth)
+        return torch.cat([found[i] for i in self.order], dim=1)
+
+
+@exercise(
+    "inception.3",
+    title="The Inception module",
+    answer="Inception",
+    difficulty=2,
+    minutes=15,
+    task="""
+        Write `Inception(in_channels, one, three, five, pool)`, the module with reductions, as a
+        class or a function. `three` and `five` are pairs: the channels of the 1×1 reduction, and
+        of the convolution after it. Four branches:
+
+        1. 1×1 to `one` channels;
+        2. 1×1 to `three[0]`, then 3×3 to `three[1]`;
+        3. 1×1 to `five[0]`, then 5×5 to `five[1]`;
+        4. 3×3 max pooling with stride 1, then 1×1 to `pool`.
+
+        **Every** one of the six convolutions has a bias and is followed by a ReLU. All branches
+        keep height and width; they are joined channel by channel in this order. (Keep the three
+        1×1 that see the same input apart: the next cell copies their weights one by one.)
+    """,
+    stub="""
+        class Inception(nn.Module):
+            def __init__(self, in_channels, one, three, five, pool):
+                super().__init__()
+                # Your code here.
+
+            def forward(self, maps: torch.Tensor) -> torch.Tensor:
+                # Maps (N, in_channels, H, W) in, (N, one + three[1] + five[1] + pool, H, W) out.
+                ...
+    """,
+    hints=[
+        """
+        Write a small helper first: a convolution with padding `kernel_size // 2` and a ReLU after
+        it, as an `nn.Sequential`. The module needs it six times.
+        """,
+        """
+        Each branch is an `nn.Sequential`. The second: `conv(in_channels, three[0], 1)`, then
+        `conv(three[0], three[1], 3)`.
+        """,
+        """
+        The fourth: `nn.MaxPool2d(3, stride=1, padding=1)`, then `conv(in_channels, pool, 1)`.
+        Then `torch.cat([branch(maps) for branch in branches], dim=1)`.
+        """,
+    ],
+    solution="""
+        def conv(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
+            padding = kernel_size // 2
+            layer = nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding)
+            return nn.Sequential(layer, nn.ReLU())
+
+
+        class Inception(nn.Module):
+            def __init__(self, in_channels, one, three, five, pool):
+                super().__init__()
+                self.branch1 = conv(in_channels, one, 1)
+                self.branch2 = nn.Sequential(conv(in_channels, three[0], 1), conv(*three, 3))
+                self.branch3 = nn.Sequential(conv(in_channels, five[0], 1), conv(*five, 5))
+                self.branch4 = nn.Sequential(
+                    nn.MaxPool2d(3, stride=1, padding=1), conv(in_channels, pool, 1)
+                )
+
+            def forward(self, maps: torch.Tensor) -> torch.Tensor:
+                branches = (self.branch1, self.branch2, self.branch3, self.branch4)
+                return torch.cat([branch(maps) for branch in branches], dim=1)
+    """,
+    explanation="""
+        The ReLUs after the reductions are easy to forget and not there for decoration: without
+        them a 1×1 and the kernel after it are two linear maps in a row, which one kernel could
+        do. The projection stands after the pooling, so that it mixes the pooled maps. In the
+        other order the shapes are the same and the values are not.
+    """,
+)
+def _(answer, reference):
+    if isinstance(answer, nn.Module):
+        raise Wrong("A class or a function is expected, not a module made with it.")
+    for widths in ((6, 2, (3, 4), (2, 3), 5), (4, 3, (5, 2), (4, 6), 2)):
+        try:
+            module = _made(answer, *widths)
+        except Wrong as error:
+            if isinstance(error.__cause__, TypeError):
+                raise Wrong(
+                    f"{error} `three` and `five` are pairs of numbers: `three[0]` channels come "
+                    "out of the 1×1, `three[1]` out of the 3×3."
+                ) from None
+            raise
+        one, three, five = widths[1:4]
+        convs = [part for part in module.modules() if isinstance(part, nn.Conv2d)]
+        if len(convs) < 6 and any(c.out_channels == one + three[0] + five[0] for c in convs):
+            raise Wrong(
+                "Three 1×1 convolutions are merged into one. That computes the same, but keep them "
+                f"apart: the next cell copies six. Your module consists of {layers(module)}."
+            )
+        shape = (2, widths[0], 7, 9)
+        maps = torch.randn(shape)
+        try:
+            out = call(module, maps, what=f"Your module, given maps of shape {shape},")
+        except Wrong as error:
+            raise Wrong(str(error).partition(" It consists of")[0] + _sizes(module, maps)) from None
+        if isinstance(out, Tensor) and out.ndim == 4 and out.shape[2:] != maps.shape[2:]:
+            raise Wrong(
+                f"Maps of 7×9 come out with the shape {tuple(out.shape)}: height and width should "
+                f"stay as they are.{_sizes(module, maps)}"
+            )
+
+        def but(widths=widths, **options: Any) -> Callable[[], nn.Module]:
+            return lambda: _Inception(*widths, **options)
+
+        same_outputs(
+            module,
+            reference(*widths),
+            shape,
+            (1, widths[0], 5, 4),
+            mistakes={
+                "There is no ReLU after the reductions.": but(relu=_ALL - {"reduce3", "reduce5"}),
+                "There is no ReLU after the reduction before the 3×3.": but(
+                    relu=_ALL - {"reduce3"}
+                ),
+                "There is no ReLU after the reduction before the 5×5.": but(
+                    relu=_ALL - {"reduce5"}
+                ),
+                "There is no ReLU after the projection.": but(relu=_ALL - {"project"}),
+                "There is no ReLU after the first branch's 1×1.": but(relu=_ALL - {"one"}),
+                "There is no ReLU at the ends of the branches, only after the reductions.": but(
+                    relu={"reduce3", "reduce5"}
+                ),
+                "There are no ReLUs.": but(relu=()),
+                "The projection stands before the pooling; it belongs after it.": but(
+                    project_first=True
+                ),
+                "The pooling takes averages; the paper's takes the highest value.": but(
+                    average=True
+                ),
+                "The third branch has a 3×3 where the paper has a 5×5. torchvision's GoogLeNet has "
+                "that mistake too.": but(kernel=3),
+                "The branches are joined in another order; the pooled maps come last.": but(
+                    order=(3, 0, 1, 2)
+                ),
+                "The branches of 3×3 and 5×5 have changed places.": but(order=(0, 2, 1, 3)),
+                "The convolutions have no biases.": but(bias=False),
+                **{
+                    "The reduction comes first: a 1×1, and after it the larger kernel. In yours "
+                    f"the {where} before its 1×1.": but(late=late)
+                    for where, late in (
+                        ("3×3 and the 5×5 stand", (3, 5)),
+                        ("3×3 stands", (3,)),
+                        ("5×5 stands", (5,)),
+                    )
+                },
+                "The branches are joined in the order turned round.": but(order=(3, 2, 1, 0)),
+            },
+        )
+    return "The same outputs and gradients as the paper's module."
+
+
+# --- inception.4: channels without projections ---------------------------------------------------
+
+
+def _channels(modules: Mapping, in_channels: int, *, keep: str = "previous") -> list[int]:
+    found, start = [], in_channels
+    for one, three, five, pool in modules.values():
+        extra = {"previous": in_channels, "first": start, "none": 0, "project": pool}[keep]
+        in_channels = one + three[1] + five[1] + extra
+        found.append(in_channels)
+    return found
+
+
+_GROWN = _channels(MODULES, 192)
+
+
+@exercise(
+    "inception.4",
+    title="What the projection after the pooling prevents",
+    answer="channels_without_projection",
+    difficulty=2,
+    minutes=10,
+    task="""
+        Suppose the pooled maps were joined without the 1×1 after the pooling. Then a module would
+        pass on all channels that it got, plus those of its other three branches. Write
+        `channels_without_projection(modules, in_channels)`: the channels that come out of each
+        module, as a list, when they stand one after the other. `modules` is a dictionary such as
+        `MODULES`, whose values are `(one, three, five, pool)`, where `three` and `five` are pairs
+        as before; `in_channels` go into the first. (The poolings between the modules change no
+        channels.)
+    """,
+    stub="""
+        def channels_without_projection(modules: dict, in_channels: int) -> list[int]:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        Of the pairs only the second number comes out of the module. The last number of a module,
+        `pool`, is not used here at all.
+        """,
+        """
+        In a loop: `in_channels = one + three[1] + five[1] + in_channels`, and append it to a list.
+        """,
+    ],
+    solution="""
+        def channels_without_projection(modules: dict, in_channels: int) -> list[int]:
+            found = []
+            for one, three, five, _ in modules.values():
+                in_channels += one + three[1] + five[1]
+                found.append(in_channels)
+            return found
+    """,
+    explanation=f"""
+        From 192 channels they would grow to {_GROWN[0]}, {_GROWN[1]} and so on to {_GROWN[-1]},
+        where the paper's network ends with 1024. They never shrink, because each module passes on
+        all that it got.
+        The paper says of its naive form that pooling alone would let the number of outputs grow
+        from stage to stage.
+    """,
+)
+def _(answer):
+    if not callable(answer):
+        raise Wrong(f"A function is expected, not {describe(answer)}.")
+    small = {"first": (2, (9, 3), (8, 4), 50), "second": (1, (7, 2), (6, 5), 60)}
+    value = call(answer, copy.deepcopy(small), 10)
+    if isinstance(value, Tensor):
+        raise Wrong(f"A list of whole numbers is expected, not {describe(value)}.")
+    if isinstance(value, Mapping):
+        raise Wrong(f"A list is expected, not a dictionary: {describe(value)}.")
+    if hasattr(value, "tolist"):
+        raise Wrong(f"A list is expected, not a numpy {type(value).__name__}.")
+    if isinstance(value, int):
+        raise Wrong(
+            f"{describe_call(answer, small, 10)} gives {value}; a list with one number for each "
+            "module is expected."
+        )
+
+    def inner(modules: Mapping, in_channels: int) -> list[int]:
+        found = []
+        for one, three, five, _ in modules.values():
+            in_channels += one + three[0] + five[0]
+            found.append(in_channels)
+        return found
+
+    def both(modules: Mapping, in_channels: int) -> list[int]:
+        found = []
+        for one, three, five, _ in modules.values():
+            in_channels += one + sum(three) + sum(five)
+            found.append(in_channels)
+        return found
+
+    def projected(modules: Mapping, in_channels: int) -> list[int]:
+        found = []
+        for one, three, five, pool in modules.values():
+            in_channels += one + three[1] + five[1] + pool
+            found.append(in_channels)
+        return found
+
+    same_results(
+        answer,
+        _channels,
+        (small, 10),
+        (dict(MODULES), 192),
+        ({"only": (1, (2, 3), (4, 5), 6)}, 7),
+        mistakes={
+            "This is with the projection. Without it, all channels that came in pass on.": (
+                lambda m, n: _channels(m, n, keep="project")
+            ),
+            "The pooled maps are not counted; they are as many as came in.": (
+                lambda m, n: _channels(m, n, keep="none")
+            ),
+            "The pooled maps of every module are counted as many as go into the first one. A "
+            "module pools what the one before it gives.": (
+                lambda m, n: _channels(m, n, keep="first")
+            ),
+            "The first number of the pairs is the reduction's, which stays inside the module; the "
+            "second comes out.": inner,
+            "Of the pairs only the second number comes out; the reduction stays inside.": both,
+            "The projection's channels are counted as well; there is no projection now.": projected,
+            "What goes into the first module stands at the front of the list; only what comes out "
+            "of the modules is asked for.": lambda m, n: [n, *_channels(m, n)],
+            "The argument `modules` is not used: these are always the nine modules of "
+            "GoogLeNet.": lambda m, n: _channels(MODULES, n),
+            "The argument `in_channels` is not used: these begin with 192 channels every "
+            "time.": lambda m, n: _channels(m, 192),
+            "The `in_channels` that go into the first module are missing; they pass on as "
+            "well.": lambda m, n: _channels(m, 0),
+            "These are the channels that go into each module; those that come out are asked "
+            "for.": lambda m, n: [n, *_channels(m, n)][:-1],
+        },
+    )
+    return f"From 192 to {_GROWN[-1]} channels; the paper's network ends with 1024."
+
+
+# --- inception.5: Table 1 ------------------------------------------------------------------------
+
+_PRINTED = {
+    **{"3a": 159, "3b": 380, "4a": 364, "4b": 437, "4c": 463, "4d": 580, "4e": 840},
+    **{"5a": 1072, "5b": 1388},
+}
+
+
+def _weights(in_channels: int, module: tuple, *, pool: bool = True, kernel: int = 25) -> int:
+    one, three, five, projected = module
+    joined = one + three[0] + five[0] + (projected if pool else 0)
+    return in_channels * joined + 9 * three[0] * three[1] + kernel * five[0] * five[1]
+
+
+def _wrong_rows(
+    kilo: int = 1024, biases: bool = False, limit: float = 0.05, **options: Any
+) -> set[str]:
+    found, in_channels = set(), 192
+    for name, module in MODULES.items():
+        weights = _weights(in_channels, module, **options)
+        one, three, five, pool = module
+        if biases:
+            weights += one + sum(three) + sum(five) + pool
+        if abs(_PRINTED[name] * kilo / weights - 1) > limit:
+            found.add(name)
+        in_channels = one + three[1] + five[1] + pool
+    return found
+
+
+@exercise(
+    "inception.5",
+    title="Find the rows of Table 1 that cannot be right",
+    answer="wrong_rows",
+    difficulty=2,
+    minutes=15,
+    task="""
+        Table 1 of the paper prints a number of parameters for each module. They stand in
+        `PRINTED`, in K as in the paper. Count the weights of each module from its channels in
+        `MODULES` (no biases; 192 channels go into 3a) and put into the list `wrong_rows` the names
+        of those modules whose printed number differs by **more than 5 %** from yours.
+
+        What is a K? The paper's last row gives it away: the linear layer from 1024 to 1000 is
+        printed as 1000K.
+    """,
+    stub="""
+        wrong_rows = ...
+    """,
+    hints=[
+        """
+        Which number times 1000 is 1024 · 1000?
+        """,
+        """
+        Weights of a module: `in_channels * (one + three[0] + five[0] + pool)` for the four 1×1,
+        plus `9 * three[0] * three[1]`, plus `25 * five[0] * five[1]`.
+        """,
+        """
+        The input of a module has as many channels as the module before it gives:
+        `one + three[1] + five[1] + pool`.
+        """,
+    ],
+    solution="""
+        MODULES = {
+            "3a": (64, (96, 128), (16, 32), 32),
+            "3b": (128, (128, 192), (32, 96), 64),
+            "4a": (192, (96, 208), (16, 48), 64),
+            "4b": (160, (112, 224), (24, 64), 64),
+            "4c": (128, (128, 256), (24, 64), 64),
+            "4d": (112, (144, 288), (32, 64), 64),
+            "4e": (256, (160, 320), (32, 128), 128),
+            "5a": (256, (160, 320), (32, 128), 128),
+            "5b": (384, (192, 384), (48, 128), 128),
+        }
+        PRINTED = dict(zip(MODULES, [159, 380, 364, 437, 463, 580, 840, 1072, 1388]))
+        wrong_rows, in_channels = [], 192
+        for name, (one, three, five, pool) in MODULES.items():
+            weights = in_channels * (one + three[0] + five[0] + pool)
+            weights += 9 * three[0] * three[1] + 25 * five[0] * five[1]
+            if abs(PRINTED[name] * 1024 / weights - 1) > 0.05:
+                wrong_rows.append(name)
+            in_channels = one + three[1] + five[1] + pool
+    """,
+    explanation="""
+        4c is printed as 463K and has 497.5K; 5a is printed as 1072K and has 1018K. For 4c the
+        table even contradicts itself: 463K weights used at 14×14 positions make 93 million
+        operations, and the table prints 100 million, which fits 497.5K. Why, the paper does not
+        say. Even a table that has been copied into many articles deserves a recount.
+    """,
+)
+def _(answer):
+    if isinstance(answer, str) or not isinstance(answer, Iterable):
+        raise Wrong(f'A list of names such as ["3a", "4e"] is expected, not {describe(answer)}.')
+    if isinstance(answer, Mapping):
+        raise Wrong("A list of names is expected, not a dictionary.")
+    names = list(answer)
+    if strange := [name for name in names if not (isinstance(name, str) and name in MODULES)]:
+        raise Wrong(f"{strange[0]!r} is not the name of a module; they are {', '.join(MODULES)}.")
+    got, right = set(names), _wrong_rows()
+    if got == right:
+        return "4c and 5a do not follow from their own channels."
+    said = ", ".join(name for name in MODULES if name in got) or "An empty list"
+    mistakes = {
+        "Read with K = 1000 that is so. But the linear layer has 1,024,000 weights and is "
+        "printed as 1000K: K is 1024.": _wrong_rows(1000),
+        "The projections after the pooling are missing in your count.": _wrong_rows(pool=False),
+        "The kernels of the third branch are 5×5, so 25 weights, not 9.": _wrong_rows(kernel=9),
+        "These are all modules that differ at all. Only differences above 5 % are asked for.": (
+            _wrong_rows(limit=0.005)
+        ),
+        "These are the modules that agree; those that differ are asked for.": set(MODULES) - right,
+    }
+    for message, rows in mistakes.items():
+        if got == rows:
+            raise Wrong(f"{said} is not right. {message}")
+    if missing := [name for name in MODULES if name in right - got]:
+        cause = f"{missing[0]} differs by more than 5 % and is not in your list."
+    else:
+        extra = next(name for name in MODULES if name in got - right)
+        weights = dict(zip(MODULES, (192, *_channels(MODULES, 192, keep="project"))))
+        count = _weights(weights[extra], MODULES[extra])
+        cause = (
+            f"{extra} has {weights[extra]} channels coming in and {count:,} weights, which is "
+            f"{count / 1024:.1f}K; {_PRINTED[extra]}K is within 5 % of that."
+        )
+    raise Wrong(f"{said} is not right. {cause}")
+
+
+# --- inception.6: a branch taken away ------------------------------------------------------------
+
+_CONSTANT = """
+import copy
+
+
+class Constant(nn.Module):
+    def __init__(self, values: torch.Tensor) -> None:
+        super().__init__()
+        self.values = values  # (channels,)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        count, _, height, width = maps.shape
+        return self.values[:, None, None].expand(count, -1, height, width)
+"""
+
+_TAKE_AWAY = """
+
+@torch.no_grad()
+def take_away(network, module: str, branch: str, images: torch.Tensor) -> nn.Module:
+    changed = copy.deepcopy(network).eval()
+    part = getattr(changed.features, module)
+    seen = []
+    handle = getattr(part, branch).register_forward_hook(
+        lambda layer, inputs, maps: seen.append(maps.mean(dim=(0, 2, 3)))
+    )
+    changed(images)
+    handle.remove()
+    setattr(part, branch, Constant(seen[0]))
+    for layer in changed.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.reset_running_stats()
+            layer.momentum = None  # the plain mean of what comes
+            layer.train()
+    changed(images)
+    return changed.eval()
+"""
+
+
+class _Fixed(nn.Module):
+    def __init__(self, values: Tensor) -> None:
+        super().__init__()
+        self.values = values
+
+    def forward(self, maps: Tensor) -> Tensor:
+        values = self.values if self.values.ndim == 3 else self.values[:, None, None]
+        return values.expand(len(maps), -1, *maps.shape[2:])
+
+
+class _Watched(nn.Dropout):
+    """A dropout that tells whether it, or a copy of it, has been on."""
+
+    was_on = False
+
+    def forward(self, maps: Tensor) -> Tensor:
+        _Watched.was_on |= self.training
+        return super().forward(maps)
+
+
+def _taken_away(
+    network: nn.Module,
+    module: str,
+    branch: str,
+    images: Tensor,
+    *,
+    momentum: float | None = None,
+    re_estimate: bool = True,
+    reset: bool = True,
+    zero: bool = False,
+) -> nn.Module:
+    """The right answer and, with options, mistakes in it."""
+    changed = copy.deepcopy(network).eval()
+    values = _branch_maps(network, module, branch, images).mean(dim=(0, 2, 3))
+    values = torch.zeros_like(values) if zero else values
+    setattr(getattr(changed.features, module), branch, _Fixed(values))
+    if re_estimate:
+        for part in changed.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.momentum = momentum
+                if reset:
+                    part.reset_running_stats()
+                part.train()
+        with torch.no_grad():
+            changed(images)
+    return changed.eval()
+
+
+def _branch_maps(
+    network: nn.Module, module: str, branch: str, images: Tensor, train: bool = False
+) -> Tensor:
+    network = copy.deepcopy(network).train(train)
+    found: list[Tensor] = []
+    getattr(getattr(network.features, module), branch).register_forward_hook(
+        lambda _, __, maps: found.append(maps)
+    )
+    with torch.no_grad():
+        network(images)
+    return found[0]
+
+
+@exercise(
+    "inception.6",
+    title="Take a branch away without breaking the rest",
+    answer="take_away",
+    difficulty=3,
+    minutes=25,
+    task="""
+        Write `take_away(network, module, branch, images)` for a trained `googlenet_small`, so that
+        `take_away(network, "inception4a", "branch3", images)` gives a network in which that branch
+        always says the same. The class `Constant` of the cell above helps.
+
+        1. Measure, with the weights as they are and in **eval mode** (the network may come in
+           either mode), the mean of **each feature map** that the branch gives for `images`
+           (N, 1, 28, 28): one number for each channel, over all images and positions.
+        2. In a **copy** of the network put `Constant` with these numbers in place of the branch.
+        3. In the copy, estimate the running mean and variance of **every** batch norm anew: from
+           `images` alone, given once, all together. Dropout stays off, and no weight changes.
+        4. Give back the copy, in eval mode. `network` stays as it was.
+
+        The branches of `network.features.inception4a` are called `branch1` to `branch4`.
+    """,
+    stub="""
+        def take_away(network, module: str, branch: str, images: torch.Tensor) -> nn.Module:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        `copy.deepcopy(network)` makes the copy. `part = getattr(network.features, module)` is the
+        module, `getattr(part, branch)` the branch, and `setattr(part, branch, Constant(values))`
+        replaces it. Take care to replace it in the copy.
+        """,
+        """
+        What does the branch give? A hook sees it:
+        `handle = the_branch.register_forward_hook(lambda m, inputs, maps: seen.append(maps))`, then
+        run the network, then `handle.remove()`.
+        """,
+        """
+        A batch norm forgets with `reset_running_stats()`. It then takes over what it sees, whole,
+        if `momentum = None` (or 1.0) and if it, alone of all layers, is in training mode during
+        one pass over the images.
+        """,
+    ],
+    solution=_CONSTANT + _TAKE_AWAY,
+    explanation="""
+        A branch that is constant says nothing about the image, so what the network loses now is
+        what it used the branch for. With zeros in its place later layers get sums that they
+        never met in training, and the loss is that of a shock as well. The batch norms are
+        estimated anew because they still hold the statistics of the network with the branch.
+    """,
+    given=_CONSTANT,
+)
+def _(answer):
+    from utils import networks
+
+    if not callable(answer) or isinstance(answer, nn.Module):
+        raise Wrong(f"A function is expected, not {describe(answer)}.")
+    torch.manual_seed(1)
+    network = networks.build("googlenet_small", initialisation="he", dropout=0.5)
+    images, others = 1.5 * torch.randn(24, 1, 28, 28), torch.randn(6, 1, 28, 28)
+    with torch.no_grad():
+        network.train()(torch.randn(16, 1, 28, 28) + 0.3)  # running statistics of other images
+        for part in network.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.weight.uniform_(0.5, 1.5)
+                part.bias.uniform_(-0.2, 0.6)
+    # After it there are batch norms, which would see whether it is on.
+    network.features.pool3 = nn.Sequential(network.features.pool3, _Watched(0.5))
+    for module, branch, mode in (
+        ("inception4a", "branch3", "eval"),
+        ("inception3a", "branch2", "training"),
+    ):
+        network.train(mode == "training")
+        before, _Watched.was_on = copy.deepcopy(network.state_dict()), False
+        what = f'take_away(network, "{module}", "{branch}", images)'
+        changed = call(answer, network, module, branch, images.clone(), what=what)
+        if changed is None:
+            raise Wrong(f"{what} gives nothing (None). Is the `return` missing?")
+        if not isinstance(changed, nn.Module):
+            raise Wrong(f"{what} gives {describe(changed)}; a network is expected.")
+        after = network.state_dict()
+        if changed is network or list(after) != list(before):
+            raise Wrong(f"{what} changes the network that it is given; change a copy.")
+        if different := [name for name in before if not torch.equal(before[name], after[name])]:
+            raise Wrong(
+                f"{what} changes the network that it is given ({different[0]}); change a copy."
+            )
+        if any(part.training is not (mode == "training") for part in network.modules()):
+            raise Wrong(
+                f"The network was given in {mode} mode and has been left in the other one, in part "
+                "at least; leave it as it was, and work on a copy."
+            )
+        moody = [m for m in changed.modules() if isinstance(m, nn.BatchNorm2d | nn.Dropout)]
+        if changed.training or any(part.training for part in moody):
+            raise Wrong("The new network, or some layer of it, is in training mode; `.eval()` it.")
+        hooks = sum(len(part._forward_hooks) for part in network.modules())
+        if hooks:
+            raise Wrong("A hook is left on the network that is given; remove it.")
+        _check_constant(changed, network, module, branch, images)
+        weights = dict(network.named_parameters())
+        for name, value in changed.named_parameters():
+            if name in weights and not torch.equal(value, weights[name]):
+                raise Wrong(f"The weight {name} has changed; only running statistics should.")
+        with torch.no_grad():
+            mine = call(changed, others.clone(), what="The new network, given images,")
+            right = _taken_away(network, module, branch, images)(others)
+            if close(mine, right, 1e-3):
+                continue
+            if _Watched.was_on:
+                raise Wrong(
+                    "Dropout was on while the batch norms were estimated anew: call `.train()` of "
+                    "the batch norms alone, not of the whole network."
+                )
+            mistakes = {
+                "The batch norms still hold the statistics of the network with the branch; "
+                "estimate them anew.": dict(re_estimate=False),
+                "The batch norms mix old statistics with new ones: with momentum 0.1 one pass "
+                "moves them by a tenth. Use `momentum = None` after a reset.": dict(
+                    momentum=0.1, reset=False
+                ),
+                "After the reset the batch norms moved only a tenth of the way: set `momentum` to "
+                "None (or 1.0) before the pass.": dict(momentum=0.1),
+            }
+            for message, options in mistakes.items():
+                if close(mine, _taken_away(network, module, branch, images, **options)(others)):
+                    raise Wrong(message)
+        raise Wrong(
+            f"The constants are right, but the network that {what} gives has other logits: they "
+            f"differ by up to {(mine - right).abs().max():.2g}, and the right ones reach "
+            f"{right.abs().max():.2g}. Every batch norm should have the mean and the variance of "
+            "`images`, given once as one batch, in the network without the branch."
+        )
+    return "The same logits as the reference, and the network given is as it was."
+
+
+def _check_constant(
+    changed: nn.Module, network: nn.Module, module: str, branch: str, images: Tensor
+) -> None:
+    """Where the branch stood, each map must hold the mean that the branch had, everywhere."""
+    try:
+        part = getattr(getattr(changed.features, module), branch)
+    except AttributeError:
+        raise Wrong(f"The new network has no {module}.{branch} any more; replace it.") from None
+    dropped, maps = _Watched.was_on, _branch_maps(network, module, branch, images)
+    entering: list[Tensor] = []
+    copied = copy.deepcopy(network).eval()
+    getattr(getattr(copied.features, module), branch).register_forward_hook(
+        lambda _, inputs, __: entering.append(inputs[0])
+    )
+    with torch.no_grad():
+        copied(images)
+        given = entering[0]
+        out = call(part, torch.randn_like(given[:3]), what=f"{module}.{branch} of the new network")
+        again = call(part, given[:3], what=f"{module}.{branch} of the new network")
+    right = maps.mean(dim=(0, 2, 3))
+    shape = (3, *maps.shape[1:])
+    if not isinstance(out, Tensor) or tuple(out.shape) != shape:
+        raise Wrong(
+            f"{module}.{branch} of the new network gives {describe(out)} where maps of shape "
+            f"{shape} are expected."
+        )
+    if not close(out, again, 1e-5):
+        raise Wrong(
+            f"{module}.{branch} of the new network still depends on its input; it should be a "
+            "constant now."
+        )
+    if close(out, right[:, None, None].expand(shape), 1e-4):
+        return
+    trained = _branch_maps(network, module, branch, images, train=True)
+    mistakes = {
+        "The branch gives zeros; it should give the mean of each map.": torch.zeros_like(right),
+        "One mean over all channels is used; each map has its own.": maps.mean().expand_as(right),
+        "These are means in training mode, where batch norm uses the batch; measure in eval "
+        "mode.": trained.mean(dim=(0, 2, 3)),
+        "These are the means of the first image alone; take all images.": maps[0].mean(dim=(1, 2)),
+        "These are the highest values, not the means.": maps.amax(dim=(0, 2, 3)),
+        "These are sums, not means.": maps.sum(dim=(0, 2, 3)),
+    }
+    for message, values in mistakes.items():
+        if close(out, values[:, None, None].expand(shape), 1e-4):
+            raise Wrong(message)
+    if dropped:
+        raise Wrong(
+            "Dropout was on, so these are no means in eval mode. Measure in eval mode, and keep "
+            "dropout off afterwards as well."
+        )
+    if close(out, maps.mean(dim=0).expand(shape), 1e-4):
+        raise Wrong(
+            "These are means over the images, position by position; one number for each map is "
+            "asked for, the mean over positions too."
+        )
+    raise Wrong(
+        f"{module}.{branch} of the new network is constant, but not at the mean: its first channel "
+        f"gives {out[0, 0, 0, 0]:.4g}, and the mean of that map is {right[0]:.4g}."
+    )
+
+
+# --- inception.7: the loss with auxiliary classifiers --------------------------------------------
+
+
+def _loss(
+    logits: Tensor, auxiliary: Mapping[str, Tensor], labels: Tensor, weight: float = 0.3
+) -> Tensor:
+    extra = [F.cross_entropy(other, labels) for other in auxiliary.values()]
+    return F.cross_entropy(logits, labels) + weight * sum(extra)
+
+
+@exercise(
+    "inception.7",
+    title="The loss with auxiliary classifiers",
+    answer="training_loss",
+    difficulty=2,
+    minutes=10,
+    task="""
+        Write `training_loss(logits, auxiliary, labels)` as in the paper. `logits` (N, classes) come
+        from the end of the network; `auxiliary` is a dictionary with the logits of the auxiliary
+        classifiers, of the same shape, as `network.all_logits(images)` gives them; it may have any
+        number of entries, under any names. The loss is the
+        cross-entropy of the last classifier plus **0.3 times the cross-entropy of each** auxiliary
+        one. A network without auxiliary classifiers gives an empty dictionary; then the loss is the
+        ordinary one. Gradients have to reach all logits.
+    """,
+    stub="""
+        def training_loss(
+            logits: torch.Tensor, auxiliary: dict[str, torch.Tensor], labels: torch.Tensor
+        ) -> torch.Tensor:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        `F.cross_entropy(logits, labels)` takes logits, without a softmax before it, and gives the
+        mean over the images.
+        """,
+        """
+        Start with the main loss and add `0.3 * F.cross_entropy(other, labels)` in a loop over
+        `auxiliary.values()`. With an empty dictionary the loop adds nothing.
+        """,
+    ],
+    solution="""
+        def training_loss(
+            logits: torch.Tensor, auxiliary: dict[str, torch.Tensor], labels: torch.Tensor
+        ) -> torch.Tensor:
+            loss = F.cross_entropy(logits, labels)
+            for other in auxiliary.values():
+                loss = loss + 0.3 * F.cross_entropy(other, labels)
+            return loss
+    """,
+    explanation="""
+        Each classifier has its own loss against the same labels, and the losses are added, not the
+        logits. At test the auxiliary classifiers are left out altogether: their logits are not
+        averaged with the main ones. That is why `forward` of the course's GoogLeNet does not even
+        compute them.
+    """,
+)
+def _(answer):
+    if not callable(answer):
+        raise Wrong(f"A function is expected, not {describe(answer)}.")
+    torch.manual_seed(3)
+    labels = torch.tensor([2, 0, 4, 1, 3, 2])
+    first, second, third = (2 * torch.randn(6, 5) for _ in range(3))
+    both = {"inception4a": second, "inception4d": third}
+    cases = (
+        (first, both, labels),
+        (first, {"inception4a": third}, labels),
+        (second, {}, labels),
+        (first, {"a": second, "b": third, "c": first}, labels),
+    )
+
+    def inside(function: Callable) -> Callable:
+        return lambda logits, auxiliary, labels: function(logits, list(auxiliary.values()), labels)
+
+    entropy = F.cross_entropy
+
+    def explain(case: tuple, got: Any, right: Any) -> str:
+        if isinstance(getattr(got, "__cause__", None), KeyError):
+            return (
+                f"Here the dictionary has the names {list(case[1])}: it may hold others, fewer or "
+                "none. Loop over `auxiliary.values()`."
+            )
+        return ""
+
+    def averaged(logits: Tensor, others: list, labels: Tensor) -> Tensor:
+        extra = [entropy(other, labels) for other in others]
+        return entropy(logits, labels) + (0.3 * sum(extra) / len(extra) if extra else 0)
+
+    def two_only(logits: Tensor, others: list, labels: Tensor) -> Tensor:
+        return entropy(logits, labels) + 0.3 * sum(entropy(o, labels) for o in others[:2])
+
+    same_results(
+        answer,
+        _loss,
+        *cases,
+        tolerance=1e-5,
+        explain=explain,
+        mistakes={
+            "The auxiliary losses have the weight 0.03; it should be 0.3.": inside(
+                lambda x, others, y: entropy(x, y) + 0.03 * sum(entropy(o, y) for o in others)
+            ),
+            "There is label smoothing in it; the plain cross-entropy is asked for.": inside(
+                lambda x, others, y: (
+                    entropy(x, y, label_smoothing=0.1)
+                    + 0.3 * sum(entropy(o, y, label_smoothing=0.1) for o in others)
+                )
+            ),
+            "The auxiliary losses have the weight 1; it should be 0.3.": inside(
+                lambda x, others, y: entropy(x, y) + sum(entropy(o, y) for o in others)
+            ),
+            "The main loss is multiplied by 0.3 too; its weight is 1.": inside(
+                lambda x, others, y: 0.3 * (entropy(x, y) + sum(entropy(o, y) for o in others))
+            ),
+            "The weights are the wrong way round: 1 for the main loss, 0.3 for the others.": inside(
+                lambda x, others, y: 0.3 * entropy(x, y) + sum(entropy(o, y) for o in others)
+            ),
+            "The main loss has the weight 0.7; in the paper it has 1.": inside(
+                lambda x, others, y: 0.7 * entropy(x, y) + 0.3 * sum(entropy(o, y) for o in others)
+            ),
+            "The auxiliary losses are averaged; each should count 0.3.": inside(averaged),
+            "The auxiliary losses are missing.": inside(lambda x, others, y: entropy(x, y)),
+            "The main loss is missing.": inside(
+                lambda x, others, y: 0.3 * sum(entropy(o, y) for o in others) + torch.zeros(())
+            ),
+            "Only the first auxiliary classifier counts.": inside(
+                lambda x, others, y: two_only(x, others[:1], y)
+            ),
+            "Only the first two auxiliary classifiers count; take all in the dictionary.": inside(
+                two_only
+            ),
+            "The logits are added before the cross-entropy; each classifier has its own "
+            "loss.": inside(lambda x, others, y: entropy(x + 0.3 * sum(others), y)),
+            "There is a softmax before the cross-entropy, which takes logits.": inside(
+                lambda x, others, y: (
+                    entropy(x.softmax(1), y) + 0.3 * sum(entropy(o.softmax(1), y) for o in others)
+                )
+            ),
+            "The losses of the images are added; their mean is asked for.": inside(
+                lambda x, others, y: (
+                    entropy(x, y, reduction="sum")
+                    + 0.3 * sum(entropy(o, y, reduction="sum") for o in others)
+                )
+            ),
+            "The losses have not been averaged over the images; one number is expected.": inside(
+                lambda x, others, y: (
+                    entropy(x, y, reduction="none")
+                    + 0.3 * sum(entropy(o, y, reduction="none") for o in others)
+                )
+            ),
+            "The whole is divided by the number of classifiers; it should not be.": inside(
+                lambda x, others, y: (
+                    (entropy(x, y) + 0.3 * sum(entropy(o, y) for o in others)) / (1 + len(others))
+                )
+            ),
+        },
+    )
+    leaves = [t.clone().requires_grad_() for t in (first, second, third)]
+    loss = call(answer, leaves[0], {"inception4a": leaves[1], "inception4d": leaves[2]}, labels)
+    if not isinstance(loss, Tensor) or not loss.requires_grad:
+        raise Wrong(
+            "The value is right, but no gradient can flow back from it: keep the loss a tensor, "
+            "without `.item()`, `.detach()` or `torch.no_grad()`."
+        )
+    loss.backward()
+    for name, leaf, weight in zip(("logits", "inception4a", "inception4d"), leaves, (1, 0.3, 0.3)):
+        right = weight * (leaf.detach().softmax(1) - F.one_hot(labels, 5)) / 6
+        if leaf.grad is None or not close(leaf.grad, right, 1e-5):
+            cut = " `.item()`, `.detach()` or `torch.no_grad()` cuts it off from its loss."
+            raise Wrong(
+                f"The value is right, but the gradient does not reach {name} as it should."
+                f"{cut if leaf.grad is None else ''}"
+            )
+    return "The same value, and the gradients reach every classifier."
+
+
+# --- inception.8: factorised kernels -------------------------------------------------------------
+
+
+class _Factorised(nn.Module):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        n: int,
+        *,
+        between: bool = True,
+        last: bool = True,
+        turned: bool = False,
+        narrow: bool = False,
+        square: bool = False,
+        biases: tuple[bool, bool] = (True, True),
+        crossed: bool = False,
+        shapes: list[tuple[int, int]] | None = None,
+        padded_first: bool = False,
+        mode: str = "zeros",
+    ) -> None:
+        super().__init__()
+        middle, p = in_channels if narrow else out_channels, n // 2
+        shapes = shapes or [(1, n), (n, 1)]
+        shapes = shapes[::-1] if turned else [(n, n), (n, n)] if square else shapes
+        paddings = [tuple(k // 2 for k in shape)[:: -1 if crossed else 1] for shape in shapes]
+        paddings = [(p, p), (0, 0)] if padded_first else paddings
+        self.first, self.second = (
+            nn.Conv2d(a, b, shape, padding=padding, bias=bias, padding_mode=mode)
+            for a, b, shape, padding, bias in zip(
+                (in_channels, middle), (middle, out_channels), shapes, paddings, biases
+            )
+        )
+        self.between, self.last = between, last
+
+    def forward(self, maps: Tensor) -> Tensor:
+        maps = self.first(maps)
+        maps = self.second(maps.relu() if self.between else maps)
+        return maps.relu() if self.last else maps
+
+
+@exercise(
+    "inception.8",
+    title="n×n becomes 1×n and n×1",
+    answer="factorised",
+    difficulty=2,
+    minutes=12,
+    task="""
+        Write `factorised(in_channels, out_channels, kernel_size)`, for an odd `kernel_size` n: a
+        convolution whose kernel is **one row high and n columns wide**, from `in_channels` to
+        `out_channels`, then one of **n rows and one column**, from `out_channels` to
+        `out_channels`. A ReLU follows each of the two, both have biases, and height and width of
+        the maps stay as they are, by padding with zeros. Each output value must depend on the same
+        n×n positions as that of an n×n convolution.
+    """,
+    stub="""
+        def factorised(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        `nn.Conv2d` takes pairs, (rows, columns): `kernel_size=(1, 7)`, and `padding` likewise.
+        """,
+        """
+        A kernel of one row needs no padding above and below, and `kernel_size // 2` at the left and
+        at the right.
+        """,
+    ],
+    solution="""
+        def factorised(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
+            n, p = kernel_size, kernel_size // 2
+            return nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, kernel_size=(1, n), padding=(0, p)),
+                nn.ReLU(),
+                nn.Conv2d(out_channels, out_channels, kernel_size=(n, 1), padding=(p, 0)),
+                nn.ReLU(),
+            )
+    """,
+    explanation="""
+        With as many channels in as out, n · n weights for each pair of channels become 2n: 9
+        become 6 (−33 %), 49 become 14 (−71 %). The second kernel looks at n rows of values, each of
+        which has seen n columns: n×n positions in all. It is not the same function as an n×n
+        kernel, of course; the saving has its price in what the pair can express.
+    """,
+)
+def _(answer, reference):
+    if isinstance(answer, nn.Module):
+        raise Wrong("A function is expected, not a module: `factorised(3, 4, 7)` should make one.")
+    for case in ((3, 4, 7), (5, 2, 3), (2, 2, 5)):
+        module, n = _made(answer, *case), case[2]
+        shape = (2, case[0], 9, 12)
+        maps = torch.randn(shape)
+        try:
+            out = call(module, maps, what=f"Your module for {case}, given maps of shape {shape},")
+        except Wrong as error:
+            raise Wrong(str(error).partition(" It consists of")[0] + _sizes(module, maps)) from None
+        if isinstance(out, Tensor) and out.ndim == 4 and out.shape[2:] != maps.shape[2:]:
+            raise Wrong(
+                f"Maps of 9×12 come out of {describe_call(answer, *case)} with the shape "
+                f"{tuple(out.shape)}: height and width should stay as they are."
+                f"{_sizes(module, maps)}"
+            )
+
+        def but(case=case, **options: Any) -> Callable[[], nn.Module]:
+            return lambda: _Factorised(*case, **options)
+
+        def one_kernel(case=case) -> nn.Module:
+            return nn.Sequential(
+                nn.Conv2d(*case, padding=case[2] // 2),
+                nn.ReLU(),
+            )
+
+        def always(n: int, case=case) -> Callable[[], nn.Module]:
+            return lambda: _Factorised(*case[:2], n)
+
+        same_outputs(
+            module,
+            reference(*case),
+            shape,
+            (1, case[0], 8, 7),
+            mistakes={
+                "The paddings have changed places: a kernel of n columns needs padding at the left "
+                "and at the right.": but(crossed=True),
+                "All the padding stands in the first convolution; each has its own.": but(
+                    padded_first=True
+                ),
+                "Both kernels have one row; the second has n rows and one column.": but(
+                    shapes=[(1, n), (1, n)]
+                ),
+                "Both kernels have one column; the first has one row and n columns.": but(
+                    shapes=[(n, 1), (n, 1)]
+                ),
+                **{
+                    f'The padding is of the kind "{mode}"; zeros are asked for, as torch pads by '
+                    "itself.": but(mode=mode)
+                    for mode in ("reflect", "replicate", "circular")
+                },
+                "There is no ReLU between the two.": but(between=False),
+                "The ReLU after the second convolution is missing.": but(last=False),
+                "There are no ReLUs.": but(between=False, last=False),
+                "The two have changed places: the one with one row comes first. (rows, "
+                "columns) is the order.": but(turned=True),
+                "The channels change in the second convolution; they should change in the "
+                "first.": but(narrow=True),
+                "Both kernels are n×n.": but(square=True),
+                "This is one n×n convolution, not two thin ones.": one_kernel,
+                "The convolutions have no biases.": but(biases=(False, False)),
+                "The first convolution has no bias.": but(biases=(False, True)),
+                "The second convolution has no bias.": but(biases=(True, False)),
+                **{
+                    f"The kernels are always of length {n}; `kernel_size` is not used.": always(n)
+                    for n in (3, 5, 7)
+                    if n != case[2]
+                },
+            },
+        )
+    return "The same reach, with 2n weights in place of n · n."
+
+
+# --- inception.9: an open question ---------------------------------------------------------------
+
+question(
+    "inception.9",
+    title="Whose credit is it?",
+    difficulty=2,
+    minutes=15,
+    task="""
+        GoogLeNet came with many things at once: modules of four branches, reductions, global
+        average pooling, auxiliary classifiers, a new way of cropping, and averages over seven
+        networks and 144 crops. A blog says: "GoogLeNet won ILSVRC 2014 with 6.7 % because Inception
+        modules look at several scales at once." Which experiments would you need before you believe
+        that sentence? Which would you do first, if you had a week on one GPU?
+    """,
+    hints=[
+        "What would the same error be with one network and one crop? The paper says it; it is in "
+        "this chapter.",
+        "What does a network without several scales look like that costs the same? You can change "
+        "one thing only.",
+    ],
+    discussion="""
+        6.67 % belongs to seven networks and 144 crops; one network with one crop has 10.07 %. So
+        a third of the errors went away by averaging, with no change of the module at all. To give
+        credit to the scales one needs a network that differs in them alone: the same number of
+        modules, reductions, MACs and steps, and only 3×3 kernels in place of 1×1, 3×3, 5×5 and
+        pooling, with several seeds each. VGG beside it does not help: it differs in everything.
+
+        With a week: plain 3×3 modules at equal MACs against Inception modules, on a smaller set of
+        classes, five seeds, the learning rate chosen for each. Later networks point to an answer:
+        ResNet has one scale in each block and did better a year later. And torchvision's GoogLeNet
+        has no 5×5 kernels at all, by mistake; the page of its weights states 69.8 % top-1.
+    """,
+)

@@ -1,0 +1,1088 @@
+"""Exercises of chapter 01: convolution by hand, LeNet-5, the LeNet of today, a training step."""
+
+import copy
+import itertools
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from exercises.compare import (
+    Wrong,
+    call,
+    close,
+    describe,
+    expect_number,
+    expect_parameters,
+    make,
+    same_outputs,
+    same_results,
+)
+from exercises.engine import exercise, question
+
+CHAPTER = "01_lenet"
+
+
+@exercise(
+    "lenet.1",
+    title="A convolution with stride and padding",
+    answer="conv2d",
+    difficulty=2,
+    minutes=15,
+    task="""
+        Extend the loops above. `conv2d(image, kernel, stride, padding)` takes an image (H, W) and
+        a kernel (K, L), which need not be square, and gives the output (rows, columns).
+
+        `padding` puts that many rows and columns of zeros on each of the four sides first.
+        `stride` is the distance from one position of the kernel to the next, in both directions.
+        Loops and slices are enough; `nn.Conv2d` is what the check compares with.
+    """,
+    stub='''
+        def conv2d(image: torch.Tensor, kernel: torch.Tensor, stride: int, padding: int):
+            """Image (H, W) and kernel (K, L) to output (rows, columns)."""
+            # Your code here.
+            ...
+    ''',
+    hints=[
+        "Padding first: make a larger image of zeros, `torch.zeros(H + 2 * padding, …)`, and write "
+        "the image into its middle. After that the padding is forgotten.",
+        "With stride 1 there are `H - K + 1` rows. With stride s only every s-th of them is left: "
+        "`(H - K) // s + 1`, where H is now the height of the padded image.",
+        "The output in row r was computed from a patch that begins in row `r * stride`.",
+    ],
+    solution='''
+        def conv2d(image: torch.Tensor, kernel: torch.Tensor, stride: int, padding: int):
+            """Image (H, W) and kernel (K, L) to output (rows, columns)."""
+            height, width = image.shape
+            padded = torch.zeros(height + 2 * padding, width + 2 * padding)
+            padded[padding : padding + height, padding : padding + width] = image
+
+            rows = (padded.shape[0] - kernel.shape[0]) // stride + 1
+            columns = (padded.shape[1] - kernel.shape[1]) // stride + 1
+            output = torch.zeros(rows, columns)
+            for row in range(rows):
+                for column in range(columns):
+                    top, left = row * stride, column * stride
+                    patch = padded[top : top + kernel.shape[0], left : left + kernel.shape[1]]
+                    output[row, column] = (patch * kernel).sum()
+            return output
+    ''',
+    explanation="""
+        Padding happens once, before everything else. Stride appears in two places: in the number
+        of positions, and in where each patch begins. `//` leaves out a last position that would
+        hang over the edge.
+    """,
+)
+def _(answer, reference):
+    def torch_conv2d(image, kernel, stride, padding, **options):
+        options = {"stride": stride, "padding": padding} | options
+        return F.conv2d(image[None, None], kernel[None, None], **options)[0, 0]
+
+    def pad(image, padding, mode="constant"):
+        return F.pad(image[None, None], padding, mode=mode)[0, 0]
+
+    def case(height, width, *kernel, stride, padding):
+        return torch.randn(height, width), torch.randn(*kernel), stride, padding
+
+    def size(n, k, s, p):
+        return (n + 2 * p - k) // s + 1
+
+    def loops(value, rows=size, columns=size, place=lambda n, s: n * s, full=pad, only_first=False):
+        """The loops of the solution, with something else in one place."""
+
+        def conv2d(i, k, s, p):
+            padded = full(i, (p, p, p, p))
+            shape = rows(len(i), len(k), s, p), columns(i.shape[1], k.shape[1], s, p)
+            output = torch.zeros(*shape)
+            for row in range(1 if only_first else shape[0]):
+                for column in range(1 if only_first else shape[1]):
+                    top, left = place(row, s), place(column, s)
+                    patch = padded[top : top + len(k), left : left + k.shape[1]]
+                    output[row, column] = value(patch, k)
+            return output
+
+        return conv2d
+
+    def total(patch, kernel):
+        return (patch * kernel).sum()
+
+    def explain(case, mine, right):
+        i, k, s, p = case
+        if isinstance(mine, Exception):
+            if not isinstance(mine.__cause__, (RuntimeError, IndexError)):
+                return ""
+        elif not isinstance(mine, Tensor) or mine.ndim != 2 or mine.shape == right.shape:
+            return ""
+        sums = [f"({n} + 2 · {p} - {m}) // {s} + 1" for n, m in zip(i.shape, k.shape)]
+        return (
+            f"Here there are {sums[0]} = {right.shape[0]} rows and {sums[1]} = {right.shape[1]} "
+            "columns, and the patch of row r and column c begins at "
+            f"({'r, c' if s == 1 else f'{s} · r, {s} · c'}) of the padded image."
+        )
+
+    same_results(
+        answer,
+        torch_conv2d,
+        case(6, 8, 3, 3, stride=1, padding=0),
+        case(7, 6, 3, 2, stride=1, padding=1),
+        case(8, 9, 3, 4, stride=2, padding=0),
+        case(7, 10, 2, 3, stride=3, padding=2),
+        case(5, 4, 5, 4, stride=1, padding=0),
+        case(6, 6, 1, 1, stride=2, padding=0),
+        mistakes={
+            "You turn the kernel round before you lay it on. Mathematicians call that a "
+            "convolution; torch, and this chapter, lay it on as it is.": (
+                lambda i, k, s, p: torch_conv2d(i, k.flip(0, 1), s, p)
+            ),
+            "You transpose the kernel's numbers: patch and kernel are multiplied place by place.": (
+                lambda i, k, s, p: torch_conv2d(i, k.T.contiguous(), s, p)
+            ),
+            "You do not use `stride`.": lambda i, k, s, p: torch_conv2d(i, k, 1, p),
+            "The number of positions follows the stride, but the patches begin in neighbouring "
+            "rows and columns: the patch of row r begins at r * stride.": (
+                lambda i, k, s, p: torch_conv2d(i, k, 1, p)[
+                    : (i.shape[0] + 2 * p - k.shape[0]) // s + 1,
+                    : (i.shape[1] + 2 * p - k.shape[1]) // s + 1,
+                ]
+            ),
+            "You do not use `padding`.": lambda i, k, s, p: torch_conv2d(i, k, s, 0),
+            "You pad below and on the right only; all four sides get `padding` rows or columns.": (
+                lambda i, k, s, p: torch_conv2d(pad(i, (0, p, 0, p)), k, s, 0)
+            ),
+            "Your padding stands below and on the right only; it belongs on all four sides.": (
+                lambda i, k, s, p: torch_conv2d(pad(i, (0, 2 * p, 0, 2 * p)), k, s, 0)
+            ),
+            "You pad with the pixels of the edge; padding is made of zeros.": (
+                lambda i, k, s, p: torch_conv2d(pad(i, (p, p, p, p), "replicate"), k, s, 0)
+            ),
+            "You pad with ones; padding is made of zeros.": (
+                lambda i, k, s, p: torch_conv2d(pad(i - 1, (p, p, p, p)) + 1, k, s, 0)
+            ),
+            "Your last row and your last column are missing: n - k + 1 positions, not n - k.": (
+                lambda i, k, s, p: torch_conv2d(i, k, s, p)[:-1, :-1]
+            ),
+            "You take the mean of the products; a convolution takes their sum.": (
+                lambda i, k, s, p: torch_conv2d(i, k / k.numel(), s, p)
+            ),
+            "You add the pixels of the patch without the weights of the kernel.": (
+                lambda i, k, s, p: torch_conv2d(i, torch.ones_like(k), s, p)
+            ),
+            "You turn the kernel round, left to right; it is laid on as it is.": (
+                lambda i, k, s, p: torch_conv2d(i, k.flip(1), s, p)
+            ),
+            "You turn the kernel round, top to bottom; it is laid on as it is.": (
+                lambda i, k, s, p: torch_conv2d(i, k.flip(0), s, p)
+            ),
+            "`@` multiplies matrices, rows by columns. Patch and kernel are multiplied place by "
+            "place, with `*`.": loops(lambda patch, k: (patch @ k).sum()),
+            "You write a whole grid of products into one place; add the products up with "
+            "`.sum()`.": loops(lambda patch, k: patch * k),
+            "You multiply the products with each other; a convolution adds them up.": loops(
+                lambda patch, k: (patch * k).prod()
+            ),
+            "You keep the largest product; a convolution adds the products up.": loops(
+                lambda patch, k: (patch * k).max()
+            ),
+            "You multiply the sum of the patch by the sum of the kernel; multiply place by place "
+            "first, then add up.": loops(lambda patch, k: patch.sum() * k.sum()),
+            "You add pixels and weights; multiply them, then add up.": loops(
+                lambda patch, k: (patch + k).sum()
+            ),
+            "There is a ReLU in it: every negative sum has become 0.": (
+                lambda i, k, s, p: torch_conv2d(i, k, s, p).relu()
+            ),
+            "You use neither `stride` nor `padding`.": lambda i, k, s, p: torch_conv2d(i, k, 1, 0),
+            "You use `stride` for the rows only; it holds for the columns too.": (
+                lambda i, k, s, p: torch_conv2d(i, k, (s, 1), p)
+            ),
+            "You use `stride` for the columns only; it holds for the rows too.": (
+                lambda i, k, s, p: torch_conv2d(i, k, (1, s), p)
+            ),
+            "`stride` stands between the pixels of a patch here (that is called dilation); it is "
+            "the distance from one patch to the next.": (
+                lambda i, k, s, p: torch_conv2d(i, k, 1, p, dilation=s)
+            ),
+            "Zeros stand above and on the left only, or the kernel never comes to those on the "
+            "other sides: the padded image is larger by 2 · padding.": (
+                lambda i, k, s, p: torch_conv2d(pad(i, (p, 0, p, 0)), k, s, 0)
+            ),
+            "You pad on the left and on the right only; above and below belong to it too.": (
+                lambda i, k, s, p: torch_conv2d(i, k, s, (0, p))
+            ),
+            "You pad above and below only; left and right belong to it too.": (
+                lambda i, k, s, p: torch_conv2d(i, k, s, (p, 0))
+            ),
+            "You pad twice as much: each of the four sides gets `padding` rows or columns.": (
+                lambda i, k, s, p: torch_conv2d(i, k, s, 2 * p)
+            ),
+            "Your last row is missing.": lambda i, k, s, p: torch_conv2d(i, k, s, p)[:-1],
+            "Your last column is missing.": lambda i, k, s, p: torch_conv2d(i, k, s, p)[:, :-1],
+            "You count the positions for the image without its padding; use height and width of "
+            "the padded image.": loops(
+                total,
+                rows=lambda n, k, s, p: size(n, k, s, 0),
+                columns=lambda n, k, s, p: size(n, k, s, 0),
+            ),
+            "The + 1 belongs after the division: (n - k) // stride + 1 positions, not "
+            "(n - k + 1) // stride.": loops(
+                total,
+                rows=lambda n, k, s, p: (n + 2 * p - k + 1) // s,
+                columns=lambda n, k, s, p: (n + 2 * p - k + 1) // s,
+            ),
+            "You round the number of positions up, and the last patch hangs over the edge; `//` "
+            "rounds down.": loops(
+                total,
+                rows=lambda n, k, s, p: -(-(n + 2 * p - k) // s) + 1,
+                columns=lambda n, k, s, p: -(-(n + 2 * p - k) // s) + 1,
+            ),
+            "You make as many rows and columns as the image has; near its end a patch no longer "
+            "fits into it.": loops(total, rows=lambda n, k, s, p: n, columns=lambda n, k, s, p: n),
+            "The number of rows is not a whole number: `/` gives 4.0 where `//` gives 4.": (
+                lambda i, k, s, p: torch.zeros(4.0, 4.0)
+            ),
+            # Older torch words the error differently where only one of the two is wrong.
+            "The number of rows is not a whole number, that of columns is: `/` gives 4.0 where "
+            "`//` gives 4.": lambda i, k, s, p: torch.zeros(4.0, 4),
+            "The patches are cut from the image without its padding.": loops(
+                total, full=lambda i, _: i
+            ),
+            "Only the first number is there: the `return` stands inside the loops.": loops(
+                total, only_first=True
+            ),
+        },
+        explain=explain,
+    )
+    return "The same numbers as torch for six combinations of sizes, stride and padding."
+
+
+@exercise(
+    "lenet.2",
+    title="The subsampling layer of 1998",
+    answer="Subsampling",
+    difficulty=2,
+    minutes=10,
+    task="""
+        Write the module `Subsampling(channels)`. It turns (N, C, H, W) into (N, C, H/2, W/2):
+
+        $$\\text{output} = \\text{coefficient}_c \\cdot (\\text{sum of the four numbers of a 2×2
+        square}) + \\text{bias}_c$$
+
+        The squares do not overlap. Each of the C maps has one trainable coefficient and one
+        trainable bias, so S2 with its 6 maps has 12 parameters. The squashing function is a layer
+        of its own and does not belong here. Let the module start as average pooling: which
+        coefficient and which bias are that?
+    """,
+    stub='''
+        class Subsampling(nn.Module):
+            """(N, C, H, W) to (N, C, H/2, W/2), one coefficient and one bias for each map."""
+
+            def __init__(self, channels: int):
+                super().__init__()
+                # Your code here.
+                ...
+
+            def forward(self, maps: torch.Tensor) -> torch.Tensor:
+                # Your code here.
+                ...
+    ''',
+    hints=[
+        "A tensor is trained if it is an `nn.Parameter` and an attribute of the module.",
+        "`F.avg_pool2d(maps, 2)` gives means. The sum of four numbers is four times their mean.",
+        "A parameter of shape (C, 1, 1) multiplies each map by its own number. One of shape (C,) "
+        "would be laid along the width.",
+    ],
+    solution='''
+        class Subsampling(nn.Module):
+            """(N, C, H, W) to (N, C, H/2, W/2), one coefficient and one bias for each map."""
+
+            def __init__(self, channels: int):
+                super().__init__()
+                self.coefficient = nn.Parameter(torch.full((channels, 1, 1), 0.25))
+                self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+            def forward(self, maps: torch.Tensor) -> torch.Tensor:
+                sums = 4 * F.avg_pool2d(maps, kernel_size=2)
+                return self.coefficient * sums + self.bias
+    ''',
+    explanation="""
+        With the coefficient 1/4 and the bias 0 the module is average pooling. Training may move
+        both: a small coefficient keeps the squashing function in its straight part, a large one
+        turns it into a switch. The average pooling of today is what is left when both are frozen.
+    """,
+)
+def _(answer, reference):
+    module = make(answer, 6)
+    expect_parameters(
+        module,
+        12,
+        common={
+            0: "Coefficient and bias are not trainable: they have to be `nn.Parameter`s and "
+            "attributes of the module.",
+            2: "One coefficient and one bias serve all six maps; each map has its own.",
+            6: "Of coefficient and bias only one is an `nn.Parameter`.",
+            24: "Each of the four numbers has a weight of its own; all four share one coefficient.",
+            30: "Each of the four numbers has a weight of its own; all four share one coefficient.",
+        },
+    )
+
+    class Variant(nn.Module):
+        """The right module or a mistaken one; `formula` gets maps, coefficient and bias."""
+
+        def __init__(self, formula: Callable):
+            super().__init__()
+            self.coefficient = nn.Parameter(torch.full((6, 1, 1), 0.25))
+            self.bias = nn.Parameter(torch.full((6, 1, 1), 0.25))
+            self.formula = formula
+
+        def forward(self, maps: Tensor) -> Tensor:
+            return self.formula(maps, self.coefficient, self.bias)
+
+    def right(m: Tensor, c: Tensor, b: Tensor) -> Tensor:
+        return c * 4 * F.avg_pool2d(m, 2) + b
+
+    formulas = {
+        "You take the mean of the four numbers; the paper takes their sum.": (
+            lambda m, c, b: c * F.avg_pool2d(m, 2) + b
+        ),
+        "You take the largest of the four numbers; the paper takes their sum.": (
+            lambda m, c, b: c * F.max_pool2d(m, 2) + b
+        ),
+        "You multiply the bias by the coefficient as well: multiply the sum first, then add.": (
+            lambda m, c, b: right(m, c, c * b)
+        ),
+        "The squashing function is in it; here it is a layer of its own, after this one.": (
+            lambda m, c, b: 1.7159 * torch.tanh(2 / 3 * right(m, c, b))
+        ),
+        "A tanh is in it; the squashing function is a layer of its own, after this one.": (
+            lambda m, c, b: torch.tanh(right(m, c, b))
+        ),
+        "A sigmoid is in it; the squashing function is a layer of its own, after this one.": (
+            lambda m, c, b: torch.sigmoid(right(m, c, b))
+        ),
+        "You do not use the bias.": lambda m, c, b: right(m, c, 0),
+        "You do not use the coefficient.": lambda m, c, b: right(m, 1, b),
+        "Your coefficient multiplies columns, not maps: give it the shape (C, 1, 1).": (
+            lambda m, c, b: right(m, c.view(-1), b.view(-1))
+        ),
+    }
+    same_outputs(
+        module,
+        Variant(right),
+        # Six maps of 6×6: here a coefficient laid along the width runs through and is named.
+        (2, 6, 12, 12),
+        mistakes={text: lambda f=formula: Variant(f) for text, formula in formulas.items()},
+    )
+    same_outputs(module, Variant(right), (1, 6, 10, 4), (3, 6, 2, 8))
+
+    start = make(answer, 3)
+    maps = torch.randn(2, 3, 8, 8)
+    if not close(call(start, maps), F.avg_pool2d(maps, 2)):
+        raise Wrong(
+            "The formula is right, but the new module does not yet compute average pooling: "
+            "let the coefficient start at 1/4 and the bias at 0."
+        )
+    return "12 parameters for 6 maps, and it starts as average pooling."
+
+
+@exercise(
+    "lenet.3",
+    title="Counting by hand",
+    answer="counts",
+    difficulty=1,
+    minutes=10,
+    task="""
+        Work these six numbers out on paper and write them into the dictionary. All of them are
+        whole numbers.
+
+        The first four are sizes: how many rows has the output for an image of 28 × 28 pixels?
+
+        - `no_padding`: a 5×5 kernel, stride 1, no padding
+        - `padding_2`: a 5×5 kernel, stride 1, padding 2
+        - `stride_2`: a 5×5 kernel, stride 2, padding 2
+        - `window_3`: a pooling window of 3×3, stride 2, no padding
+
+        The last two are numbers of parameters, biases included. C3 makes 16 maps from 6 with 5×5
+        kernels. How many parameters would it have,
+
+        - `all_six`: if each of its 16 maps read all six maps of S2?
+        - `three_each`: if each of its 16 maps read three maps of S2?
+    """,
+    stub="""
+        counts = {
+            "no_padding": ...,
+            "padding_2": ...,
+            "stride_2": ...,
+            "window_3": ...,
+            "all_six": ...,
+            "three_each": ...,
+        }
+    """,
+    hints=[
+        "floor((size + 2 · padding − kernel) / stride) + 1. Pooling windows follow the same "
+        "formula.",
+        "A map of C3 that reads m maps has m kernels of 25 weights, and one bias.",
+    ],
+    solution="""
+        counts = {
+            "no_padding": 28 - 5 + 1,
+            "padding_2": 28 + 2 * 2 - 5 + 1,
+            "stride_2": (28 + 2 * 2 - 5) // 2 + 1,
+            "window_3": (28 - 3) // 2 + 1,
+            "all_six": 16 * (6 * 25 + 1),
+            "three_each": 16 * (3 * 25 + 1),
+        }
+    """,
+    explanation="""
+        24, 28, 14, 13 rows; 2,416 and 1,216 parameters. The published table lies between the two
+        with 1,516. A bias belongs to a map of the output, so there is one for each of the 16,
+        however many maps it reads.
+    """,
+)
+def _(answer, reference):
+    if not isinstance(answer, dict):
+        raise Wrong(f"The dictionary of the stub is expected, not {describe(answer)}.")
+    if missing := [name for name in reference if name not in answer]:
+        raise Wrong(f'The entry "{missing[0]}" is missing; keep the six names of the stub.')
+    plus_one = "There is one position more than there are steps from the first to the last."
+    both_sides = "Padding is added on both sides, so it counts twice."
+    down = "A last position that hangs over the edge is left out, so round down."
+    biases = "Each of the 16 maps has a bias."
+    one_bias = "There is one bias for each map of the output, not for each kernel."
+    kernels = "Each of the 16 maps has a kernel for each of the maps that it reads."
+    common = {
+        "no_padding": {23: plus_one, 28: "That is the size with padding 2."},
+        "padding_2": {27: plus_one, 26: both_sides, 24: "That is the size without padding."},
+        "stride_2": {
+            13: plus_one,
+            13.5: f"{down} {plus_one}",
+            14.5: down,
+            15: down,
+            12: "That is the size without padding.",
+            28: "That is the size with stride 1.",
+        },
+        "window_3": {
+            12: plus_one,
+            12.5: f"{down} {plus_one}",
+            13.5: down,
+            14: down,
+            26: "That is the size with stride 1.",
+            9: "Windows of 3 with stride 2 overlap.",
+        },
+        "all_six": {
+            2400: biases,
+            2401: biases,
+            2496: one_bias,
+            400: kernels,
+            416: kernels,
+            1516: "That is the published table, where most maps read three or four.",
+        },
+        "three_each": {
+            1200: biases,
+            1201: biases,
+            1248: one_bias,
+            400: kernels,
+            416: kernels,
+            1516: "That is the published table, where nine maps read four and one reads six.",
+        },
+    }
+    sizes = {
+        "no_padding": (0, 5, 1),
+        "padding_2": (2, 5, 1),
+        "stride_2": (2, 5, 2),
+        "window_3": (0, 3, 2),
+    }
+    for name, (padding, kernel, stride) in sizes.items():
+        rows = reference[name]
+        common[name] = {
+            28 * 28: "That is the number of pixels in the image; the rows are asked for.",
+            rows * rows: "That is the number of places in the output; the rows are asked for.",
+            28 + 2 * padding: "That is the height of the image; count where the kernel can stand.",
+            28 - kernel + 2: "Add 1 once: n - k + 1 positions.",
+            (28 - kernel) / stride: f"Padding is not in it, nor the last position. {plus_one}",
+            (28 - kernel) // stride: f"Padding is not in it, nor the last position. {plus_one}",
+            (28 - kernel) / stride + 1: f"Padding is not in it. {down}",
+            rows // stride: "The stride is used twice.",
+        } | common[name]
+    for name, maps in {"all_six": 6, "three_each": 3}.items():
+        per_map = "That is one map of C3; it has 16."
+        common[name] |= {
+            maps * 25: f"{per_map} {biases}",
+            maps * 25 + 1: per_map,
+            16 * maps: "That is the number of kernels; each has 25 weights.",
+            6 * 26: "Those are the parameters of C1: 6 maps from 1.",
+            100 * reference[name]: "A weight is stored once, however many places it is used at.",
+            maps * (16 * 25 + 1): "The maps have changed places: 16 maps are made, and each of "
+            f"them has a bias; {maps} are read.",
+        }
+    formula = "The formula of this chapter is floor((n + 2 · padding − k) / stride) + 1;"
+    otherwise = {
+        name: f"{formula} here n is 28, the padding {padding}, k is {kernel}, the stride {stride}."
+        for name, (padding, kernel, stride) in sizes.items()
+    }
+    for name, right in reference.items():
+        one_map = "Begin with one map of C3: 25 weights for each map that it reads, and one bias."
+        try:
+            expect_number(answer[name], right, common[name], otherwise=otherwise.get(name, one_map))
+        except Wrong as error:
+            raise Wrong(f"{name}: {error}") from None
+    return "All six."
+
+
+@exercise(
+    "lenet.4",
+    title="The LeNet of today",
+    answer="lenet",
+    difficulty=2,
+    minutes=15,
+    task="""
+        Write `lenet(activation, pooling)`, which builds the network of 61,706 parameters for
+        images of 28 × 28 pixels: the seven layers of the table below, with `activation()` after
+        every convolution and after every linear layer but the last, and `pooling(2)` where the
+        table says pooling. Both arguments are classes such as `nn.ReLU` and `nn.MaxPool2d`.
+
+        | layer | output |
+        |---|---|
+        | convolution 5×5, 6 kernels, padding 2 | 6 × 28 × 28 |
+        | pooling 2×2 | 6 × 14 × 14 |
+        | convolution 5×5, 16 kernels | 16 × 10 × 10 |
+        | pooling 2×2 | 16 × 5 × 5 |
+        | linear | 120 |
+        | linear | 84 |
+        | linear: the logits | 10 |
+    """,
+    stub='''
+        def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d) -> nn.Module:
+            """Images (N, 1, 28, 28) to logits (N, 10), 61,706 parameters."""
+            # Your code here.
+            ...
+    ''',
+    hints=[
+        "One `nn.Sequential` is enough. `activation()` builds a new layer each time.",
+        "Between the maps and the first linear layer stands `nn.Flatten()`. How many numbers are "
+        "there in 16 maps of 5 × 5?",
+        "Nothing comes after the last linear layer: `F.cross_entropy` takes logits and applies the "
+        "softmax itself.",
+    ],
+    solution='''
+        def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d) -> nn.Module:
+            """Images (N, 1, 28, 28) to logits (N, 10), 61,706 parameters."""
+            return nn.Sequential(
+                nn.Conv2d(1, 6, kernel_size=5, padding=2),
+                activation(),
+                pooling(2),
+                nn.Conv2d(6, 16, kernel_size=5),
+                activation(),
+                pooling(2),
+                nn.Flatten(),
+                nn.Linear(16 * 5 * 5, 120),
+                activation(),
+                nn.Linear(120, 84),
+                activation(),
+                nn.Linear(84, 10),
+            )
+    ''',
+    explanation="""
+        The shape table is the plan: each line of it is one or two lines of code. `nn.Flatten`
+        keeps the batch dimension, which `x.view(-1)` would lose.
+    """,
+)
+def _(answer, reference):
+    def without(*places: int) -> Callable[[], nn.Module]:
+        return lambda: nn.Sequential(*(m for i, m in enumerate(reference()) if i not in places))
+
+    def followed_by(layer: nn.Module) -> Callable[[], nn.Module]:
+        return lambda: nn.Sequential(*reference(), layer)
+
+    def build(*arguments: type) -> nn.Module:
+        return _with_linear_c5(make(answer, *arguments))
+
+    network = build(nn.ReLU, nn.MaxPool2d)
+    padding = (
+        "Without padding the first convolution gives 24 rows, and 16 maps of 4 × 4 are left for "
+        "the first linear layer."
+    )
+    expect_parameters(
+        network,
+        61_706,
+        common={
+            44_426: padding,
+            61_684: "The biases of the convolutions are missing.",
+            61_470: "All biases are missing.",
+            60_856: "The last linear layer, from 84 to 10, is missing.",
+        },
+    )
+    try:
+        network(torch.zeros(2, 1, 28, 28))
+    except RuntimeError:  # shapes that do not fit: say why, where the padding is the reason
+        found = [layer.padding for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+        if len(found) == 2 and found[0] in (0, (0, 0)):
+            raise Wrong(f"The first convolution has no padding. {padding}") from None
+        if len(found) == 2 and found[1] in (2, (2, 2), "same"):
+            raise Wrong(
+                "The second convolution has padding too; in the table it makes 10 × 10 of 14 × 14."
+            ) from None
+    places = {
+        1: "after the first convolution",
+        4: "after the second convolution",
+        8: "after the linear layer of 120",
+        10: "after the linear layer of 84",
+    }
+    missing = {f"The activation {where} is missing.": without(i) for i, where in places.items()}
+    no_softmax = "the last layer gives logits, and cross-entropy applies the softmax itself"
+    same_outputs(
+        network,
+        reference(),
+        (2, 1, 28, 28),
+        (1, 1, 28, 28),
+        mistakes=missing
+        | {
+            "The activations after both convolutions are missing.": without(1, 4),
+            "The activations after the linear layers are missing.": without(8, 10),
+            "All activations are missing.": without(1, 4, 8, 10),
+            f"A softmax comes last; {no_softmax}.": followed_by(nn.Softmax(dim=1)),
+            f"A log-softmax comes last; {no_softmax}.": followed_by(nn.LogSoftmax(dim=1)),
+            "An activation comes last; a logit may be negative.": followed_by(nn.ReLU()),
+            "Your network pools by averaging, although `pooling` is nn.MaxPool2d.": (
+                lambda: reference(nn.ReLU, nn.AvgPool2d)
+            ),
+            "Your network has sigmoids, although `activation` is nn.ReLU.": (
+                lambda: reference(nn.Sigmoid, nn.MaxPool2d)
+            ),
+            "Your network has sigmoids and averages, whatever `activation` and `pooling` say.": (
+                lambda: reference(nn.Sigmoid, nn.AvgPool2d)
+            ),
+        },
+    )
+    same_outputs(
+        build(nn.Sigmoid, nn.AvgPool2d),
+        reference(nn.Sigmoid, nn.AvgPool2d),
+        (2, 1, 28, 28),
+        mistakes={
+            _POOLED_FIRST.format("in both places"): _pooled_first(reference, nn.Sigmoid, 1, 4),
+            _POOLED_FIRST.format("after the first convolution"): (
+                _pooled_first(reference, nn.Sigmoid, 1)
+            ),
+            "You do not use the argument `activation`: asked for sigmoids, it has ReLUs.": (
+                lambda: reference(nn.ReLU, nn.AvgPool2d)
+            ),
+            "You do not use the argument `pooling`: asked for averages, it takes maxima.": (
+                lambda: reference(nn.Sigmoid, nn.MaxPool2d)
+            ),
+            "You use neither `activation` nor `pooling`: the network is always the same.": (
+                reference
+            ),
+        },
+    )
+    same_outputs(  # sigmoids hardly bend where the logits are made: ReLUs and averages show it
+        build(nn.ReLU, nn.AvgPool2d),
+        reference(nn.ReLU, nn.AvgPool2d),
+        (2, 1, 28, 28),
+        mistakes={
+            _POOLED_FIRST.format(f"after the {which} convolution"): (
+                _pooled_first(reference, nn.ReLU, place)
+            )
+            for place, which in ((1, "first"), (4, "second"))
+        },
+    )
+    try:
+        same_outputs(build(), reference(), (2, 1, 28, 28))
+    except Wrong as error:
+        raise Wrong(
+            "With both arguments given, all is right. But the chapter also calls lenet() without "
+            "arguments, which should give ReLUs and max pooling, as the first line of the stub "
+            f"says: activation=nn.ReLU, pooling=nn.MaxPool2d. {error}"
+        ) from None
+    return "61,706 parameters, and the logits of the reference with both kinds of layers."
+
+
+_POOLED_FIRST = (
+    "Pooling comes before the activation ({}); the task puts the activation right after the "
+    "convolution. With ReLU and maxima the order makes no difference, with averages it does."
+)
+
+
+def _pooled_first(
+    reference: Callable, activation: type[nn.Module], *places: int
+) -> Callable[[], nn.Module]:
+    """Builds the network with averages, the layers at `places` and after them exchanged."""
+
+    def build() -> nn.Module:
+        parts = list(reference(activation, nn.AvgPool2d))
+        for place in places:
+            parts[place], parts[place + 1] = parts[place + 1], parts[place]
+        return nn.Sequential(*parts)
+
+    return build
+
+
+def _with_linear_c5(network: nn.Module) -> nn.Module:
+    """C5 may be a 5×5 convolution, as in 1998: the same numbers as a linear layer, other shapes."""
+    for module in list(network.modules()):
+        for name, layer in module.named_children():
+            if isinstance(layer, nn.Conv2d) and layer.weight.shape == (120, 16, 5, 5):
+                linear = (nn.Flatten(), nn.Linear(400, 120), nn.Unflatten(1, (120, 1, 1)))
+                setattr(module, name, nn.Sequential(*linear))
+    return network
+
+
+@exercise(
+    "lenet.5",
+    title="A training step that learns badly",
+    answer="training_step",
+    difficulty=2,
+    minutes=10,
+    task="""
+        This function runs without an error message, and yet the network learns badly with it. It
+        has three mistakes. Find and repair them.
+
+        It does one step of training with one batch: compute the logits and their loss, compute
+        the gradients of this loss and of no other, let the optimizer move the weights, and return
+        the loss as a number.
+    """,
+    stub='''
+        def training_step(model, images, labels, optimizer) -> float:
+            """One step with images (N, C, H, W) and labels (N,); returns the loss before it."""
+            probabilities = model(images).softmax(dim=1)
+            loss = F.cross_entropy(probabilities, labels)
+            loss.backward()
+            optimizer.step()
+            return loss
+    ''',
+    hints=[
+        "What does `F.cross_entropy` expect: logits or probabilities?",
+        "`backward()` adds to the gradients that are stored. Who takes the old ones away?",
+        "A tensor that was computed from weights remembers how. What turns it into a number?",
+    ],
+    solution='''
+        def training_step(model, images, labels, optimizer) -> float:
+            """One step with images (N, C, H, W) and labels (N,); returns the loss before it."""
+            logits = model(images)
+            loss = F.cross_entropy(logits, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+    ''',
+    explanation="""
+        `F.cross_entropy` applies the softmax itself. Given probabilities, it takes the softmax of
+        numbers between 0 and 1: even a perfect answer then costs a loss of 1.46 for ten classes,
+        and the gradients are small. Without `zero_grad` the gradients of all batches so far add
+        up. And a loss that is returned as a tensor is still tied to the graph it came from; a
+        list of such losses keeps the graph of every batch in memory. None of the three raises an
+        error; only the numbers show them.
+    """,
+)
+def _(answer, reference):
+    if not callable(answer):
+        raise Wrong(f"A function is expected, not {describe(answer)}.")
+    start = nn.Sequential(nn.Flatten(), nn.Linear(25, 8), nn.Tanh(), nn.Linear(8, 4))
+    batches = [(torch.randn(n, 1, 5, 5), torch.randint(0, 4, (n,))) for n in (6, 3, 8, 5)]
+    what = "training_step(model, images, labels, optimizer)"
+
+    class WatchedSGD(torch.optim.SGD):
+        events: list[str]
+
+        def step(self, closure=None):
+            self.events.append("step")
+            return super().step(closure)
+
+    def outcome(step: Callable) -> tuple[list, list[Tensor], list[str]]:
+        """The returned losses, the weights at the end, and what happened in the first step."""
+        model, losses = copy.deepcopy(start), []
+        optimizer = WatchedSGD(model.parameters(), lr=0.5)
+        optimizer.events = []
+        model[1].bias.register_hook(lambda _: optimizer.events.append("backward"))
+        for images, labels in batches:
+            arguments = (model, images.clone(), labels.clone(), optimizer)
+            try:
+                loss = call(step, *arguments, what=what)
+            except Wrong as error:
+                causes = [text for part, text in _STEP_ERRORS.items() if part in str(error)]
+                raise Wrong(" ".join([*causes[:1], str(error)])) from None
+            if loss is None:
+                raise Wrong(f"{what} returns nothing (None). Is the `return` missing?")
+            losses.append(loss)
+            if len(losses) == 1:
+                events = list(optimizer.events)
+        return losses, [parameter.detach() for parameter in model.parameters()], events
+
+    def mistaken(softmax: int | None, clear: str, loss_after: bool) -> Callable:
+        def step(model, images, labels, optimizer):
+            outputs = model(images)
+            outputs = outputs if softmax is None else outputs.softmax(dim=softmax)
+            loss = F.cross_entropy(outputs, labels)
+            if clear == "before":
+                optimizer.zero_grad()
+            loss.backward()
+            if clear == "between":
+                optimizer.zero_grad()
+            optimizer.step()
+            if loss_after:
+                loss = F.cross_entropy(model(images), labels)
+            return loss.item()
+
+        return step
+
+    losses, weights, events = outcome(answer)
+    right_losses, right_weights, _ = outcome(reference)
+    graph = ""
+    if any(isinstance(loss, Tensor) and loss.requires_grad for loss in losses):
+        graph = "The returned loss is still tied to the graph; return a number, loss.item()."
+    if close(weights, right_weights) and close(losses, right_losses):
+        if graph:
+            raise Wrong(graph)
+        return "Four steps move the weights exactly as they should."
+    standstill = (
+        "The weights do not move: `zero_grad()` stands between `backward()` and `step()` and "
+        "leaves no gradient to step along."
+    )
+    if "step" not in events:
+        standstill = (
+            "Nobody calls `optimizer.step()`: the optimizer that the function is given has to "
+            "move the weights."
+        )
+    elif "backward" not in events:
+        standstill = (
+            "The weights do not move: nobody calls `loss.backward()`, which computes the "
+            "gradients that `step()` follows."
+        )
+    softmax = "There is still a softmax before `F.cross_entropy`, which applies one itself."
+    options = {
+        "softmax": {None: "", 0: f"{softmax} (And it runs along the images.)", 1: softmax},
+        "clear": {
+            "before": "",
+            "never": "Nobody calls `optimizer.zero_grad()`: the gradients of all batches add up.",
+            "between": standstill,
+        },
+        "loss_after": {False: "", True: "The loss is computed after the step, not before it."},
+    }
+    for values in itertools.product(*options.values()):
+        texts = [text[value] for text, value in zip(options.values(), values) if text[value]]
+        other_losses, other_weights, _ = outcome(mistaken(*values))
+        if texts and close(weights, other_weights) and close(losses, other_losses):
+            raise Wrong(" ".join([*texts, graph]).strip())
+
+    if isinstance(losses[0], str) or (isinstance(losses[0], Tensor) and losses[0].numel() != 1):
+        raise Wrong(f"The loss should come back as one number, not as {describe(losses[0])}.")
+    for kind in ("step", "backward"):
+        if events.count(kind) > 1:
+            name = {"step": "optimizer.step()", "backward": "loss.backward()"}[kind]
+            raise Wrong(f"`{name}` runs {events.count(kind)} times for one batch; once is right.")
+    if "step" not in events:
+        raise Wrong(standstill)
+    images, labels = batches[0]
+    logits, wanted = start(images).detach(), right_losses[0]
+    number = float(losses[0])
+    for message, value in {
+        "You add up the losses of the images; `F.cross_entropy` takes their mean by itself "
+        '(without `reduction="sum"`).': wanted * len(labels),
+        "You divide by the number of images once more; `F.cross_entropy` gives the mean.": (
+            wanted / len(labels)
+        ),
+        "The sign has changed: a step now makes the loss larger.": -wanted,
+        "There is a sigmoid before `F.cross_entropy`, which expects the logits as they are.": (
+            F.cross_entropy(logits.sigmoid(), labels).item()
+        ),
+        "`F.nll_loss` expects logarithms of probabilities. `F.cross_entropy` takes logits and "
+        "does both.": F.nll_loss(logits, labels).item(),
+        "`F.nll_loss` expects logarithms of probabilities, not probabilities. `F.cross_entropy` "
+        "takes logits and does both.": F.nll_loss(logits.softmax(1), labels).item(),
+        "That is the squared error of the probabilities; the loss is the cross-entropy.": (
+            F.mse_loss(logits.softmax(1), F.one_hot(labels, 4).float()).item()
+        ),
+        "That is the accuracy; return the loss.": (
+            (logits.argmax(1) == labels).float().mean().item()
+        ),
+        "That is the loss of the softmax's result; return the loss of the logits.": (
+            F.cross_entropy(logits.softmax(1), labels).item()
+        ),
+    }.items():
+        if math.isclose(number, value, rel_tol=1e-4):
+            raise Wrong(f"{message} For the first batch {wanted:.4f} is right, not {number:.4f}.")
+    if not close(number, wanted):
+        rounded = (
+            " Is it rounded?" if abs(number - wanted) < 0.5 and number == round(number, 2) else ""
+        )
+        raise Wrong(
+            f"The first batch gets the loss {describe(losses[0])} from your function; right is "
+            f"{wanted:.4f}, the mean cross-entropy of its logits before the step.{rounded}"
+        )
+    if not close(weights, right_weights):
+        raise Wrong(
+            "The first loss is right, but after four steps the weights are not where they should "
+            "be: each step follows the gradient of its own batch, once, and nothing else changes "
+            "gradients, weights or the learning rate."
+        )
+    raise Wrong(
+        f"The weights are right after four steps, but the returned losses {losses} are not; right "
+        f"are {[round(loss, 4) for loss in right_losses]}, each the loss of its own batch."
+    )
+
+
+_STEP_ERRORS = {
+    "modified by an inplace operation": "`optimizer.step()` comes before `loss.backward()`: it "
+    "moves the weights from which the gradients are still to be computed.",
+    "does not require grad": "Something cuts the loss off from the weights before `backward()`: "
+    "`torch.no_grad()`, `.detach()` or `.data`.",
+    "'float' object has no attribute 'backward'": "`.item()` makes a plain number of the loss, "
+    "which remembers nothing; call it at the end, for the `return`.",
+    "created only for scalar outputs": "`backward()` needs one number, the mean over the images; "
+    "`F.cross_entropy` gives it by itself.",
+    "backward through the graph a second time": "`loss.backward()` runs twice; once is right.",
+    "not implemented for 'Long'": "`F.cross_entropy(logits, labels)`: the logits come first.",
+    "got Long": "`F.cross_entropy` takes the logits themselves, not the class that `argmax` finds.",
+}
+
+
+@exercise(
+    "lenet.6",
+    title="An experiment: what one unit sees",
+    answer="receptive_field",
+    difficulty=3,
+    minutes=20,
+    task="""
+        Find out by experiment how many pixels one unit of a network depends on. Write
+        `receptive_field(model, size)`: it gives `model` one random image of shape (1, 1, size,
+        size), takes the unit in the middle of the output maps, and asks for the gradient of that
+        unit with respect to the pixels. Where the gradient is zero, the unit does not see.
+
+        Return (height, width) of the smallest rectangle that holds all pixels whose gradient is
+        not zero. Your function should not look at the layers, only at what happens.
+    """,
+    stub='''
+        def receptive_field(model: nn.Module, size: int) -> tuple[int, int]:
+            """Height and width, in pixels, of what the middle unit of the output sees."""
+            # Your code here.
+            ...
+    ''',
+    hints=[
+        "`images = torch.randn(1, 1, size, size, requires_grad=True)` remembers what is done "
+        "with it. After `number.backward()` the gradient stands in `images.grad`.",
+        "`backward()` needs one number: pick row H // 2 and column W // 2 of the output and add "
+        "up over the channels.",
+        "`gradient.nonzero()` lists the (row, column) pairs. From row 3 to row 7 there are five "
+        "rows.",
+    ],
+    solution='''
+        def receptive_field(model: nn.Module, size: int) -> tuple[int, int]:
+            """Height and width, in pixels, of what the middle unit of the output sees."""
+            images = torch.randn(1, 1, size, size, requires_grad=True)
+            maps = model(images)
+            middle = maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2]
+            middle.sum().backward()
+            rows, columns = images.grad[0, 0].nonzero().T
+            height = rows.max() - rows.min() + 1
+            width = columns.max() - columns.min() + 1
+            return height.item(), width.item()
+    ''',
+    explanation="""
+        The rectangle is called the receptive field. The middle unit is taken because a unit near
+        the edge may see padding instead of pixels. Layers that choose, such as max pooling and
+        ReLU, let the gradient through in some places only; with them, one image can show less
+        than the whole field.
+    """,
+)
+def _(answer, reference):
+    cases = (
+        (nn.Conv2d(1, 2, (3, 5)), 16),
+        (nn.Sequential(nn.Conv2d(1, 3, 5, padding=2), nn.AvgPool2d(2)), 24),
+        (nn.Sequential(nn.Conv2d(1, 2, 3, stride=2, padding=1), nn.Conv2d(2, 3, (5, 3))), 40),
+        (nn.Sequential(nn.Conv2d(1, 2, 3, padding=2, dilation=2), nn.Tanh()), 20),
+        (nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(1, 4, (3, 1)), nn.AvgPool2d(2)), 28),
+        (nn.Sequential(nn.Conv2d(1, 2, 1), nn.Tanh(), nn.Conv2d(2, 1, 1)), 9),
+        # Here only the row (or column) in the middle sees as much as the kernel is large.
+        (nn.Conv2d(1, 2, (9, 5), padding=(4, 0)), 9),
+        (nn.Conv2d(1, 2, (5, 9), padding=(0, 4)), 9),
+    )
+
+    def seen(unit: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, int], Tensor]:
+        """The (row, column) pairs with a gradient, for the number that `unit` takes of the maps."""
+
+        def pixels(model: nn.Module, size: int) -> Tensor:
+            images = torch.randn(1, 1, size, size, requires_grad=True)
+            unit(model(images)).backward()
+            return images.grad[0, 0].nonzero()
+
+        return pixels
+
+    middle = seen(lambda maps: maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2].sum())
+    corner = seen(lambda maps: maps[0, :, 0, 0].sum())
+    crossed = seen(lambda maps: maps[0, :, maps.shape[3] // 2, maps.shape[2] // 2].sum())
+    everything = seen(lambda maps: maps.sum())
+
+    def extent(pixels: Tensor) -> tuple[int, int]:
+        height, width = (pixels.max(dim=0).values - pixels.min(dim=0).values + 1).tolist()
+        return height, width
+
+    def distinct(pixels: Tensor) -> tuple[int, int]:
+        return len(pixels[:, 0].unique()), len(pixels[:, 1].unique())
+
+    same_results(
+        answer,
+        reference,
+        *cases,
+        mistakes={
+            "You ask for the gradient of all units together; ask for that of the middle one.": (
+                lambda m, s: extent(everything(m, s))
+            ),
+            "You took the unit in the corner: with padding it sees less than the others.": (
+                lambda m, s: extent(corner(m, s))
+            ),
+            "Row and column of the unit are exchanged: the middle row is number shape[2] // 2, the "
+            "middle column shape[3] // 2.": lambda m, s: extent(crossed(m, s)),
+            "From the first row to the last, both counted: one more than their difference.": (
+                lambda m, s: tuple(n - 1 for n in extent(middle(m, s)))
+            ),
+            "Height and width are exchanged: the first number of a pair is the row.": (
+                lambda m, s: extent(middle(m, s))[::-1]
+            ),
+            "You count rows and columns with a gradient; a kernel with gaps (dilation) skips "
+            "some in between, and the rectangle holds those as well.": (
+                lambda m, s: distinct(middle(m, s))
+            ),
+            "You count the pixels; asked for are height and width of the rectangle.": (
+                lambda m, s: len(middle(m, s))
+            ),
+            "Both numbers are the count of pixels; asked for are height and width.": (
+                lambda m, s: (len(middle(m, s)), len(middle(m, s)))
+            ),
+            "You take the square root of the number of pixels; the rectangle need not be square.": (
+                lambda m, s: (round(len(middle(m, s)) ** 0.5),) * 2
+            ),
+            "That is the height alone; return (height, width).": (
+                lambda m, s: extent(middle(m, s))[0]
+            ),
+            "That is the size of the output, not of what one unit sees.": (
+                lambda m, s: tuple(m(torch.randn(1, 1, s, s)).shape[2:])
+            ),
+        },
+    )
+    return "It measures eight small networks rightly, one with gaps in its kernel among them."
+
+
+question(
+    "lenet.7",
+    title="When nearness means nothing",
+    difficulty=2,
+    minutes=15,
+    task="""
+        A convolution assumes two things about its input: what belongs together lies near
+        together, and what is worth finding in one place is worth finding in all others. Think of
+        data for which one of the two does not hold: a spreadsheet with one column for each
+        measurement, the letters of a word, portraits in which the eyes are always in the same
+        place. Which of the two fails, and what would you change in LeNet? How would you test
+        whether it matters?
+    """,
+    hints=["Could you exchange two columns of the data without losing anything?"],
+    discussion="""
+        A spreadsheet's columns have no order that matters: nearness fails, and a convolution over
+        them has nothing to find; linear layers, or a network that treats columns as a set, fit
+        better. In a word nearness holds, along one dimension, so a one-dimensional convolution
+        fits. In aligned portraits nearness holds, but a kernel that is worth having at the eyes
+        may be useless at the chin: layers with a kernel of their own for each place, called
+        locally connected, were built for faces. A test needs the same number of parameters, the
+        same recipe and several seeds on both sides, as in the experiment above.
+    """,
+)

@@ -1,0 +1,1589 @@
+"""Exercises of chapter 09: MobileNet v1 and v2."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from exercises.compare import (
+    Wrong,
+    call,
+    close,
+    describe,
+    describe_call,
+    expect_number,
+    layers,
+    make,
+    same_outputs,
+    same_results,
+)
+from exercises.engine import exercise, question
+
+CHAPTER = "09_mobilenet"
+
+
+def _expect_keys(answer: Any, keys: Sequence[str]) -> None:
+    listed = ", ".join(f'"{key}"' for key in keys)
+    if not isinstance(answer, dict):
+        raise Wrong(f"A dictionary with the keys {listed} is expected, not {describe(answer)}.")
+    if missing := [f'"{key}"' for key in keys if key not in answer]:
+        raise Wrong(f"The dictionary has no {' and no '.join(missing)}; it should have {listed}.")
+
+
+# --- mobilenet.1: counting ------------------------------------------------------------------------
+
+
+@exercise(
+    "mobilenet.1",
+    title="Count a block by hand",
+    answer="counts",
+    difficulty=1,
+    minutes=10,
+    task="""
+        A block of MobileNet v1 gets 256 maps of 28×28 and gives 512 maps of 14×14. Count its
+        convolutions, without batch norm and without biases:
+
+        - `"standard"`: the MACs of one ordinary 3×3 convolution from 256 to 512 channels with
+          stride 2 and padding 1;
+        - `"depthwise"`: the MACs of a depthwise 3×3 convolution with stride 2 and padding 1;
+        - `"pointwise"`: the MACs of the 1×1 convolution after it, from 256 to 512 channels;
+        - `"weights"`: the weights of these last two together.
+
+        Use paper, or Python as a calculator, but build no layer.
+    """,
+    stub="""
+        counts = {
+            "standard": ...,
+            "depthwise": ...,
+            "pointwise": ...,
+            "weights": ...,
+        }
+    """,
+    hints=[
+        """
+        A layer costs (positions of its output) times (products for one position). Stride 2 halves
+        height and width; which of the layers see 14×14 positions at their output?
+        """,
+        """
+        One output value of the depthwise layer needs 3 · 3 products: it looks at one channel only.
+        There are 256 such values at each position.
+        """,
+        "The 1×1 layer comes after the stride. It works on 14×14 positions.",
+    ],
+    solution="""
+        positions = 14 * 14
+        counts = {
+            "standard": positions * 3 * 3 * 256 * 512,
+            "depthwise": positions * 3 * 3 * 256,
+            "pointwise": positions * 256 * 512,
+            "weights": 3 * 3 * 256 + 256 * 512,
+        }
+    """,
+    explanation="""
+        231,211,008 MACs against 451,584 + 25,690,112 = 26,141,696: 8.84 times fewer. The stride
+        changes nothing in the ratio, 1/512 + 1/9, because all layers are counted at the positions
+        of their outputs. And the 1×1 layer, which sees no neighbours, now does 98 % of the work.
+    """,
+)
+def _(answer):
+    keys = ("standard", "depthwise", "pointwise", "weights")
+    _expect_keys(answer, keys)
+    positions, many = 14 * 14, 28 * 28
+    one, deep, point = 9 * 256 * 512, 9 * 256, 256 * 512
+    stride = (
+        "The output has 14 · 14 positions, because the stride is 2; MACs are counted there, not at "
+        "the 28 · 28 positions of the input."
+    )
+    no_positions = "This is the number of weights; each is used at every one of 14 · 14 positions."
+    twice = (
+        "One multiply-accumulate is one MAC. Counting the multiplication and the addition apart "
+        "gives twice as much (often called FLOPs)."
+    )
+    side = "There are 14 · 14 positions, not 14."
+    right = {
+        "standard": positions * one,
+        "depthwise": positions * deep,
+        "pointwise": positions * point,
+        "weights": deep + point,
+    }
+    common: dict[str, dict[float, str]] = {
+        key: {
+            many * value: stride,
+            value: no_positions,
+            2 * positions * value: twice,
+            14 * value: side,
+        }
+        for key, value in (("standard", one), ("depthwise", deep), ("pointwise", point))
+    }
+    common["standard"] |= {
+        positions * 3 * 256 * 512: "The kernel has 3 · 3 places, not 3.",
+        positions * 9 * 512: "Every filter sees all 256 channels: 3 · 3 · 256 products.",
+        positions * deep: "This is one filter; there are 512.",
+        positions * (one + 512): "Biases are left out.",
+        13 * 13 * one: "Without padding there would be 13 · 13 positions; padding 1 gives 14 · 14.",
+        positions * (deep + point): "This is the pair of depthwise and 1×1; one ordinary layer is "
+        "asked for.",
+    }
+    common["depthwise"] |= {
+        positions * one: "This is the ordinary convolution. A depthwise filter sees one channel.",
+        positions * 9 * 512: "The depthwise layer keeps the number of channels: 256, not 512.",
+        positions * 9: "This is one channel; there are 256.",
+        positions * 3 * 256: "The kernel has 3 · 3 places, not 3.",
+        positions * 9 * 256 * 256: "Each filter sees one channel, its own, not all 256.",
+        positions * point: "This is the value of the pointwise layer.",
+        13 * 13 * deep: "Without padding there would be 13 · 13 positions; padding 1 gives "
+        "14 · 14.",
+    }
+    common["pointwise"] |= {
+        positions * 9 * point: "This is a 3×3 kernel; the pointwise layer is 1×1.",
+        positions * 512: "Every output value is a sum of 256 products, one for each channel.",
+        positions * 256: "This is one output channel; there are 512.",
+        positions * (256 + 512): "Channels in and out are multiplied, not added.",
+        positions * (deep + point): "This is both layers together; the 1×1 alone is asked for.",
+        positions * deep: "This is the value of the depthwise layer.",
+        positions * 512 * 512: "The 1×1 layer gets 256 channels: the depthwise layer keeps them.",
+    }
+    common["weights"] = {
+        point: "These are the weights of the 1×1 layer; the depthwise layer has some too.",
+        deep: "These are the weights of the depthwise layer; the 1×1 has many more.",
+        one: "These are the weights of the ordinary convolution.",
+        positions * (deep + point): "A weight is stored once, however many positions it is used "
+        "at.",
+        deep + point + 512: "Biases are left out: after these layers stands a batch norm.",
+        deep + point + 256 + 512: "Biases are left out: after these layers stands a batch norm.",
+        9 + point: "The depthwise layer has a filter of its own for each of the 256 channels.",
+        9 * 512 + point: "The depthwise layer has 256 filters, one for each channel it gets.",
+        one + deep + point: "The ordinary convolution does not belong to the pair.",
+    }
+    for key in keys:
+        value = answer[key]
+        try:
+            for factor, unit in ((1_000_000, "millions"), (1_000, "thousands")):
+                if isinstance(value, float) and abs(value * factor / right[key] - 1) < 0.01:
+                    raise Wrong(f"{value} is in {unit}; write the number itself, every digit.")
+            expect_number(
+                value,
+                right[key],
+                common[key],
+                otherwise="Begin with the products for one position of the output.",
+            )
+        except Wrong as error:
+            raise Wrong(f'"{key}": {error}') from None
+    return "8.84 times fewer MACs; 1/512 + 1/9 = 1/8.84."
+
+
+# --- mobilenet.2: the block of v1 -----------------------------------------------------------------
+
+
+def _cell(
+    given: int,
+    out: int,
+    kernel: int = 1,
+    stride: int = 1,
+    *,
+    groups: int = 1,
+    bias: bool = False,
+    norm: bool = True,
+    activation: Callable[[], nn.Module] | None = nn.ReLU,
+    padding: int | None = None,
+) -> nn.Sequential:
+    """Convolution, batch norm, activation, with the mistakes that the options describe."""
+    padding = kernel // 2 if padding is None else padding
+    parts: list[nn.Module] = [
+        nn.Conv2d(given, out, kernel, stride, padding, groups=groups, bias=bias)
+    ]
+    parts += [nn.BatchNorm2d(out)] if norm else []
+    parts += [activation()] if activation else []
+    return nn.Sequential(*parts)
+
+
+def _separable(
+    given: int,
+    out: int,
+    stride: int = 1,
+    *,
+    depthwise: Mapping[str, Any] | None = None,
+    pointwise: Mapping[str, Any] | None = None,
+) -> nn.Sequential:
+    return nn.Sequential(
+        _cell(given, given, 3, stride, **{"groups": given, **(depthwise or {})}),
+        _cell(given, out, **(pointwise or {})),
+    )
+
+
+class _Spikes(nn.Module):
+    """Makes a few values very large, so that a ceiling of an activation shows."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps**5
+
+
+def _convolutions(module: nn.Module) -> list[nn.Conv2d]:
+    return [m for m in module.modules() if isinstance(m, nn.Conv2d)]
+
+
+def _norms(module: nn.Module) -> list[nn.BatchNorm2d]:
+    return [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+def _same_block(
+    block: nn.Module, reference: nn.Module, shape: tuple[int, ...], mistakes: Mapping
+) -> None:
+    """`same_outputs`, but other parameters than the reference's are named."""
+    try:
+        same_outputs(block, reference, shape, mistakes=mistakes)
+    except Wrong as error:
+        convs, right = _convolutions(block), _convolutions(reference)
+        cause = ""
+        if "parameters" in str(error) and len(convs) > len(right):
+            cause = f"There are {len(convs)} convolutions in this block; {len(right)} are right. "
+            if isinstance(reference, _Inverted):
+                cause += "A shortcut of this block is the input itself, or there is none. "
+        elif "parameters" in str(error) and any(m.bias is not None for m in convs):
+            cause = "A convolution has a bias; the batch norm after it takes it away. "
+        raise Wrong(f"{cause}{error}") from None
+
+
+def _builds(answer: Any, name: str) -> None:
+    if isinstance(answer, nn.Module):
+        raise Wrong(
+            f"{name} is {describe(answer)}; it should be a function or a class that builds a block "
+            "for any number of channels."
+        )
+
+
+@exercise(
+    "mobilenet.2",
+    title="Write the block of v1",
+    answer="separable",
+    difficulty=2,
+    minutes=12,
+    task="""
+        Write `separable`, the block of MobileNet v1. It returns a module that turns maps of shape
+        (N, in_channels, H, W) into (N, out_channels, H, W), or half of H and W with `stride=2`
+        (rounded up):
+
+        - a depthwise 3×3 convolution with the given stride and padding 1: every channel gets a
+          filter of its own;
+        - a 1×1 convolution to `out_channels`.
+
+        Each of the two is followed by its own batch norm and ReLU, and so has no bias. The check
+        copies weights into your block and compares outputs and gradients, so names do not matter.
+    """,
+    stub="""
+        def separable(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        A convolution with `groups=g` cuts its channels into g groups and connects each group with
+        itself only. How many groups are there if every channel is its own group?
+        """,
+        """
+        Six layers: convolution, batch norm, ReLU, and once more. The stride belongs to the first
+        convolution.
+        """,
+        """
+        `nn.Conv2d(in_channels, in_channels, 3, stride, padding=1, groups=in_channels, bias=False)`
+        """,
+    ],
+    solution="""
+        def separable(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
+            return nn.Sequential(
+                nn.Conv2d(
+                    in_channels,
+                    in_channels,
+                    kernel_size=3,
+                    stride=stride,
+                    padding=1,
+                    groups=in_channels,
+                    bias=False,
+                ),
+                nn.BatchNorm2d(in_channels),
+                nn.ReLU(),
+                nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False),
+                nn.BatchNorm2d(out_channels),
+                nn.ReLU(),
+            )
+    """,
+    explanation="""
+        `groups=in_channels` is all that makes a convolution depthwise. Neither of the two layers
+        could stand alone: the first never mixes channels, the second never looks at a neighbour.
+        The stride goes to the first, which alone looks at neighbours; at the 1×1 layer it would
+        throw away positions already computed.
+    """,
+)
+def _(answer):
+    _builds(answer, "separable")
+    cases = [((4, 6), (3, 4, 9, 8)), ((6, 3, 2), (3, 6, 8, 11)), ((5, 5, 1), (3, 5, 7, 7))]
+    for arguments, shape in cases:
+        what = describe_call(answer, *arguments)
+        try:
+            block = make(answer, *arguments)
+        except Wrong as error:
+            if "divisible by groups" not in str(error):
+                raise
+            raise Wrong(
+                f"{error} The depthwise layer keeps the number of channels: in_channels in, "
+                "in_channels out, groups=in_channels."
+            ) from None
+        call(block.train(), torch.randn(shape), what=f"{what}, given maps of shape {shape},")
+        try:
+            _compare_separable(block, arguments, shape)
+        except Wrong as error:
+            raise Wrong(f"{what}: {error}") from None
+    return "It computes what the paper's block computes, gradients included."
+
+
+def _compare_separable(block: nn.Module, arguments: tuple, shape: tuple[int, ...]) -> None:
+    given, out, stride = (*arguments, 1)[:3]
+    variant = partial(_separable, given, out, stride)
+    no_activation = dict(activation=None)
+    mistakes = {
+        "The first convolution mixes all channels: it is an ordinary 3×3 convolution. Depthwise "
+        "means groups=in_channels.": lambda: variant(depthwise=dict(groups=1)),
+        "The ReLU between the two convolutions is missing.": lambda: variant(
+            depthwise=no_activation
+        ),
+        "The last ReLU is missing.": lambda: variant(pointwise=no_activation),
+        "An activation is not the plain ReLU: it lets something of the negative values "
+        "through.": lambda: variant(depthwise=dict(activation=lambda: nn.LeakyReLU(0.01))),
+        "Neither convolution has a ReLU after it.": lambda: variant(
+            depthwise=no_activation, pointwise=no_activation
+        ),
+        "The batch norm between the two convolutions is missing.": lambda: variant(
+            depthwise=dict(norm=False)
+        ),
+        "The batch norm after the 1×1 convolution is missing.": lambda: variant(
+            pointwise=dict(norm=False)
+        ),
+        "There is no batch norm.": lambda: variant(
+            depthwise=dict(norm=False), pointwise=dict(norm=False)
+        ),
+        "There is no batch norm, and the convolutions have biases.": lambda: variant(
+            depthwise=dict(norm=False, bias=True), pointwise=dict(norm=False, bias=True)
+        ),
+        "The first batch norm and its ReLU are missing: each of the two convolutions has its "
+        "own.": lambda: variant(depthwise=dict(norm=False, activation=None)),
+        "The stride is given to the 1×1 convolution; it belongs to the depthwise one.": lambda: (
+            nn.Sequential(_cell(given, given, 3, groups=given), _cell(given, out, stride=stride))
+        ),
+        "The 1×1 convolution comes first. Depthwise, then pointwise is asked for.": lambda: (
+            nn.Sequential(_cell(given, out), _cell(out, out, 3, stride, groups=out))
+        ),
+        "The ReLU stands before the batch norm; batch norm comes first.": lambda: nn.Sequential(
+            nn.Conv2d(given, given, 3, stride, 1, groups=given, bias=False),
+            nn.ReLU(),
+            nn.BatchNorm2d(given),
+            nn.Conv2d(given, out, 1, bias=False),
+            nn.ReLU(),
+            nn.BatchNorm2d(out),
+        ),
+        "The first ReLU stands before its batch norm; batch norm comes first.": lambda: (
+            nn.Sequential(
+                nn.Conv2d(given, given, 3, stride, 1, groups=given, bias=False),
+                nn.ReLU(),
+                nn.BatchNorm2d(given),
+                _cell(given, out),
+            )
+        ),
+        "The last ReLU stands before its batch norm; batch norm comes first.": lambda: (
+            nn.Sequential(
+                _cell(given, given, 3, stride, groups=given),
+                nn.Conv2d(given, out, 1, bias=False),
+                nn.ReLU(),
+                nn.BatchNorm2d(out),
+            )
+        ),
+        "The second convolution is 3×3; a pointwise one is 1×1.": lambda: nn.Sequential(
+            _cell(given, given, 3, stride, groups=given), _cell(given, out, 3)
+        ),
+        "The input is added to the output. That shortcut comes with v2.": lambda: _Shortcut(
+            variant()
+        ),
+    }
+    both = dict(bias=True)
+    mistakes |= {
+        "The convolutions have biases. The batch norm after each takes away whatever is the same "
+        "at every position, so a bias before it does nothing.": lambda: variant(
+            depthwise=both, pointwise=both
+        ),
+        "The depthwise convolution has a bias; the batch norm after it takes it away.": lambda: (
+            variant(depthwise=both)
+        ),
+        "The 1×1 convolution has a bias; the batch norm after it takes it away.": lambda: variant(
+            pointwise=both
+        ),
+    }
+    convs = _convolutions(block)
+    right = variant()
+    expected = tuple(right(torch.zeros(shape)).shape)
+    got = call(block.train(), torch.randn(shape))
+    if isinstance(got, Tensor) and got.shape[2:] != expected[2:]:
+        raise Wrong(
+            f"Maps of shape {shape} become {tuple(got.shape)}; {expected} is right. "
+            + (
+                "Is `stride` used?"
+                if stride != 1 and got.shape[2:] == shape[2:]
+                else "The 3×3 needs padding 1, the 1×1 none; the stride belongs to one layer."
+            )
+            + f" Your module consists of {layers(block)}."
+        )
+    if convs and convs[0].groups not in (1, given) and convs[0].in_channels == given:
+        raise Wrong(
+            f"The first convolution has groups={convs[0].groups}; with {given} channels, depthwise "
+            f"means groups={given}."
+        )
+    _same_block(block, right, shape, mistakes)
+    same_outputs(
+        nn.Sequential(_Spikes(), block),
+        nn.Sequential(_Spikes(), variant()),
+        (4, given, 16, 16),
+        mistakes={
+            "The activations have a ceiling at 6 (ReLU6); this block has the plain ReLU, as the "
+            "first paper writes it.": lambda: nn.Sequential(
+                _Spikes(),
+                variant(depthwise=dict(activation=nn.ReLU6), pointwise=dict(activation=nn.ReLU6)),
+            ),
+            "The last activation has a ceiling at 6 (ReLU6); this block has the plain "
+            "ReLU.": lambda: nn.Sequential(_Spikes(), variant(pointwise=dict(activation=nn.ReLU6))),
+            "The first activation has a ceiling at 6 (ReLU6); this block has the plain "
+            "ReLU.": lambda: nn.Sequential(_Spikes(), variant(depthwise=dict(activation=nn.ReLU6))),
+        },
+        tolerance=1e-3,
+    )
+
+
+class _Shortcut(nn.Module):
+    def __init__(self, branch: nn.Module, *, after: nn.Module | None = None) -> None:
+        super().__init__()
+        self.branch = branch
+        self.after = after or nn.Identity()
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.after(maps + self.branch(maps))
+
+
+# --- mobilenet.3: a table with a misprint ---------------------------------------------------------
+
+_ROWS = ("1x1", "depthwise", "full", "linear")
+_SHARES = {"1x1": 94.857, "depthwise": 3.058, "full": 1.906, "linear": 0.180}
+_PARAMETERS = {  # with batch norms, without them, and of the total without them
+    "1x1": (74.468, 74.187, 74.572),
+    "depthwise": (1.291, 1.055, 1.061),
+    "full": (0.022, 0.0204, 0.0205),
+    "linear": (24.220, 24.346),
+}
+
+
+@exercise(
+    "mobilenet.3",
+    title="An experiment: recount a table",
+    answer="recount",
+    difficulty=2,
+    minutes=12,
+    task="""
+        Table 2 of the MobileNet paper says where the network of width 1 spends its MACs at 224
+        pixels, in percent of all MACs:
+
+        | 1×1 convolutions | depthwise 3×3 | the full 3×3 at the start | linear layer |
+        |---|---|---|---|
+        | 94.86 | 3.06 | 1.19 | 0.18 |
+
+        Measure the four shares yourself, in percent, to two digits after the point or more. Then
+        set `"misprint"` to the key of the row whose printed value cannot be right: one of
+        `"1x1"`, `"depthwise"`, `"full"`, `"linear"`.
+
+        The cell gives you a table with one row for each layer; a row has `.name`, `.kind` and
+        `.macs`, and `table.macs` is the total. Print it to see the names.
+    """,
+    stub="""
+        with torch.device("meta"):  # shapes are enough to count
+            mobilenet = networks.build("mobilenet_v1")
+        table = summary.table(mobilenet, (3, 224, 224))
+
+        recount = {
+            "1x1": ...,
+            "depthwise": ...,
+            "full": ...,
+            "linear": ...,
+            "misprint": ...,
+        }
+    """,
+    given="""
+        from utils import networks, summary
+    """,
+    hints=[
+        """
+        The names of the 1×1 layers contain "pointwise", those of the
+        depthwise ones "depthwise".
+        """,
+        """
+        `100 * sum(row.macs for row in table.rows if "pointwise" in row.name) / table.macs`
+        """,
+        "Four shares of a whole add up to 100. What do the printed ones add up to?",
+    ],
+    solution="""
+        with torch.device("meta"):  # shapes are enough to count
+            mobilenet = networks.build("mobilenet_v1")
+        table = summary.table(mobilenet, (3, 224, 224))
+
+
+        def share(part: str) -> float:
+            return 100 * sum(row.macs for row in table.rows if part in row.name) / table.macs
+
+
+        recount = {
+            "1x1": share("pointwise"),
+            "depthwise": share("depthwise"),
+            "full": share("features.conv."),
+            "linear": share("linear"),
+            "misprint": "full",
+        }
+    """,
+    explanation="""
+        The full convolution has 1.91 %, and 1.19 is two digits in the wrong order. One could have
+        suspected it without counting: the printed shares add up to 99.29. The true ones say what
+        MobileNet is made of: 95 % of its work are 1×1 convolutions, which are plain matrix
+        products, the operation that libraries compute best.
+    """,
+)
+def _(answer):
+    _expect_keys(answer, (*_ROWS, "misprint"))
+    for key in _ROWS:
+        right = _SHARES[key]
+        common = dict.fromkeys(
+            _PARAMETERS[key], "This is the share of the parameters; MACs are asked for."
+        )
+        common |= {
+            _SHARES[other]: f'This is the share of "{other}".' for other in _ROWS if other != key
+        }
+        common |= {
+            right / 100: "This is a fraction; percent are asked for, so times 100.",
+        }
+        if key == "full":
+            common[1.19] = "This is the printed value. Measure it."
+        value = answer[key]
+        if isinstance(value, str):
+            raise Wrong(f'"{key}": A number is expected, not {describe(value)}.')
+        tolerance = 0.006 if right > 0.5 else 0.0025
+        try:
+            for wrong, message in common.items():
+                if (
+                    isinstance(value, (int, float))
+                    and abs(value - wrong) <= max(0.004 * wrong, 0.00005)
+                    and abs(value - right) > tolerance
+                ):
+                    raise Wrong(f"{value:.6g} is not right. {message}")
+            if isinstance(value, (int, float)) and value > 100:
+                raise Wrong(
+                    f"{value:,} is a number of MACs; its share of all MACs, in percent, is asked "
+                    "for."
+                )
+            if (
+                isinstance(value, (int, float))
+                and 0 < abs(value - right) < 0.06
+                and abs(value - round(right, 1)) < 1e-9
+            ):
+                raise Wrong(f"{value} is rounded to one digit; two or more are asked for.")
+            total = 568_740_352
+            if isinstance(value, (int, float)) and key != "linear":
+                without = 100 * right / 100 * total / (total - 1_024_000)
+                if abs(value - without) <= 0.004 and abs(value - right) > tolerance:
+                    raise Wrong(
+                        f"{value:.6g} is not right. This is the share of the convolutions' MACs; "
+                        "the linear layer belongs to the whole."
+                    )
+            both = (
+                {}
+                if key == "linear"
+                else {
+                    right + _SHARES["linear"]: "The linear layer is counted "
+                    "here too; it has a row of its own."
+                }
+            )
+            expect_number(value, right, both, tolerance=tolerance)
+        except Wrong as error:
+            raise Wrong(f'"{key}": {error}') from None
+    misprint = answer["misprint"]
+    if not isinstance(misprint, str) or misprint not in _ROWS:
+        listed = ", ".join(f'"{row}"' for row in _ROWS)
+        raise Wrong(f'"misprint": one of {listed} is expected, not {describe(misprint)}.')
+    if misprint != "full":
+        raise Wrong(
+            f'"misprint": your own count for "{misprint}" is {answer[misprint]:.2f}, and so it is '
+            "printed. Compare the other rows."
+        )
+    return "1.91, not 1.19: two digits changed places."
+
+
+# --- mobilenet.4: the block of v2 -----------------------------------------------------------------
+
+
+class _Inverted(nn.Module):
+    """The block of v2, with the mistakes that the options describe."""
+
+    def __init__(
+        self,
+        given: int,
+        out: int,
+        stride: int,
+        expansion: int,
+        *,
+        skip: str = "right",
+        first: Callable[[], nn.Module] | None = nn.ReLU6,
+        second: Callable[[], nn.Module] | None = nn.ReLU6,
+        last: Callable[[], nn.Module] | None = None,
+        always_expand: bool = False,
+        groups: int | None = None,
+        norms: tuple[bool, bool, bool] = (True, True, True),
+        stride_at: str = "depthwise",
+        wide: int | None = None,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        wide = wide or given * expansion
+        cell = partial(_cell, bias=bias)
+        at = {place: stride if place == stride_at else 1 for place in ("expand", "depthwise")}
+        at["project"] = stride if stride_at == "project" else 1
+        parts = []
+        if expansion != 1 or always_expand:
+            parts.append(cell(given, wide, 1, at["expand"], norm=norms[0], activation=first))
+        parts.append(
+            cell(
+                wide,
+                wide,
+                3,
+                at["depthwise"],
+                groups=wide if groups is None else groups,
+                norm=norms[1],
+                activation=second,
+            )
+        )
+        self.activation = last() if last else nn.Identity()
+        parts.append(cell(wide, out, 1, at["project"], norm=norms[2], activation=None))
+        self.branch = nn.Sequential(*parts)
+        self.kind = skip
+        self.skip = stride == 1 and given == out
+
+    def forward(self, maps: Tensor) -> Tensor:
+        result = self.branch(maps)
+        if self.kind == "none" or not self.skip:
+            return self.activation(result)
+        if self.kind == "activated":  # the activation after the sum
+            return self.activation(maps + result)
+        if self.kind == "minus":
+            return maps - result
+        return maps + self.activation(result)
+
+
+@exercise(
+    "mobilenet.4",
+    title="Write the block of v2",
+    answer="InvertedResidual",
+    difficulty=2,
+    minutes=18,
+    task="""
+        Write the class `InvertedResidual`, the block of MobileNet v2. With
+        `wide = in_channels * expansion` its branch is
+
+        - a 1×1 convolution to `wide` channels, batch norm, ReLU6; with `expansion=1` this part is
+          left out;
+        - a depthwise 3×3 convolution of the `wide` channels with the given stride and padding 1,
+          batch norm, ReLU6;
+        - a 1×1 convolution to `out_channels` and batch norm, **no activation**.
+
+        If the stride is 1 and `in_channels == out_channels`, the block gives its input plus what
+        the branch gives; otherwise what the branch gives. Nothing follows the sum. No convolution
+        has a bias.
+    """,
+    stub="""
+        class InvertedResidual(nn.Module):
+            def __init__(
+                self, in_channels: int, out_channels: int, stride: int = 1, expansion: int = 6
+            ) -> None:
+                super().__init__()
+                # Your code here.
+                ...
+
+            def forward(self, maps: torch.Tensor) -> torch.Tensor:
+                # Your code here.
+                ...
+    """,
+    hints=[
+        """
+        Collect the layers of the branch in a list, and append the first three only if `expansion`
+        is not 1. `self.branch = nn.Sequential(*parts)` makes them part of the module.
+        """,
+        """
+        Depthwise means as many groups as the convolution has channels. Here it has `wide` of them.
+        """,
+        """
+        Store the rule, `self.skip = stride == 1 and in_channels == out_channels`, and use it in
+        `forward`.
+        """,
+    ],
+    solution="""
+        class InvertedResidual(nn.Module):
+            def __init__(
+                self, in_channels: int, out_channels: int, stride: int = 1, expansion: int = 6
+            ) -> None:
+                super().__init__()
+                wide = in_channels * expansion
+                parts = []
+                if expansion != 1:
+                    parts += [
+                        nn.Conv2d(in_channels, wide, kernel_size=1, bias=False),
+                        nn.BatchNorm2d(wide),
+                        nn.ReLU6(),
+                    ]
+                parts += [
+                    nn.Conv2d(wide, wide, 3, stride, padding=1, groups=wide, bias=False),
+                    nn.BatchNorm2d(wide),
+                    nn.ReLU6(),
+                    nn.Conv2d(wide, out_channels, kernel_size=1, bias=False),
+                    nn.BatchNorm2d(out_channels),
+                ]
+                self.branch = nn.Sequential(*parts)
+                self.skip = stride == 1 and in_channels == out_channels
+
+            def forward(self, maps: torch.Tensor) -> torch.Tensor:
+                return maps + self.branch(maps) if self.skip else self.branch(maps)
+    """,
+    explanation="""
+        ResNet's bottleneck is wide, narrow, wide; this block is narrow, wide, narrow, hence
+        *inverted*. The sum joins the narrow ends, and no activation stands there: neither at the
+        end of the branch nor after the sum. Where the stride is 2 or the number of channels
+        changes there is nothing to add to, and MobileNet v2 puts no projection there either.
+    """,
+)
+def _(answer):
+    _builds(answer, "InvertedResidual")
+    cases = [
+        ((4, 4, 1, 3), (3, 4, 8, 7)),
+        ((4, 6, 1, 2), (3, 4, 6, 6)),
+        ((4, 4, 2, 3), (3, 4, 9, 8)),
+        ((5, 5, 1, 1), (3, 5, 7, 6)),
+        ((3, 3), (3, 3, 6, 6)),
+    ]
+    for arguments, shape in cases:
+        block = make(answer, *arguments)
+        what = describe_call(answer, *arguments)
+        given, out, stride, expansion = (*arguments, *(1, 6)[len(arguments) - 2 :])[:4]
+        try:
+            _compare_inverted(block, (given, out, stride, expansion), shape)
+        except Wrong as error:
+            raise Wrong(f"{what}: {error}") from None
+    return "It agrees with the paper's block, with and without the shortcut."
+
+
+_NORMS = ("after the expansion", "after the depthwise convolution", "after the last 1×1")
+
+
+def _compare_inverted(block: nn.Module, settings: tuple, shape: tuple[int, ...]) -> None:
+    given, out, stride, expansion = settings
+    variant = partial(_Inverted, *settings)
+    try:
+        output = call(block.train(), torch.randn(shape))
+    except Wrong as error:
+        if "size of tensor" in str(error) or "must match" in str(error):
+            advice = (
+                "Input and output have different shapes here, so they cannot be added: the "
+                "shortcut exists only with stride 1 and as many channels out as in."
+            )
+            if given == out and stride == 1:
+                advice = (
+                    "With stride 1 the branch should keep height and width: the 3×3 needs padding "
+                    "1."
+                )
+            raise Wrong(f"{error} {advice}") from None
+        raise
+    expected = tuple(variant()(torch.randn(shape)).shape)
+    if isinstance(output, Tensor) and output.shape != expected:
+        hint = "Is `stride` given to the depthwise convolution, and padding 1?"
+        if output.shape[1] != expected[1]:
+            hint = "The last 1×1 gives `out_channels` channels."
+        raise Wrong(
+            f"Maps of shape {shape} become {tuple(output.shape)}; {expected} is right. {hint} Your "
+            f"module consists of {layers(block)}."
+        )
+    mistakes: dict[str, Callable[[], nn.Module]] = {
+        "The shortcut is missing: with stride 1 and equal channels the input is added.": lambda: (
+            variant(skip="none")
+        ),
+        "There is an activation (ReLU6, or ReLU) after the last 1×1. The bottleneck is linear: "
+        "batch norm, and no activation.": lambda: variant(last=nn.ReLU6),
+        "There is an activation after the sum. Nothing follows it.": lambda: variant(
+            last=nn.ReLU6, skip="activated"
+        ),
+        "There is an activation after the sum; nothing follows it.": lambda: variant(
+            last=nn.ReLU, skip="activated"
+        ),
+        "The first ReLU6, after the expansion, is missing.": lambda: variant(first=None),
+        "The ReLU6 after the depthwise convolution is missing.": lambda: variant(second=None),
+        "There is no ReLU6 in the branch.": lambda: variant(first=None, second=None),
+        "With expansion=1 there should be no first 1×1 convolution.": lambda: variant(
+            always_expand=True
+        ),
+        "The 3×3 convolution is not depthwise: it has one group, not as many as channels.": (
+            lambda: variant(groups=1)
+        ),
+        "The 3×3 convolution has groups=in_channels; it has in_channels * expansion channels, and "
+        "each should be a group of its own.": lambda: variant(groups=given),
+        "The branch is subtracted from the input; it is added.": lambda: variant(skip="minus"),
+        "The stride is given to the first 1×1 convolution; it belongs to the depthwise one.": (
+            lambda: variant(stride_at="expand")
+        ),
+        "The stride is given to the last 1×1 convolution; it belongs to the depthwise one.": (
+            lambda: variant(stride_at="project")
+        ),
+        "The wide tensor has out_channels * expansion channels; in_channels * expansion is "
+        "right.": lambda: variant(wide=out * expansion),
+        "The expansion is ignored: the depthwise convolution has in_channels channels.": lambda: (
+            variant(wide=given, always_expand=True)
+        ),
+        "The expansion is always 6: `expansion` is not used.": lambda: variant(
+            wide=6 * given, always_expand=True
+        ),
+        "The wide tensor has `expansion` channels; in_channels * expansion is right.": lambda: (
+            variant(wide=expansion)
+        ),
+        "The convolutions have biases; the batch norm after each takes them away.": lambda: variant(
+            bias=True
+        ),
+    }
+    for number, place in enumerate(_NORMS):
+        norms = tuple(n != number for n in range(3))
+        mistakes[f"The batch norm {place} is missing."] = lambda norms=norms: variant(norms=norms)
+    mistakes["There is no batch norm."] = lambda: variant(norms=(False, False, False))
+    mistakes["There is no batch norm, and the convolutions have biases."] = lambda: variant(
+        norms=(False, False, False), bias=True
+    )
+    _same_block(block, variant(), shape, mistakes)
+    same_outputs(
+        nn.Sequential(_Spikes(), block),
+        nn.Sequential(_Spikes(), variant()),
+        (4, given, 16, 16),
+        mistakes={
+            f"{which} a plain ReLU; ReLU6 cuts off above 6.": lambda options=options: nn.Sequential(
+                _Spikes(), variant(**options)
+            )
+            for which, options in (
+                ("The activations are", dict(first=nn.ReLU, second=nn.ReLU)),
+                ("The first activation is", dict(first=nn.ReLU)),
+                ("The second activation is", dict(second=nn.ReLU)),
+            )
+        },
+        tolerance=1e-3,
+    )
+
+
+# --- mobilenet.5: repair --------------------------------------------------------------------------
+
+_TABLE = ((1, 8, 1, 1), (4, 12, 2, 2), (4, 16, 3, 2))
+
+
+def _features(
+    in_channels: int = 1,
+    *,
+    every_stride: bool = False,
+    relu_behind_blocks: Callable[[], nn.Module] | None = None,
+    norm: bool = True,
+    bias: bool = False,
+    late: bool = False,
+    repeats: int | None = None,
+    first_norm: bool = True,
+    last_activation: Callable[[], nn.Module] | None = nn.ReLU6,
+    activation: Callable[[], nn.Module] = nn.ReLU6,
+    **block: Any,
+) -> nn.Sequential:
+    """The network of mobilenet.5, with the mistakes that the options describe."""
+    parts: list[nn.Module] = [_cell(in_channels, 16, 3, 2, norm=first_norm, activation=activation)]
+    channels = 16
+    for expansion, out, count, stride in _TABLE:
+        for number in range(repeats or count):
+            step = stride if number == 0 or every_stride else 1
+            parts.append(_Inverted(channels, out, step, expansion, **block))
+            parts += [relu_behind_blocks()] if relu_behind_blocks else []
+            channels = channels if late else out
+        channels = out
+    parts.append(_cell(channels, 64, norm=norm, bias=bias, activation=last_activation))
+    return nn.Sequential(*parts)
+
+
+@exercise(
+    "mobilenet.5",
+    title="Repair a loop over blocks",
+    answer="repaired_features",
+    difficulty=2,
+    minutes=15,
+    task="""
+        This code should build the feature maps of a small MobileNet v2 from a table, as in Table 2
+        of the paper: each row holds expansion, output channels, number of blocks, and the stride of
+        the *first* of these blocks. Images of 1×28×28 should become 64 maps of 4×4. At both ends
+        stands a convolution with batch norm and ReLU6, and the blocks are your own.
+
+        Four mistakes are in it. Only one raises an error, and one more gives maps of the wrong
+        size; the other two are silent. Repair all four; change nothing else. The numbers in the
+        table are right.
+    """,
+    stub="""
+        def repaired_features(in_channels: int = 1) -> nn.Module:
+            parts = [
+                nn.Conv2d(in_channels, 16, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(16),
+                nn.ReLU6(),
+            ]
+            channels = 16
+            for expansion, out_channels, repeats, stride in (
+                (1, 8, 1, 1),
+                (4, 12, 2, 2),
+                (4, 16, 3, 2),
+            ):
+                for _ in range(repeats):
+                    parts.append(InvertedResidual(channels, out_channels, stride, expansion))
+                    parts.append(nn.ReLU6())
+                channels = out_channels
+            parts += [nn.Conv2d(channels, 64, kernel_size=1, bias=False), nn.ReLU6()]
+            return nn.Sequential(*parts)
+    """,
+    needs=["mobilenet.4"],
+    hints=[
+        """
+        Draw up a list of the six blocks with their input channels and strides, once as the table
+        means it and once as the code builds them.
+        """,
+        """
+        Why is the bottleneck called linear? And what stands between every other convolution of this
+        network and its activation?
+        """,
+        """
+        Give the inner loop a variable, `for number in …`: the stride holds for `number == 0` only;
+        the channels are handed on inside the inner loop;
+        no ReLU6 after a block; and the last convolution wants its batch norm.
+        """,
+    ],
+    solution="""
+        def repaired_features(in_channels: int = 1) -> nn.Module:
+            parts = [
+                nn.Conv2d(in_channels, 16, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(16),
+                nn.ReLU6(),
+            ]
+            channels = 16
+            for expansion, out_channels, repeats, stride in (
+                (1, 8, 1, 1),
+                (4, 12, 2, 2),
+                (4, 16, 3, 2),
+            ):
+                for number in range(repeats):
+                    first_stride = stride if number == 0 else 1
+                    parts.append(InvertedResidual(channels, out_channels, first_stride, expansion))
+                    channels = out_channels
+            parts += [
+                nn.Conv2d(channels, 64, kernel_size=1, bias=False),
+                nn.BatchNorm2d(64),
+                nn.ReLU6(),
+            ]
+            return nn.Sequential(*parts)
+    """,
+    explanation="""
+        With the stride in every block and the channels handed on too late no block has equal
+        channels and stride 1, so not one shortcut is left. The ReLU6 after each block makes the
+        thin tensors non-negative, the very thing the linear bottleneck avoids. And without the
+        batch norm nothing keeps the last maps in the range where ReLU6 is neither 0 nor 6.
+    """,
+)
+def _(answer):
+    if isinstance(answer, nn.Module):
+        raise Wrong(
+            f"repaired_features is {describe(answer)}; it should stay a function that builds one."
+        )
+    network = make(answer)
+    shape = (3, 1, 28, 28)
+    faults = _faults(network)
+    mistakes: dict[str, Callable[[], nn.Module]] = {}
+    try:
+        output = call(network.train(), torch.randn(shape), what="repaired_features()")
+        if isinstance(output, Tensor) and output.shape != (3, 64, 4, 4):
+            raise Wrong(
+                f"Images of shape {shape} become {tuple(output.shape)}; (3, 64, 4, 4) is right."
+            )
+        mistakes |= {
+            "A ReLU6, or a ReLU, stands after each block, so after each projection; the "
+            "bottleneck is linear.": lambda: _features(relu_behind_blocks=nn.ReLU6),
+            "The batch norm of the last convolution is still missing.": lambda: _features(
+                norm=False
+            ),
+            "The last convolution has a bias in place of its batch norm.": lambda: _features(
+                norm=False, bias=True
+            ),
+            "The last convolution has a bias now; nothing else should change.": lambda: _features(
+                bias=True
+            ),
+            "A ReLU6 still stands after each block, so after each projection; the bottleneck is "
+            "linear. One more mistake is left.": lambda: _features(
+                relu_behind_blocks=nn.ReLU6, norm=False
+            ),
+            "The last ReLU6 is gone; it was right.": lambda: _features(last_activation=None),
+            "The blocks have no shortcut.": lambda: _features(skip="none"),
+        }
+        same_outputs(network, _features(), shape, mistakes=mistakes)
+        loud = {
+            f"{which} a plain ReLU; ReLU6 cuts off above 6.": (
+                lambda options=options: _loud(_features(**options))
+            )
+            for which, options in (
+                ("The first and the last ReLU6 are", _PLAIN | {"last_activation": nn.ReLU}),
+                ("The first ReLU6 is", _PLAIN),
+                ("The last ReLU6 is", {"last_activation": nn.ReLU}),
+            )
+        }
+        mistakes |= loud
+        same_outputs(network, _loud(_features()), shape, mistakes=loud)
+        first = next(m for m in make(answer, 3).modules() if isinstance(m, nn.Conv2d))
+        if first.in_channels != 3:
+            raise Wrong(
+                f"repaired_features(3) begins with a convolution of {first.in_channels} channels: "
+                "`in_channels` is not used any more."
+            )
+    except Wrong as error:
+        # the list of all layers is long: it is left out where the mistake is named
+        named = [*faults, *(m for m in mistakes if str(error).startswith(m))]
+        text = re.split(r" (?:Your module|It) consists of ", str(error))[0]
+        if faults and text in named:  # found by layers and by values: one at a time
+            text = ""
+        if not named:
+            text = str(error)
+        raise Wrong(" ".join([*faults[:1], text]).strip()) from None
+    return "Six blocks, three of them with a shortcut, and all four mistakes are gone."
+
+
+_PLAIN = {"activation": nn.ReLU}
+
+
+def _loud(network: nn.Module) -> nn.Module:
+    """With batch norms of a large weight, so that many values are above 6."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.constant_(module.weight, 8.0)
+    return network
+
+
+def _faults(network: nn.Module) -> list[str]:
+    """What is visibly wrong with the layers of mobilenet.5, one sentence each."""
+    found = []
+    deep = [m for m in _convolutions(network) if m.kernel_size == (3, 3)][1:]
+    if len(deep) != 6:
+        found.append(f"There are {len(deep)} blocks; the table asks for 1 + 2 + 3.")
+    twice = sum(m.stride == (2, 2) for m in deep)
+    if len(deep) == 6 and twice != 2:
+        found.append(
+            f"{twice} of the 6 blocks have stride 2; only the first block of the second row and "
+            "the first of the third have it."
+        )
+    elif len(deep) == 6 and (deep[1].stride, deep[3].stride) != ((2, 2), (2, 2)):
+        found.append("The stride belongs to the first block of a row, not to a later one.")
+    thin, given = [m for m in _convolutions(network) if m.kernel_size == (1, 1)], 16
+    for layer in thin:
+        if layer.in_channels < layer.out_channels and layer.in_channels != given:
+            found.append(
+                f"A block expects {layer.in_channels} channels and gets {given}: the channels are "
+                "handed on too late, or not at all."
+            )
+            break
+        if layer.in_channels >= layer.out_channels:
+            given = layer.out_channels
+    return found
+
+
+# --- mobilenet.6: in slices -----------------------------------------------------------------------
+
+
+def _run_slices(
+    maps: Tensor,
+    expand: nn.Conv2d,
+    depthwise: nn.Conv2d,
+    project: nn.Conv2d,
+    slices: int,
+    *,
+    bias: str = "once",
+    activation: bool = True,
+    second: bool = True,
+    stride: bool = True,
+    keep: str = "sum",
+    project_slice: bool = True,
+    activate_thin: bool = False,
+    depthwise_slice: tuple[bool, bool] = (True, True),  # of the weights, of the biases
+    cuts: tuple[Callable[[Tensor], Tensor], ...] = (F.relu6, F.relu6),
+) -> Tensor:
+    """The branch in slices, with the mistakes that the options describe."""
+    size = expand.out_channels // slices
+    result = None
+    for start in range(0, expand.out_channels, size):
+        part = slice(start, start + size)
+        wide = F.conv2d(maps, expand.weight[part], expand.bias[part])
+        wide = cuts[0](wide) if activation else wide
+        filters, shifts = (part if own else slice(0, size) for own in depthwise_slice)
+        wide = F.conv2d(
+            wide,
+            depthwise.weight[filters],
+            depthwise.bias[shifts],
+            stride=depthwise.stride if stride else 1,
+            padding=depthwise.padding,
+            groups=size,
+        )
+        wide = cuts[1](wide) if second else wide
+        weight = project.weight[:, part if project_slice else slice(0, size)]
+        given = project.bias if bias == "each" or (bias == "once" and result is None) else None
+        thin = F.conv2d(wide, weight, given)
+        del wide
+        thin = F.relu6(thin) if activate_thin else thin
+        if keep == "first":
+            return thin
+        result = thin if keep == "last" or result is None else result + thin
+    return result / slices if keep == "mean" else result
+
+
+def _layers_of(given: int, wide: int, out: int, stride: int) -> tuple[nn.Conv2d, ...]:
+    three = (
+        nn.Conv2d(given, wide, 1),
+        nn.Conv2d(wide, wide, 3, stride, padding=1, groups=wide),
+        nn.Conv2d(wide, out, 1),
+    )
+    with torch.no_grad():
+        for layer in three:  # biases as large as what else adds up
+            layer.bias.normal_()
+            layer.weight.mul_(2)
+        three[0].weight.mul_(4)  # so that the ceiling of 6 shows after the expansion too
+    return three
+
+
+@exercise(
+    "mobilenet.6",
+    title="An expansion that is never there as a whole",
+    answer="in_slices",
+    difficulty=3,
+    minutes=20,
+    task="""
+        In evaluation mode a batch norm multiplies and adds per channel, so it can be **folded**
+        into the weights and the bias of the convolution before it. The branch of a block of v2 is
+        then three layers with biases: `project(relu6(depthwise(relu6(expand(maps)))))`.
+
+        Write `in_slices(maps, expand, depthwise, project, slices)`. It computes the same, but it
+        goes through the wide channels in `slices` equal slices: expand to one slice, filter it,
+        project it, and add the result to those of the other slices. The tensor with all wide
+        channels must never exist, nor a list that together is one. `slices` divides the number of
+        wide channels. The layers are `nn.Conv2d` with biases; take weights, biases, stride and
+        padding from them (`F.conv2d`), and leave them as they are.
+
+        The check compares the outputs, and the number of values alive at one time
+        (`memory.peak`).
+    """,
+    stub="""
+        def in_slices(
+            maps: torch.Tensor,
+            expand: nn.Conv2d,
+            depthwise: nn.Conv2d,
+            project: nn.Conv2d,
+            slices: int,
+        ) -> torch.Tensor:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        Output channel c of a convolution needs `weight[c]` and `bias[c]`. A depthwise convolution
+        of a slice is a depthwise convolution of fewer channels: how many groups does it have?
+        """,
+        """
+        The projection sums over the wide channels. A sum can be made in parts:
+        `project.weight[:, part]` are the weights of one slice.
+        """,
+        """
+        A bias belongs to the sum, not to its parts. How often is `project.bias` added?
+        """,
+    ],
+    solution="""
+        def in_slices(
+            maps: torch.Tensor,
+            expand: nn.Conv2d,
+            depthwise: nn.Conv2d,
+            project: nn.Conv2d,
+            slices: int,
+        ) -> torch.Tensor:
+            size = expand.out_channels // slices
+            total = 0
+            for start in range(0, expand.out_channels, size):
+                part = slice(start, start + size)
+                wide = F.relu6(F.conv2d(maps, expand.weight[part], expand.bias[part]))
+                wide = F.relu6(
+                    F.conv2d(
+                        wide,
+                        depthwise.weight[part],
+                        depthwise.bias[part],
+                        stride=depthwise.stride,
+                        padding=depthwise.padding,
+                        groups=size,
+                    )
+                )
+                bias = project.bias if start == 0 else None
+                total = total + F.conv2d(wide, project.weight[:, part], bias)
+            return total
+    """,
+    explanation="""
+        It works because nothing between the thin ends mixes the wide channels: the expansion makes
+        each of them from the thin maps alone, ReLU6 and the depthwise convolution keep them apart,
+        and the projection is a sum over them. An ordinary 3×3 convolution in the middle, as in
+        ResNet's bottleneck, would need all channels at once.
+    """,
+)
+def _(answer):
+    if not callable(answer) or isinstance(answer, nn.Module):
+        raise Wrong(f"A function is expected, not {describe(answer)}.")
+    cases = [
+        (torch.randn(2, 4, 7, 6), *_layers_of(4, 12, 5, 1), 3),
+        (torch.randn(1, 3, 8, 8), *_layers_of(3, 8, 6, 2), 2),
+        (torch.randn(2, 4, 5, 5), *_layers_of(4, 6, 4, 1), 6),
+        (torch.randn(2, 4, 5, 5), *_layers_of(4, 8, 4, 1), 1),
+    ]
+    variants = {
+        "The bias of the projection is added with every slice; it belongs to the sum, so once.": (
+            dict(bias="each")
+        ),
+        "The bias of the projection is missing.": dict(bias="none"),
+        "The ReLU6 after the expansion is missing.": dict(activation=False),
+        "The ReLU6 after the depthwise convolution is missing.": dict(second=False),
+        "Both ReLU6 are missing.": dict(activation=False, second=False),
+        "The activations are plain ReLUs; ReLU6 cuts off above 6.": dict(cuts=(F.relu, F.relu)),
+        "The first activation is a plain ReLU; ReLU6 cuts off above 6.": dict(
+            cuts=(F.relu, F.relu6)
+        ),
+        "The second activation is a plain ReLU; ReLU6 cuts off above 6.": dict(
+            cuts=(F.relu6, F.relu)
+        ),
+        "The stride of the depthwise convolution is not used.": dict(stride=False),
+        "Only the last slice is returned; the slices have to be added.": dict(
+            keep="last", bias="each"
+        ),
+        "Only the first slice is returned; the slices have to be added.": dict(keep="first"),
+        "Every slice is filtered with the depthwise filters of the first slice: take "
+        "`depthwise.weight[part]`.": dict(depthwise_slice=(False, True)),
+        "Every slice has the depthwise filters and biases of the first slice: take "
+        "`depthwise.weight[part]` and `depthwise.bias[part]`.": dict(
+            depthwise_slice=(False, False)
+        ),
+        "The slices are averaged; they have to be added.": dict(keep="mean", bias="each"),
+        "Every slice is projected with the weights of the first slice: take "
+        "`project.weight[:, part]`.": dict(project_slice=False),
+        "There is an activation on the projected slices; the bottleneck is linear.": dict(
+            activate_thin=True
+        ),
+    }
+    with torch.no_grad():
+        try:
+            same_results(
+                answer,
+                _run_slices,
+                *cases,
+                mistakes={
+                    message: partial(_run_slices, **options)
+                    for message, options in variants.items()
+                },
+                explain=_explain_slices,
+            )
+        except Wrong as error:
+            # the layers do not fit on one line and say little
+            raise Wrong(str(error).replace("a Conv2d module", "Conv2d")) from None
+    kept = [(layer.weight.clone(), layer.bias.clone()) for layer in cases[0][1:4]]
+    with torch.no_grad():
+        result = call(answer, *cases[0])
+    for name, layer, before in zip(("expand", "depthwise", "project"), cases[0][1:4], kept):
+        if not (torch.equal(layer.weight, before[0]) and torch.equal(layer.bias, before[1])):
+            raise Wrong(
+                f"The values are right, but afterwards `{name}` has other weights or another bias; "
+                "leave the layers as they are."
+            )
+    if not isinstance(result, Tensor):
+        raise Wrong(f"The values are right, but in_slices gives {describe(result)}, not a tensor.")
+    _expect_small_peak(answer)
+    return "The same output, and the wide tensor is never there."
+
+
+def _explain_slices(case: tuple, got: Any, right: Tensor) -> str:
+    maps, expand, _, _, slices = case
+    if (
+        isinstance(got, Tensor)
+        and got.shape == right.shape == maps.shape
+        and close(got, right + maps)
+    ):
+        return "The input is added too; the branch alone is asked for."
+    return f"That was with {expand.out_channels} wide channels in {slices} slices."
+
+
+def _expect_small_peak(answer: Callable) -> None:
+    from utils.topics import memory
+
+    layers_ = _layers_of(4, 64, 4, 1)
+    maps = torch.randn(1, 4, 24, 24)
+    wide = 64 * 24 * 24
+
+    def peak(slices: int) -> int:
+        return memory.peak(answer, maps, *layers_, slices).values
+
+    found = peak(16)
+    allowed = wide // 2  # the solution needs less than 5/16: slices of 1/16, thin tensors of 1/16
+    if found <= allowed:
+        return
+    cause = "Do slices or results stay alive longer than they are needed?"
+    if found > peak(4):
+        cause = "`slices` is the number of slices, not the size of one: 16 slices of 4 channels."
+    elif found >= wide:
+        cause = "The wide tensor is there as a whole, or all its slices are kept."
+    raise Wrong(
+        f"The output is right, but too much is alive at one time. With 64 wide channels of 24×24, "
+        f"{wide:,} values, and 16 slices your function holds {found:,} values at its peak; up to "
+        f"{allowed:,} are allowed. {cause}"
+    )
+
+
+# --- mobilenet.7: int8 by hand --------------------------------------------------------------------
+
+
+def _scales(weight: Tensor) -> Tensor:
+    scale = weight.abs().flatten(1).amax(dim=1) / 127
+    return torch.where(scale == 0, 1.0, scale)
+
+
+def _steps(weight: Tensor, scale: Tensor) -> Tensor:
+    return weight / scale.reshape(-1, *[1] * (weight.ndim - 1))
+
+
+def _quantise(weight: Tensor, how: Callable = torch.round) -> tuple[Tensor, Tensor]:
+    scale = _scales(weight)
+    return how(_steps(weight, scale)).to(torch.int8), scale
+
+
+@exercise(
+    "mobilenet.7",
+    title="int8 by hand",
+    answer="quantise",
+    difficulty=2,
+    minutes=15,
+    task="""
+        Write `quantise(weight)`. It gets the weights of a convolution (four axes, the first for the
+        output channels) and returns two tensors: the weights as whole numbers of type
+        `torch.int8`, in the shape they came in, and one scale for each **output channel**, a float
+        tensor of shape (out_channels,), so that
+
+            weight ≈ integers * scale
+
+        with the scale of its channel. Take the scales so that the largest absolute value of each
+        channel becomes 127 or −127, and round to the nearest whole number. There is no zero point:
+        0 stays 0. A channel of zeros gets the scale 1. Do not change `weight`.
+    """,
+    stub="""
+        def quantise(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        The scale is the size of one step: the largest absolute value of the channel, divided by
+        127.
+        """,
+        """
+        `weight.abs().flatten(1).amax(dim=1)` has one number for each output channel.
+        """,
+        """
+        To divide each channel by its own scale, the scale needs axes of length 1 after the first:
+        `scale[:, None, None, None]`. `torch.where(scale == 0, 1.0, scale)` deals
+        with channels of zeros.
+        """,
+    ],
+    solution="""
+        def quantise(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            scale = weight.abs().flatten(1).amax(dim=1) / 127
+            scale = torch.where(scale == 0, 1.0, scale)
+            steps = weight / scale[:, None, None, None]
+            return steps.round().to(torch.int8), scale
+    """,
+    explanation="""
+        No weight moves by more than half a step of its own channel. With one scale for the whole
+        tensor the step would be that of the largest channel, and a channel whose weights are a
+        hundred times smaller would be left with −1, 0 and 1. Depthwise layers need this most: each
+        of their channels is a filter of its own, and batch norms folded into them stretch each by
+        its own factor.
+    """,
+)
+def _(answer):
+    torch.manual_seed(1)
+    weights = [
+        torch.randn(6, 4, 3, 3),
+        torch.randn(5, 1, 3, 3),
+        torch.randn(3, 7, 1, 1),
+        -torch.rand(4, 2, 1, 1),
+    ]
+    for weight in weights:  # channels of very different size
+        weight.mul_(torch.logspace(-2, 1, len(weight)).reshape(-1, *[1] * (weight.ndim - 1)))
+    zeros = torch.randn(3, 2, 3, 3)
+    zeros[1] = 0
+    parts = ("the tensor of integers", "the tensor of scales")
+    same = partial(same_results, answer, _quantise, parts=parts, tolerance=1e-6)
+    _expect_pair(answer, weights[0])
+    _expect_scales(answer, weights)
+    same(
+        *((weight,) for weight in weights),
+        mistakes={
+            "The whole numbers are cut off, not rounded: 2.9 becomes 2.": partial(
+                _quantise, how=torch.trunc
+            ),
+            "The numbers are rounded down; to the nearest is asked for.": partial(
+                _quantise, how=torch.floor
+            ),
+        },
+    )
+    integers, scales = call(answer, zeros.clone())
+    if not close(scales[1], torch.tensor(1.0)) or integers[1].any():
+        raise Wrong(
+            f"A channel of zeros gets the scale {describe(scales[1])}; 1 is asked for, and its "
+            "integers are 0. (0 / 0 is not a number.)"
+        )
+    same((zeros,))
+    return "No weight moves by more than half a step of its channel."
+
+
+def _expect_scales(answer: Callable, weights: Sequence[Tensor]) -> None:
+    """The scales before the integers, which overflow if the scales are wrong."""
+
+    def largest(weight: Tensor) -> Tensor:
+        return weight.abs().flatten(1).amax(dim=1)
+
+    mistakes: dict[str, Callable[[Tensor], Tensor]] = {
+        "There is one scale for the whole tensor, repeated; each output channel gets its own.": (
+            lambda weight: (weight.abs().max() / 127).expand(len(weight))
+        ),
+        "The scale divides by 128; the largest value should become 127.": lambda weight: (
+            largest(weight) / 128
+        ),
+        "The scale divides by 255. int8 ends at 127.": lambda weight: largest(weight) / 255,
+        "The scale divides by 256. int8 ends at 127.": lambda weight: largest(weight) / 256,
+        "The scale comes from the range, largest minus smallest. Here 0 stays 0, and the largest "
+        "absolute value becomes 127.": lambda weight: (
+            (weight.flatten(1).amax(dim=1) - weight.flatten(1).amin(dim=1)) / 255
+        ),
+        "The scale comes from the largest value with its sign: a channel may reach further below "
+        "zero than above. Take the absolute values.": lambda weight: (
+            weight.flatten(1).amax(dim=1) / 127
+        ),
+        "These are the inverse scales; integers * scale should give the weights.": lambda weight: (
+            127 / largest(weight)
+        ),
+        "These are the largest absolute values; divided by 127 they are the scales.": largest,
+        "The scale comes from the standard deviation; the largest absolute value is asked for.": (
+            lambda weight: weight.flatten(1).std(dim=1) / 127
+        ),
+        "The scale comes from the mean absolute value; the largest is asked for.": lambda weight: (
+            weight.abs().flatten(1).mean(dim=1) / 127
+        ),
+    }
+    got = [call(answer, weight.clone())[1] for weight in weights]
+
+    def agree(build: Callable[[Tensor], Tensor]) -> bool:
+        return all(
+            a.shape == (len(w),) and bool(((a - build(w)).abs() <= 1e-5 * build(w).abs()).all())
+            for a, w in zip(got, weights)
+        )
+
+    if agree(_scales):
+        return
+    for message, build in mistakes.items():
+        if agree(build):
+            raise Wrong(message)
+    channel, right = weights[0][0], _scales(weights[0])[0]
+    raise Wrong(
+        f"The scales are not right. The first channel of a weight of shape "
+        f"{tuple(weights[0].shape)} reaches {channel.abs().max():.4g}, so its scale is "
+        f"{right:.4g}; yours is {describe(got[0][0])}."
+    )
+
+
+def _expect_pair(answer: Any, weight: Tensor) -> None:
+    """Types and shapes first, since their mistakes hide all others."""
+    if not callable(answer):
+        raise Wrong(f"A function is expected, not {describe(answer)}.")
+    result = call(answer, weight.clone())
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        raise Wrong(
+            f"quantise gives {describe(result)}; two tensors are asked for, the integers and the "
+            "scales."
+        )
+    integers, scales = result
+    for name, value in (("integers", integers), ("scales", scales)):
+        if not isinstance(value, Tensor):
+            raise Wrong(f"The {name} are {describe(value)}; a tensor is asked for.")
+    if integers.is_floating_point() and scales.dtype == torch.int8:
+        raise Wrong("The two tensors are in the wrong order: first the integers, then the scales.")
+    if integers.dtype != torch.int8:
+        raise Wrong(f"The integers have type {integers.dtype}; torch.int8 is asked for.")
+    if integers.shape != weight.shape:
+        raise Wrong(
+            f"The integers have shape {tuple(integers.shape)}; they keep that of the weights, "
+            f"{tuple(weight.shape)}."
+        )
+    if scales.shape == () or scales.shape == (1,):
+        raise Wrong(
+            "There is one scale for the whole tensor; each of the "
+            f"{len(weight)} output channels gets its own."
+        )
+    if scales.shape == (weight.shape[1],):
+        raise Wrong(
+            f"The scales have shape {tuple(scales.shape)}: one for each input channel. One for "
+            f"each of the {len(weight)} output channels is asked for."
+        )
+    if scales.shape != (len(weight),):
+        raise Wrong(
+            f"The scales have shape {tuple(scales.shape)}; ({len(weight)},) is asked for, one for "
+            "each output channel."
+        )
+
+
+# --- mobilenet.8: an open question ----------------------------------------------------------------
+
+question(
+    "mobilenet.8",
+    title="Is it faster?",
+    difficulty=2,
+    minutes=15,
+    task="""
+        A colleague has replaced the 3×3 convolutions of a network by depthwise-separable ones.
+        "It has a ninth of the MACs," she says, "so our application on the phone will answer nine
+        times faster, and need less memory, too." Which of this need not be so? What would you
+        measure, where, and how, before the change is made?
+    """,
+    hints=[
+        "Which parts of the waiting time do not depend on MACs at all?",
+        "Has the network's accuracy been measured again? Has it been trained as long?",
+    ],
+    discussion="""
+        MACs count arithmetic. Time also goes into moving numbers: a depthwise layer reads and
+        writes as many values as its neighbours and does little with each. It goes into starting
+        each of now twice as many layers, and into everything around the network: decoding the
+        image, resizing it, showing the answer. Layers that were not replaced cost what they did.
+        And libraries differ: on one device the depthwise kernel is well written, on another it
+        falls back on something slow. Memory in use is decided by the tensors that live at the same
+        time, not by weights; with expansions as in v2 it may grow. The file does get smaller.
+
+        So: measure on that phone, with the library that the application uses, with one image at a
+        time if that is how it is used; warm up first, repeat, give the median and the spread, and
+        look at what happens when the phone gets hot. Measure the old network in the same run.
+        Measure peak memory there as well. Train both the same way, with several seeds, and compare
+        the accuracy; look at which images change their answer. And ask what is gained: below some
+        hundredths of a second nobody notices.
+    """,
+)

@@ -1,0 +1,1553 @@
+"""Exercises of chapter 03: VGG."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from itertools import combinations
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from exercises.compare import (
+    Wrong,
+    call,
+    count_parameters,
+    describe,
+    expect_number,
+    layers,
+    make,
+    same_outputs,
+    same_results,
+)
+from exercises.engine import exercise, question
+
+CHAPTER = "03_vgg"
+
+
+# --- vgg.1: counting -----------------------------------------------------------------------------
+
+
+@exercise(
+    "vgg.1",
+    title="Three small kernels against one large",
+    answer="stack",
+    difficulty=1,
+    minutes=8,
+    task="""
+        A feature map has 128 channels and 56×56 positions. On the one side stand three 3×3
+        convolutions in a row, on the other a single 7×7 convolution. Every layer takes 128
+        channels and gives 128, has a bias, and is padded so that height and width stay.
+
+        How many parameters do the three layers have together, and how many has the single one,
+        biases included? How many MACs does the stack save for one image, biases left out? Use
+        paper, or Python as a calculator, but build no network.
+    """,
+    stub="""
+        stack = {
+            "three_3x3": ...,
+            "one_7x7": ...,
+            "macs_saved": ...,
+        }
+    """,
+    hints=[
+        """
+        A layer has k · k weights for every pair of an input and an output channel. How many such
+        pairs are there, and how many layers?
+        """,
+        """
+        With the padding every layer has 56 · 56 positions, and at each of them it uses each of
+        its weights once.
+        """,
+    ],
+    solution="""
+        pairs = 128 * 128
+        stack = {
+            "three_3x3": 3 * (3 * 3 * pairs + 128),
+            "one_7x7": 7 * 7 * pairs + 128,
+            "macs_saved": (7 * 7 - 3 * 3 * 3) * pairs * 56 * 56,
+        }
+    """,
+    explanation="""
+        27 weights for each pair of channels against 49: the single layer has 81 % more. The biases
+        hardly count. As all layers have the same positions, the MACs are saved in the same
+        proportion as the weights.
+    """,
+)
+def _(answer):
+    keys = {"three_3x3", "one_7x7", "macs_saved"}
+    if not isinstance(answer, dict) or not keys <= answer.keys():
+        raise Wrong(
+            'A dictionary with the keys "three_3x3", "one_7x7" and "macs_saved" is expected, not '
+            f"{describe(answer)}."
+        )
+    pairs, places = 128 * 128, 56 * 56
+    one, seven = 9 * pairs, 49 * pairs
+    _count(
+        "three_3x3",
+        answer,
+        3 * (one + 128),
+        {
+            3 * one: "These are the weights. Each of the three layers has 128 biases too.",
+            3 * one + 128: "Each of the three layers has 128 biases, not one of them.",
+            one + 128: "This is one layer. There are three.",
+            one: "These are the weights of one layer. There are three.",
+            27 * 128 + 3 * 128: (
+                "Every filter sees all 128 input channels: 9 · 128 weights for each of the 128 "
+                "output channels."
+            ),
+            27 * 128: (
+                "Every filter sees all 128 input channels, and there are 128 filters in each layer."
+            ),
+            9 * 128 + 128: (
+                "Every filter sees all 128 input channels, and there are three layers."
+            ),
+            81 * pairs + 3 * 128: "9 · 3 is 27; this has 9 · 9 weights for each pair of channels.",
+            9 * 3 * 128 * 3 + 3 * 128: "The layers see 128 channels, not the 3 of an image.",
+            (3 * (one + 128)) * places: (
+                "A weight is stored once, however many positions it is used at."
+            ),
+            seven + 128: "This is the 7×7 layer.",
+            seven: "These are the weights of the 7×7 layer.",
+        },
+        "A 3×3 layer has 9 · 128 weights for each of its 128 outputs, and 128 biases.",
+    )
+    _count(
+        "one_7x7",
+        answer,
+        seven + 128,
+        {
+            seven: "These are the weights. There are 128 biases too.",
+            49 * 128 + 128: (
+                "Every filter sees all 128 input channels: 49 · 128 weights for each of the 128 "
+                "output channels."
+            ),
+            49 * 128: "Every filter sees all 128 input channels, and there are 128 filters.",
+            7 * pairs + 128: "A 7×7 kernel has 49 weights for each pair of channels, not 7.",
+            7 * pairs: "A 7×7 kernel has 49 weights for each pair of channels, not 7.",
+            3 * (one + 128): "This is the stack of three 3×3 layers.",
+            25 * pairs + 128: "This is a 5×5 layer.",
+            3 * (seven + 128): "There is one 7×7 layer, not three.",
+            (seven + 128) * places: (
+                "A weight is stored once, however many positions it is used at."
+            ),
+        },
+        "Count as for one layer of the stack, with another kernel.",
+    )
+    saved = (seven - 3 * one) * places
+    _count(
+        "macs_saved",
+        answer,
+        saved,
+        {
+            -saved: "The stack saves MACs: take its MACs from those of the 7×7 layer.",
+            seven - 3 * one: "These are weights. Each is used at every one of the 56 · 56 places.",
+            seven + 128 - 3 * (one + 128): (
+                "This is the difference of the parameters. Each weight is used at every one of the "
+                "56 · 56 places, and biases are left out."
+            ),
+            (seven + 128 - 3 * (one + 128)) * places: (
+                "Biases are added, not multiplied; MACs are counted without them."
+            ),
+            3 * one * places: "These are the MACs of the stack. How many fewer are they?",
+            seven * places: "These are the MACs of the 7×7 layer. How many fewer has the stack?",
+            2 * saved: (
+                "One multiply-accumulate is one MAC. Counting the multiplication and the addition "
+                "apart gives twice as much (often called FLOPs)."
+            ),
+            (seven - 3 * one) * 56: "There are 56 · 56 positions, not 56.",
+            (seven - one) * places: "The stack has three layers, not one.",
+            seven * 50 * 50 - 3 * one * 54 * 54: "With the padding all layers have 56·56 places.",
+            seven * 50 * 50 - one * (54**2 + 52**2 + 50**2): (
+                "With the padding all layers have 56 · 56 places."
+            ),
+        },
+        "MACs are weights times positions, here 56 · 56 for every layer.",
+    )
+    return "27 weights for each pair of channels instead of 49."
+
+
+def _count(key: str, answer: dict, right: int, common: dict[int, str], otherwise: str) -> None:
+    try:
+        expect_number(answer[key], right, _other_units(answer[key], right) | common, 0, otherwise)
+    except Wrong as error:
+        raise Wrong(f'"{key}": {error}') from None
+
+
+def _other_units(value: object, right: int) -> dict[float, str]:
+    """What to say about a number that is right in thousands, millions or billions, or is NaN."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, RuntimeError):
+        return {}
+    for name, unit in (("thousands", 1e3), ("millions", 1e6), ("billions", 1e9)):
+        if abs(number * unit / right - 1) < 0.01:
+            return {number: f"It is in {name}; give the whole number, in ones."}
+    if abs(number / right - 1) < 0.01 and number % 1000 == 0:
+        return {number: "It is rounded; give the exact number."}
+    return {}
+
+
+def _be(things: Sequence) -> str:
+    return "is" if len(things) == 1 else "are"
+
+
+# --- vgg.2: the block ----------------------------------------------------------------------------
+
+
+def _block(
+    in_channels: int,
+    out_channels: int,
+    kernels: Sequence[int],
+    *,
+    padding: Callable[[int], int] = lambda k: k // 2,
+    relu: Callable[[int, int], bool] = lambda number, count: True,
+    activation: type[nn.Module] = nn.ReLU,
+    pool: nn.Module | None = None,
+    pool_each: bool = False,
+    norm: bool = False,
+    bias: bool = True,
+    first: nn.Module | None = None,
+    last: nn.Module | None = None,
+    widen_last: bool = False,
+    strided: bool = False,
+) -> nn.Sequential:
+    """A VGG block, with the mistakes that the options describe."""
+    parts = [] if first is None else [first]
+    count, channels = len(kernels), in_channels
+    for number, k in enumerate(kernels):
+        width = in_channels if widen_last and number < count - 1 else out_channels
+        stride = 2 if strided and number == count - 1 else 1
+        parts.append(nn.Conv2d(channels, width, k, stride, padding(k), bias=bias))
+        channels = width
+        if norm:
+            parts.append(nn.BatchNorm2d(width))
+        if relu(number, count):
+            parts.append(activation())
+        if pool_each and number < count - 1:
+            parts.append(nn.MaxPool2d(2))
+    if not strided:
+        parts.append(nn.MaxPool2d(2) if pool is None else pool)
+    return nn.Sequential(*parts, *([] if last is None else [last]))
+
+
+def _block_mistakes(kernels: Sequence[int]) -> dict[str, dict]:
+    """What can be wrong with a block: the message, and the options of `_block` that do it."""
+    single = {
+        "The pooling at the end of the block is missing.": {"pool": nn.Identity()},
+        "The pooling takes the average; it should take the maximum.": {"pool": nn.AvgPool2d(2)},
+        "The pooling windows overlap (3×3, stride 2), as AlexNet's do. VGG's are 2×2.": {
+            "pool": nn.MaxPool2d(3, 2)
+        },
+        "The pooling windows overlap (3×3, stride 2, padding 1). VGG's are 2×2.": {
+            "pool": nn.MaxPool2d(3, 2, 1)
+        },
+        "The pooling moves by one position only: its stride should be 2.": {
+            "pool": nn.MaxPool2d(2, 1)
+        },
+        "The pooling rounds an odd size up; torch's default rounds it down.": {
+            "pool": nn.MaxPool2d(2, ceil_mode=True)
+        },
+        "The last convolution has stride 2, and there is no pooling. In VGG the convolutions keep "
+        "the size, and the pooling halves it.": {"strided": True},
+        "The convolutions are not padded, so each takes away positions at the border. A k×k "
+        "kernel needs k // 2 on each side.": {"padding": lambda k: 0},
+        "There is no ReLU at all, so the convolutions together are one linear convolution.": {
+            "relu": lambda number, count: False
+        },
+        "The activation is a sigmoid; it should be a ReLU.": {"activation": nn.Sigmoid},
+        "The activation is a tanh; it should be a ReLU.": {"activation": nn.Tanh},
+        "The activation is a leaky ReLU; it should be a ReLU.": {"activation": nn.LeakyReLU},
+        "The activation is a GELU; it should be a ReLU.": {"activation": nn.GELU},
+        "The activation is a ReLU6, which has a ceiling; it should be a ReLU.": {
+            "activation": nn.ReLU6
+        },
+        "The biases are missing.": {"bias": False},
+        "There is a batch norm after each convolution; the paper's block has none.": {"norm": True},
+        "There is a batch norm after each convolution (and no bias); the paper's block has none.": {
+            "norm": True,
+            "bias": False,
+        },
+        "There is a dropout at the end; VGG has dropout in its classifier only.": {
+            "last": nn.Dropout()
+        },
+        "There is a ReLU on the input, which cuts off its negative values.": {"first": nn.ReLU()},
+        "The pooling comes first; it should come last.": {
+            "first": nn.MaxPool2d(2),
+            "pool": nn.Identity(),
+        },
+    }
+    if len(kernels) > 1:
+        single |= {
+            "There is one ReLU only, at the end of the block; every convolution is followed by "
+            "one. Without a ReLU between them two convolutions are one linear convolution.": {
+                "relu": lambda number, count: number == count - 1
+            },
+            "The last convolution has no ReLU; every convolution is followed by one.": {
+                "relu": lambda number, count: number < count - 1
+            },
+            "Only the first convolution is followed by a ReLU; every one should be.": {
+                "relu": lambda number, count: number == 0
+            },
+            "The pooling stands inside the loop, after every convolution; a block has one, at its "
+            "end.": {"pool_each": True},
+            "Only the last convolution widens the maps to out_channels; the first should, and the "
+            "others keep them.": {"widen_last": True},
+        }
+    if set(kernels) != {3}:
+        single["The padding is always 1, which suits 3×3 only: a k×k kernel needs k // 2."] = {
+            "padding": lambda k: 1
+        }
+    return single
+
+
+def _mistaken_blocks(in_channels: int, out_channels: int, kernels: tuple[int, ...]) -> dict:
+    """Message to builder: every mistake, every two that go together, and wrong kernels."""
+
+    def builder(options: dict, used: Sequence[int] = kernels) -> Callable[[], nn.Module]:
+        return lambda: _block(in_channels, out_channels, used, **options)
+
+    single = _block_mistakes(kernels)
+    builders = {message: builder(options) for message, options in single.items()}
+    wrong_kernels = {
+        "Every convolution is 3×3: the digits of `kernel_sizes` are not used.": (3,) * len(kernels),
+        "There is one convolution only; `kernel_sizes` has one digit for each.": kernels[:1],
+        "All convolutions have the first kernel size; each has its own digit.": (
+            kernels[:1] * len(kernels)
+        ),
+        "The kernel sizes are in the reverse order.": kernels[::-1],
+        "There are two convolutions, however many digits `kernel_sizes` has.": (
+            (kernels * 2)[:2] if len(kernels) != 2 else kernels
+        ),
+        "There is one convolution too many.": (*kernels, kernels[-1]),
+    }
+    for message, used in wrong_kernels.items():
+        if tuple(used) != tuple(kernels):
+            builders[message] = builder({}, used)
+    for (one, first), (two, second) in combinations(single.items(), 2):
+        if not first.keys() & second.keys() and "strided" not in first.keys() | second.keys():
+            builders[f"Two things are wrong. (1) {one} (2) {two}"] = builder(first | second)
+    return builders
+
+
+def _convolutions(module: nn.Module) -> list[nn.Conv2d]:
+    return [m for m in module.modules() if isinstance(m, nn.Conv2d)]
+
+
+def _explain_channels(module: nn.Module, in_channels: int, what: str) -> None:
+    """Raises `Wrong` if a convolution does not take what the layer before it gives."""
+    given, giver = in_channels, "the images have"
+    for number, layer in enumerate(_convolutions(module), start=1):
+        if layer.in_channels not in (given, 0):  # 0: a lazy layer before its first call
+            raise Wrong(
+                f"Convolution {number} of {what} takes {layer.in_channels} channels, but "
+                f"{giver} {given}. It consists of {layers(module)}."
+            )
+        given, giver = layer.out_channels, f"convolution {number} gives"
+
+
+def _expect_convolutions(module: nn.Module, right: int, what: str, cause: str = "") -> None:
+    """The number of convolutions, unless the learner wrote them without nn.Conv2d."""
+    found = len(_convolutions(module))
+    if found in (0, right):
+        return
+    run = cause or (
+        "One for each digit. (A layer that is used twice shares its weights, and counts once.)"
+    )
+    raise Wrong(
+        f"{what} has {found} convolution{'s' * (found != 1)}; {right} "
+        f"{'is' if right == 1 else 'are'} right. {run} It consists of {layers(module)}."
+    )
+
+
+@contextmanager
+def _listing_explained(module: nn.Module) -> Iterator[None]:
+    """Adds to a message that lists the layers of `module` what such a list cannot show."""
+    every = [m for _, m in module.named_modules(remove_duplicate=False)]
+    plain = (nn.Sequential, nn.ModuleList)
+    complete = len(every) == len(set(every)) and all(
+        isinstance(m, plain) for m in every if list(m.children())
+    )
+    try:
+        yield
+    except Wrong as error:
+        if complete or "consists of" not in str(error):
+            raise
+        raise Wrong(
+            f"{error} (The list has each layer once, however often it is called; functional calls "
+            "such as F.relu are not listed.)"
+        ) from error.__cause__
+
+
+def _run(module: nn.Module, shape: tuple[int, ...], what: str) -> Tensor:
+    """Calls a network or block of the learner with random images of this shape."""
+    given = f"{what}, given a tensor of shape {shape},"
+    return call(module, torch.randn(shape), what=given)
+
+
+def _expect_parameters(module: nn.Module, what: str) -> None:
+    lazy = any(isinstance(p, nn.UninitializedParameter) for p in module.parameters())
+    if not lazy and not list(module.parameters()):
+        raise Wrong(
+            f"{what} has no parameters that torch can see. Layers kept in a plain Python list "
+            "are invisible to it: put them into nn.Sequential or nn.ModuleList."
+        )
+
+
+@exercise(
+    "vgg.2",
+    title="Write the block",
+    answer="vgg_block",
+    difficulty=2,
+    minutes=12,
+    task="""
+        Write `vgg_block`. It returns a module that turns maps of shape (N, in_channels, H, W)
+        into maps of shape (N, out_channels, H // 2, W // 2):
+
+        - one convolution for each digit of `kernel_sizes`, with that kernel size: `"33"` is two
+          3×3 convolutions, `"331"` has a 1×1 after them. All keep height and width, have a bias
+          and give `out_channels` channels;
+        - a ReLU after each convolution;
+        - at the end one max pooling, 2×2 with stride 2.
+
+        `nn.Sequential` will do. The check copies weights into your block and compares outputs and
+        gradients, so names do not matter.
+    """,
+    stub="""
+        def vgg_block(in_channels: int, out_channels: int, kernel_sizes: str = "33") -> nn.Module:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        Collect the layers in a list, then `nn.Sequential(*parts)`. `int("3")` makes a number of a
+        digit.
+        """,
+        """
+        Which channels does the second convolution take? After the first one, the maps have
+        `out_channels` channels.
+        """,
+        "A k×k kernel loses k // 2 positions on each side, so that is the padding it needs.",
+    ],
+    solution="""
+        def vgg_block(in_channels: int, out_channels: int, kernel_sizes: str = "33") -> nn.Module:
+            parts = []
+            for k in map(int, kernel_sizes):
+                parts.append(nn.Conv2d(in_channels, out_channels, k, padding=k // 2))
+                parts.append(nn.ReLU())
+                in_channels = out_channels
+            parts.append(nn.MaxPool2d(kernel_size=2, stride=2))
+            return nn.Sequential(*parts)
+    """,
+    explanation="""
+        `in_channels = out_channels` hands the channels on: only the first convolution changes
+        their number. The convolutions keep the size and the pooling halves it, so a block can be
+        made longer without any change elsewhere. That is what makes it a unit of design.
+    """,
+)
+def _(answer):
+    if isinstance(answer, nn.Module):
+        raise Wrong(
+            f"vgg_block is {describe(answer)}; it should be a function or a class that builds a "
+            "block for any number of channels."
+        )
+    cases = [  # in_channels, out_channels, kernel_sizes; shape of the maps
+        ((3, 8, "33"), (2, 3, 9, 12)),
+        ((4, 6, "531"), (2, 4, 8, 7)),
+        ((2, 5, "5"), (2, 2, 10, 11)),
+        ((3, 7), (2, 3, 6, 7)),  # kernel_sizes left at its default
+    ]
+    for arguments, shape in cases:
+        block = make(answer, *arguments)
+        with _listing_explained(block):
+            _expect_block(block, arguments, shape)
+    return "It computes what the paper's block computes, gradients included."
+
+
+def _expect_block(block: nn.Module, arguments: tuple, shape: tuple[int, ...]) -> None:
+    """Raises `Wrong` unless `block` computes what vgg_block(*arguments) should."""
+    in_channels, out_channels, digits = (*arguments, "33")[:3]
+    kernels = tuple(map(int, digits))
+    what = f"vgg_block{arguments}"
+    _expect_parameters(block, what)
+    _expect_convolutions(block, len(kernels), what)
+    try:
+        _run(block.train(), shape, what)
+    except Wrong:
+        _explain_channels(block, in_channels, what)
+        raise
+    mistakes = _mistaken_blocks(in_channels, out_channels, kernels)
+    try:
+        same_outputs(block, _block(in_channels, out_channels, kernels), shape, mistakes=mistakes)
+    except Wrong as error:
+        raise Wrong(f"{what}: {error}") from None
+    with torch.no_grad():
+        largest = block.eval()(1000 * torch.randn(shape)).max().item()
+    if 1e-6 < largest <= 6:
+        raise Wrong(
+            f"{what}: no output is above {largest:.3g}, however large the input: the activation "
+            "has a ceiling (ReLU6 has one at 6). A ReLU has none."
+        )
+
+
+# --- vgg.3: receptive fields by formula ----------------------------------------------------------
+
+
+def _field(layers_: Sequence[tuple[int, int]]) -> int:
+    field, jump = 1, 1
+    for kernel, stride in layers_:
+        field += (kernel - 1) * jump
+        jump *= stride
+    return field
+
+
+def _field_variant(
+    *, start: int = 1, minus: int = 1, own_stride: bool = False, jumps: str = "product"
+) -> Callable:
+    """The formula, with the mistakes that the options describe."""
+
+    def field(pairs: Sequence[tuple[int, int]]) -> int:
+        result, jump, total = start, 1, 0
+        for kernel, stride in pairs:
+            total += stride
+            if own_stride:
+                jump *= stride
+            result += (kernel - minus) * jump
+            if not own_stride:
+                jump = {
+                    "product": jump * stride,
+                    "none": 1,
+                    "last": stride,
+                    "sum": total,
+                    "sum and one": 1 + total,
+                }[jumps]
+        return result
+
+    return field
+
+
+def _forward_recursion(pairs: Sequence[tuple[int, int]]) -> int:
+    result = 1
+    for kernel, stride in pairs:
+        result = (result - 1) * stride + kernel
+    return result
+
+
+def _product(numbers: Sequence[int]) -> int:
+    result = 1
+    for number in numbers:
+        result *= number
+    return result
+
+
+@exercise(
+    "vgg.3",
+    title="The receptive field of a stack",
+    answer="field_of_stack",
+    difficulty=2,
+    minutes=12,
+    task="""
+        Write `field_of_stack(layers)`. `layers` is a list of pairs (kernel size, stride), one for
+        each convolution or pooling, from the image upwards. The result is the width in pixels of
+        the part of the image that one unit of the last layer sees, along one axis and away from
+        the border.
+
+        `[(3, 1), (3, 1)]` gives 5. `[(3, 1), (2, 2), (3, 1)]` gives 8: after a pooling with
+        stride 2, neighbours on the map are two pixels apart.
+    """,
+    stub="""
+        def field_of_stack(layers: list[tuple[int, int]]) -> int:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        A unit with a kernel of k looks at k neighbours. From the first to the last of them there
+        are k - 1 steps. How many pixels of the image is one step?
+        """,
+        """
+        Keep two numbers: the field so far, and the distance in pixels between neighbours on the
+        map. Both start at 1. A layer adds (k - 1) · distance to the field; then its own stride
+        multiplies the distance.
+        """,
+    ],
+    solution="""
+        def field_of_stack(layers: list[tuple[int, int]]) -> int:
+            field, distance = 1, 1
+            for kernel_size, stride in layers:
+                field += (kernel_size - 1) * distance
+                distance *= stride
+            return field
+    """,
+    explanation="""
+        A layer's own stride spreads its outputs, not its inputs, so it counts from the next layer
+        on. Each 3×3 layer in block 1 adds 2 pixels to the field, in block 2 it adds 4, in block 5
+        it adds 32. This is why pooling between the blocks matters for what the last ones see.
+    """,
+)
+def _(answer):
+    vgg16 = []
+    for convolutions in (2, 2, 3, 3, 3):
+        vgg16 += [(3, 1)] * convolutions + [(2, 2)]
+    same_results(
+        answer,
+        _field,
+        ([(3, 1), (3, 1)],),
+        ([(3, 1), (2, 2), (3, 1)],),
+        ([(7, 1)],),
+        ([(5, 2), (1, 1), (3, 2), (3, 1), (4, 3), (2, 1)],),
+        (vgg16,),
+        mistakes={
+            "The strides are not used: after a stride of 2 one step is two pixels.": (
+                _field_variant(jumps="none")
+            ),
+            "A layer's own stride is counted for its own kernel. It spreads the layer's outputs, "
+            "so it counts from the next layer on.": _field_variant(own_stride=True),
+            "Only the stride of the layer just before counts; the strides of all layers below "
+            "multiply.": _field_variant(jumps="last"),
+            "The strides are added up; they multiply.": _field_variant(jumps="sum"),
+            "The strides are added to the distance; it is multiplied by each of them.": (
+                _field_variant(jumps="sum and one")
+            ),
+            "Every stride is taken as 2; each layer brings its own.": lambda pairs: _field(
+                [(k, 2) for k, _ in pairs]
+            ),
+            "Every stride above 1 is taken as 2; each layer brings its own.": lambda pairs: _field(
+                [(k, min(s, 2)) for k, s in pairs]
+            ),
+            "The field starts at 0; a pixel sees itself, so it starts at 1.": _field_variant(
+                start=0
+            ),
+            "Each layer adds k steps; from the first to the last of k neighbours there are only "
+            "k - 1.": _field_variant(minus=0),
+            "Each layer adds k steps, and the field starts at 0. From the first to the last of k "
+            "neighbours there are only k - 1 steps.": _field_variant(start=0, minus=0),
+            "The recursion (field - 1) · stride + kernel is right, but it runs from the last layer "
+            "down to the image; here it runs upwards.": _forward_recursion,
+            "The kernel sizes are multiplied. Neighbouring fields overlap, so a layer adds "
+            "(k - 1) steps.": lambda pairs: _product([k for k, _ in pairs]),
+            "The kernel sizes are added up. Neighbouring fields overlap, so a layer adds (k - 1) "
+            "steps.": lambda pairs: sum(k for k, _ in pairs),
+            "This is the largest kernel; the fields of a stack grow with each layer.": (
+                lambda pairs: max(k for k, _ in pairs)
+            ),
+            "This is the distance between neighbours of the last map, not the field.": (
+                lambda pairs: _product([s for _, s in pairs])
+            ),
+            "Kernel size and stride have changed places.": lambda pairs: _field(
+                [(s, k) for k, s in pairs]
+            ),
+            "This is the number of pixels in the whole square; along one axis is asked for.": (
+                lambda pairs: _field(pairs) ** 2
+            ),
+            "Both axes are given; one number is asked for.": lambda pairs: (_field(pairs),) * 2,
+        },
+    )
+    return "VGG-16's last map sees 212 pixels of the image along each axis."
+
+
+# --- vgg.4: the network from the table -----------------------------------------------------------
+
+
+def _vgg(
+    blocks: Sequence[str],
+    widths: Sequence[int],
+    in_channels: int,
+    num_classes: int,
+    image_size: int,
+    hidden: int,
+    *,
+    dropouts: Sequence[float] = (0.5, 0.5),
+    relus: Sequence[bool] = (True, True),
+    hidden_layers: int = 2,
+    gap: bool = False,
+    after: nn.Module | None = None,
+    inputs_dropped: bool = False,
+    block: dict | None = None,
+) -> nn.Sequential:
+    """The whole network, with the mistakes that the options describe."""
+    parts, channels, size = [], in_channels, image_size
+    for digits, width in zip(blocks, widths, strict=False):
+        parts.append(_block(channels, width, tuple(map(int, digits)), **(block or {})))
+        channels, size = width, size // 2
+    parts += [nn.AdaptiveAvgPool2d(1)] if gap else []
+    parts.append(nn.Flatten())
+    features = channels if gap else channels * size * size
+    for number in range(hidden_layers):
+        if inputs_dropped:
+            parts.append(nn.Dropout(dropouts[number]))
+        parts.append(nn.Linear(features, hidden))
+        if relus[min(number, 1)]:
+            parts.append(nn.ReLU())
+        if dropouts[min(number, 1)] and not inputs_dropped:
+            parts.append(nn.Dropout(dropouts[min(number, 1)]))
+        features = hidden
+    parts.append(nn.Linear(features, num_classes))
+    return nn.Sequential(*parts, *([] if after is None else [after]))
+
+
+@exercise(
+    "vgg.4",
+    title="One function for every column of the table",
+    answer="vgg",
+    difficulty=2,
+    minutes=15,
+    needs=["vgg.2"],
+    task="""
+        Write `vgg`, which builds a whole network from one column of the table. `blocks` has the
+        kernel sizes of each block, `widths` its channels: `("3", "33")` with `(64, 128)` is a
+        block of one 3×3 convolution with 64 channels, then a block of two with 128. It has
+
+        - the blocks, made with `vgg_block` of exercise vgg.2, one after the other;
+        - the maps flattened into one vector for each image;
+        - a linear layer with `hidden` outputs, a ReLU and a dropout of 0.5; the same again; and a
+          linear layer that gives the logits.
+
+        `image_size` is the height and width of the images: the first linear layer has to know how
+        many values it gets. There may be any number of blocks.
+    """,
+    stub="""
+        def vgg(
+            blocks: tuple[str, ...],
+            widths: tuple[int, ...] = (64, 128, 256, 512, 512),
+            in_channels: int = 3,
+            num_classes: int = 1000,
+            image_size: int = 224,
+            hidden: int = 4096,
+        ) -> nn.Module:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        `zip(blocks, widths)` goes through both together. What a block gives, the next one takes,
+        as with the convolutions inside a block.
+        """,
+        """
+        Every block halves height and width and rounds down, so after the loop the size is
+        `image_size // 2 ** len(blocks)`.
+        """,
+        """
+        The flattened maps have channels · size · size values. After the last linear layer comes
+        nothing: the loss function contains the softmax.
+        """,
+    ],
+    solution="""
+        def vgg(
+            blocks: tuple[str, ...],
+            widths: tuple[int, ...] = (64, 128, 256, 512, 512),
+            in_channels: int = 3,
+            num_classes: int = 1000,
+            image_size: int = 224,
+            hidden: int = 4096,
+        ) -> nn.Module:
+            parts = []
+            for kernel_sizes, width in zip(blocks, widths, strict=True):
+                parts.append(vgg_block(in_channels, width, kernel_sizes))
+                in_channels = width
+            size = image_size // 2 ** len(blocks)
+            return nn.Sequential(
+                *parts,
+                nn.Flatten(),
+                nn.Linear(in_channels * size * size, hidden),
+                nn.ReLU(),
+                nn.Dropout(0.5),
+                nn.Linear(hidden, hidden),
+                nn.ReLU(),
+                nn.Dropout(0.5),
+                nn.Linear(hidden, num_classes),
+            )
+    """,
+    explanation="""
+        Nothing in it is about one particular network: five columns of the paper's table (all but
+        A-LRN), small networks and any new idea differ in the arguments alone. The same pattern, a
+        table of blocks and one function that reads it, returns in ResNet and MobileNet.
+    """,
+)
+def _(answer):
+    cases = [
+        (("3", "33"), (4, 6), 2, 5, 12, 7),
+        (("1", "3", "33", "5", "331"), (2, 3, 4, 5, 6), 1, 4, 32, 8),
+        (("33", "3", "31"), (5, 3, 4), 3, 6, 28, 9),
+    ]
+    for case in cases:
+        network = make(answer, *case)
+        with _listing_explained(network):
+            _expect_network(network, case)
+    _expect_defaults(answer)
+    return "One function, and every column of the table is one call."
+
+
+def _expect_defaults(answer: Any) -> None:
+    """Raises `Wrong` unless `blocks` alone gives the network of the paper, which the chapter builds
+    next; on the meta device, where weights take no memory."""
+    blocks, shape = ("3", "3", "33", "33", "33"), (1, 3, 224, 224)
+    advice = (
+        "All arguments given, it is right. But the chapter goes on with vgg(blocks) alone, which "
+        "should give the network of the paper. Keep the defaults of the stub: widths (64, 128, "
+        "256, 512, 512), 3 channels, 1000 classes, images of 224 pixels, 4096 hidden units."
+    )
+    with torch.device("meta"), torch.no_grad():
+        right = _vgg(blocks, (64, 128, 256, 512, 512), 3, 1000, 224, 4096)
+        try:
+            network = make(answer, blocks).eval()
+            call(network, torch.empty(shape))  # gives lazy layers their shapes
+        except Wrong as error:
+            raise Wrong(f"{advice} {error}") from None
+    mine, wanted = ([p.shape for p in net.parameters() if p.ndim > 1] for net in (network, right))
+    if sorted(mine) != sorted(wanted):
+        raise Wrong(
+            f"{advice} Yours has {count_parameters(network):,} parameters with them, not "
+            f"{count_parameters(right):,}."
+        )
+
+
+def _expect_network(network: nn.Module, case: tuple) -> None:
+    """Raises `Wrong` unless `network` computes what vgg(*case) should."""
+    blocks, in_channels, size = case[0], case[2], case[4]
+    what = f"vgg{case}"
+    shape = (3, in_channels, size, size)
+    _expect_parameters(network, what)
+    _expect_linear_head(network, sum(map(len, blocks)), what)
+    one_each = len(_convolutions(network)) == len(blocks)
+    cause = "Is there only one in each block?" if one_each else "Is every block there?"
+    _expect_convolutions(network, sum(map(len, blocks)), what, cause)
+    try:
+        _run(network.train(), shape, what)
+    except Wrong:
+        _explain_channels(network, in_channels, what)
+        _expect_vectors(network, shape, what)
+        _explain_flattened(network, _vgg(*case), what)
+        raise
+    _expect_logits(network, shape, case, what)
+    images = torch.randn(shape)
+    with torch.no_grad():
+        if not torch.equal(network.eval()(images), network(images)):
+            raise Wrong(
+                f"{what} gives other logits each time, in eval mode too: the dropout is still "
+                "active in eval mode. nn.Dropout is switched off by eval(); F.dropout needs "
+                "training=self.training."
+            )
+
+    def variant(_case=case, **options):
+        return lambda: _vgg(*_case, **options)
+
+    always_3 = (tuple("3" * len(digits) for digits in blocks), *case[1:])
+
+    mistakes = {
+        "There is no dropout.": variant(dropouts=(0, 0)),
+        "The second hidden layer has no dropout.": variant(dropouts=(0.5, 0)),
+        "The first hidden layer has no dropout.": variant(dropouts=(0, 0.5)),
+        "The dropout stands before the linear layers, so it drops their inputs, among them the "
+        "maps; it should drop what the ReLUs give.": variant(inputs_dropped=True),
+        "There is no ReLU between the linear layers, so the three together are one linear "
+        "layer.": variant(relus=(False, False)),
+        "The first linear layer has no ReLU.": variant(relus=(False, True)),
+        "The second linear layer has no ReLU.": variant(relus=(True, False)),
+        "There is a ReLU on the logits; logits may be negative.": variant(after=nn.ReLU()),
+        "There is a softmax at the end. The loss function contains it; the network gives "
+        "logits.": variant(after=nn.Softmax(1)),
+        "There is a log-softmax at the end. The loss function contains it; the network gives "
+        "logits.": variant(after=nn.LogSoftmax(1)),
+        "There is a dropout on the logits.": variant(after=nn.Dropout()),
+        "There is only one hidden layer; two are asked for.": variant(hidden_layers=1),
+        "There is no hidden layer.": variant(hidden_layers=0),
+        "There are three hidden layers; two are asked for.": variant(hidden_layers=3),
+        "The maps are averaged before the linear layers (as NiN does it); VGG flattens "
+        "them.": variant(gap=True),
+    }
+    mistakes |= {
+        f"The dropout is {p:g}; 0.5 is asked for.": variant(dropouts=(p, p))
+        for p in (0.1, 0.2, 0.25, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9)
+    }
+    mistakes["Every convolution is 3×3: the digits of `blocks` are not used."] = variant(always_3)
+    mistakes |= {
+        f"In the blocks: {message}": variant(block=options)
+        for message, options in _block_mistakes((3, 1)).items()
+    }
+    try:
+        same_outputs(network, _vgg(*case), shape, mistakes=mistakes)
+    except Wrong as error:
+        raise Wrong(f"{what}: {error}") from None
+
+
+def _expect_linear_head(network: nn.Module, in_blocks: int, what: str) -> None:
+    """Raises `Wrong` if the three layers of the head are convolutions."""
+    linear = any(isinstance(m, nn.Linear) for m in network.modules())
+    if not linear and len(_convolutions(network)) == in_blocks + 3:
+        raise Wrong(
+            f"The head of {what} consists of convolutions. They can compute the same, but the head "
+            f"should be linear layers, after a flatten. It consists of {layers(network)}."
+        )
+
+
+def _expect_vectors(network: nn.Module, shape: tuple[int, ...], what: str) -> None:
+    """Raises `Wrong` if a linear layer gets maps instead of vectors."""
+    got: list[tuple[int, ...]] = []
+    linear = [m for m in network.modules() if isinstance(m, nn.Linear)]
+    hooks = [
+        m.register_forward_pre_hook(lambda _, x: got.append(tuple(x[0].shape))) for m in linear
+    ]
+    try:
+        call(network, torch.randn(shape))
+    except Wrong:
+        pass  # the caller tells what torch says if this does not explain it
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if got and len(got[0]) == 4:
+        raise Wrong(
+            f"The first linear layer of {what} gets maps of shape {got[0]}: they have to be "
+            "flattened into one vector for each image first (nn.Flatten, or .flatten(1)). It "
+            f"consists of {layers(network)}."
+        )
+
+
+def _expect_logits(network: nn.Module, shape: tuple, case: tuple, what: str) -> None:
+    """Raises `Wrong` if an argument is not used, or if there is no classifier."""
+    num_classes, hidden = case[3], case[5]
+    logits = call(network.eval(), torch.randn(shape))
+    if isinstance(logits, Tensor) and logits.ndim == 4:
+        _expect_vectors(network, shape, what)
+        raise Wrong(
+            f"{what} gives maps of shape {tuple(logits.shape)}: the classifier is missing. It "
+            f"consists of {layers(network)}."
+        )
+    if isinstance(logits, Tensor) and logits.shape[-1] == 1000:
+        raise Wrong(f"{what} gives 1000 logits: num_classes={num_classes} is not used.")
+    if any(m.out_features == 4096 for m in network.modules() if isinstance(m, nn.Linear)):
+        raise Wrong(f"{what} has a linear layer with 4096 outputs: hidden={hidden} is not used.")
+
+
+def _explain_flattened(network: nn.Module, right: nn.Module, what: str) -> None:
+    """Raises `Wrong` if a linear layer expects another number of values than it gets."""
+    given = [[m for m in n.modules() if isinstance(m, nn.Linear)] for n in (network, right)]
+    for number, (mine, wanted) in enumerate(zip(*given, strict=False), start=1):
+        lazy = isinstance(mine.weight, nn.UninitializedParameter)
+        if mine.in_features != wanted.in_features and not lazy:
+            cause = (
+                "The flattened maps have channels · size · size values, where each block has "
+                "halved the size."
+                if number == 1
+                else "It gets what the layer before it gives."
+            )
+            raise Wrong(
+                f"Linear layer {number} of {what} takes {mine.in_features:,} values, but it gets "
+                f"{wanted.in_features:,}. {cause} It consists of {layers(network)}."
+            )
+
+
+# --- vgg.5: repair -------------------------------------------------------------------------------
+
+_REPAIR = ((1, 8), (1, 16), (2, 24), (2, 32))
+
+
+def _small(num_classes: int = 10, **options) -> nn.Sequential:
+    """The network of vgg.5 without its mistakes, or with the options of `_block`."""
+    parts, channels = [], 1
+    for count, width in _REPAIR:
+        parts.append(_block(channels, width, (3,) * count, **options))
+        channels = width
+    parts += [nn.Flatten(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, num_classes)]
+    return nn.Sequential(*parts)
+
+
+@exercise(
+    "vgg.5",
+    title="Repair a loop over blocks",
+    answer="repaired_vgg",
+    difficulty=2,
+    minutes=12,
+    task="""
+        This code should build a small VGG for images of 1×32×32: four blocks, with one, one, two
+        and two 3×3 convolutions, each padded and followed by a ReLU, and one 2×2 max pooling at
+        the end of each block. The maps after the last block should have 32 channels and 2×2
+        positions.
+
+        Four mistakes crept in. Some stop the network with an error message, but one of them only
+        makes it worse. Repair all four. Change nothing else: the numbers in the table and the
+        classifier are right.
+    """,
+    stub="""
+        def repaired_vgg(num_classes: int = 10) -> nn.Module:
+            parts, channels = [], 1
+            for num_convs, width in ((1, 8), (1, 16), (2, 24), (2, 32)):
+                for _ in range(num_convs):
+                    parts.append(nn.Conv2d(channels, width, kernel_size=3))
+                    parts.append(nn.MaxPool2d(2))
+                parts.append(nn.ReLU())
+                channels = width
+            classifier = [nn.Linear(32 * 2 * 2, 64), nn.ReLU(), nn.Linear(64, num_classes)]
+            return nn.Sequential(*parts, nn.Flatten(), *classifier)
+    """,
+    hints=[
+        """
+        Print what the function builds and follow one image through it: channels first, then
+        height and width. Where does it differ from what the task describes?
+        """,
+        """
+        Which lines belong into the inner loop (once for each convolution), and which after it
+        (once for each block)?
+        """,
+        """
+        Two lines must change places. One more belongs into the inner loop, because the second
+        convolution of a block already gets `width` channels. And a 3×3 kernel needs padding.
+        """,
+    ],
+    solution="""
+        def repaired_vgg(num_classes: int = 10) -> nn.Module:
+            parts, channels = [], 1
+            for num_convs, width in ((1, 8), (1, 16), (2, 24), (2, 32)):
+                for _ in range(num_convs):
+                    parts.append(nn.Conv2d(channels, width, kernel_size=3, padding=1))
+                    parts.append(nn.ReLU())
+                    channels = width
+                parts.append(nn.MaxPool2d(2))
+            classifier = [nn.Linear(32 * 2 * 2, 64), nn.ReLU(), nn.Linear(64, num_classes)]
+            return nn.Sequential(*parts, nn.Flatten(), *classifier)
+    """,
+    explanation="""
+        The pooling stood in the inner loop and the ReLU after it; the channels were handed on too
+        late, so the second convolution of a block expected the channels of the block before; and
+        without padding every convolution takes a frame of one position away. The ReLU is the
+        mistake that raises no error: without it two convolutions in a row are one linear
+        convolution.
+    """,
+)
+def _(answer):
+    if isinstance(answer, nn.Module):
+        raise Wrong(
+            f"repaired_vgg is {describe(answer)}; it should stay a function that builds one."
+        )
+    network = make(answer)
+    with _listing_explained(network):
+        _expect_repaired(network)
+    seven = _run(make(answer, 7), (2, 1, 32, 32), "repaired_vgg(7)")
+    if tuple(seven.shape) != (2, 7):
+        raise Wrong(
+            f"With num_classes=7 the network gives {describe(seven)}; 7 logits are expected."
+        )
+    return "All four mistakes are gone."
+
+
+def _expect_repaired(network: nn.Module) -> None:
+    """Raises `Wrong` unless `network` computes what the repaired one should."""
+    what = "repaired_vgg()"
+    _expect_parameters(network, what)
+    convolutions = _convolutions(network)
+    if len(convolutions) != 6:
+        raise Wrong(
+            f"{what} has {len(convolutions)} convolutions; the table asks for 1 + 1 + 2 + 2 = 6. "
+            f"It consists of {layers(network)}."
+        )
+    faults = _faults(network)
+    try:
+        _run(network.train(), (2, 1, 32, 32), what)
+    except Wrong:
+        if faults:
+            raise Wrong(f"{' '.join(faults)} It consists of {layers(network)}.") from None
+        raise
+    mistakes = {}
+    every = {
+        "The ReLU still stands after the inner loop, once for each block: the two convolutions "
+        "of a block have none between them.": {"relu": lambda number, count: number == count - 1},
+        "There is no ReLU left behind the convolutions.": {"relu": lambda number, count: False},
+        "The last convolution of each block has no ReLU.": {
+            "relu": lambda number, count: number < count - 1
+        },
+    }
+    for message, options in every.items():
+        mistakes[message] = lambda options=options: _small(**options)
+        mistakes[f"{message} And the pooling takes the average; the maximum was right."] = (
+            lambda options=options: _small(pool=nn.AvgPool2d(2), **options)
+        )
+    mistakes |= {
+        "The pooling takes the average now; the maximum was right.": lambda: _small(
+            pool=nn.AvgPool2d(2)
+        ),
+        "There is a batch norm after each convolution. It would help, but nothing else should "
+        "change.": lambda: _small(norm=True),
+        "The activation is another one now; the ReLU was right.": lambda: _small(
+            activation=nn.LeakyReLU
+        ),
+        "There is a softmax at the end. The loss function contains it.": lambda: nn.Sequential(
+            _small(), nn.Softmax(1)
+        ),
+    }
+    try:
+        same_outputs(network, _small(), (3, 1, 32, 32), mistakes=mistakes)
+    except Wrong as error:
+        raise Wrong(" ".join([*faults, str(error)])) from None
+
+
+def _faults(network: nn.Module) -> list[str]:
+    """What is visibly wrong with the layers of vgg.5, one sentence each."""
+    found, given = [], 1
+    for number, layer in enumerate(_convolutions(network), start=1):
+        if layer.in_channels not in (given, 0):
+            found.append(
+                f"Convolution {number} takes {layer.in_channels} channels but gets {given}: the "
+                "channels are handed on too late, or not at all."
+            )
+            break
+        given = layer.out_channels
+    bare = [m for m in _convolutions(network) if m.padding in (0, (0, 0))]
+    if bare:
+        found.append(
+            f"{len(bare)} of the 6 convolutions have no padding, so each takes a frame of one "
+            "position away."
+        )
+    widths = [width for count, width in _REPAIR for _ in range(count)]
+    for number, (layer, width) in enumerate(zip(_convolutions(network), widths), start=1):
+        if layer.out_channels != width:
+            found.append(
+                f"Convolution {number} gives {layer.out_channels} channels; the table says {width}."
+            )
+            break
+    wide = [m for m in _convolutions(network) if m.padding not in (0, (0, 0), 1, (1, 1), "same")]
+    if wide:
+        found.append(
+            f"{len(wide)} of the 6 convolutions have padding {wide[0].padding[0]}, so the maps "
+            "grow; a 3×3 kernel needs 1 to keep the size."
+        )
+    if any(isinstance(m, nn.modules.dropout._DropoutNd) for m in network.modules()):
+        found.append("There is a dropout now; nothing else should change.")
+    pools = [m for m in network.modules() if isinstance(m, (nn.MaxPool2d, nn.AvgPool2d))]
+    if any(m.stride in (1, (1, 1)) for m in pools):
+        found.append("A pooling moves by one position only; with stride 2 it halves the maps.")
+    if len(pools) != 4:
+        found.append(
+            f"There are {len(pools)} poolings; four blocks have four. A pooling in the inner loop "
+            "comes once for each convolution."
+        )
+    return found
+
+
+# --- vgg.6: two linear layers are one ------------------------------------------------------------
+
+
+def _merge(first: Tensor, second: Tensor) -> Tensor:
+    k = second.shape[-1]
+    full = F.conv2d(first.transpose(0, 1), second.flip(2, 3), padding=k - 1)
+    return full.transpose(0, 1)
+
+
+def _not_flipped(first: Tensor, second: Tensor) -> Tensor:
+    k = second.shape[-1]
+    return F.conv2d(first.transpose(0, 1), second, padding=k - 1).transpose(0, 1)
+
+
+def _same_size(first: Tensor, second: Tensor) -> Tensor:
+    k = second.shape[-1]
+    return F.conv2d(first.transpose(0, 1), second.flip(2, 3), padding=k // 2).transpose(0, 1)
+
+
+def _shifted_copies(
+    first: Tensor, second: Tensor, *, add: bool = True, swap: bool = False, shift: bool = True
+) -> Tensor:
+    """As the solution does it, with the mistakes that the options describe."""
+    k, size = first.shape[-1], second.shape[-1]
+    side = k + size - 1
+    merged = torch.zeros(second.shape[0], first.shape[1], side, side)
+    for i in range(size):
+        for j in range(size):
+            copied = torch.einsum("om,mcxy->ocxy", second[:, :, i, j], first)
+            row, column = (j, i) if swap else (i, j)
+            row, column = (row, column) if shift else (0, 0)
+            place = merged[:, :, row : row + k, column : column + k]
+            place.copy_(place + copied if add else copied)
+    return merged
+
+
+def _one_channel(first: Tensor, second: Tensor) -> Tensor:
+    """The sum over the channels between taken of each kernel by itself."""
+    k = second.shape[-1]
+    images = first.sum(0)[:, None]
+    return F.conv2d(images, second.sum(1, keepdim=True).flip(2, 3), padding=k - 1).transpose(0, 1)
+
+
+@exercise(
+    "vgg.6",
+    title="An experiment: what is left without the ReLU",
+    answer="merge",
+    difficulty=3,
+    minutes=20,
+    task="""
+        Without a ReLU between them, two convolutions in a row are one. Find it.
+
+        `first` is the weight of a convolution, of shape (M, C, k, k), `second` that of the one
+        after it, of shape (O, M, l, l). Both have stride 1 and no bias. Write `merge(first,
+        second)`: the weight of the single convolution, of shape (O, C, k + l - 1, k + l - 1),
+        that gives the same maps for every image (no padding anywhere). Two 3×3 layers become one
+        5×5.
+
+        The check compares your kernel with the right one, and the maps that both give.
+    """,
+    stub="""
+        def merge(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+            # Your code here.
+            ...
+    """,
+    hints=[
+        """
+        Begin with one channel everywhere and write down what the second layer computes at one
+        position: a sum over its l × l weights, each times a value of the map between. Each of
+        these values is itself a sum over a k × k patch of the image. Which patch?
+        """,
+        """
+        The weight at (i, j) of the second layer brings in the first kernel shifted by (i, j). So
+        start with zeros of size k + l - 1 and add the first kernel, times that weight, at rows
+        i to i + k and columns j to j + k.
+        """,
+        """
+        With channels, "times that weight" becomes a product of matrices over the channels between:
+        `torch.einsum("om,mcxy->ocxy", second[:, :, i, j], first)`.
+        """,
+    ],
+    solution="""
+        def merge(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+            k, l = first.shape[-1], second.shape[-1]
+            merged = torch.zeros(second.shape[0], first.shape[1], k + l - 1, k + l - 1)
+            for i in range(l):
+                for j in range(l):
+                    shifted = torch.einsum("om,mcxy->ocxy", second[:, :, i, j], first)
+                    merged[:, :, i : i + k, j : j + k] += shifted
+            return merged
+    """,
+    explanation="""
+        One 3×3 kernel shifted to nine places and added up covers 5×5. But the sum has only the
+        freedom of its parts: with one channel, 25 weights are made from 18, so most 5×5 kernels
+        cannot be written like this. The paper calls that a regularisation of the large kernel.
+        With padded layers the two agree except on the outermost frame of the map, where the second
+        layer meets zeros instead of values of the first. With a ReLU between the layers there is
+        no such kernel at all: which values pass depends on the image.
+
+        torch has this sum of shifted copies as one call: `F.conv_transpose2d(second, first)`. Each
+        weight of `second` lays a copy of `first` into the result, where it stands.
+    """,
+)
+def _(answer):
+    def weights(o, m, c, k, l_):
+        return torch.randn(m, c, k, k), torch.randn(o, m, l_, l_)
+
+    cases = [
+        weights(1, 1, 1, 3, 3),
+        weights(5, 4, 3, 3, 3),
+        weights(3, 3, 3, 3, 3),
+        weights(4, 3, 2, 3, 1),  # the end of a block of configuration C
+        weights(3, 2, 3, 5, 3),
+    ]
+    same_results(
+        answer,
+        _merge,
+        *cases,
+        mistakes={
+            "The weight at (i, j) of the second layer belongs to the first kernel shifted by "
+            "(i, j); here one of the two kernels is turned around. (torch's convolution does not "
+            "flip its kernel, so merging has to.)": _not_flipped,
+            "Every shifted copy replaces what was there before; the copies have to be added up.": (
+                lambda first, second: _shifted_copies(first, second, add=False)
+            ),
+            "Rows and columns of the shift have changed places: the weight at (i, j) shifts by i "
+            "rows and j columns.": lambda first, second: _shifted_copies(first, second, swap=True),
+            "The copies are not shifted: all of them lie in the corner.": (
+                lambda first, second: _shifted_copies(first, second, shift=False)
+            ),
+            "The result is turned around, top to bottom and left to right.": (
+                lambda first, second: _merge(first, second).flip(2, 3)
+            ),
+            "Height and width have changed places.": lambda first, second: _merge(
+                first, second
+            ).transpose(2, 3),
+            "Input and output channels have changed places.": lambda first, second: _merge(
+                first, second
+            ).transpose(0, 1),
+            "The result is as small as the first kernel. Shifted copies of it cover k + l - 1 rows "
+            "and columns.": _same_size,
+            "The sum over the channels between is taken of each kernel by itself. Every channel "
+            "between needs its own product, and then they are added up.": _one_channel,
+            "The channels between are averaged; they are added up.": (
+                lambda first, second: _merge(first, second) / first.shape[0]
+            ),
+            "There is a ReLU on the first kernel; a weight may be negative.": (
+                lambda first, second: _merge(F.relu(first), second)
+            ),
+        },
+        explain=_explain_merged,
+    )
+    first, second = cases[1]
+    images = torch.randn(2, 3, 9, 8)
+    merged = torch.as_tensor(call(answer, first, second)).to(images.dtype)
+    ours = F.conv2d(images, merged)
+    torch.testing.assert_close(ours, F.conv2d(F.conv2d(images, first), second), atol=1e-3, rtol=0)
+    return "Two linear 3×3 layers are one 5×5."
+
+
+def _explain_merged(case: tuple, mine: object, right: Tensor) -> str:
+    if isinstance(mine, Tensor) and mine.shape != right.shape:
+        return (
+            f"The weight should have the shape (O, C, k + l - 1, k + l - 1), here "
+            f"{tuple(right.shape)}."
+        )
+    if isinstance(mine, Tensor):
+        return (
+            "The right kernel is a sum of l · l copies of the first, each shifted to (i, j) and "
+            "multiplied by second[:, :, i, j]."
+        )
+    return ""
+
+
+# --- vgg.7: an experiment ------------------------------------------------------------------------
+
+_COLUMNS = ("A", "B", "D", "E")
+
+
+@cache
+def _probe() -> Tensor:
+    from utils import data
+
+    splits = data.load(batch_size=64, image_size=32, device="cpu")
+    return next(iter(splits.validation))[0].double()
+
+
+@cache
+@torch.no_grad()
+def _logits(name: str, seeded: bool = True, train: bool = True, **options) -> Tensor:
+    """Logits of one of the networks, in double precision."""
+    from utils import networks
+    from utils.networks.vgg import CONFIGURATIONS
+
+    if seeded:
+        torch.manual_seed(0)
+    options = {"batch_norm": False, "dropout": 0.0} | options
+    network = networks.build("vgg_small", blocks=CONFIGURATIONS[name], **options)
+    return network.train(train).double()(_probe())
+
+
+def _spreads(**options) -> dict[str, float]:
+    return {name: _spread(_logits(name, **options)) for name in _COLUMNS}
+
+
+def _mistaken_spreads() -> dict[str, dict[str, float]]:
+    """Message to the four numbers that this mistake gives."""
+    of_logits = {
+        "This is the deviation over the classes (dim=1); over the images it is dim=0.": (
+            lambda logits: logits.std(dim=1).mean()
+        ),
+        "This is the deviation over images and classes together; the classes differ by their "
+        "biases. Take it over the images (dim=0) first.": lambda logits: logits.std(),
+        "This is the variance; its root, the standard deviation, is asked for.": (
+            lambda logits: logits.var(dim=0).mean()
+        ),
+        "This is the sum over the ten classes; their mean is asked for.": (
+            lambda logits: logits.std(dim=0).sum()
+        ),
+        "This is the largest of the ten classes; their mean is asked for.": (
+            lambda logits: logits.std(dim=0).max()
+        ),
+        "This is the mean of the logits, not how much they differ.": lambda logits: logits.mean(),
+        "These are probabilities, after a softmax; the logits are asked for.": (
+            lambda logits: logits.softmax(dim=1).std(dim=0).mean()
+        ),
+        "There is a log-softmax on the logits; the logits themselves are asked for.": (
+            lambda logits: logits.log_softmax(dim=1).std(dim=0).mean()
+        ),
+        "This is the logarithm (base 10) of the spread; the spread itself is asked for.": (
+            lambda logits: logits.std(dim=0).mean().log10()
+        ),
+        "This is the logarithm of the spread; the spread itself is asked for.": (
+            lambda logits: logits.std(dim=0).mean().log()
+        ),
+    }
+    of_logits |= {
+        f"This is the deviation of class {k} alone; the mean over the ten classes is asked for.": (
+            lambda logits, k=k: logits[:, k].std()
+        )
+        for k in range(10)
+    }
+    found = {
+        message: {name: function(_logits(name)).item() for name in _COLUMNS}
+        for message, function in of_logits.items()
+    }
+    for how in ("he", "xavier"):
+        message = f'These networks begin with initialisation="{how}"; torch\'s own is asked for.'
+        found[message] = _spreads(initialisation=how)
+    norm = "These networks have batch norm; batch_norm=False is asked for."
+    found[norm] = _spreads(batch_norm=True)
+    found[f"{norm} And their dropout is on."] = _spreads(batch_norm=True, dropout=0.2)
+    torch.manual_seed(0)
+    found[
+        "The seed was set once, before the first network; it should be set right before each of "
+        "them."
+    ] = _spreads(seeded=False)
+    return found
+
+
+def _spread(logits: Tensor) -> float:
+    return logits.std(dim=0).mean().item()
+
+
+@exercise(
+    "vgg.7",
+    title="An experiment: does the image reach the logits?",
+    answer="spread",
+    difficulty=2,
+    minutes=12,
+    task="""
+        Before the first step of training: how much do the logits differ from image to image? If
+        they do not, the loss cannot tell the images apart, and neither can its gradient.
+
+        For each of the configurations A, B, D and E call `torch.manual_seed(0)`, build
+        `networks.build("vgg_small", blocks=CONFIGURATIONS[name], batch_norm=False, dropout=0.0)`,
+        and leave it in train mode. Compute the logits of `images`. Take their standard deviation
+        over the images, which gives one number for each class, and write down the mean of these
+        ten. Calculate in double precision, `network.double()` and `images.double()`: the numbers
+        become so small that the rounding of float32 would hide them.
+
+        Before you run it: by what factor will E's number be smaller than A's?
+    """,
+    stub="""
+        spread = {"A": ..., "B": ..., "D": ..., "E": ...}
+    """,
+    given="""
+        from utils import data, networks
+        from utils.networks.vgg import CONFIGURATIONS
+
+        images, labels = next(iter(data.load(batch_size=64, image_size=32).validation))
+        images = images.cpu()
+    """,
+    hints=[
+        """
+        A loop over the four names. `logits.std(dim=0)` is the standard deviation over the images.
+        """,
+        """
+        The seed has to be set right before each network is built. `with torch.no_grad():` saves
+        memory. A new network is in train mode, and dropout=0.0 drops nothing.
+        """,
+    ],
+    solution="""
+        spread = {}
+        for name in ("A", "B", "D", "E"):
+            torch.manual_seed(0)
+            options = dict(blocks=CONFIGURATIONS[name], batch_norm=False, dropout=0.0)
+            network = networks.build("vgg_small", **options)
+            with torch.no_grad():
+                logits = network.double()(images.double())
+            spread[name] = logits.std(dim=0).mean().item()
+    """,
+    explanation="""
+        He initialisation is made so that a layer with its ReLU keeps the size of what it gets.
+        Torch's own weights are √6, about 2.4 times, smaller, so a layer passes on about .4 of it
+        (in A the differences between images shrink to about .35 with each layer). After 11 layers
+        little is left, after 19 hardly anything. The network is not too deep for its task; it
+        begins in a place where the loss is flat.
+    """,
+)
+def _(answer):
+    if not isinstance(answer, dict):
+        raise Wrong(
+            f'A dictionary with the keys "A", "B", "D" and "E" is expected, not {describe(answer)}.'
+        )
+    missing = [name for name in _COLUMNS if name not in answer]
+    if missing:
+        raise Wrong(f"{', '.join(missing)} {_be(missing)} missing in your dictionary.")
+    numbers = {}
+    for name in _COLUMNS:
+        value = answer[name]
+        try:
+            numbers[name] = float(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise Wrong(
+                f"For {name} a number is expected, not {describe(value)}. The standard deviation "
+                "over the images gives ten numbers; their mean is asked for."
+            ) from None
+
+    def near(value: float, wanted: float, tolerance: float = 0.06) -> bool:
+        return abs(value / wanted - 1) < tolerance  # False for NaN
+
+    def agrees(wanted: dict[str, float], tolerance: float = 0.06) -> bool:
+        return all(near(numbers[n], wanted[n], tolerance) for n in _COLUMNS)
+
+    given = f"You have {', '.join(f'{n} {numbers[n]:.3g}' for n in _COLUMNS)}."
+    # A batch norm at its start divides by the root of 1 + 1e-5 in eval mode: that little tells.
+    norm_in_eval = _spreads(batch_norm=True, train=False)
+    for divisor in (1, math.sqrt(64 / 63)):
+        if agrees({name: value / divisor for name, value in norm_in_eval.items()}, 1e-6):
+            raise Wrong(
+                "These networks have batch norm; batch_norm=False is asked for. In eval mode a "
+                "batch norm that has not been trained changes almost nothing, so the numbers look "
+                f"right. {given}"
+            )
+    right = _spreads()
+    if agrees(right):
+        return f"From A to E the spread falls by a factor of {numbers['A'] / numbers['E']:,.0f}."
+    for message, values in _mistaken_spreads().items():
+        if agrees(values, 0.01):
+            raise Wrong(f"{message} {given}")
+    wrong = [n for n in _COLUMNS if not near(numbers[n], right[n])]
+    cause = f"Wrong {_be(wrong)} {', '.join(wrong)}. "
+    values = list(numbers.values())
+    if not all(map(math.isfinite, values)):
+        cause += "A spread is a finite number. Over a single image it is not defined."
+    elif min(values) < 0:
+        cause += "A standard deviation is never negative."
+    elif min(values) == 0:
+        cause += "The spread is small but not zero: write it down without rounding."
+    elif len(set(values)) == 1:
+        cause += "All four are equal: is each number that of its own network?"
+    elif agrees(dict(zip(_COLUMNS, reversed(right.values())))):
+        cause += "The four numbers are right, but in reverse order: the spread of A is the largest."
+    elif wrong == ["E"]:
+        cause += "Were the logits computed in float32? Its rounding is as large as this."
+    elif all(value > 1.2 * right[name] for name, value in numbers.items()):
+        cause += (
+            "They are too large. Is dropout=0.0 given? In train mode a dropout makes the logits "
+            "differ by chance."
+        )
+    else:
+        cause += (
+            "Look at each of these: the seed 0 set right before each network is built; "
+            "batch_norm=False, dropout=0.0 and no other option; all 64 of `images`; double "
+            "precision; the deviation over the images, and its mean over the classes."
+        )
+    raise Wrong(f"{given} {cause}")
+
+
+# --- vgg.8: an open question ---------------------------------------------------------------------
+
+question(
+    "vgg.8",
+    title="Was it the depth?",
+    difficulty=2,
+    minutes=15,
+    task="""
+        The paper's title credits depth. But from A to E more than the depth changes. What else?
+        Choose one of these other causes and design a comparison that tells it apart from depth:
+        which networks would you train, what would you keep equal, how many runs would you need,
+        and which outcome would speak against depth? `vgg(...)` of this chapter and a table of
+        blocks and widths are enough to build your networks.
+    """,
+    hints=[
+        "Compare the layer tables of A and E: parameters, MACs, receptive field, number of ReLUs.",
+        "Configurations B, C and D of the paper are such a comparison. What do B and C share?",
+    ],
+    discussion="""
+        From A to E grow, besides the number of layers: the MACs (2.6 times), the parameters, the
+        receptive field, and the number of ReLUs. The parameters grow by 8 % in the paper, where
+        the linear layers hide that those of the convolutions go from 9.2 to 20.0 million; in our
+        small networks they become 2.1 times as many. Training changed too: the deeper networks of
+        the paper began with layers of the trained A.
+
+        Against "it is the MACs": widen A until it costs as much as E. Against "it is the
+        receptive field": C adds layers to B without enlarging the field of a block; or give A 5×5
+        kernels. Against "it is the ReLUs": add 1×1 layers with and without a ReLU. Each needs
+        several seeds an arm, compared in pairs, and a setting where A and E differ at all: in this
+        chapter's small setting they do not differ in the paper's favour, so it cannot show the
+        cause.
+
+        If the widened A does as well as E at equal cost, seed by seed, then depth is not needed
+        for that result. It would not follow that depth does nothing.
+    """,
+)

@@ -1,0 +1,234 @@
+"""For teachers: marks the notebooks of one chapter that a class has handed in.
+
+    python3 course.py mark handed_in 04_nin
+
+`handed_in` holds a folder, or a notebook, for each learner. Every notebook runs in a copy of the
+course of its own, so that none changes what the next one is checked with, at budget smoke unless
+COURSE_BUDGET says otherwise. `handed_in/marks-04_nin.csv` is a table for a spreadsheet, and
+`marks-04_nin.json` holds each answer, the message of its check and, where something has to be
+looked at, the end of the run's log.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from exercises import engine
+from tools import authoring, update
+
+ROOT = Path(__file__).resolve().parent.parent
+SECONDS = 180  # for a cell: a loop that never ends must not hold the class up
+# What a run does not need: large, or somebody's work.
+LEFT_OUT = (".git", ".venv", "_site", "backups", "chapters", "checkpoints")
+
+
+class MarkingError(Exception):
+    """One sentence: what stands in the way and what to do."""
+
+
+@dataclass
+class Mark:
+    """What became of one learner's notebook."""
+
+    notebook: str = ""
+    look: list[str] = field(default_factory=list)  # what a person has to look at
+    exercises: dict[str, dict[str, str]] = field(default_factory=dict)
+    log: str = ""
+
+    def count(self, outcome: str) -> int:
+        return sum(found["outcome"] == outcome for found in self.exercises.values())
+
+
+def checked(stem: str) -> list[engine.Exercise]:
+    """The chapter's exercises that have a check."""
+    found = [e for e in engine.exercises() if e.chapter == stem and e.check]
+    if not found:
+        known = sorted({e.chapter for e in engine.exercises()})
+        raise MarkingError(f"There is no chapter {stem}; there are {', '.join(known)}.")
+    return found
+
+
+def read(path: Path) -> Mapping:
+    """A notebook as it was handed in, or an empty one where the file is none."""
+    try:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        for role in ("task", "stub"):
+            cells(notebook, role)
+        return notebook if isinstance(notebook["cells"], list) else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}  # nothing that somebody hands in may stop the marking of the others
+
+
+def cells(notebook: Mapping, role: str) -> dict[str, str]:
+    """`{exercise: source}` of the cells with this role."""
+    found = {}
+    for cell in notebook.get("cells", []):
+        about = cell.get("metadata", {})
+        if about.get("role") == role and about.get("exercise"):
+            found[about["exercise"]] = update.source(cell)
+    return found
+
+
+def handed_in(folder: Path, stem: str) -> dict[str, list[Path]]:
+    """`{learner: the notebooks that may be this chapter}`, whatever their names are."""
+    ids = {e.id for e in checked(stem)}
+
+    def may_be(path: Path) -> bool:
+        return stem in path.stem or bool(ids & cells(read(path), "task").keys())
+
+    learners: dict[str, list[Path]] = {}
+    for place in sorted(folder.iterdir()):
+        if place.is_dir() and not place.name.startswith("."):
+            paths = [
+                p for p in sorted(place.rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts
+            ]
+            learners.setdefault(place.name, []).extend(filter(may_be, paths))
+        elif place.suffix == ".ipynb":
+            learners.setdefault(place.stem, []).extend(filter(may_be, [place]))
+    return learners
+
+
+def same_code(one: str, other: str) -> bool:
+    """Whether two sources differ in comments and spacing only."""
+    try:
+        return ast.dump(ast.parse(one)) == ast.dump(ast.parse(other))
+    except (SyntaxError, ValueError):
+        return False
+
+
+def run(path: Path, stem: str, without: Path) -> tuple[dict[str, dict[str, str]], str]:
+    """What the checks said of a notebook in a copy of the course, and the end of the log."""
+
+    def left_out(place: str, names: list[str]) -> set[str]:
+        out = {n for n in names if n == "__pycache__" or Path(place, n) == without}
+        if Path(place) == ROOT:
+            out |= set(LEFT_OUT) & set(names)
+        if Path(place) == ROOT / "data":  # other datasets may be large
+            out |= set(names) - {"FashionMNIST", "README.md"}
+        return out
+
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+        course, report = Path(temporary) / "course", Path(temporary) / "report.json"
+        shutil.copytree(ROOT, course, ignore=left_out)
+        (course / "chapters").mkdir()
+        shutil.copy(path, course / "chapters" / f"{stem}.ipynb")
+        command = [sys.executable, "-m", "pytest", "--nbval", "-q", f"chapters/{stem}.ipynb"]
+        command += [f"--nbval-cell-timeout={SECONDS}", f"--exercise-report={report}"]
+        done = subprocess.run(
+            command,
+            cwd=course,
+            env={"COURSE_BUDGET": "smoke", **os.environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        )
+        try:
+            found = json.loads(report.read_text(encoding="utf-8")).get(stem, {})
+        except (OSError, ValueError):
+            found = {}
+    return found, done.stdout[-4000:]
+
+
+def mark(paths: Sequence[Path], stem: str, folder: Path) -> Mark:
+    """Run one learner's notebook and say what a person has to look at."""
+    result = Mark()
+    if len(paths) != 1:
+        names = ", ".join(path.name for path in paths)
+        result.look.append(
+            f"{len(paths)} notebooks of {stem} ({names}): leave one"
+            if paths
+            else f"no notebook of {stem}"
+        )
+        return result
+    (path,) = paths
+    result.notebook = path.relative_to(folder).as_posix()
+    notebook = read(path)
+    if not notebook:
+        result.look.append("the file is not a notebook that can be read")
+        return result
+    answers, tasks = cells(notebook, "stub"), cells(notebook, "task")
+    found, log = run(path, stem, folder)
+    for item in checked(stem):
+        outcome = found.get(item.id, {"outcome": "open", "message": "not reached"})
+        outcome = dict(outcome, answer=answers.get(item.id, ""))
+        if outcome["message"] == "not reached":
+            outcome["outcome"] = "not reached"
+        result.exercises[item.id] = outcome
+        if outcome["outcome"] == "right" and same_code(outcome["answer"], item.solution):
+            result.look.append(f"{item.id} is the course's solution")
+        now = authoring.exercise_cells(item.id)[0].source
+        if update.fingerprint(tasks.get(item.id, "")) != update.fingerprint(now):
+            result.look.append(f"{item.id} has another task than here, or none")
+    if lost := [id for id, one in result.exercises.items() if one["outcome"] == "not reached"]:
+        result.look.append(f"checks that did not run: {', '.join(lost)}")
+        result.log = log
+    return result
+
+
+def write(marks: Mapping[str, Mark], folder: Path, stem: str) -> list[Path]:
+    """The two files, whole at any time."""
+    ids = [item.id for item in checked(stem)]
+    table = io.StringIO(newline="")
+    rows = csv.writer(table)
+    rows.writerow(["learner", "right", "of", *ids, "look"])
+    for learner, one in marks.items():
+        outcomes = [one.exercises.get(id, {}).get("outcome", "") for id in ids]
+        rows.writerow([learner, one.count("right"), len(ids), *outcomes, "; ".join(one.look)])
+    whole = {learner: asdict(one) for learner, one in marks.items()}
+    paths = [folder / f"marks-{stem}.csv", folder / f"marks-{stem}.json"]
+    update.write(paths[0], table.getvalue().encode("utf-8-sig"))  # so that Excel reads names right
+    update.write(paths[1], (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
+    return paths
+
+
+def mark_class(folder: Path, stem: str) -> None:
+    """Mark every learner's notebook, print a line for each, and keep the files up to date."""
+    of = len(checked(stem))
+    if not folder.is_dir():
+        raise MarkingError(
+            f"There is no folder {folder}: it should hold a folder, or a notebook, of each learner."
+        )
+    learners = handed_in(folder, stem)
+    if not learners:
+        raise MarkingError(
+            f"{folder} is empty: it should hold a folder, or a notebook, of each learner."
+        )
+    marks: dict[str, Mark] = {}
+    for learner, paths in learners.items():
+        one = marks[learner] = mark(paths, stem, folder)
+        paths = write(marks, folder, stem)
+        look = f"  LOOK: {'; '.join(one.look)}" if one.look else ""
+        print(f"{learner}: {one.count('right')} of {of}{look}", flush=True)
+    looks = sum(bool(one.look) for one in marks.values())
+    print(f"{len(marks)} learners, {looks} to look at: {', '.join(p.name for p in paths)}")
+
+
+def main(arguments: Sequence[str]) -> int:
+    try:
+        if len(arguments) != 2:
+            raise MarkingError("mark takes a folder and a chapter, as in `mark handed_in 04_nin`.")
+        mark_class(Path(arguments[0]).resolve(), arguments[1])
+    except (MarkingError, update.UpdateError) as error:
+        print(f"problem: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped; what was marked until now is in the files.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

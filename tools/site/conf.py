@@ -1,0 +1,54 @@
+"""Sphinx settings of the course's web site; tools/site/build.py says what is built from what."""
+
+from sphinx.search import SearchEnglish
+
+project = "One by One"
+author = "The authors of One by One"
+copyright = "The authors of One by One. Text and figures: CC BY 4.0; code: MIT"
+language = "en"
+
+extensions = ["myst_nb", "sphinx-mathjax-offline"]
+root_doc = "index"
+# What is stored in the notebooks is shown; nothing is executed.
+nb_execution_mode = "off"
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+myst_html_meta = {
+    "description": "Convolutional networks from LeNet to MobileNet, one chapter at a time, in "
+    "notebooks that run."
+}
+suppress_warnings = ["myst.header"]  # an exercise is a smaller heading wherever it stands
+
+html_theme = "sphinx_book_theme"
+html_title = project
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
+html_favicon = "static/icon.svg"
+html_static_path = ["static"]
+html_css_files = ["course.css"]
+html_js_files = ["course.js"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {
+    "navbar_persistent": [],  # else there are two fields to search in
+    "show_toc_level": 2,
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+    "use_repository_button": True,
+}
+
+
+class Search(SearchEnglish):
+    """Finds 1×1, whether somebody types × or x."""
+
+    js_splitter_code = r"""
+        var splitQuery = (query) => query.replaceAll("×", "x")
+          .split(/[^\p{Letter}\p{Number}_\p{Emoji_Presentation}]+/gu)
+          .filter((term) => term);
+    """
+
+    def split(self, input: str) -> list[str]:
+        return super().split(input.replace("×", "x"))
+
+
+def setup(app) -> None:
+    app.add_search_language(Search)

@@ -1,0 +1,182 @@
+"""Several processes that train one network together: what `fit` does when torchrun starts it.
+
+Each process has a copy of the network and takes its part of every batch. The gradients are averaged
+over all of them before each step (`DistributedDataParallel`, arXiv:2006.15704), so the copies stay
+equal, and the run is that of one process with the same whole batch. `train` is the
+command; alone, a `Team` changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from utils import device as devices
+from utils.runs import checkpoints
+
+
+def started_by_torchrun() -> bool:
+    return {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= set(os.environ)
+
+
+def start() -> None:
+    """Join the processes that torchrun started: NCCL where every process has a GPU, else gloo."""
+    local = int(os.environ["LOCAL_RANK"])
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if local < gpus and not os.environ.get("COURSE_DEVICE", "").strip().lower().startswith("cpu"):
+        torch.cuda.set_device(local)  # first: `pick` computes, and would do so on GPU 0
+    kind = devices.pick().type
+    if kind == "mps":
+        os.environ["COURSE_DEVICE"] = "cpu"  # nothing adds up what lies on an Apple GPU
+    on_gpus = kind == "cuda" and dist.is_nccl_available()
+    if on_gpus and local >= gpus:
+        raise ValueError(
+            f"torchrun started more processes than this machine has GPUs ({gpus}): choose "
+            f"--nproc_per_node={gpus}, or COURSE_DEVICE=cpu."
+        )
+    dist.init_process_group("nccl" if on_gpus else "gloo")
+
+
+def in_turns(read: Callable[[], Any]) -> Any:
+    """What `read()` gives in each process, where the first to read may make files for the others.
+
+    Process 0 reads, then the first process of each other machine, which finds the files if the
+    machines share a disk, then all others. An error in one is raised in all.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return read()
+    own_turn = 0 if dist.get_rank() == 0 else 1 if os.environ.get("LOCAL_RANK") == "0" else 2
+    result = None
+    for turn in range(3):
+        errors: list[Any] = [None] * dist.get_world_size()
+        error = None
+        if turn == own_turn:
+            try:
+                result = read()
+            except Exception as problem:
+                error = problem
+        dist.all_gather_object(errors, error)  # which waits for all
+        for problem in errors:
+            if problem is not None:
+                raise problem
+    return result
+
+
+class Team:
+    """The processes that train together; all must call the same methods in the same order."""
+
+    def __init__(self, device: torch.device):
+        together = dist.is_available() and dist.is_initialized()
+        self.rank = dist.get_rank() if together else 0
+        self.size = dist.get_world_size() if together else 1
+        self.device = device
+
+    def join(self, model: nn.Module, train, settings: dict[str, Any], seed: int | None) -> Any:
+        """This process's part of the batches of `train`, and random numbers of its own.
+
+        Raises:
+            RuntimeError: the processes were given different networks, settings or data.
+        """
+        if self.size == 1:
+            return train
+        settings["processes"] = self.size
+        labels = getattr(train, "labels", None)
+        self.check_equal("network", checkpoints.fingerprint(model)["shapes"])
+        self.check_equal("settings", settings)
+        digest = "" if labels is None else hashlib.sha256(labels.cpu().numpy()).hexdigest()
+        self.check_equal("labels", digest)
+        if seed is not None:
+            torch.manual_seed((seed + self.rank) % 2**32)
+        return self.part_of(train)
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The network, averaging its gradients over all processes; all get the first's weights."""
+        if self.size == 1:
+            return model
+        places = [self.device] if self.device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(model, device_ids=places)
+
+    def part_of(self, batches):
+        if self.size == 1:
+            return batches
+        if not hasattr(batches, "share"):
+            raise ValueError(
+                f"{type(batches).__name__} cannot be shared between {self.size} processes: take "
+                "the batches of utils.data, or train with one process."
+            )
+        return batches.share(self.rank, self.size)
+
+    def check_equal(self, what: str, value: Any) -> None:
+        """Raise the same RuntimeError everywhere if `value` is not the same everywhere."""
+        values = self.gather(value)
+        for rank, other in enumerate(values):
+            if other == values[0]:
+                continue
+            difference = ""
+            if isinstance(other, dict):
+                name = next(k for k in values[0] | other if other.get(k) != values[0].get(k))
+                difference = (
+                    f": {name} is {values[0].get(name)} in 0 and {other.get(name)} in {rank}"
+                )
+            raise RuntimeError(
+                f"Process {rank} was given other {what} than process 0{difference}. Start all "
+                "processes with the same command, on machines with the same course and data."
+            )
+
+    def gather(self, value: Any) -> list[Any]:
+        """The `value` of every process, in the order of their ranks."""
+        values = [value] * self.size
+        if self.size > 1:
+            dist.all_gather_object(values, value)
+        return values
+
+    def from_first(self, read: Callable[[], Any]) -> Any:
+        """What `read()` gives in process 0, or the error that it raises there."""
+        if self.size == 1:
+            return read()
+        answer: list[Any] = [None, None]
+        if self.rank == 0:
+            try:
+                answer[0] = read()
+            except Exception as error:
+                answer[1] = error
+        dist.broadcast_object_list(answer, src=0)
+        if answer[1] is not None:
+            raise answer[1]
+        return answer[0]
+
+    def agree(self, decision: bool) -> bool:
+        """What process 0 has decided."""
+        return self.from_first(lambda: decision)
+
+    def weighted(self, loss: torch.Tensor, images: int) -> torch.Tensor:
+        """The mean loss of this part of a batch, so that the mean over processes is the batch's.
+
+        Parts differ in size where a batch cannot be divided evenly.
+        """
+        if self.size == 1:
+            return loss
+        whole = torch.tensor(float(images), device=self.device)
+        dist.all_reduce(whole)
+        return loss * (images * self.size / whole)
+
+    def sum(self, *values: torch.Tensor | int) -> list[torch.Tensor | int]:
+        """Each value summed over all processes."""
+        if self.size == 1:
+            return list(values)
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        total = torch.stack([torch.as_tensor(v, dtype=dtype, device=self.device) for v in values])
+        dist.all_reduce(total)
+        return [int(t) if isinstance(v, int) else t for t, v in zip(total, values)]
+
+    def same_buffers(self, model: nn.Module) -> None:
+        """Give every copy the running means and variances of process 0."""
+        if self.size > 1:
+            for buffer in model.buffers():
+                dist.broadcast(buffer, src=0)
