@@ -730,10 +730,6 @@ def tell(function: Callable, *arguments) -> None:
 def reset(arguments: list[str]) -> int:
     if len(arguments) != 1:
         raise CourseError("reset takes one exercise (such as nin.2) or one chapter (04_nin).")
-    return hand_over([environment(), str(ROOT / "course.py"), "reset-here", *arguments])
-
-
-def reset_here(arguments: list[str]) -> int:
     from tools import update
 
     tell(update.reset, *arguments)
@@ -908,9 +904,8 @@ COMMANDS = {
     "site": site,
     "licences": licences,
     "address": address,
-    # Called by setup, reset and doctor in the course's own environment.
+    # Called by setup and doctor in the course's own environment.
     "unpack-here": unpack_here,
-    "reset-here": reset_here,
     "doctor-here": doctor_here,
 }
 
