@@ -114,7 +114,7 @@ def activation_statistics(model: nn.Module, images: torch.Tensor) -> list[LayerS
     handles = [module.register_forward_hook(look(name)) for name, module in layers]
     try:
         with _undisturbed(model), torch.no_grad():
-            model(images.to(_device(model)))
+            model(images.to(device_of(model)))
     finally:
         for handle in handles:
             handle.remove()
@@ -149,7 +149,7 @@ def gradient_statistics(
         own = [p for p in module.parameters(recurse=False) if p.requires_grad]
         if own:
             layers.append((name, type(module).__name__, own))
-    device = _device(model)
+    device = device_of(model)
     with _undisturbed(model), torch.enable_grad():
         loss = F.cross_entropy(model(images.to(device)), labels.to(device))
         parameters = [p for _, _, own in layers for p in own]
@@ -189,7 +189,7 @@ def answers_alike(model: nn.Module, images: torch.Tensor) -> bool:
 
 def _logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
     with _undisturbed(model), torch.no_grad():
-        return model(images.to(_device(model))).float()
+        return model(images.to(device_of(model))).float()
 
 
 def _zero_columns(logits: torch.Tensor) -> list[int]:
@@ -335,5 +335,6 @@ def _undisturbed(model: nn.Module) -> Iterator[None]:
                     buffer.copy_(value)
 
 
-def _device(model: nn.Module) -> torch.device:
+def device_of(model: nn.Module) -> torch.device:
+    """Where the first parameter is; the CPU if there is none."""
     return next((p.device for p in model.parameters()), torch.device("cpu"))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,7 +25,6 @@ from torch import Tensor, nn
 from utils import diagnosis
 
 __all__ = [
-    "LiveCurve",
     "activations",
     "blocks",
     "bars",
@@ -158,40 +156,6 @@ def _legend(axis: plt.Axes, columns: int) -> None:
     """
     handles, names = axis.get_legend_handles_labels()
     axis.figure.legend(handles, names, loc="outside lower center", ncols=columns, fontsize=8)
-
-
-class LiveCurve:
-    """The curves of a run while it trains. Outside a notebook it does nothing.
-
-    `update(history)` redraws the same picture in place; the last one stays.
-    """
-
-    def __init__(self) -> None:
-        self.handle = None
-        self.shown = _in_notebook()
-
-    def update(self, history: Any) -> None:
-        if not self.shown or not history.train_loss:
-            return
-        from IPython.display import display
-
-        figure = curves(history)
-        plt.close(figure)  # or the notebook shows it a second time at the end of the cell
-        if self.handle is None:
-            self.handle = display(figure, display_id=True)
-        else:
-            self.handle.update(figure)
-
-
-def _in_notebook() -> bool:
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return False
-    shell = get_ipython()
-    return (
-        shell is not None and hasattr(shell, "kernel") and "COURSE_UNDER_PYTEST" not in os.environ
-    )
 
 
 def distribution(
