@@ -36,6 +36,8 @@ html_static_path = ["static"]
 html_css_files = ["course.css"]
 html_js_files = ["course.js"]
 html_copy_source = False
+html_domain_indices = False
+html_use_index = False
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_persistent": [],  # else there are two fields to search in
