@@ -8,18 +8,20 @@ import sys
 
 import pytest
 
-from exercises import engine
+from exercises import engine, texts
 
 ALL = engine.exercises()
 CHECKED = [item for item in ALL if item.check]
 
 
 def answers(kind):
-    """(exercise, answer, …) for all answers of one kind in tests/wrong_answers."""
+    """(exercise, answer, …) for all answers of one kind in answers.py."""
     return [
         pytest.param(engine.find(id), answer, *rest, id=f"{id} {name}")
-        for group in engine.groups()
-        for id, entries in getattr(importlib.import_module(f"wrong_answers.{group}"), kind).items()
+        for group in texts.groups()
+        for id, entries in getattr(
+            importlib.import_module(f"exercises.{group}.answers"), kind
+        ).items()
         for name, answer, *rest in entries
     ]
 
@@ -40,7 +42,7 @@ class TestEveryExercise:
         assert result.outcome == "open", result.message
 
     def test_it_is_tried_with_wrong_and_right_answers(self, item):
-        module = importlib.import_module(f"wrong_answers.{item.group}")
+        module = importlib.import_module(f"exercises.{item.group}.answers")
         assert len(module.wrong_answers.get(item.id, [])) >= 4
         assert len(module.right_answers.get(item.id, [])) >= 2
 
@@ -77,13 +79,13 @@ def test_texts_are_complete(item):
         assert re.search(rf"\b{item.answer}\b", item.solution)
 
 
-@pytest.mark.parametrize("group", engine.groups())
+@pytest.mark.parametrize("group", texts.groups())
 def test_the_numbers_of_a_chapter_have_no_gaps(group):
     numbers = [int(item.id.partition(".")[2]) for item in engine.exercises(group)]
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-@pytest.mark.parametrize("group", [group for group in engine.groups() if group != "start"])
+@pytest.mark.parametrize("group", [group for group in texts.groups() if group != "start"])
 def test_a_chapter_has_six_checked_exercises_and_a_question(group):
     items = engine.exercises(group)
     assert sum(item.check is not None for item in items) >= 6

@@ -700,7 +700,7 @@ def test_a_chapter_is_reset_in_a_copy_without_git(copies):
     put(old, answer(get(old), SECOND, "start-2-stub"))
     assert update.reset(STEM, old)[-1] == "Back to the stub: start.1, start.2."
     stubs = [source(named(get(old), f"start-{n}-stub")) for n in (1, 2)]
-    assert stubs == [e.stub for e in authoring.engine.exercises("start")]
+    assert stubs == [text.stub for text in authoring.texts.read("start")]
 
 
 @needs_git

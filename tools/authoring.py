@@ -44,7 +44,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 
-from exercises import engine
+from exercises import texts
 from tools import ROOT, CourseError, Parser, notebook_problems, say, write
 from tools.address import repository
 from tools.cells import fingerprint, fingerprints, generated_id
@@ -229,22 +229,22 @@ def opening(stem: str, about: Mapping) -> list[NotebookNode]:
 
 def exercise_cells(id: str) -> list[NotebookNode]:
     """Task, stub, check and help of an exercise (task and help of an open question)."""
-    item = engine.find(id)
+    item = texts.find(id)
     task = markdown(
         f"### Exercise {id}: {item.title}\n\n"
         f"*Difficulty {item.difficulty} of 3, about {item.minutes} minutes.*\n\n{item.task}"
     )
     folded = [(f"Hint {n}", text) for n, text in enumerate(item.hints, start=1)]
-    if item.check:
+    if item.is_question:
+        folded.append(("What one can answer", item.explanation))
+    else:
         solved = f"```python\n{item.solution}\n```\n\n{item.explanation}"
         folded.append(("Solution", solved))
-    else:
-        folded.append(("What one can answer", item.explanation))
     help_text = "\n\n".join(
         f"<details>\n<summary>{title}</summary>\n\n{text}\n\n</details>" for title, text in folded
     )
     cells = {"task": task}
-    if item.check:
+    if not item.is_question:
         name = item.answer
         cells["stub"] = code(item.stub)
         cells["check"] = code(f'check("{id}", {name})\n{name} = use("{id}", {name})')
@@ -289,14 +289,14 @@ def edited_stubs(nb: NotebookNode, stem: str) -> list[str]:
         cell.metadata["exercise"]
         for cell in nb.cells
         if cell.metadata.get("role") == "stub"
-        and cell.source not in (engine.find(cell.metadata["exercise"]).stub, committed.get(cell.id))
+        and cell.source not in (texts.find(cell.metadata["exercise"]).stub, committed.get(cell.id))
         and fingerprint(cell.source) != written.get(cell.id)
     ]
 
 
 def unlike_declared(nb: NotebookNode, stem: str) -> list[str]:
     """A line for each exercise of the chapter that the notebook lacks, or has in vain."""
-    declared = dict.fromkeys(e.id for e in engine.exercises() if e.chapter == stem)
+    declared = dict.fromkeys(item.id for item in texts.chapters().get(stem, []))
     shown = dict.fromkeys(c.metadata["exercise"] for c in nb.cells if "exercise" in c.metadata)
     return [
         f"exercise {id} is declared and not shown: a Markdown cell has to hold "
@@ -313,7 +313,7 @@ def filled(nb: NotebookNode) -> NotebookNode:
     nb = copy.deepcopy(nb)
     for cell in nb.cells:
         if cell.metadata.get("role") == "stub":
-            cell.source = engine.find(cell.metadata["exercise"]).solution
+            cell.source = texts.find(cell.metadata["exercise"]).solution
     return nb
 
 
@@ -462,7 +462,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 nb = formatted(refresh(nb, stem))
                 save(normalised(nb) if options.command == "refresh" else run(nb, stem), stem)
             say(f"{stem}: ok")
-        except (CourseError, engine.UnknownExercise) as error:
+        except (CourseError, texts.UnknownExercise) as error:
             failed += 1
             print(f"problem: {error}", file=sys.stderr, flush=True)
     return 1 if failed else 0

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from exercises import engine
+from exercises import texts
 from tools import COMMAND, ROOT, CourseError, Parser, authoring, exit_code, say, write
 from tools.cells import fingerprint, source
 
@@ -46,13 +46,12 @@ class Mark:
         return sum(found["outcome"] == outcome for found in self.exercises.values())
 
 
-def checked(stem: str) -> list[engine.Exercise]:
+def checked(stem: str) -> list[texts.Text]:
     """The chapter's exercises that have a check."""
-    found = [e for e in engine.exercises() if e.chapter == stem and e.check]
-    if not found:
-        known = sorted({e.chapter for e in engine.exercises()})
-        raise CourseError(f"There is no chapter {stem}; there are {', '.join(known)}.")
-    return found
+    chapters = texts.chapters()
+    if stem not in chapters:
+        raise CourseError(f"There is no chapter {stem}; there are {', '.join(chapters)}.")
+    return [item for item in chapters[stem] if not item.is_question]
 
 
 def read(path: Path) -> Mapping:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from exercises import record as progress
+from exercises import texts
 from tools import ROOT, CourseError, cells, write
 from tools.cells import fingerprint, id_of, source
 from tools.clone import clone
@@ -352,23 +353,19 @@ def reset(name: str, root: Path = ROOT) -> list[str]:
 
     A whole chapter comes from git; in a copy without git all its exercises are put back.
     """
-    from exercises import engine  # it imports torch
-
-    chapters: dict[str, list] = {}
-    for item in engine.exercises():
-        chapters.setdefault(item.chapter, []).append(item)
+    chapters = texts.chapters()
     stem = Path(name).name.removesuffix(".ipynb")
     if re.match(r"\d\d_", stem):
         if stem not in chapters:
             raise CourseError(f"there is no chapter {stem}; there are {', '.join(chapters)}.")
-        items, here = [item for item in chapters[stem] if item.check], clone(root)
+        items, here = [item for item in chapters[stem] if not item.is_question], clone(root)
     else:
         try:
-            items, here = [engine.find(name)], None
-        except engine.UnknownExercise as error:
+            items, here = [texts.find(name)], None
+        except texts.UnknownExercise as error:
             raise CourseError(str(error)) from None
         stem = items[0].chapter
-        if not items[0].check:
+        if items[0].is_question:
             raise CourseError(f"{name} is an open question: it has no cell to put back.")
     path = root / "chapters" / f"{stem}.ipynb"
     if here:

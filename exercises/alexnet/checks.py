@@ -1,4 +1,4 @@
-"""Exercises of chapter 02: AlexNet."""
+"""Checks of chapter 02: AlexNet."""
 
 from __future__ import annotations
 
@@ -20,9 +20,6 @@ from exercises.compare import (
     same_outputs,
     same_results,
 )
-from exercises.engine import exercise, question
-
-CHAPTER = "02_alexnet"
 
 
 class _Without(TorchFunctionMode):
@@ -114,64 +111,7 @@ def _convolutions_only(pixels: int, padding: int) -> list[float]:
     return [sizes[number] for number in (0, 2, 4, 5, 6)]
 
 
-@exercise(
-    "alexnet.1",
-    title="224 or 227, and what becomes of it",
-    answer="map_sizes",
-    difficulty=2,
-    minutes=12,
-    task="""
-        Write `map_sizes(pixels, padding)`. It gives the height of the maps after conv1, pool1,
-        conv2, pool2, conv3, conv4, conv5 and pool5, as a list of eight whole numbers, for images
-        of `pixels` × `pixels` and a first convolution with this `padding`.
-
-        | layer | kernel | stride | padding |
-        |---|---|---|---|
-        | conv1 | 11 | 4 | `padding` |
-        | conv2 | 5 | 1 | 2 |
-        | conv3, conv4, conv5 | 3 | 1 | 1 |
-        | pool1, pool2, pool5 | 3 | 2 | 0 |
-
-        A kernel that does not fit any more at the right border is left out, so sizes are rounded
-        down. Calculate; build no network.
-    """,
-    stub="""
-        def map_sizes(pixels: int, padding: int) -> list[int]:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        A kernel of size k, moved by s over n pixels with p zeros on either side, finds
-        (n + 2p − k) / s + 1 places, where the division is rounded down.
-        """,
-        """
-        Python's `//` rounds down. A small function `after(size, kernel_size, stride, padding)`
-        serves convolutions and poolings alike.
-        """,
-        """
-        Eight layers, one after the other: (11, 4, padding), (3, 2, 0), (5, 1, 2), (3, 2, 0), then
-        (3, 1, 1) three times, then (3, 2, 0).
-        """,
-    ],
-    solution="""
-        def map_sizes(pixels: int, padding: int) -> list[int]:
-            pool, conv = (3, 2, 0), (3, 1, 1)
-            layers = [(11, 4, padding), pool, (5, 1, 2), pool, conv, conv, conv, pool]
-            sizes, size = [], pixels
-            for kernel_size, stride, padded in layers:
-                size = (size + 2 * padded - kernel_size) // stride + 1
-                sizes.append(size)
-            return sizes
-    """,
-    explanation="""
-        A padding of (k − 1) / 2 with stride 1 keeps the size, so only conv1 and the poolings
-        change it. At 227 pixels everything divides without remainder: 55, 27, 13, 6. At 224
-        without padding conv1 gives 54, and the last maps are 5×5, so that fc6 would have 6,400
-        inputs instead of 9,216.
-    """,
-)
-def _(answer):
+def alexnet_1(answer):
     def variant(**options):
         return lambda pixels, padding: _map_sizes(pixels, padding, **options)
 
@@ -239,52 +179,7 @@ def _(answer):
 # --- alexnet.2: counting -------------------------------------------------------------------------
 
 
-@exercise(
-    "alexnet.2",
-    title="Where sixty million parameters sit",
-    answer="linear_layers",
-    difficulty=1,
-    minutes=10,
-    task="""
-        After pool5 the 2012 network has 256 maps of 6×6. They are flattened; then come three
-        linear layers with biases: fc6 with 4,096 outputs, fc7 with 4,096, fc8 with 1,000.
-
-        How many parameters does fc6 have, and how many have all three together? What share is
-        that of the whole network's 60,965,224, in percent with at least one decimal? Use paper, or
-        Python as a calculator, but build no network.
-    """,
-    stub="""
-        linear_layers = {
-            "fc6": ...,
-            "all_three": ...,
-            "percent": ...,
-        }
-    """,
-    hints=[
-        """
-        Every output of a linear layer has one weight for each input, and one bias. How many
-        inputs does fc6 have?
-        """,
-        "256 maps of 6×6 are 9,216 numbers. fc7 and fc8 have 4,096 inputs each.",
-        "The share in percent is 100 · all three / 60,965,224.",
-    ],
-    solution="""
-        fc6 = (256 * 6 * 6 + 1) * 4096
-        fc7 = (4096 + 1) * 4096
-        fc8 = (4096 + 1) * 1000
-        linear_layers = {
-            "fc6": fc6,
-            "all_three": fc6 + fc7 + fc8,
-            "percent": 100 * (fc6 + fc7 + fc8) / 60_965_224,
-        }
-    """,
-    explanation="""
-        fc6 alone holds 62 % of the network, because it has a weight of its own for each of 9,216
-        inputs and 4,096 outputs. The five convolutions share their weights among all positions
-        and need only 2.3 million. (In torchvision's AlexNet the share is 96.0 %.)
-    """,
-)
-def _(answer):
+def alexnet_2(answer):
     if not isinstance(answer, dict) or not {"fc6", "all_three", "percent"} <= answer.keys():
         raise Wrong(
             'A dictionary with the keys "fc6", "all_three" and "percent" is expected, not '
@@ -390,49 +285,7 @@ def _halves(
     return torch.cat(results, dim={"cat": 1, "batch": 0, "height": 2}[join])
 
 
-@exercise(
-    "alexnet.3",
-    title="One convolution on two cards",
-    answer="two_groups",
-    difficulty=2,
-    minutes=12,
-    task="""
-        Write `two_groups(maps, weight, bias, padding)`, a convolution with `groups=2` and stride
-        1, from two ordinary convolutions. The first card holds the first half of the maps and the
-        first half of the kernels, the second card the rest of both. The result has the maps of
-        the first card first.
-
-        Shapes: `maps` (N, in_channels, H, W), `weight` (out_channels, in_channels / 2, k, k),
-        `bias` (out_channels,). Both numbers of channels are even. Use `F.conv2d` and leave its
-        argument `groups` alone.
-    """,
-    stub="""
-        def two_groups(
-            maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, padding: int
-        ) -> torch.Tensor:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        "`maps.chunk(2, dim=1)` gives the two halves of the maps. Which axis has the kernels?",
-        "The biases belong to the kernels, so they are halved along with them.",
-        "`torch.cat([first, second], dim=1)` puts maps after maps.",
-    ],
-    solution="""
-        def two_groups(
-            maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, padding: int
-        ) -> torch.Tensor:
-            halves = zip(maps.chunk(2, dim=1), weight.chunk(2), bias.chunk(2))
-            cards = [F.conv2d(seen, kernels, b, padding=padding) for seen, kernels, b in halves]
-            return torch.cat(cards, dim=1)
-    """,
-    explanation="""
-        Each of the two convolutions runs on its own card and needs nothing of the other. That is
-        the whole point: no map has to travel. A kernel sees half of the maps, so it has half of
-        the weights.
-    """,
-)
-def _(answer):
+def alexnet_3(answer):
     def variant(**options):
         return lambda *arguments: _halves(*arguments, **options)
 
@@ -518,58 +371,7 @@ def _cost(groups: int, conv3: bool = False) -> tuple[int, int]:
     return parameters, macs
 
 
-@exercise(
-    "alexnet.4",
-    title="An experiment: what do the groups save?",
-    answer="cost_of_groups",
-    difficulty=1,
-    minutes=10,
-    task="""
-        The two groups of conv2, conv4 and conv5 save parameters and MACs. How many of the whole
-        network's? First write down a guess: would `groups=1` need twice as much of both, a tenth
-        more, or hardly anything?
-
-        Then count. Build `alexnet_2012` with `groups` 1, 2 and 4, and write down two numbers for
-        each: the parameters and the MACs (at 227 pixels) of the whole network. Under
-        `torch.device("meta")` a network has shapes but no numbers, and is built in no time.
-    """,
-    stub="""
-        cost_of_groups = {  # groups: (parameters, MACs)
-            1: ...,
-            2: ...,
-            4: ...,
-        }
-    """,
-    given="""
-        from utils import networks, summary
-    """,
-    hints=[
-        """
-        `with torch.device("meta"):` and inside it
-        `network = networks.build("alexnet_2012", groups=4)`.
-        """,
-        """
-        `summary.count_parameters(network)` and `summary.count_macs(network, (3, 227, 227))`
-        count the whole network.
-        """,
-    ],
-    solution="""
-        cost_of_groups = {}
-        for groups in (1, 2, 4):
-            with torch.device("meta"):
-                network = networks.build("alexnet_2012", groups=groups)
-            cost_of_groups[groups] = (
-                summary.count_parameters(network),
-                summary.count_macs(network, (3, 227, 227)),
-            )
-    """,
-    explanation="""
-        Without groups the network has 2 % more parameters and 57 % more MACs. The three layers
-        hold few of the parameters, which sit in fc6, but most of the MACs. Each doubling of the
-        groups halves what these three have left, so it saves half as much as the one before.
-    """,
-)
-def _(answer):
+def alexnet_4(answer):
     if isinstance(answer, dict) and set(answer) == {"1", "2", "4"}:
         raise Wrong("The keys are texts; they should be numbers: 1 and not '1'.")
     if not isinstance(answer, dict) or set(answer) != {1, 2, 4}:
@@ -676,64 +478,7 @@ def _over_space(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):
     return maps / (k + alpha * total) ** beta
 
 
-@exercise(
-    "alexnet.5",
-    title="Local response normalisation from the paper",
-    answer="local_response_norm",
-    difficulty=3,
-    minutes=20,
-    task=r"""
-        Write `local_response_norm(maps, n, k, alpha, beta)` as the paper has it:
-
-        $$b^i = \frac{a^i}{\big(k + \alpha \sum_j (a^j)^2\big)^{\beta}}$$
-
-        Here $a^i$ is the value of map $i$ at one position. The sum goes over the values of `n`
-        neighbouring maps at the same position: map $i$ itself and `n // 2` maps before and after
-        it, as far as they exist; `n` is odd. `maps` has shape (N, C, H, W), the result too. A
-        loop over the channels is fine. Leave torch's own `LocalResponseNorm` alone.
-    """,
-    stub="""
-        def local_response_norm(
-            maps: torch.Tensor,
-            n: int = 5,
-            k: float = 2.0,
-            alpha: float = 1e-4,
-            beta: float = 0.75,
-        ) -> torch.Tensor:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        `maps[:, i]` is map i of every image. For n = 5 the neighbours of map i are i − 2 to
-        i + 2, as far as they exist: `maps[:, max(0, i - n // 2) : i + n // 2 + 1]`. (A slice may
-        reach beyond the end.)
-        """,
-        "Square first, then sum over axis 1. The sum has shape (N, H, W), like `maps[:, i]`.",
-        "Collect the results of all channels in a list; `torch.stack(list, dim=1)` joins them.",
-    ],
-    solution="""
-        def local_response_norm(
-            maps: torch.Tensor,
-            n: int = 5,
-            k: float = 2.0,
-            alpha: float = 1e-4,
-            beta: float = 0.75,
-        ) -> torch.Tensor:
-            results = []
-            for i in range(maps.shape[1]):
-                near = maps[:, max(0, i - n // 2) : i + n // 2 + 1]
-                total = near.square().sum(dim=1)
-                results.append(maps[:, i] / (k + alpha * total) ** beta)
-            return torch.stack(results, dim=1)
-    """,
-    explanation="""
-        At the first and the last maps there are fewer neighbours, and the sum is simply shorter.
-        torch computes the same with alpha / n in place of alpha, so the paper's network is
-        `nn.LocalResponseNorm(size=5, alpha=5e-4, beta=0.75, k=2.0)`.
-    """,
-)
-def _(answer):
+def alexnet_5(answer):
     def variant(**options):
         return lambda *arguments: _respond(*arguments, **options)
 
@@ -1023,59 +768,7 @@ def _check_independence(layer: nn.Module, first: Tensor, x: Tensor) -> None:
         )
 
 
-@exercise(
-    "alexnet.6",
-    title="Dropout from scratch",
-    answer="Dropout",
-    difficulty=2,
-    minutes=15,
-    task="""
-        Write the module `Dropout(p)`, for 0 ≤ p < 1.
-
-        - In training every single value becomes zero with probability p, each by its own draw and
-          anew in every call. The values that are kept are divided by 1 − p.
-        - In evaluation the input comes back as it is.
-
-        It works on tensors of any shape. Leave `nn.Dropout` and `F.dropout` alone;
-        `torch.rand_like(x)` gives a uniform number between 0 and 1 for each value of x.
-    """,
-    stub="""
-        class Dropout(nn.Module):
-            def __init__(self, p: float = 0.5):
-                super().__init__()
-                self.p = p
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                # Your code here.
-                ...
-    """,
-    hints=[
-        """
-        Every module has `self.training`; `network.eval()` sets it to False in all its parts.
-        """,
-        "`torch.rand_like(x) >= self.p` is True with probability 1 − p, for each value by itself.",
-        "The input times the mask, divided by 1 − p. True multiplies as 1 and False as 0.",
-    ],
-    solution="""
-        class Dropout(nn.Module):
-            def __init__(self, p: float = 0.5):
-                super().__init__()
-                self.p = p
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                if not self.training:
-                    return x
-                kept = torch.rand_like(x) >= self.p
-                return x * kept / (1 - self.p)
-    """,
-    explanation="""
-        Dividing by 1 − p keeps the mean: a value is multiplied by 1 / (1 − p) with probability
-        1 − p and by 0 otherwise, which is 1 on average. So nothing needs to be changed in
-        evaluation. The paper did it the other way round: it left the kept values as they were and
-        multiplied all outputs by 0.5 at test time.
-    """,
-)
-def _(answer):
+def alexnet_6(answer):
     if isinstance(answer, nn.Module):
         raise Wrong(
             f"A class is expected, not a module: give Dropout itself, not {type(answer).__name__}()"
@@ -1177,82 +870,7 @@ class _Small(nn.Module):
         return F.dropout(logits, self.p, self.training) if self.dropout == "logits" else logits
 
 
-@exercise(
-    "alexnet.7",
-    title="Repair an AlexNet that does not run, and then does not agree with itself",
-    answer="RepairedAlexNet",
-    difficulty=2,
-    minutes=15,
-    task="""
-        A small network in the manner of AlexNet, with 16, 32, 48 and 48 maps, the last
-        convolution in two groups, and dropout on the output of its first linear layer. Widths,
-        kernels and poolings are as they were meant, but three mistakes are in it. Two of them stop
-        it from running. The third is silent: the network learns, but in evaluation mode the same
-        images get other logits in every call. Mend the three and nothing else.
-    """,
-    stub="""
-        class RepairedAlexNet(nn.Module):
-            def __init__(self, num_classes: int = 10):
-                super().__init__()
-                self.pool = nn.MaxPool2d(3, stride=2)
-                self.conv1 = nn.Conv2d(1, 16, kernel_size=5, padding=2)
-                self.conv2 = nn.Conv2d(16, 32, kernel_size=5, padding=2)
-                self.conv3 = nn.Conv2d(32, 48, kernel_size=3, padding=1)
-                self.conv4 = nn.Conv2d(24, 48, kernel_size=3, padding=1, groups=2)
-                self.fc5 = nn.Linear(48 * 3 * 3, 64)
-                self.fc6 = nn.Linear(64, num_classes)
-
-            def forward(self, images: torch.Tensor) -> torch.Tensor:
-                maps = self.pool(F.relu(self.conv1(images)))
-                maps = self.pool(F.relu(self.conv2(maps)))
-                maps = F.relu(self.conv3(maps))
-                maps = self.pool(F.relu(self.conv4(maps)))
-                hidden = F.dropout(F.relu(self.fc5(maps.flatten(1))), p=0.5)
-                return self.fc6(hidden)
-    """,
-    hints=[
-        """
-        In `nn.Conv2d` in_channels counts all maps that go in. How many of them one kernel sees is
-        what `groups` decides.
-        """,
-        """
-        28 pixels; a 3×3 pooling with stride 2 gives (28 − 3) // 2 + 1 = 13. Go on from there: how
-        large are the last maps?
-        """,
-        """
-        `F.dropout(x, p)` is a function and knows nothing of the network's mode. It has a third
-        argument, `training`, which is True unless you say otherwise.
-        """,
-    ],
-    solution="""
-        class RepairedAlexNet(nn.Module):
-            def __init__(self, num_classes: int = 10):
-                super().__init__()
-                self.pool = nn.MaxPool2d(3, stride=2)
-                self.conv1 = nn.Conv2d(1, 16, kernel_size=5, padding=2)
-                self.conv2 = nn.Conv2d(16, 32, kernel_size=5, padding=2)
-                self.conv3 = nn.Conv2d(32, 48, kernel_size=3, padding=1)
-                self.conv4 = nn.Conv2d(48, 48, kernel_size=3, padding=1, groups=2)
-                self.fc5 = nn.Linear(48 * 2 * 2, 64)
-                self.fc6 = nn.Linear(64, num_classes)
-
-            def forward(self, images: torch.Tensor) -> torch.Tensor:
-                maps = self.pool(F.relu(self.conv1(images)))
-                maps = self.pool(F.relu(self.conv2(maps)))
-                maps = F.relu(self.conv3(maps))
-                maps = self.pool(F.relu(self.conv4(maps)))
-                hidden = F.dropout(F.relu(self.fc5(maps.flatten(1))), 0.5, self.training)
-                return self.fc6(hidden)
-    """,
-    explanation="""
-        The last maps are 2×2, because the sizes go 28, 13, 6, 2. The silent mistake is the worst
-        of the three: nothing complains, training looks as usual, and every answer in
-        evaluation comes from one thinned network; the figure above this exercise shows what one of
-        them loses. `nn.Dropout` as a module would have followed `network.eval()` by itself. A
-        test worth having: call the network twice in evaluation mode and compare.
-    """,
-)
-def _(answer):
+def alexnet_7(answer):
     def variant(**options):
         return lambda: _Small(**options)
 
@@ -1320,39 +938,3 @@ def _(answer):
             "expected."
         )
     return "It runs, and in evaluation mode it agrees with itself."
-
-
-# --- alexnet.8: an open question -----------------------------------------------------------------
-
-question(
-    "alexnet.8",
-    title="Where would you save?",
-    difficulty=2,
-    minutes=15,
-    task="""
-        Someone wants AlexNet on a telephone. Two complaints: the file of 233 MiB takes too long
-        to download, and one image takes too long to classify. Which layers would you change for
-        the first complaint, and which for the second? What would you try, what do you expect it
-        to cost in accuracy, and how would you find out?
-    """,
-    hints=[
-        "Look at the figure with the two bars for each layer again.",
-        "How many parameters would fc6 have if pool5 gave maps of 3×3? Or 1×1?",
-    ],
-    discussion="""
-        The download is fc6 and fc7: nine tenths of the file. One may make them narrower, pool the
-        last maps to fewer positions (an average over each whole map leaves 256 inputs and a
-        fc6 of one million parameters), store the weights with fewer bits, or do away with the
-        layers, as chapter 4 does. By MACs none of this can save more than the 8 %
-        that the linear layers have. By the clock it may save more: with one image at a time
-        their weights have to be fetched from memory for a single use, so they may
-        take a larger share of the time: measure it. The rest of the second complaint is the
-        convolutions: for them one takes a smaller image, fewer channels, more groups, or a larger
-        stride.
-
-        What it costs nobody can say without measuring. Train the candidates and the original with
-        the same several seeds and the same recipe, compare seed by seed on validation images, and
-        look at the test set once, at the end. For the speed, use the clock on the telephone:
-        MACs only hint at it.
-    """,
-)
