@@ -4,15 +4,13 @@ import csv
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 
 from exercises import engine
-from tools import authoring, marking
+from tools import ROOT, authoring, marking
 
-ROOT = Path(__file__).resolve().parent.parent
 STEM = "00_start_here"
 ITEMS = marking.checked(STEM)
 FIRST, SECOND = ITEMS
@@ -114,7 +112,6 @@ def test_the_files_hold_every_learner(tmp_path, as_if_run, capsys):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "mark takes a folder and a chapter"),
         (["nowhere", STEM], "There is no folder"),
         ([".", "04_nim"], "There is no chapter 04_nim; there are 00_start_here, "),
         (["empty", STEM], "is empty: it should hold"),

@@ -211,13 +211,11 @@ def test_a_stub_that_its_author_changed_twice_is_no_answer(clean, tmp_path, monk
     monkeypatch.setattr(authoring, "CHAPTERS", tmp_path)
     monkeypatch.setattr(authoring, "load_committed", lambda stem: clean)
     authoring.save(clean, STEM)
-    find = authoring.exercise_texts.find
+    find = authoring.texts.find
     for stub in ("batches = ...", "batches_of_an_epoch = ..."):
         item = dataclasses.replace(find("start.1"), stub=stub)
         other = {"start.1": item}
-        monkeypatch.setattr(
-            authoring.exercise_texts, "find", lambda id, o=other: o.get(id) or find(id)
-        )
+        monkeypatch.setattr(authoring.texts, "find", lambda id, o=other: o.get(id) or find(id))
         assert authoring.main(["refresh", STEM]) == 0
         assert cell_of(authoring.load(STEM), "stub").source == stub
 
