@@ -15,8 +15,6 @@ import hashlib
 import os
 import socket
 import sys
-import time
-import uuid
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from utils import atomic as files
+from utils import atomic
 from utils.device import check_seed, pick
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -139,14 +137,14 @@ def _raw_folder(folder: str | Path | None) -> Path:
 def _read_files(folder: str | Path | None) -> dict[str, np.ndarray]:
     """The verified bytes of the four files, each also unpacked to disk where it was not."""
     raw = _raw_folder(folder)
-    _sweep(raw)
     contents, write_error = {}, None
     for name, (packed_size, digest, _) in FASHION_MNIST.items():
+        atomic.remove_leftovers(raw / name)
         content = _read_if_intact(raw / name, digest)
         if content is None:
             content = _read_packed(raw / f"{name}.gz", packed_size, digest)
             try:
-                _write_whole(raw / name, content)
+                atomic.write(raw / name, memoryview(content))
             except OSError as error:
                 # It does not matter if another process has put the file there in the meantime.
                 if _read_if_intact(raw / name, digest) is None:
@@ -190,28 +188,6 @@ def _read_packed(path: Path, size: int, digest: str) -> np.ndarray:
         else "copy it from data/FashionMNIST/raw of the course"
     )
     raise DataError(f"The data file {_shown(path)} {problem}; {repair}.")
-
-
-def _write_whole(path: Path, content: np.ndarray) -> None:
-    """Write a temporary file in the same folder and rename it: nobody ever sees half a file."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        files.patiently(os.replace, temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _sweep(raw: Path) -> None:
-    """Remove what processes that were killed left half written, once it is surely theirs."""
-    for leftover in raw.glob("*-ubyte.*.tmp"):
-        with contextlib.suppress(OSError):
-            if time.time() - leftover.stat().st_mtime > 600:
-                leftover.unlink()
 
 
 def _shown(path: Path) -> str:
