@@ -688,9 +688,9 @@ RUNS = 24  # of the second puzzle
 
 
 def _rows() -> dict[str, dict[str, Any]]:
-    from utils.topics import choosing
+    from utils.topics import network_tables
 
-    return choosing.small_networks()
+    return network_tables.small_networks()
 
 
 def _pick(
@@ -717,8 +717,8 @@ def _name(key: str, answer: Any, rows: Mapping[str, Any]) -> str:
     difficulty=2,
     minutes=15,
     task=f"""
-        `table` holds the networks of the course, as `choosing.small_networks()` reads them from
-        the results. Give the **name** of the network for each customer:
+        `table` holds the networks of the course, as `network_tables.small_networks()` reads them
+        from the results. Give the **name** of the network for each customer:
 
         - `"shelf"`, under 1 MB and 5 ms: a camera on a shelf has room for less than 1 MB of
           float32 weights (`weights_mb`) and sorts one image at a time, in less than 5 ms. On its
@@ -756,9 +756,9 @@ def _name(key: str, answer: Any, rows: Mapping[str, Any]) -> str:
         """,
     ],
     solution=f"""
-        from utils.topics import choosing
+        from utils.topics import network_tables
 
-        table = choosing.small_networks()
+        table = network_tables.small_networks()
 
 
         def best(fits, key, sign=1):
@@ -845,7 +845,7 @@ def _expect_best(key: str, name: str, best: list[str], rows: Mapping[str, Mappin
     difficulty=2,
     minutes=15,
     task="""
-        `choosing.phone_networks()` holds MobileNet v1 in widths and image sizes for which the
+        `network_tables.phone_networks()` holds MobileNet v1 in widths and image sizes for which the
         paper (arXiv 1704.04861) gives an accuracy on ImageNet. A key is `(width, pixels)`, a row
         holds `top1` (the paper's, in percent) and `parameters` and `macs` (counted). For each
         phone, give the **key** of the network with the highest `top1`:
@@ -874,9 +874,9 @@ def _expect_best(key: str, name: str, best: list[str], rows: Mapping[str, Mappin
         """,
     ],
     solution="""
-        from utils.topics import choosing
+        from utils.topics import network_tables
 
-        offers = choosing.phone_networks()
+        offers = network_tables.phone_networks()
 
 
         def most_accurate(fits):
@@ -900,9 +900,9 @@ def _expect_best(key: str, name: str, best: list[str], rows: Mapping[str, Mappin
     """,
 )
 def _(answer):
-    from utils.topics import choosing
+    from utils.topics import network_tables
 
-    rows = choosing.phone_networks()
+    rows = network_tables.phone_networks()
     limits = {
         "slow": (200e6, None, 4),
         "slow_and_full": (200e6, 10e6, 4),
@@ -951,9 +951,9 @@ def _(answer):
 
 
 def _limits() -> tuple[int, int]:
-    from utils.topics import choosing
+    from utils.topics import capstone
 
-    return choosing.LIMITS["macs"], choosing.LIMITS["parameters"]
+    return capstone.LIMITS["macs"], capstone.LIMITS["parameters"]
 
 
 def _fresh(answer: Any, seed: int) -> nn.Module:
@@ -1017,10 +1017,10 @@ def _expect_network(network: nn.Module) -> None:
 
 def _expect_budget(network: nn.Module) -> Any:
     """Within the limits, everything counted."""
-    from utils.topics import choosing
+    from utils.topics import capstone
 
     most_macs, most_parameters = _limits()
-    cost = choosing.measure(network)
+    cost = capstone.measure(network)
     if cost.uncounted:
         raise Wrong(
             f"The MACs of {', '.join(cost.uncounted)} cannot be counted here: use convolutions, "
@@ -1102,7 +1102,7 @@ def _expect_untrained(network: nn.Module) -> None:
 
         The check counts everything that the network multiplies and every number that it brings
         along, in whatever way they are written. Then it trains your network by the short recipe
-        `choosing.RECIPES["cpu"]`: 8,000 images, 4 epochs, batches of 32, one-cycle with a peak
+        `capstone.RECIPES["cpu"]`: 8,000 images, 4 epochs, batches of 32, one-cycle with a peak
         learning rate of 0.1. It scores the accuracy on the 5,000 validation images. The bar lies
         between careless designs of the same budget and the course's own network, trained in the
         same way; the text above says how it was set. The recipe is fixed: the network has to suit
@@ -1177,7 +1177,7 @@ def _expect_untrained(network: nn.Module) -> None:
 )
 def _(answer):
     from utils import results
-    from utils.topics import choosing
+    from utils.topics import capstone
 
     if isinstance(answer, nn.Module):
         raise Wrong(
@@ -1200,10 +1200,10 @@ def _(answer):
             "made before would not know them. Create all layers in `__init__`."
         )
 
-    name = choosing.recipe_name()
+    name = capstone.recipe_name()
     stored = results.load("capstone.json")["recipes"][name]
     own, bar = stored["designs"]["own"]["accuracy"], stored["bar"]
-    run = choosing.short_run(answer, name, choosing.SEED)
+    run = capstone.short_run(answer, name, capstone.SEED)
     made_of = f"It consists of {layers(networks[0])}."
     if run.status != "finished":
         raise Wrong(f"The training ended as {run.status}. {run.message} {made_of}")
