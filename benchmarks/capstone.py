@@ -20,7 +20,7 @@ from torch import nn
 
 from benchmarks import common
 from utils import networks
-from utils.topics import choosing
+from utils.topics import capstone
 
 FILE = "capstone.json"
 SEEDS = {"own": 12}  # and of the others:
@@ -71,7 +71,7 @@ def two_layers(*, batch_norm: bool = False) -> nn.Sequential:
 
 
 DESIGNS = {
-    "own": ("the course's own: MobileNet v1, width 0.59", choosing.own_network),
+    "own": ("the course's own: MobileNet v1, width 0.59", capstone.own_network),
     "residual": (
         "residual: resnet_small, widths 9, 18, 34",
         lambda: networks.build("resnet_small", widths=(9, 18, 34)),
@@ -106,15 +106,15 @@ CARELESS = ("lenet", "linear", "two_layers", "two_layers_norm", "pooled_away")
 
 @functools.cache
 def cost(name: str) -> dict[str, int]:
-    found = choosing.measure(DESIGNS[name][1]())
-    assert found.macs <= choosing.LIMITS["macs"], (name, found)
-    assert found.parameters <= choosing.LIMITS["parameters"], (name, found)
+    found = capstone.measure(DESIGNS[name][1]())
+    assert found.macs <= capstone.LIMITS["macs"], (name, found)
+    assert found.parameters <= capstone.LIMITS["parameters"], (name, found)
     return {"parameters": found.parameters, "macs": found.macs}
 
 
 def main() -> None:
     parser = common.parser(__doc__)
-    parser.add_argument("--recipes", nargs="*", default=list(choosing.RECIPES))
+    parser.add_argument("--recipes", nargs="*", default=list(capstone.RECIPES))
     parser.add_argument("--designs", nargs="*", default=list(DESIGNS), choices=list(DESIGNS))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -123,10 +123,10 @@ def main() -> None:
     kept = {
         name: found
         for name, found in earlier["recipes"].items()
-        if found["recipe"] == choosing.RECIPES.get(name)
+        if found["recipe"] == capstone.RECIPES.get(name)
     }
-    result |= {"limits": choosing.LIMITS, "recipes": dict(kept)}
-    for recipe, settings in choosing.RECIPES.items():
+    result |= {"limits": capstone.LIMITS, "recipes": dict(kept)}
+    for recipe, settings in capstone.RECIPES.items():
         if recipe not in arguments.recipes:
             continue
         before = kept.get(recipe, {})
@@ -137,7 +137,7 @@ def main() -> None:
             wanted = SEEDS.get(name, OTHERS) if name in arguments.designs else 0
             for seed in range(len(runs), wanted):
                 run = common.completed(
-                    choosing.short_run(build, recipe, seed, LEARNING_RATES.get(name))
+                    capstone.short_run(build, recipe, seed, LEARNING_RATES.get(name))
                 )
                 runs.append(run.accuracy)
                 print(recipe, name, seed, run.status, round(run.accuracy, 4), flush=True)

@@ -568,14 +568,14 @@ OPEN_DESIGN = "choosing.7"
 
 @contextmanager
 def _only_legal() -> Iterator[None]:
-    from utils.topics import choosing
+    from utils.topics import capstone
 
-    run = choosing.Run("finished", "", 1.0, 1.0)
-    original, choosing.short_run = choosing.short_run, lambda *_: run
+    run = capstone.Run("finished", "", 1.0, 1.0)
+    original, capstone.short_run = capstone.short_run, lambda *_: run
     try:
         yield
     finally:
-        choosing.short_run = original
+        capstone.short_run = original
 
 
 # --- the survivors -------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from exercises import engine
 from exercises.compare import close, same_outputs
 from utils import networks
-from utils.topics import choosing
+from utils.topics import capstone
 
 Probe = Callable[[Any], Any]
 PROBES: dict[str, Probe] = {}
@@ -309,6 +309,6 @@ def against_the_limits(build: Any) -> str:
         parameters = sum(p.numel() for p in network.parameters())
     if logits.shape != (1, 10):
         return f"it gives the shape {tuple(logits.shape)}"
-    if macs > choosing.LIMITS["macs"] or parameters > choosing.LIMITS["parameters"]:
+    if macs > capstone.LIMITS["macs"] or parameters > capstone.LIMITS["parameters"]:
         return f"it needs {macs:,} MACs and {parameters:,} parameters"
     return ""

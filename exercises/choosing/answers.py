@@ -90,9 +90,9 @@ FAR = "abs(mean) >= abs(measured) - 1e-9"
 def pick(**changes):
     """Source of choosing.5 with the right answers, but for `changes` (expressions over `table`)."""
     return f"""
-from utils.topics import choosing
+from utils.topics import network_tables
 
-table = choosing.small_networks()
+table = network_tables.small_networks()
 
 
 def best(fits, key, sign=1):
@@ -712,9 +712,9 @@ def pareto_front(points):
         (
             "by a loop",
             """
-from utils.topics import choosing
+from utils.topics import network_tables
 
-table = choosing.small_networks()
+table = network_tables.small_networks()
 ordered = sorted(table, key=lambda n: -table[n]["accuracy"])
 choice = {}
 for name in ordered:

@@ -454,9 +454,9 @@ RUNS = 24  # of the second puzzle
 
 
 def _rows() -> dict[str, dict[str, Any]]:
-    from utils.topics import choosing
+    from utils.topics import network_tables
 
-    return choosing.small_networks()
+    return network_tables.small_networks()
 
 
 def _pick(
@@ -536,9 +536,9 @@ def _expect_best(key: str, name: str, best: list[str], rows: Mapping[str, Mappin
 
 
 def choosing_6(answer):
-    from utils.topics import choosing
+    from utils.topics import network_tables
 
-    rows = choosing.phone_networks()
+    rows = network_tables.phone_networks()
     limits = {
         "slow": (200e6, None, 4),
         "slow_and_full": (200e6, 10e6, 4),
@@ -587,9 +587,9 @@ def choosing_6(answer):
 
 
 def _limits() -> tuple[int, int]:
-    from utils.topics import choosing
+    from utils.topics import capstone
 
-    return choosing.LIMITS["macs"], choosing.LIMITS["parameters"]
+    return capstone.LIMITS["macs"], capstone.LIMITS["parameters"]
 
 
 def _fresh(answer: Any, seed: int) -> nn.Module:
@@ -653,10 +653,10 @@ def _expect_network(network: nn.Module) -> None:
 
 def _expect_budget(network: nn.Module) -> Any:
     """Within the limits, everything counted."""
-    from utils.topics import choosing
+    from utils.topics import capstone
 
     most_macs, most_parameters = _limits()
-    cost = choosing.measure(network)
+    cost = capstone.measure(network)
     if cost.uncounted:
         raise Wrong(
             f"The MACs of {', '.join(cost.uncounted)} cannot be counted here: use convolutions, "
@@ -726,7 +726,7 @@ def _expect_untrained(network: nn.Module) -> None:
 
 def choosing_7(answer):
     from utils import results
-    from utils.topics import choosing
+    from utils.topics import capstone
 
     if isinstance(answer, nn.Module):
         raise Wrong(
@@ -749,10 +749,10 @@ def choosing_7(answer):
             "made before would not know them. Create all layers in `__init__`."
         )
 
-    name = choosing.recipe_name()
+    name = capstone.recipe_name()
     stored = results.load("capstone.json")["recipes"][name]
     own, bar = stored["designs"]["own"]["accuracy"], stored["bar"]
-    run = choosing.short_run(answer, name, choosing.SEED)
+    run = capstone.short_run(answer, name, capstone.SEED)
     made_of = f"It consists of {layers(networks[0])}."
     if run.status != "finished":
         raise Wrong(f"The training ended as {run.status}. {run.message} {made_of}")
