@@ -66,12 +66,6 @@ class Run:
         self.scaler.step(optimizer)
         self.scaler.update()
 
-    def check(self, logits: torch.Tensor) -> None:
-        """On the first batch: do its labels fit the logits?"""
-        if not self.num_classes:
-            check_labels(logits, self.labels)
-            self.num_classes = logits.shape[1]
-
     def _look(self) -> None:
         """Show how far the run is and see whether the loss is a number; a GPU waits for that."""
         due = time.perf_counter() >= self.next_look
@@ -85,11 +79,15 @@ class Run:
 
 
 class _Network(nn.Module):
+    """In the precision of the run; the labels of the first batch are checked against the logits."""
+
     def __init__(self, forward: nn.Module, run: Run):
         super().__init__()
         self.network, self.run = forward, run
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         logits = self.run.place.logits(self.network, images)
-        self.run.check(logits)
+        if not self.run.num_classes:
+            check_labels(logits, self.run.labels)
+            self.run.num_classes = logits.shape[1]
         return logits
