@@ -629,7 +629,7 @@ def test_checkpoints_of_other_networks(finished):
         ("learning_rate 0.05 there and 0.1 here", dict(learning_rate=0.1)),
         ("seed None there and 3 here", dict(seed=3)),
         ("optimizer sgd there and adamw here", dict(optimizer="adamw")),
-        ("steps_per_epoch 10 there and 5 here", dict(batches=make_batches(320))),
+        ("train_steps 10 there and 5 here", dict(batches=make_batches(320))),
     ],
 )
 def test_checkpoints_of_other_settings(finished, message, change):
@@ -668,10 +668,10 @@ class Dataset(Recorder):
 @pytest.mark.parametrize(
     ("message", "change"),
     [
-        ("seed_of_batches 0 there and 1 here", {"seed": 1}),
-        ("dataset mnist there and fashion_mnist here", {"dataset": "fashion_mnist"}),
-        ("shuffle True there and False here", {"shuffle": False}),
-        ("images 640 there and 639 here", {"labels": torch.zeros(639)}),
+        ("train_seed 0 there and 1 here", {"seed": 1}),
+        ("train_dataset mnist there and fashion_mnist here", {"dataset": "fashion_mnist"}),
+        ("train_shuffle True there and False here", {"shuffle": False}),
+        ("train_images 640 there and 639 here", {"labels": torch.zeros(639)}),
     ],
 )
 def test_a_checkpoint_belongs_to_its_batches(tmp_path, message, change):
@@ -691,11 +691,11 @@ def test_batches_of_the_course_tell_what_they_are(tmp_path):
         return train(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), batches, checkpoint=path)
 
     assert run(seed=0) == run(seed=0)
-    with pytest.raises(CheckpointError, match="seed_of_batches 0 there and 1 here"):
+    with pytest.raises(CheckpointError, match="train_seed 0 there and 1 here"):
         run(seed=1)
     settings = checkpoints.read_file(path)["settings"]
-    assert (settings["dataset"], settings["images"]) == ("fashion_mnist", 100)
-    assert settings["shuffle"] is True
+    assert (settings["train_dataset"], settings["train_images"]) == ("fashion_mnist", 100)
+    assert settings["train_shuffle"] is True
 
 
 def test_a_checkpoint_that_cannot_be_written_is_noticed_before_training(tmp_path):

@@ -14,16 +14,6 @@ from utils import device as devices
 from utils.runs.failure import is_finite
 from utils.runs.schedule import SCHEDULES
 
-# Attributes of batches that tell which batches they are. Those of `utils.data` have them all.
-_TRAITS = {
-    "batch_size": "batch_size",
-    "image_size": "image_size",
-    "augment": "augment",
-    "dataset": "dataset",
-    "shuffle": "shuffle",
-    "seed": "seed_of_batches",
-}
-
 
 def settings(
     train,
@@ -54,10 +44,10 @@ def settings(
     check_choice("schedule", schedule, tuple(SCHEDULES))
     if not own or learning_rate is not None:
         learning_rate = _number("learning_rate", learning_rate, 0, above=True)
-    chosen = {
+    values = {
         "epochs": epochs,
         "learning_rate": learning_rate,
-        "optimizer": _description(optimizer) if own else optimizer,
+        "optimizer": _described(optimizer) if own else optimizer,
         "momentum": _number("momentum", momentum, 0, 1),
         "weight_decay": _number("weight_decay", weight_decay, 0),
         "schedule": schedule,
@@ -65,14 +55,15 @@ def settings(
         "precision": precision,
         "seed": None if seed is None else devices.check_seed(seed),
         "processes": processes,
-        "steps_per_epoch": len(train),
+        "train_steps": len(train),
     }
-    for attribute, name in _TRAITS.items():
-        if isinstance(value := getattr(train, attribute, None), bool | int | str):
-            chosen[name] = value
+    # What batches tell about themselves; those of `utils.data` have all of it.
+    for name in ("batch_size", "image_size", "augment", "dataset", "shuffle", "seed"):
+        if isinstance(value := getattr(train, name, None), bool | int | str):
+            values[f"train_{name}"] = value
     if isinstance(labels := getattr(train, "labels", None), torch.Tensor):
-        chosen["images"] = len(labels)
-    return chosen
+        values["train_images"] = len(labels)
+    return values
 
 
 def _number(
@@ -87,7 +78,7 @@ def _number(
     raise ValueError(f"{name} should be a number {limits}, not {value!r}.")
 
 
-def _description(optimizer: torch.optim.Optimizer) -> str:
+def _described(optimizer: torch.optim.Optimizer) -> str:
     groups = [
         {k: v for k, v in group.items() if k not in ("params", "lr")}
         for group in optimizer.param_groups

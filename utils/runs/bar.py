@@ -38,7 +38,7 @@ class Bar:
             self.bar.close()
 
     def show(self, loss: float) -> None:
-        """Move the bar to the step of now; `loss` is the mean of the epoch so far."""
+        """Move the bar to the current step; `loss` is the mean of the epoch so far."""
         if self.bar is not None:
             epoch = len(self.history.epochs) + 1
             text = f"epoch {epoch}/{self.history.planned}, loss {loss:.3f}"

@@ -29,7 +29,7 @@ class CheckpointError(RuntimeError):
 
 FORMAT = "One by One checkpoint 1"
 _DIGEST_LENGTH = 64  # characters of a SHA-256
-# What every checkpoint holds, and what that of a run holds besides.
+# What every checkpoint holds, and what the checkpoint of a run holds in addition.
 _PARTS = {"format", "network", "model"}
 _PARTS_OF_A_RUN = {"settings", "history", "optimizer", "scaler", "steps", "random"}
 

@@ -19,10 +19,13 @@ _OUT_OF_MEMORY = re.compile(
 
 @contextlib.contextmanager
 def in_plain_words(device: torch.device, batch_size: Callable[[], int]) -> Iterator[None]:
-    """Raise one clear sentence where torch fails for want of memory, of a compiler, of a class.
+    """Raise one clear sentence where torch has no memory, no compiler or no class for a label.
 
     Args:
-        batch_size: gives the size of the largest batch so far.
+        batch_size: returns the size of the largest batch so far.
+
+    Raises:
+        MemoryError, RuntimeError, ValueError: in the place of torch's error.
     """
     try:
         yield

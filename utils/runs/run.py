@@ -1,4 +1,4 @@
-"""What `train_epoch` asks for beside its lines of torch: batches, gradients and steps of a run."""
+"""What `train_epoch` needs besides torch: the batches, gradients and steps of a run."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Run:
         self.next_look = 0.0
 
     def network(self, model: nn.Module, compile: bool) -> nn.Module:
-        """`model` as the loop calls it: with averaged gradients, compiled, in half precision."""
+        """`model` as the loop calls it: shared by the team, compiled, in the run's precision."""
         forward = self.team.wrap(model)
         return _Network(torch.compile(forward) if compile else forward, self)
 
     def steps(self, batches) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The batches on the device, with the learning rate of the step that each is for."""
+        """Each batch on the device, after the learning rate of its step has been set."""
         self.total = Total(self.place.device)
         for images, labels in batches:
             images, labels = self.place.move(images, labels)
@@ -55,9 +55,10 @@ class Run:
             self._look()
 
     def backward(self, loss: torch.Tensor) -> None:
-        """The gradients of `loss`, the mean over this batch; `float16` needs it scaled up.
+        """Gradients of `loss`, the mean over this batch.
 
-        Of several processes each has a part of the batch, and its loss the weight of that part.
+        float16 needs the loss scaled up. Where several processes train together, each has a part of
+        the batch, and its loss counts by the size of that part.
         """
         self.scaler.scale(self.team.weighted(loss, len(self.labels))).backward()
 
@@ -66,14 +67,11 @@ class Run:
         self.scaler.step(optimizer)
         self.scaler.update()
 
-    def check(self, logits: torch.Tensor) -> None:
-        """On the first batch: do its labels fit the logits?"""
-        if not self.num_classes:
-            check_labels(logits, self.labels)
-            self.num_classes = logits.shape[1]
-
     def _look(self) -> None:
-        """Show how far the run is and see whether the loss is a number; a GPU waits for that."""
+        """Show how far the run is, and see whether the loss is still a number.
+
+        A GPU waits when it is asked for a number, so it is asked only twice a second.
+        """
         due = time.perf_counter() >= self.next_look
         if due or self.place.device.type == "cpu":
             loss = self.total.loss()
@@ -85,11 +83,15 @@ class Run:
 
 
 class _Network(nn.Module):
+    """Calls the network in the precision of the run, and checks the labels of the first batch."""
+
     def __init__(self, forward: nn.Module, run: Run):
         super().__init__()
         self.network, self.run = forward, run
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         logits = self.run.place.logits(self.network, images)
-        self.run.check(logits)
+        if not self.run.num_classes:
+            check_labels(logits, self.run.labels)
+            self.run.num_classes = logits.shape[1]
         return logits

@@ -56,21 +56,25 @@ def in_turns(read: Callable[[], Any]) -> Any:
     """
     if not is_team():
         return read()
-    own_turn = 0 if dist.get_rank() == 0 else 1 if os.environ.get("LOCAL_RANK") == "0" else 2
+    team = Team()
+    own_turn = 0 if team.rank == 0 else 1 if os.environ.get("LOCAL_RANK") == "0" else 2
     result = None
     for turn in range(3):
-        errors: list[Any] = [None] * dist.get_world_size()
         error = None
         if turn == own_turn:
-            try:
-                result = read()
-            except Exception as problem:
-                error = problem
-        dist.all_gather_object(errors, error)  # which waits for all
-        for problem in errors:
+            result, error = _attempt(read)
+        for problem in team.gather(error):  # which waits for all
             if problem is not None:
                 raise problem
     return result
+
+
+def _attempt(read: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    """What `read()` gives, and the error that it raises."""
+    try:
+        return read(), None
+    except Exception as error:
+        return None, error
 
 
 class Team:
@@ -143,20 +147,16 @@ class Team:
         """What `read()` gives in process 0, or the error that it raises there."""
         if self.size == 1:
             return read()
-        answer: list[Any] = [None, None]
-        if self.rank == 0:
-            try:
-                answer[0] = read()
-            except Exception as error:
-                answer[1] = error
+        answer = list(_attempt(read)) if self.rank == 0 else [None, None]
         dist.broadcast_object_list(answer, src=0)
-        if answer[1] is not None:
-            raise answer[1]
-        return answer[0]
+        result, error = answer
+        if error is not None:
+            raise error
+        return result
 
     def agree(self, decision: bool) -> bool:
         """What process 0 has decided."""
-        return self.from_first(lambda: decision)
+        return self.gather(decision)[0]
 
     def weighted(self, loss: torch.Tensor, images: int) -> torch.Tensor:
         """The mean loss of this part of a batch, so that the mean over processes is the batch's.
