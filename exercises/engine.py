@@ -104,7 +104,7 @@ class Exercise(texts.Text):
             return _same(answer, self.run(self.stub, "stub"))
 
 
-# --- finding -------------------------------------------------------------------------------------
+# --- finding --------------------------------------------------------------------------------------
 
 
 @cache
@@ -141,7 +141,7 @@ def find(id: str) -> Exercise:
     return item
 
 
-# --- is it still the stub? -----------------------------------------------------------------------
+# --- is it still the stub? ------------------------------------------------------------------------
 
 
 def _has_ellipsis(value: Any) -> bool:
@@ -181,7 +181,7 @@ def _same(answer: Any, stub: Any) -> bool:
     return type(answer) is type(stub) and close(answer, stub, 0.0)
 
 
-# --- checking ------------------------------------------------------------------------------------
+# --- checking -------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -340,7 +340,7 @@ def _hand_over_reference(item: Exercise) -> None:
         shell.user_ns[item.answer] = _give(item)
 
 
-# --- hints and solutions -------------------------------------------------------------------------
+# --- hints and solutions --------------------------------------------------------------------------
 
 _hints_shown: dict[str, int] = {}
 

@@ -112,7 +112,7 @@ class Counts:
     minutes: int
 
 
-# --- finding -------------------------------------------------------------------------------------
+# --- finding --------------------------------------------------------------------------------------
 
 
 def groups(root: Path = ROOT) -> list[str]:
@@ -171,7 +171,7 @@ def counts(root: Path = ROOT) -> dict[str, Counts]:
     }
 
 
-# --- reading a file ------------------------------------------------------------------------------
+# --- reading a file -------------------------------------------------------------------------------
 
 PROSE = ("Task", "Explanation", "Discussion")  # and the hints
 CODE = ("Given", "Stub", "Solution")
@@ -269,7 +269,7 @@ def _add_part(path: Path, line: int, name: str, body: str, raw: _Raw) -> None:
     raw.parts[name] = (line, body)
 
 
-# --- English and translations --------------------------------------------------------------------
+# --- English and translations ---------------------------------------------------------------------
 
 
 def _english(path: Path) -> list[Text]:

@@ -134,7 +134,7 @@ def outcome(id, value):
     return result.outcome, result.message
 
 
-# --- three outcomes ------------------------------------------------------------------------------
+# --- three outcomes -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("id", FAKES)
@@ -250,7 +250,7 @@ def test_a_plain_assert_in_a_check_is_a_message(with_check):
     assert "could not be checked" not in text
 
 
-# --- the learner's state -------------------------------------------------------------------------
+# --- the learner's state --------------------------------------------------------------------------
 
 
 def random_numbers():
@@ -305,7 +305,7 @@ def test_a_module_that_cannot_be_copied():
     assert "cannot be copied" in text
 
 
-# --- check, use, hint, solution ------------------------------------------------------------------
+# --- check, use, hint, solution -------------------------------------------------------------------
 
 
 def test_check_prints_one_of_three(capsys):
@@ -413,7 +413,7 @@ def test_exercises_with_a_stub_and_only_they_have_a_check(name, message, monkeyp
         engine.exercises("fake")
 
 
-# --- under pytest --------------------------------------------------------------------------------
+# --- under pytest ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -527,7 +527,7 @@ def test_unknown_ids_show_no_traceback(kernel_runs):
     assert output.traceback == ["There is no exercise 'start.22'. Did you mean start.2 or start.1?"]
 
 
-# --- comparing -----------------------------------------------------------------------------------
+# --- comparing ------------------------------------------------------------------------------------
 
 
 class Reference(nn.Module):
@@ -812,12 +812,77 @@ def message_of(function, *args, **kwargs):
     return str(caught.value)
 
 
-def test_a_number_without_a_known_cause_gets_the_general_hint():
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (2, "2 is not right. Twice."),
+        (3, "3 is not right. Begin with the rows."),
+        (61.93, "61.93 is not right. This is in millions; write the number itself, every digit."),
+        (61_900_000, "61,900,000 is not right. This is rounded; more digits are asked for."),
+        (-61_931_520, "-61,931,520 is not right. The sign is wrong."),
+        (6_193_152, "6,193,152 is not right. This is 10 times too small: count the digits."),
+        (61_931_521, "61,931,521 is not right. Begin with the rows."),
+        (float("nan"), "nan is not right. Begin with the rows."),
+        (torch.tensor(3), "3 is not right. Begin with the rows."),
+        (np.arange(2), "A number is expected, not array([0, 1])."),
+    ],
+)
+def test_a_known_cause_comes_first_and_the_general_hint_last(number, message):
     options = {"common": {2: "Twice."}, "otherwise": "Begin with the rows."}
-    assert message_of(compare.expect_number, 3, 1, **options) == (
-        "3 is not right. Begin with the rows."
-    )
-    assert message_of(compare.expect_number, 2, 1, **options) == "2 is not right. Twice."
+    assert message_of(compare.expect_number, number, 61_931_520, **options) == message
+
+
+def test_where_rounding_is_allowed_rounded_mistakes_are_known_too():
+    options = {"common": {50.26: "Half of it."}, "tolerance": 0.006}
+    compare.expect_number(100.52, 100.524, **options)
+    text = "50.3 is not right. Half of it."
+    assert message_of(compare.expect_number, 50.3, 100.524, **options) == text
+
+
+@pytest.mark.parametrize(("mistake", "tolerance"), [(7, 0.0), (7.0, 0.0), (7.04, 0.05)])
+def test_a_mistake_that_equals_the_right_number_is_refused(mistake, tolerance):
+    with pytest.raises(ValueError, match="7 is right and is among the common mistakes: Never seen"):
+        compare.expect_number(7, 7, {mistake: "Never seen."}, tolerance)
+
+
+RIGHT = {"parameters": 60_928, "macs": 61_931_520, 3: 7}
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ([1, 2], 'A dictionary with the keys "parameters", "macs" and 3 is expected, not [1, 2].'),
+        (
+            {"parameters": 60_928},
+            '"macs" and 3 are missing. A dictionary with the keys "parameters", "macs" and 3 is '
+            "expected.",
+        ),
+        (RIGHT | {"macs": "many"}, "\"macs\": A number is expected, not the text 'many'."),
+        (RIGHT | {"macs": 60_928}, '"macs": 60,928 is not right. This is the number for "para'),
+        (RIGHT | {"macs": 2 * 61_931_520}, '"macs": 123,863,040 is not right. One multiply-accum'),
+        (RIGHT | {"macs": 61_931_520 / 2}, '"macs": 30,965,760 is not right. This is half of it'),
+        (RIGHT | {"macs": 62_390_272}, "Biases are added, not multiplied; MACs leave them out."),
+        (RIGHT | {"parameters": 60_480}, "These are the weights; every output has a bias too."),
+        (RIGHT | {3: 8}, "3: 8 is not right. The biases are in it; they are left out here."),
+        (RIGHT | {3: 14}, "3: 14 is not right. My own."),
+        (RIGHT | {3: 5}, "3: 5 is not right. Begin."),
+    ],
+)
+def test_numbers_of_a_dictionary(answer, message):
+    options = {
+        "common": {3: {14: "My own."}},
+        "macs": ["macs"],
+        "without_biases": {"parameters": 60_480},
+        "with_biases": {"macs": 62_390_272, 3: 8},
+        "otherwise": {3: "Begin."},
+    }
+    compare.expect_numbers(RIGHT | {"more": None}, RIGHT, **options)
+    assert message in message_of(compare.expect_numbers, answer, RIGHT, **options)
+
+
+def test_keys_that_are_texts_are_told_from_missing_ones():
+    text = message_of(compare.expect_keys, {"1": 5, "2": 6}, [1, 2])
+    assert text == "The keys are texts; they should be numbers: 1 and not '1'."
 
 
 def centre(x, shift=0.0):

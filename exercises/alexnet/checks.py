@@ -15,7 +15,8 @@ from exercises.compare import (
     call,
     describe,
     describe_call,
-    expect_number,
+    expect_keys,
+    expect_numbers,
     make,
     same_outputs,
     same_results,
@@ -51,16 +52,7 @@ class _WithoutGroups(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def _number(
-    key: str, answer: dict, right: float, common: dict[float, str], tolerance: float = 0.0
-) -> None:
-    try:
-        expect_number(answer[key], right, common, tolerance)
-    except Wrong as error:
-        raise Wrong(f'"{key}": {error}') from None
-
-
-# --- alexnet.1: sizes ----------------------------------------------------------------------------
+# --- alexnet.1: sizes -----------------------------------------------------------------------------
 
 
 def _map_sizes(
@@ -176,29 +168,17 @@ def alexnet_1(answer):
     return "227 without padding and 224 with padding 2 both give 55, 27, 13 and 6."
 
 
-# --- alexnet.2: counting -------------------------------------------------------------------------
+# --- alexnet.2: counting --------------------------------------------------------------------------
 
 
 def alexnet_2(answer):
-    if not isinstance(answer, dict) or not {"fc6", "all_three", "percent"} <= answer.keys():
-        raise Wrong(
-            'A dictionary with the keys "fc6", "all_three" and "percent" is expected, not '
-            f"{describe(answer)}."
-        )
     inputs, total = 256 * 6 * 6, 60_965_224
     weights = [inputs * 4096, 4096 * 4096, 4096 * 1000]
     biases = [4096, 4096, 1000]
     fc6, fc7, fc8 = (w + b for w, b in zip(weights, biases))
-    for key, value in {"fc6": fc6, "all_three": fc6 + fc7 + fc8}.items():
-        given = answer[key]
-        if isinstance(given, (int, float)) and abs(given - value / 1e6) < 0.1:
-            raise Wrong(f'"{key}": {given} looks like millions; write the whole number.')
-    _number(
-        "fc6",
-        answer,
-        fc6,
-        {
-            weights[0]: "These are the weights. Each of the 4,096 outputs has a bias too.",
+    share = 100 * (fc6 + fc7 + fc8) / total
+    common = {
+        "fc6": {
             weights[0] + inputs: "Biases belong to the outputs: 4,096 of them, not 9,216.",
             256 * 4096 + 4096: "A map has 6 · 6 values; all of them are inputs.",
             256 * 4096: "A map has 6 · 6 values; all of them are inputs. Each output has a bias.",
@@ -211,13 +191,7 @@ def alexnet_2(answer):
             4 * fc6: "These are bytes. Count parameters.",
             inputs: "These are its inputs. Each of the 4,096 outputs has a weight for every one.",
         },
-    )
-    _number(
-        "all_three",
-        answer,
-        fc6 + fc7 + fc8,
-        {
-            sum(weights): "These are the weights. Every output has a bias too.",
+        "all_three": {
             fc6 + sum(weights[1:]): "fc7 and fc8 have biases too: 4,096 and 1,000.",
             fc6 + fc7: "fc8, the layer with the 1,000 logits, is missing.",
             fc7 + fc8: "fc6 is missing.",
@@ -227,13 +201,7 @@ def alexnet_2(answer):
             total: "This is the whole network; the convolutions have parameters too.",
             total - (fc6 + fc7 + fc8): "This is what the convolutions have.",
         },
-    )
-    share = 100 * (fc6 + fc7 + fc8) / total
-    _number(
-        "percent",
-        answer,
-        share,
-        {
+        "percent": {
             share / 100: "This is the share as a fraction; give it in percent.",
             round(share) / 100: "This is the share as a fraction; give it in percent.",
             100 * fc6 / total: "This is the share of fc6 alone.",
@@ -241,12 +209,18 @@ def alexnet_2(answer):
             96.0: "At least one decimal is asked for. (96.0 is torchvision's AlexNet.)",
             97.0: "At least one decimal is asked for.",
         },
-        tolerance=0.051,
+    }
+    expect_numbers(
+        answer,
+        {"fc6": fc6, "all_three": fc6 + fc7 + fc8, "percent": share},
+        common,
+        without_biases={"fc6": weights[0], "all_three": sum(weights)},
+        tolerance={"percent": 0.051},
     )
     return "Of 61 million parameters the five convolutions have 2.3 million."
 
 
-# --- alexnet.3: two groups -----------------------------------------------------------------------
+# --- alexnet.3: two groups ------------------------------------------------------------------------
 
 
 def _halves(
@@ -343,17 +317,10 @@ def alexnet_3(answer):
     return "It gives what a convolution with groups=2 gives."
 
 
-# --- alexnet.4: an experiment --------------------------------------------------------------------
+# --- alexnet.4: an experiment ---------------------------------------------------------------------
 
 _GROUPED = {"conv2": (96, 256, 5, 27), "conv4": (384, 384, 3, 13), "conv5": (384, 256, 3, 13)}
 _PARAMETERS, _MACS = 60_965_224, 724_406_816  # of the 2012 network, with two groups
-
-
-_CONV3 = "conv3 has been grouped too; only conv2, conv4 and conv5 have groups."
-
-
-def _in_millions(value: float, right: int) -> bool:
-    return any(abs(value - right / unit) <= 0.006 * right / unit for unit in (1e6, 1e9))
 
 
 def _cost(groups: int, conv3: bool = False) -> tuple[int, int]:
@@ -372,64 +339,45 @@ def _cost(groups: int, conv3: bool = False) -> tuple[int, int]:
 
 
 def alexnet_4(answer):
-    if isinstance(answer, dict) and set(answer) == {"1", "2", "4"}:
-        raise Wrong("The keys are texts; they should be numbers: 1 and not '1'.")
-    if not isinstance(answer, dict) or set(answer) != {1, 2, 4}:
-        raise Wrong(f"A dictionary with the keys 1, 2 and 4 is expected, not {describe(answer)}.")
-    right = {groups: _cost(groups) for groups in (1, 2, 4)}
-    for position, key in enumerate(("parameters", "MACs")):
-        given = {}
-        for groups in (1, 2, 4):
-            entry = answer[groups]
-            if not isinstance(entry, (tuple, list)) or len(entry) != 2:
-                raise Wrong(
-                    f"For {groups} groups two numbers are expected, (parameters, MACs), not "
-                    f"{describe(entry)}."
+    groups = (1, 2, 4)
+    expect_keys(answer, groups)
+    for g in groups:
+        if not isinstance(answer[g], (tuple, list)) or len(answer[g]) != 2:
+            raise Wrong(
+                f"For {g} groups two numbers are expected, (parameters, MACs), not "
+                f"{describe(answer[g])}."
+            )
+    given, right, common, without_biases = {}, {}, {}, {}
+    for position, what in enumerate(("parameters", "MACs")):
+        for g in groups:
+            key = f"{what} for groups={g}"
+            given[key], right[key] = answer[g][position], _cost(g)[position]
+            common[key] = {
+                _cost(g)[1 - position]: "Parameters and MACs have changed places.",
+                _cost(g, conv3=True)[position]: (
+                    "conv3 has been grouped too; only conv2, conv4 and conv5 have groups."
+                ),
+            }
+            common[key] |= {_cost(n)[position]: f"This is what {n} groups need." for n in groups}
+            layers = [(i * o * k * k // g, o, side) for i, o, k, side in _GROUPED.values()]
+            three = {sum(weights * side**2 for weights, _, side in layers)}
+            if what == "parameters":
+                three = {sum(w for w, _, _ in layers), sum(w + o for w, o, _ in layers)}
+                without_biases[key] = right[key] - 10_568
+            common[key] |= dict.fromkeys(
+                three, "These are the three layers; the whole network is asked for."
+            )
+            if g == 1:
+                common[key][2 * _cost(2)[position]] = (
+                    "Only conv2, conv4 and conv5 have groups; the rest does not double."
                 )
-            try:
-                expect_number(entry[position], right[groups][position])
-            except Wrong as error:
-                given[groups] = (entry[position], str(error))
-        if not given:
-            continue
-        groups, (value, message) = next(iter(given.items()))
-        others = {right[g][position]: g for g in right if g != groups}
-        cause = ""
-        if value in others:
-            cause = f"This is what {others[value]} groups need."
-        elif isinstance(value, (int, float)) and _in_millions(value, right[groups][position]):
-            cause = "This looks like millions (or thousands of millions); write the whole number."
-        elif isinstance(value, (int, float)) and abs(value / right[groups][position] - 1) < 0.005:
-            cause = "This is close: has it been rounded? The exact number is asked for."
-            if key == "parameters" and value == right[groups][0] - 10_568:
-                cause = "The biases are missing."
-            elif value == _cost(groups, conv3=True)[position]:
-                cause = _CONV3
-        elif value == _cost(groups, conv3=True)[position]:
-            cause = _CONV3
-        elif key == "MACs" and value == 2 * right[groups][1]:
-            cause = "These are FLOPs; one multiply-accumulate is two of them."
-        elif value == right[groups][1 - position]:
-            cause = "Parameters and MACs have changed places."
-        elif key == "parameters":
-            layers = [
-                i * o * k * k // groups + bias * o
-                for bias in (0, 1)
-                for i, o, k, _ in _GROUPED.values()
-            ]
-            if value in (sum(layers[:3]), sum(layers[3:])):
-                cause = "These are the three layers; the whole network is asked for."
-            elif groups == 1 and value == 2 * _PARAMETERS:
-                cause = "Only conv2, conv4 and conv5 have groups; the rest does not double."
-        elif value == sum(i * o * k * k // groups * s * s for i, o, k, s in _GROUPED.values()):
-            cause = "These are the three layers; the whole network is asked for."
-        elif groups == 1 and value == 2 * _MACS:
-            cause = "Only conv2, conv4 and conv5 have groups; the rest does not double."
-        raise Wrong(f"{key} for groups={groups}: {message} {cause}".strip())
+            common[key].pop(right[key])
+    macs = [key for key in right if key.startswith("MACs")]
+    expect_numbers(given, right, common, macs=macs, without_biases=without_biases)
     return "Without groups: 2 % more parameters, 57 % more MACs."
 
 
-# --- alexnet.5: local response normalisation -----------------------------------------------------
+# --- alexnet.5: local response normalisation ------------------------------------------------------
 
 
 def _respond(
@@ -632,7 +580,7 @@ def _sum_of_all(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):
     return torch.stack(results, 1)
 
 
-# --- alexnet.6: dropout --------------------------------------------------------------------------
+# --- alexnet.6: dropout ---------------------------------------------------------------------------
 
 _FORBIDDEN_DROPOUT = {
     name: "This is torch's own dropout. Draw the mask yourself, for example with torch.rand."
@@ -810,7 +758,7 @@ def alexnet_6(answer):
     return "Right share, right scale, a new draw for every value, and silent in evaluation."
 
 
-# --- alexnet.7: repair ---------------------------------------------------------------------------
+# --- alexnet.7: repair ----------------------------------------------------------------------------
 
 
 class _Small(nn.Module):

@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import math
 import re
 import statistics
 from collections.abc import Callable, Mapping
@@ -19,36 +18,30 @@ from exercises.compare import (
     close,
     describe,
     describe_call,
+    expect_keys,
     expect_number,
+    expect_numbers,
     layers,
     same_results,
 )
 
-
-def _keys(answer: Any, keys: tuple[str, ...]) -> None:
-    names = ", ".join(f'"{key}"' for key in keys)
-    if not isinstance(answer, dict):
-        raise Wrong(f"A dictionary with the keys {names} is expected, not {describe(answer)}.")
-    if missing := [key for key in keys if key not in answer]:
-        raise Wrong(f'The key "{missing[0]}" is missing. There should be {names}.')
-
-
-# --- choosing.1: bytes ---------------------------------------------------------------------------
+# --- choosing.1: bytes ----------------------------------------------------------------------------
 
 _VGG16 = 138_357_544
 
 
 def choosing_1(answer):
-    _keys(answer, ("weights", "weights_int8", "maps", "most"))
     maps = 64 * 224 * 224
     rows = {
         "weights": (_VGG16, 4),
         "weights_int8": (_VGG16, 1),
         "maps": (maps, 4),
     }
-    for key, (numbers, size) in rows.items():
-        right = numbers * size / 1e6
-        common = {
+    megabytes = {key: numbers * size / 1e6 for key, (numbers, size) in rows.items()}
+    every: dict[str, dict[float, str]] = {}
+    for key, (_, size) in rows.items():
+        right = megabytes[key]
+        common = every[key] = {
             right * 1e6: "This is in bytes; a MB is 10⁶ bytes.",
             right * 1e3: "This is in kilobytes; a MB is 10⁶ bytes.",
             right / 1e3: "This is in gigabytes; a MB is 10⁶ bytes.",
@@ -69,46 +62,20 @@ def choosing_1(answer):
             common[64 * 224 * 4 / 1e6] = "A map has 224 rows and 224 columns."
             kernels = "The weights of the kernels are in it; the maps alone are asked for."
             common |= {right + count * 4 / 1e6: kernels for count in (64 * 27, 64 * 28)}
-        _number(key, answer, right, common, 0.006)
-    _number(
-        "most",
-        answer,
-        250_000,
-        {
-            1_000_000: "That many bytes are in 1 MB; each float32 parameter takes 4 of them.",
-            4_000_000: "Divide by the 4 bytes of a parameter instead of multiplying.",
-            0.25: "This is in millions; write the number itself.",
-            250: "This is in thousands; write the number itself.",
-            2**20 / 4: "This takes 2²⁰ bytes for a MB. A MB is 10⁶ bytes here.",
-            125_000: "That would be 8 bytes a number, as in float64; float32 takes 4.",
-            31_250: "32 are the bits of a float32 number; it has 4 bytes.",
-        },
+    every["most"] = {
+        1_000_000: "That many bytes are in 1 MB; each float32 parameter takes 4 of them.",
+        4_000_000: "Divide by the 4 bytes of a parameter instead of multiplying.",
+        2**20 / 4: "This takes 2²⁰ bytes for a MB. A MB is 10⁶ bytes here.",
+        125_000: "That would be 8 bytes a number, as in float64; float32 takes 4.",
+        31_250: "32 are the bits of a float32 number; it has 4 bytes.",
+    }
+    expect_numbers(
+        answer, megabytes | {"most": 250_000}, every, tolerance=dict.fromkeys(rows, 0.006)
     )
     return "553 MB of weights, and 12.85 MB of maps after the first layer for each image."
 
 
-def _number(
-    key: str, answer: dict, right: float, common: Mapping[float, str], tolerance: float = 0.0
-) -> None:
-    value = answer[key]
-    try:
-        try:
-            expect_number(value, right, common, tolerance=tolerance)
-        except Wrong as error:
-            unnamed = str(error).endswith("is not right.")
-            if unnamed and isinstance(value, (int, float)) and not isinstance(value, bool):
-                # The same mistakes, rounded.
-                near = [m for v, m in common.items() if math.isclose(value, v, rel_tol=1e-3)]
-                if tolerance and math.isclose(value, right, rel_tol=2e-3):
-                    near = ["That is close: write it with two decimals."]
-                if near:
-                    raise Wrong(f"{value:,} is not right. {near[0]}") from None
-            raise
-    except Wrong as error:
-        raise Wrong(f'"{key}": {error}') from None
-
-
-# --- choosing.2: the Pareto front ----------------------------------------------------------------
+# --- choosing.2: the Pareto front -----------------------------------------------------------------
 
 
 def _front(points: dict, better: Callable[[tuple, tuple], bool]) -> list[str]:
@@ -228,7 +195,7 @@ def choosing_2(answer, reference):
     return "It finds the front of eight sets of networks, ties included."
 
 
-# --- choosing.3: a stopwatch ---------------------------------------------------------------------
+# --- choosing.3: a stopwatch ----------------------------------------------------------------------
 
 
 class _Clock:
@@ -343,7 +310,7 @@ def choosing_3(answer, reference):
     return "Slow first calls, accidents and modes do not disturb it."
 
 
-# --- choosing.4: a test by flipping signs --------------------------------------------------------
+# --- choosing.4: a test by flipping signs ---------------------------------------------------------
 
 
 def _flip(
@@ -448,7 +415,7 @@ def choosing_4(answer, reference):
     return "Exact for one to seven pairs. Five pairs can never give less than 2/32."
 
 
-# --- choosing.5: three puzzles -------------------------------------------------------------------
+# --- choosing.5: three puzzles --------------------------------------------------------------------
 
 RUNS = 24  # of the second puzzle
 
@@ -478,7 +445,7 @@ def _name(key: str, answer: Any, rows: Mapping[str, Any]) -> str:
 
 def choosing_5(answer):
     keys = ("shelf", "hour", "gate")
-    _keys(answer, keys)
+    expect_keys(answer, keys)
     rows = _rows()
     shelf, hour, gate = (_name(key, answer[key], rows) for key in keys)
 
@@ -532,7 +499,7 @@ def _expect_best(key: str, name: str, best: list[str], rows: Mapping[str, Mappin
         )
 
 
-# --- choosing.6: a phone -------------------------------------------------------------------------
+# --- choosing.6: a phone --------------------------------------------------------------------------
 
 
 def choosing_6(answer):
@@ -544,7 +511,7 @@ def choosing_6(answer):
         "slow_and_full": (200e6, 10e6, 4),
         "tiny_download": (None, 3e6, 1),
     }
-    _keys(answer, tuple(limits))
+    expect_keys(answer, tuple(limits))
     for key, (macs, most_bytes, size) in limits.items():
         chosen = answer[key]
         if isinstance(chosen, list) and len(chosen) == 2:
@@ -583,7 +550,7 @@ def choosing_6(answer):
     return "Small images save MACs, small widths save weights as well."
 
 
-# --- choosing.7: the capstone --------------------------------------------------------------------
+# --- choosing.7: the capstone ---------------------------------------------------------------------
 
 
 def _limits() -> tuple[int, int]:

@@ -18,30 +18,37 @@ from exercises.compare import (
     count_parameters,
     describe,
     describe_call,
-    expect_number,
+    expect_numbers,
     layers,
     make,
     same_outputs,
     same_results,
 )
 
-# --- gap.1: counting -----------------------------------------------------------------------------
+# --- gap.1: counting ------------------------------------------------------------------------------
 
 
 def gap_1(answer):
-    keys = ("flatten", "pooled", "flatten_448")
-    if not isinstance(answer, dict) or not set(keys) <= answer.keys():
-        raise Wrong(
-            'A dictionary with the keys "flatten", "pooled" and "flatten_448" is expected, not '
-            f"{describe(answer)}."
-        )
     rest = 4096 * 4096 + 4096 + 4096 * 1000 + 1000
+    right = {
+        "flatten": 512 * 7 * 7 * 4096 + 4096 + rest,
+        "pooled": 512 * 1000 + 1000,
+        "flatten_448": 512 * 14 * 14 * 4096 + 4096 + rest,
+    }
+    common: dict[str, dict[int, str]] = {
+        "pooled": {
+            512 * 7 * 7 * 1000 + 1000: (
+                "The pooling comes first: each map arrives at the linear layer as one "
+                "number, not as 7 · 7."
+            ),
+            0: "The pooling itself has none, but a linear layer follows it.",
+            512 + 512 * 1000 + 1000: "The pooling has no parameters.",
+            512 * 4096 + 4096 + rest: "One linear layer to 1000 follows the pooling, not three.",
+        }
+    }
     for key, side in (("flatten", 7), ("flatten_448", 14)):
         first = 512 * side * side * 4096
-        mistakes = {
-            first + 4096 * 4096 + 4096 * 1000: (
-                "These are the weights. Every output of a linear layer has a bias too."
-            ),
+        common[key] = {
             first + 4096: "This is the first linear layer alone; two more follow.",
             first: "These are the weights of the first linear layer alone.",
             first + 4096 + 4096 * 1000 + 1000: "The second linear layer, 4096 to 4096, is missing.",
@@ -56,7 +63,7 @@ def gap_1(answer):
             ),
         }
         if side == 14:
-            mistakes |= {
+            common[key] |= {
                 512 * 7 * 7 * 4096 + 4096 + rest: (
                     "This is the head for 7×7 maps. With 14×14 maps its first layer takes four "
                     "times as many numbers."
@@ -72,39 +79,12 @@ def gap_1(answer):
                     "The first layer has four times the weights, but still 4096 biases."
                 ),
             }
-        _count(key, answer, first + 4096 + rest, mistakes)
-        if key == "flatten":
-            _count(
-                "pooled",
-                answer,
-                512 * 1000 + 1000,
-                {
-                    512 * 1000: "These are the weights. Each of the 1000 outputs has a bias too.",
-                    512 * 7 * 7 * 1000 + 1000: (
-                        "The pooling comes first: each map arrives at the linear layer as one "
-                        "number, not as 7 · 7."
-                    ),
-                    0: "The pooling itself has none, but a linear layer follows it.",
-                    512 + 512 * 1000 + 1000: "The pooling has no parameters.",
-                    512 * 4096 + 4096 + rest: (
-                        "One linear layer to 1000 follows the pooling, not three."
-                    ),
-                },
-            )
+    without_biases = {key: number - 4096 - 4096 - 1000 for key, number in right.items()}
+    expect_numbers(answer, right, common, without_biases=without_biases | {"pooled": 512 * 1000})
     return "241 times as many parameters, and at 448 pixels 834 times."
 
 
-def _count(key: str, answer: dict, right: int, common: dict[int, str]) -> None:
-    try:
-        for factor, unit in ((1_000_000, "millions"), (1_000, "thousands")):
-            if isinstance(answer[key], float) and abs(answer[key] * factor / right - 1) < 0.01:
-                raise Wrong(f"{answer[key]} is in {unit}; write the number itself, every digit.")
-        expect_number(answer[key], right, common)
-    except Wrong as error:
-        raise Wrong(f'"{key}": {error}') from None
-
-
-# --- gap.2: any size -----------------------------------------------------------------------------
+# --- gap.2: any size ------------------------------------------------------------------------------
 
 
 def _network(*head: nn.Module) -> nn.Sequential:
@@ -230,7 +210,7 @@ def gap_2(answer, reference):
     return "One set of weights for 4, 28, 33×34 and 64 pixels."
 
 
-# --- gap.3: shifts -------------------------------------------------------------------------------
+# --- gap.3: shifts --------------------------------------------------------------------------------
 
 _SHIFTS = range(1, 13)
 
@@ -312,7 +292,7 @@ def gap_3(answer):
     )
 
 
-# --- gap.4: class activation map -----------------------------------------------------------------
+# --- gap.4: class activation map ------------------------------------------------------------------
 
 
 def _class_map(features: Tensor, weight: Tensor, classes: Tensor) -> Tensor:
@@ -408,7 +388,7 @@ def gap_4(answer):
     return "The linear layer's own weights, used before the pooling."
 
 
-# --- gap.5: pooling and mixing change places -----------------------------------------------------
+# --- gap.5: pooling and mixing change places ------------------------------------------------------
 
 
 def gap_5(answer):
@@ -500,7 +480,7 @@ def _compare_logits(maps: Tensor, features: Tensor, linear: nn.Linear) -> None:
     )
 
 
-# --- gap.6: a box from a map ---------------------------------------------------------------------
+# --- gap.6: a box from a map ----------------------------------------------------------------------
 
 
 def _box(inside: np.ndarray, last: int = 1) -> tuple[int, int, int, int]:
@@ -665,7 +645,7 @@ def gap_6(answer):
     return "Threshold, largest part, box: as in the paper."
 
 
-# --- gap.7: intersection over union --------------------------------------------------------------
+# --- gap.7: intersection over union ---------------------------------------------------------------
 
 
 def _overlap(a: tuple, b: tuple, extra: int = 0, clamp: bool = True) -> float:

@@ -15,28 +15,18 @@ from exercises.compare import (
     close,
     describe,
     describe_call,
-    expect_number,
+    expect_keys,
+    expect_numbers,
     layers,
     make,
     same_outputs,
     same_results,
 )
 
-
-def _expect_keys(answer: Any, keys: Sequence[str]) -> None:
-    listed = ", ".join(f'"{key}"' for key in keys)
-    if not isinstance(answer, dict):
-        raise Wrong(f"A dictionary with the keys {listed} is expected, not {describe(answer)}.")
-    if missing := [f'"{key}"' for key in keys if key not in answer]:
-        raise Wrong(f"The dictionary has no {' and no '.join(missing)}; it should have {listed}.")
-
-
 # --- mobilenet.1: counting ------------------------------------------------------------------------
 
 
 def mobilenet_1(answer):
-    keys = ("standard", "depthwise", "pointwise", "weights")
-    _expect_keys(answer, keys)
     positions, many = 14 * 14, 28 * 28
     one, deep, point = 9 * 256 * 512, 9 * 256, 256 * 512
     stride = (
@@ -44,10 +34,6 @@ def mobilenet_1(answer):
         "the 28 · 28 positions of the input."
     )
     no_positions = "This is the number of weights; each is used at every one of 14 · 14 positions."
-    twice = (
-        "One multiply-accumulate is one MAC. Counting the multiplication and the addition apart "
-        "gives twice as much (often called FLOPs)."
-    )
     side = "There are 14 · 14 positions, not 14."
     right = {
         "standard": positions * one,
@@ -59,7 +45,6 @@ def mobilenet_1(answer):
         key: {
             many * value: stride,
             value: no_positions,
-            2 * positions * value: twice,
             14 * value: side,
         }
         for key, value in (("standard", one), ("depthwise", deep), ("pointwise", point))
@@ -68,7 +53,6 @@ def mobilenet_1(answer):
         positions * 3 * 256 * 512: "The kernel has 3 · 3 places, not 3.",
         positions * 9 * 512: "Every filter sees all 256 channels: 3 · 3 · 256 products.",
         positions * deep: "This is one filter; there are 512.",
-        positions * (one + 512): "Biases are left out.",
         13 * 13 * one: "Without padding there would be 13 · 13 positions; padding 1 gives 14 · 14.",
         positions * (deep + point): "This is the pair of depthwise and 1×1; one ordinary layer is "
         "asked for.",
@@ -104,20 +88,14 @@ def mobilenet_1(answer):
         9 * 512 + point: "The depthwise layer has 256 filters, one for each channel it gets.",
         one + deep + point: "The ordinary convolution does not belong to the pair.",
     }
-    for key in keys:
-        value = answer[key]
-        try:
-            for factor, unit in ((1_000_000, "millions"), (1_000, "thousands")):
-                if isinstance(value, float) and abs(value * factor / right[key] - 1) < 0.01:
-                    raise Wrong(f"{value} is in {unit}; write the number itself, every digit.")
-            expect_number(
-                value,
-                right[key],
-                common[key],
-                otherwise="Begin with the products for one position of the output.",
-            )
-        except Wrong as error:
-            raise Wrong(f'"{key}": {error}') from None
+    expect_numbers(
+        answer,
+        right,
+        common,
+        macs=("standard", "depthwise", "pointwise"),
+        with_biases={"standard": positions * (one + 512)},
+        otherwise="Begin with the products for one position of the output.",
+    )
     return "8.84 times fewer MACs; 1/512 + 1/9 = 1/8.84."
 
 
@@ -361,62 +339,31 @@ _PARAMETERS = {  # with batch norms, without them, and of the total without them
 
 
 def mobilenet_3(answer):
-    _expect_keys(answer, (*_ROWS, "misprint"))
-    for key in _ROWS:
-        right = _SHARES[key]
-        common = dict.fromkeys(
+    expect_keys(answer, (*_ROWS, "misprint"))
+    total, linear = 568_740_352, 1_024_000
+    tolerance = {key: 0.006 if share > 0.5 else 0.0025 for key, share in _SHARES.items()}
+    common = {}
+    for key, right in _SHARES.items():
+        known = {1.19: "This is the printed value. Measure it."} if key == "full" else {}
+        if key != "linear":
+            known[right * total / (total - linear)] = (
+                "This is the share of the convolutions' MACs; the linear layer belongs to the "
+                "whole."
+            )
+            known[right + _SHARES["linear"]] = (
+                "The linear layer is counted here too; it has a row of its own."
+            )
+        known |= dict.fromkeys(
             _PARAMETERS[key], "This is the share of the parameters; MACs are asked for."
         )
-        common |= {
-            _SHARES[other]: f'This is the share of "{other}".' for other in _ROWS if other != key
+        known |= {round(right, 1): "This is rounded to one digit; two or more are asked for."}
+        known |= {right / 100: "This is a fraction; percent are asked for, so times 100."}
+        known |= {
+            right * total / 100: "This is a number of MACs; its share of all MACs, in percent, is "
+            "asked for."
         }
-        common |= {
-            right / 100: "This is a fraction; percent are asked for, so times 100.",
-        }
-        if key == "full":
-            common[1.19] = "This is the printed value. Measure it."
-        value = answer[key]
-        if isinstance(value, str):
-            raise Wrong(f'"{key}": A number is expected, not {describe(value)}.')
-        tolerance = 0.006 if right > 0.5 else 0.0025
-        try:
-            for wrong, message in common.items():
-                if (
-                    isinstance(value, (int, float))
-                    and abs(value - wrong) <= max(0.004 * wrong, 0.00005)
-                    and abs(value - right) > tolerance
-                ):
-                    raise Wrong(f"{value:.6g} is not right. {message}")
-            if isinstance(value, (int, float)) and value > 100:
-                raise Wrong(
-                    f"{value:,} is a number of MACs; its share of all MACs, in percent, is asked "
-                    "for."
-                )
-            if (
-                isinstance(value, (int, float))
-                and 0 < abs(value - right) < 0.06
-                and abs(value - round(right, 1)) < 1e-9
-            ):
-                raise Wrong(f"{value} is rounded to one digit; two or more are asked for.")
-            total = 568_740_352
-            if isinstance(value, (int, float)) and key != "linear":
-                without = 100 * right / 100 * total / (total - 1_024_000)
-                if abs(value - without) <= 0.004 and abs(value - right) > tolerance:
-                    raise Wrong(
-                        f"{value:.6g} is not right. This is the share of the convolutions' MACs; "
-                        "the linear layer belongs to the whole."
-                    )
-            both = (
-                {}
-                if key == "linear"
-                else {
-                    right + _SHARES["linear"]: "The linear layer is counted "
-                    "here too; it has a row of its own."
-                }
-            )
-            expect_number(value, right, both, tolerance=tolerance)
-        except Wrong as error:
-            raise Wrong(f'"{key}": {error}') from None
+        common[key] = {v: text for v, text in known.items() if abs(v - right) > tolerance[key]}
+    expect_numbers(answer, _SHARES, common, tolerance=tolerance)
     misprint = answer["misprint"]
     if not isinstance(misprint, str) or misprint not in _ROWS:
         listed = ", ".join(f'"{row}"' for row in _ROWS)

@@ -16,31 +16,24 @@ from exercises.compare import (
     call,
     close,
     describe,
-    expect_number,
+    expect_keys,
+    expect_numbers,
     layers,
     make,
     operations,
+    plain,
     same_outputs,
     same_results,
 )
 
-# --- nin.1: counting -----------------------------------------------------------------------------
+# --- nin.1: counting ------------------------------------------------------------------------------
 
 
 def nin_1(answer):
     first, second, third = 5 * 5 * 3 * 192, 192 * 160, 160 * 96
     weights, biases, positions = first + second + third, 192 + 160 + 96, 32 * 32
-    if not isinstance(answer, dict) or not {"parameters", "macs"} <= answer.keys():
-        raise Wrong(
-            'A dictionary with the keys "parameters" and "macs" is expected, not '
-            f"{describe(answer)}."
-        )
-    _count(
-        "parameters",
-        answer,
-        weights + biases,
-        {
-            weights: "These are the weights. Every output channel of every layer has a bias too.",
+    common = {
+        "parameters": {
             first + 192: "This is the first layer alone. The two 1×1 layers are missing.",
             first: "These are the weights of the first layer alone.",
             5 * 5 * 192 + second + third + biases: (
@@ -65,21 +58,9 @@ def nin_1(answer):
                 "192 · 160 weights, the third 160 · 96."
             ),
         },
-    )
-    _count(
-        "macs",
-        answer,
-        weights * positions,
-        {
+        "macs": {
             weights: "Each weight is used at every one of the 32 · 32 positions.",
             weights + biases: "These are the parameters. Each weight is used at 32 · 32 positions.",
-            (weights + biases) * positions: (
-                "Biases are added, not multiplied; MACs are counted without them."
-            ),
-            2 * weights * positions: (
-                "One multiply-accumulate is one MAC. Counting the multiplication and the addition "
-                "apart gives twice as much (often called FLOPs)."
-            ),
             weights * 28 * 28: "Padding 2 keeps 32×32 positions; 28×28 would be without padding.",
             weights * 32: "There are 32 · 32 positions, not 32.",
             first * positions: "This is the first layer alone. The two 1×1 layers are missing.",
@@ -90,18 +71,19 @@ def nin_1(answer):
                 "The 3 input channels are already part of the first layer's weights."
             ),
         },
+    }
+    expect_numbers(
+        answer,
+        {"parameters": weights + biases, "macs": weights * positions},
+        common,
+        macs=["macs"],
+        without_biases={"parameters": weights},
+        with_biases={"macs": (weights + biases) * positions},
     )
     return "Three quarters of both numbers are in the 1×1 layers."
 
 
-def _count(key: str, answer: dict, right: int, common: dict[int, str]) -> None:
-    try:
-        expect_number(answer[key], right, common)
-    except Wrong as error:
-        raise Wrong(f'"{key}": {error}') from None
-
-
-# --- nin.2: the mlpconv --------------------------------------------------------------------------
+# --- nin.2: the mlpconv ---------------------------------------------------------------------------
 
 
 def _block(
@@ -384,7 +366,7 @@ def _expect_layers(block: nn.Module, what: str) -> None:
         )
 
 
-# --- nin.3: the same with nn.Linear --------------------------------------------------------------
+# --- nin.3: the same with nn.Linear ---------------------------------------------------------------
 
 
 def _by_rows(images: Tensor, linear: nn.Linear) -> Tensor:
@@ -498,7 +480,7 @@ def _operations(answer: Callable, side: int) -> Counter[str]:
         return Counter()
 
 
-# --- nin.4: the head -----------------------------------------------------------------------------
+# --- nin.4: the head ------------------------------------------------------------------------------
 
 
 def nin_4(answer):
@@ -551,7 +533,7 @@ def nin_4(answer):
     return "An average over height and width, and nothing else."
 
 
-# --- nin.5: repair -------------------------------------------------------------------------------
+# --- nin.5: repair --------------------------------------------------------------------------------
 
 
 def _nin_with_head(
@@ -707,7 +689,7 @@ def nin_5(answer):
     return "No logit is dead any more, and the rest of the network is as it was."
 
 
-# --- nin.6: batch norm by hand -------------------------------------------------------------------
+# --- nin.6: batch norm by hand --------------------------------------------------------------------
 
 
 def _normalise(
@@ -911,7 +893,7 @@ def nin_6(answer):
     return "It agrees with torch's batch norm in both modes."
 
 
-# --- nin.7: an experiment ------------------------------------------------------------------------
+# --- nin.7: an experiment -------------------------------------------------------------------------
 
 _LIFTS = (0.0, 0.05, 0.1, 0.3)
 _SEEDS = range(10)
@@ -966,15 +948,10 @@ def _dead_with_lift_everywhere(images: Tensor) -> dict[float, int]:
 
 
 def nin_7(answer):
-    if not isinstance(answer, dict) or set(answer) != set(_LIFTS):
-        raise Wrong(
-            f"A dictionary with the keys {', '.join(map(str, _LIFTS))} is expected, not "
-            f"{describe(answer)}."
-        )
+    expect_keys(answer, _LIFTS)
     given = {}
     for bias in _LIFTS:
-        value = answer[bias]
-        value = value.item() if hasattr(value, "item") else value
+        value = plain(answer[bias])
         if isinstance(value, (list, tuple, dict)) and value:
             raise Wrong(
                 f"For bias {bias} you have {describe(value)}, with {len(value)} entries; one "

@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,26 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exercises.compare import Wrong, call, close, describe, expect_number, layers, same_results
-
-
-def _expect_keys(answer: Any, keys: tuple[str, ...]) -> None:
-    listed = ", ".join(f'"{key}"' for key in keys)
-    if not isinstance(answer, Mapping):
-        raise Wrong(f"A dictionary with the keys {listed} is expected, not {describe(answer)}.")
-    missing = [f'"{key}"' for key in keys if key not in answer]
-    if missing:
-        raise Wrong(f"The dictionary should have the keys {listed}; missing: {', '.join(missing)}.")
-
-
-def _expect_numbers(
-    answer: Mapping, right: Mapping, common: Mapping, tolerance: float = 0, otherwise: str = ""
-) -> None:
-    for key, number in right.items():
-        try:
-            expect_number(answer[key], number, common.get(key), tolerance, otherwise)
-        except Wrong as error:
-            raise Wrong(f'"{key}": {error}') from None
+from exercises.compare import (
+    Wrong,
+    call,
+    close,
+    describe,
+    expect_keys,
+    expect_numbers,
+    layers,
+    plain,
+    same_results,
+)
 
 
 @dataclass
@@ -140,20 +131,14 @@ def _random_parts(answer: Callable, given: _Given) -> str:
     return ""
 
 
-# --- one_by_one.1: counting ----------------------------------------------------------------------
+# --- one_by_one.1: counting -----------------------------------------------------------------------
 
 
 def one_by_one_1(answer):
     positions, one, five, detour = 28 * 28, 192 * 32, 25 * 192 * 32, (192 * 16, 25 * 16 * 32)
-    _expect_keys(answer, ("weights", "macs", "direct", "detour"))
-    flops = (
-        "One multiply-accumulate is one MAC. Counting the multiplication and the addition apart "
-        "gives twice as much (often called FLOPs)."
-    )
     no_positions = "Each weight is used at every one of the 28 · 28 positions."
     common = {
         "weights": {
-            one + 32: "These are the parameters; the 32 biases are left out here.",
             192: "This is one kernel. There is one for each of the 32 channels that come out.",
             32: "Each of the 32 kernels has a weight for every one of the 192 channels.",
             192 + 32: "Channels in and out are multiplied: each of the 32 kernels has 192 weights.",
@@ -162,8 +147,6 @@ def one_by_one_1(answer):
         },
         "macs": {
             one: no_positions,
-            2 * positions * one: flops,
-            positions * (one + 32): "Biases are added, not multiplied; MACs leave them out.",
             28 * one: "There are 28 · 28 positions, not 28.",
             positions * 32: "Every output is a sum of 192 products, one for each channel.",
             positions * 192: "This is one kernel; there are 32.",
@@ -171,7 +154,6 @@ def one_by_one_1(answer):
         },
         "direct": {
             five: no_positions,
-            2 * positions * five: flops,
             positions * one: "The kernel is 5×5: each output is a sum of 5 · 5 · 192 products.",
             positions * 5 * 192 * 32: "The kernel has 5 · 5 places, not 5.",
             24 * 24 * five: "24×24 would be without padding; padding 2 keeps 28×28 positions.",
@@ -180,7 +162,6 @@ def one_by_one_1(answer):
         },
         "detour": {
             sum(detour): no_positions,
-            2 * positions * sum(detour): flops,
             positions * detour[0]: "This is the 1×1 layer alone. The 5×5 after it is missing.",
             positions * detour[1]: "This is the 5×5 layer alone. The 1×1 before it costs too.",
             positions * (detour[0] + five): (
@@ -199,11 +180,17 @@ def one_by_one_1(answer):
         },
     }
     right = {"weights": one, "macs": positions * one, "direct": positions * five}
-    _expect_numbers(answer, right | {"detour": positions * sum(detour)}, common)
+    expect_numbers(
+        answer,
+        right | {"detour": positions * sum(detour)},
+        common,
+        macs=("macs", "direct", "detour"),
+        with_biases={"weights": one + 32, "macs": positions * (one + 32)},
+    )
     return "The detour takes 9.7 times fewer MACs than the direct way."
 
 
-# --- one_by_one.2: merging -----------------------------------------------------------------------
+# --- one_by_one.2: merging ------------------------------------------------------------------------
 
 
 def _merged(
@@ -346,7 +333,7 @@ def one_by_one_2(answer):
     return "One layer gives what the two gave."
 
 
-# --- one_by_one.3: repair ------------------------------------------------------------------------
+# --- one_by_one.3: repair -------------------------------------------------------------------------
 
 
 def _recoloured(
@@ -426,7 +413,7 @@ def one_by_one_3(answer):
     )
 
 
-# --- one_by_one.4: principal components ----------------------------------------------------------
+# --- one_by_one.4: principal components -----------------------------------------------------------
 
 
 def _pca(
@@ -608,7 +595,7 @@ def one_by_one_4(answer):
     return "No other pair of linear 1×1 layers of this width gives a smaller squared error."
 
 
-# --- one_by_one.5: a linear layer as a convolution -----------------------------------------------
+# --- one_by_one.5: a linear layer as a convolution ------------------------------------------------
 
 
 def _as_convolution(
@@ -728,7 +715,7 @@ def one_by_one_5(answer):
     return "The same weights, now able to slide."
 
 
-# --- one_by_one.6: an experiment -----------------------------------------------------------------
+# --- one_by_one.6: an experiment ------------------------------------------------------------------
 
 _LOOKS = {
     "1x1, stride 2": 3 / 4,
@@ -740,7 +727,6 @@ _LOOKS = {
 
 
 def one_by_one_6(answer):
-    _expect_keys(answer, tuple(_LOOKS))
     common = {}
     for name, share in _LOOKS.items():
         common[name] = {
@@ -748,8 +734,11 @@ def one_by_one_6(answer):
             100 * share: "This is a percentage; shares go from 0 to 1.",
             1 - share: "This is the share that is read; asked for is the share that is not.",
             share / 4: "Divide by the 144 pixels, not by the 576 numbers of the four channels.",
-            round(share, 2): "This is rounded too much; give four decimals, or a fraction.",
         }
+        if abs(share - round(share, 2)) > 1e-3:
+            common[name][round(share, 2)] = (
+                "This is rounded too much; give four decimals, or a fraction."
+            )
         if share == 0:
             common[name] = {
                 1.0: "This is the share that is read; asked for is the share that is not.",
@@ -768,7 +757,7 @@ def one_by_one_6(answer):
         "The second layer skips three quarters of what the first has left."
     )
     start = "Build one image, call backward() and look at where its gradient is exactly zero."
-    _expect_numbers(answer, _LOOKS, common, tolerance=1e-3, otherwise=start)
+    expect_numbers(answer, _LOOKS, common, tolerance=1e-3, otherwise=start)
     return "A stride alone throws pixels away; a mean or a larger kernel before it does not."
 
 
@@ -803,11 +792,10 @@ _WHY = {
 
 
 def one_by_one_7(answer):
-    _expect_keys(answer, tuple(_NOTICES))
+    expect_keys(answer, _NOTICES)
     given = {}
     for name in _NOTICES:
-        value = answer[name]
-        value = value.item() if hasattr(value, "item") and getattr(value, "size", 0) != 0 else value
+        value = plain(answer[name])
         if not isinstance(value, bool):
             raise Wrong(f'"{name}": True or False is expected, not {describe(value)}.')
         given[name] = value

@@ -16,31 +16,23 @@ from exercises.compare import (
     call,
     count_parameters,
     describe,
-    expect_number,
+    expect_keys,
+    expect_numbers,
     layers,
     make,
     same_outputs,
     same_results,
 )
 
-# --- vgg.1: counting -----------------------------------------------------------------------------
+# --- vgg.1: counting ------------------------------------------------------------------------------
 
 
 def vgg_1(answer):
-    keys = {"three_3x3", "one_7x7", "macs_saved"}
-    if not isinstance(answer, dict) or not keys <= answer.keys():
-        raise Wrong(
-            'A dictionary with the keys "three_3x3", "one_7x7" and "macs_saved" is expected, not '
-            f"{describe(answer)}."
-        )
     pairs, places = 128 * 128, 56 * 56
     one, seven = 9 * pairs, 49 * pairs
-    _count(
-        "three_3x3",
-        answer,
-        3 * (one + 128),
-        {
-            3 * one: "These are the weights. Each of the three layers has 128 biases too.",
+    saved = (seven - 3 * one) * places
+    common = {
+        "three_3x3": {
             3 * one + 128: "Each of the three layers has 128 biases, not one of them.",
             one + 128: "This is one layer. There are three.",
             one: "These are the weights of one layer. There are three.",
@@ -62,14 +54,7 @@ def vgg_1(answer):
             seven + 128: "This is the 7×7 layer.",
             seven: "These are the weights of the 7×7 layer.",
         },
-        "A 3×3 layer has 9 · 128 weights for each of its 128 outputs, and 128 biases.",
-    )
-    _count(
-        "one_7x7",
-        answer,
-        seven + 128,
-        {
-            seven: "These are the weights. There are 128 biases too.",
+        "one_7x7": {
             49 * 128 + 128: (
                 "Every filter sees all 128 input channels: 49 · 128 weights for each of the 128 "
                 "output channels."
@@ -84,29 +69,15 @@ def vgg_1(answer):
                 "A weight is stored once, however many positions it is used at."
             ),
         },
-        "Count as for one layer of the stack, with another kernel.",
-    )
-    saved = (seven - 3 * one) * places
-    _count(
-        "macs_saved",
-        answer,
-        saved,
-        {
+        "macs_saved": {
             -saved: "The stack saves MACs: take its MACs from those of the 7×7 layer.",
             seven - 3 * one: "These are weights. Each is used at every one of the 56 · 56 places.",
             seven + 128 - 3 * (one + 128): (
                 "This is the difference of the parameters. Each weight is used at every one of the "
                 "56 · 56 places, and biases are left out."
             ),
-            (seven + 128 - 3 * (one + 128)) * places: (
-                "Biases are added, not multiplied; MACs are counted without them."
-            ),
             3 * one * places: "These are the MACs of the stack. How many fewer are they?",
             seven * places: "These are the MACs of the 7×7 layer. How many fewer has the stack?",
-            2 * saved: (
-                "One multiply-accumulate is one MAC. Counting the multiplication and the addition "
-                "apart gives twice as much (often called FLOPs)."
-            ),
             (seven - 3 * one) * 56: "There are 56 · 56 positions, not 56.",
             (seven - one) * places: "The stack has three layers, not one.",
             seven * 50 * 50 - 3 * one * 54 * 54: "With the padding all layers have 56·56 places.",
@@ -114,37 +85,30 @@ def vgg_1(answer):
                 "With the padding all layers have 56 · 56 places."
             ),
         },
-        "MACs are weights times positions, here 56 · 56 for every layer.",
+    }
+    expect_numbers(
+        answer,
+        {"three_3x3": 3 * (one + 128), "one_7x7": seven + 128, "macs_saved": saved},
+        common,
+        macs=["macs_saved"],
+        without_biases={"three_3x3": 3 * one, "one_7x7": seven},
+        with_biases={"macs_saved": (seven + 128 - 3 * (one + 128)) * places},
+        otherwise={
+            "three_3x3": (
+                "A 3×3 layer has 9 · 128 weights for each of its 128 outputs, and 128 biases."
+            ),
+            "one_7x7": "Count as for one layer of the stack, with another kernel.",
+            "macs_saved": "MACs are weights times positions, here 56 · 56 for every layer.",
+        },
     )
     return "27 weights for each pair of channels instead of 49."
-
-
-def _count(key: str, answer: dict, right: int, common: dict[int, str], otherwise: str) -> None:
-    try:
-        expect_number(answer[key], right, _other_units(answer[key], right) | common, 0, otherwise)
-    except Wrong as error:
-        raise Wrong(f'"{key}": {error}') from None
-
-
-def _other_units(value: object, right: int) -> dict[float, str]:
-    """What to say about a number that is right in thousands, millions or billions, or is NaN."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, RuntimeError):
-        return {}
-    for name, unit in (("thousands", 1e3), ("millions", 1e6), ("billions", 1e9)):
-        if abs(number * unit / right - 1) < 0.01:
-            return {number: f"It is in {name}; give the whole number, in ones."}
-    if abs(number / right - 1) < 0.01 and number % 1000 == 0:
-        return {number: "It is rounded; give the exact number."}
-    return {}
 
 
 def _be(things: Sequence) -> str:
     return "is" if len(things) == 1 else "are"
 
 
-# --- vgg.2: the block ----------------------------------------------------------------------------
+# --- vgg.2: the block -----------------------------------------------------------------------------
 
 
 def _block(
@@ -391,7 +355,7 @@ def _expect_block(block: nn.Module, arguments: tuple, shape: tuple[int, ...]) ->
         )
 
 
-# --- vgg.3: receptive fields by formula ----------------------------------------------------------
+# --- vgg.3: receptive fields by formula -----------------------------------------------------------
 
 
 def _field(layers_: Sequence[tuple[int, int]]) -> int:
@@ -502,7 +466,7 @@ def vgg_3(answer):
     return "VGG-16's last map sees 212 pixels of the image along each axis."
 
 
-# --- vgg.4: the network from the table -----------------------------------------------------------
+# --- vgg.4: the network from the table ------------------------------------------------------------
 
 
 def _vgg(
@@ -715,7 +679,7 @@ def _explain_flattened(network: nn.Module, right: nn.Module, what: str) -> None:
             )
 
 
-# --- vgg.5: repair -------------------------------------------------------------------------------
+# --- vgg.5: repair --------------------------------------------------------------------------------
 
 _REPAIR = ((1, 8), (1, 16), (2, 24), (2, 32))
 
@@ -839,7 +803,7 @@ def _faults(network: nn.Module) -> list[str]:
     return found
 
 
-# --- vgg.6: two linear layers are one ------------------------------------------------------------
+# --- vgg.6: two linear layers are one -------------------------------------------------------------
 
 
 def _merge(first: Tensor, second: Tensor) -> Tensor:
@@ -953,7 +917,7 @@ def _explain_merged(case: tuple, mine: object, right: Tensor) -> str:
     return ""
 
 
-# --- vgg.7: an experiment ------------------------------------------------------------------------
+# --- vgg.7: an experiment -------------------------------------------------------------------------
 
 _COLUMNS = ("A", "B", "D", "E")
 
@@ -1044,13 +1008,7 @@ def _spread(logits: Tensor) -> float:
 
 
 def vgg_7(answer):
-    if not isinstance(answer, dict):
-        raise Wrong(
-            f'A dictionary with the keys "A", "B", "D" and "E" is expected, not {describe(answer)}.'
-        )
-    missing = [name for name in _COLUMNS if name not in answer]
-    if missing:
-        raise Wrong(f"{', '.join(missing)} {_be(missing)} missing in your dictionary.")
+    expect_keys(answer, _COLUMNS)
     numbers = {}
     for name in _COLUMNS:
         value = answer[name]
