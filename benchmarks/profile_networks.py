@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, record_function
 
 from benchmarks import common
-from benchmarks.speed_rivals import Case, bare_step, batches
+from benchmarks.speed_rivals import LOOP, Case, bare_step, batches
 from utils import summary
 from utils.runs.place import Place
 from utils.runs.schedule import make_optimizer
@@ -138,8 +138,6 @@ def part_of(name: str) -> str:
 
 
 def main() -> None:
-    from benchmarks.speed import LOOP
-
     parser = common.parser(__doc__)
     parser.add_argument("networks", nargs="*", default=list(LOOP), metavar="NETWORK")
     chosen = parser.parse_args().networks

@@ -27,34 +27,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from benchmarks import common, profile_networks
-from benchmarks.speed_rivals import ROOT, Case
+from benchmarks.speed_rivals import EPOCHS, LARGE, LOOP, ROOT, SMALL, Case
 from utils import data
 from utils.device import pick
 
 FILE = "speed.json"
 UNFINISHED = ROOT / "checkpoints" / FILE
-LENET = {"activation": "sigmoid", "pooling": "average"}  # as d2l has it, with its learning rate
-SMALL = (
-    *("alexnet_small", "vgg_small", "nin_small", "googlenet_small"),
-    *("resnet_small", "mobilenet_v1_small", "mobilenet_v2_small"),
-)
-# At the sizes at which D2L trains them. A whole epoch would take an hour and more on a CPU.
-LARGE = {
-    "googlenet_d2l": Case("googlenet_d2l", 96, 64, 320),
-    "resnet18_d2l": Case("resnet18_d2l", 96, 64, 320),
-    "alexnet_d2l": Case("alexnet_d2l", 224, 32, 160),
-    "nin_d2l": Case("nin_d2l", 224, 32, 160),
-}
-EPOCHS = {
-    "lenet": Case("lenet", 28, 256, None, 0.9, LENET),
-    **{n: Case(n, 32 if n == "vgg_small" else 28, 256, 10_240) for n in SMALL},
-    **LARGE,
-}
-# What the loop costs is looked for where steps are short.
-LOOP = {
-    "lenet": dataclasses.replace(EPOCHS["lenet"], images=60 * 256),
-    **{n: dataclasses.replace(EPOCHS[n], images=20 * 256) for n in SMALL},
-}
 RIVALS = ("d2l", "torchvision", "ours")
 # Share of the minutes, for each network of a part; "imports" takes some ten seconds.
 SHARES = {

@@ -22,7 +22,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,30 @@ class Case:
     def model(self, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         return build(self.network, **self.options)
+
+
+LENET = {"activation": "sigmoid", "pooling": "average"}  # as d2l has it, with its learning rate
+SMALL = (
+    *("alexnet_small", "vgg_small", "nin_small", "googlenet_small"),
+    *("resnet_small", "mobilenet_v1_small", "mobilenet_v2_small"),
+)
+# At the sizes at which D2L trains them. A whole epoch would take an hour and more on a CPU.
+LARGE = {
+    "googlenet_d2l": Case("googlenet_d2l", 96, 64, 320),
+    "resnet18_d2l": Case("resnet18_d2l", 96, 64, 320),
+    "alexnet_d2l": Case("alexnet_d2l", 224, 32, 160),
+    "nin_d2l": Case("nin_d2l", 224, 32, 160),
+}
+EPOCHS = {
+    "lenet": Case("lenet", 28, 256, None, 0.9, LENET),
+    **{n: Case(n, 32 if n == "vgg_small" else 28, 256, 10_240) for n in SMALL},
+    **LARGE,
+}
+# What the loop costs is looked for where steps are short.
+LOOP = {
+    "lenet": replace(EPOCHS["lenet"], images=60 * 256),
+    **{n: replace(EPOCHS[n], images=20 * 256) for n in SMALL},
+}
 
 
 class Terminal(io.StringIO):

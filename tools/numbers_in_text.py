@@ -54,7 +54,7 @@ def count(key: str) -> float:
         )
     if what == "exercises":
         return sum(exercises[stem].checked for stem in minutes)
-    return sum(minutes.values()) / (60 if what == "hours" else 1)
+    return sum(minutes.values()) / 60 if what == "hours" else sum(minutes.values())
 
 
 def value(source: str, key: str, form: str) -> str:
