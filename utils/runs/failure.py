@@ -11,11 +11,6 @@ from utils.runs.history import History
 from utils.runs.run import Diverged, Run
 
 
-def is_finite(model: nn.Module) -> bool:
-    tensors = [*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())]
-    return all(bool(tensor.detach().isfinite().all()) for tensor in tensors)
-
-
 def is_stuck(model: nn.Module, history: History, run: Run) -> bool:
     """Whether the loss has stayed at ln(num_classes), that of guessing, and will not leave it.
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from utils.runs import checkpoints
+from utils.runs.arguments import is_finite
 from utils.runs.checkpoints import CheckpointError
-from utils.runs.failure import is_finite
 from utils.runs.history import Evaluation, History
 from utils.runs.run import Diverged, Run
 
