@@ -147,7 +147,7 @@ def path_of(stem: str) -> Path:
 
 
 def load(stem: str) -> NotebookNode:
-    """A chapter as it lies in the working tree."""
+    """A chapter as it is in the working tree."""
     if not path_of(stem).is_file():
         raise CourseError(f"There is no chapter {stem}; there are {', '.join(stems())}.")
     return nbformat.read(path_of(stem), as_version=4)
@@ -265,8 +265,8 @@ def refresh(nb: NotebookNode, stem: str) -> NotebookNode:
         )
     cells, seen = opening(stem, nb.metadata["course"]), set()
     for cell in nb.cells:
-        found = re.fullmatch(r"\s*<!-- exercise: (\S+) -->\s*", cell.source)
-        id = found[1] if found else cell.metadata.get("exercise")
+        place = re.fullmatch(r"\s*<!-- exercise: (\S+) -->\s*", cell.source)
+        id = place[1] if place else cell.metadata.get("exercise")
         if id is None and cell.metadata.get("role") not in ("header", "bootstrap", "device"):
             cells.append(cell)
         elif id is not None and id not in seen:
@@ -321,7 +321,7 @@ def filled(nb: NotebookNode) -> NotebookNode:
 
 
 def _ruff(nb: NotebookNode, *arguments: str) -> tuple[int, str]:
-    """Exit code and output of ruff on a notebook; code -1 where ruff is missing, which is said."""
+    """Exit code and output of ruff on a notebook; code -1 where ruff is missing (the message tells once)."""
     command = [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", "chapter.ipynb", "-"]
     text = nbformat.writes(nb, version=4).encode("utf-8")
     ruff = subprocess.run(command, input=text, capture_output=True, cwd=ROOT)

@@ -1,4 +1,4 @@
-"""The git clone that the course lies in. Standard library only."""
+"""The git clone that holds the course. Standard library only."""
 
 from __future__ import annotations
 
@@ -114,6 +114,6 @@ def clone(root: Path) -> Clone | None:
         return None  # a copy inside of another repository is no clone either
     if shutil.which("git") is None:
         raise CourseError("this is a git clone, but git is not installed: install git first.")
-    found = Clone(root)
-    found.git("rev-parse", "HEAD")
-    return found
+    here = Clone(root)
+    here.git("rev-parse", "HEAD")
+    return here

@@ -263,7 +263,7 @@ def make_venv() -> str:
 
 
 def check_machine() -> None:
-    """Raise CourseError for whatever would stop the installation, before it starts."""
+    """CourseError, before the installation starts, for what would stop it."""
     for module in ("venv", "ensurepip"):
         if importlib.util.find_spec(module) is None:
             raise CourseError(
@@ -476,7 +476,7 @@ def present_versions(but: Collection[str]) -> list[str]:
 def complete_host() -> None:
     """For the first cell of a chapter in Colab or Kaggle: add the few packages that are missing.
 
-    JupyterLab and the tests are left out, and whatever the host has stays as it is, above all
+    JupyterLab and the tests are left out, and all that the host has stays as it is, above all
     torch, torchvision and numpy. Where nothing is missing this costs a few milliseconds.
     """
     complete(lab=False, quiet=True)
