@@ -321,7 +321,7 @@ def filled(nb: NotebookNode) -> NotebookNode:
 
 
 def _ruff(nb: NotebookNode, *arguments: str) -> tuple[int, str]:
-    """Exit code and output of ruff on a notebook; code -1 where ruff is missing (the message tells once)."""
+    """Exit code and output of ruff on a notebook; -1, and a message once, where ruff is missing."""
     command = [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", "chapter.ipynb", "-"]
     text = nbformat.writes(nb, version=4).encode("utf-8")
     ruff = subprocess.run(command, input=text, capture_output=True, cwd=ROOT)

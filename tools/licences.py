@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tools import ROOT
+from tools import COMMAND, ROOT, Parser, write
 
 PAGE = ROOT / "docs" / "licences.md"
 NVIDIA = "LicenseRef-NVIDIA-Proprietary"
@@ -141,5 +141,6 @@ def described(name: str, metadata: Mapping) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8", newline="\n")
+    Parser(f"{COMMAND} licences", __doc__).parse_args()
+    write(PAGE, page().encode())
     print(PAGE.relative_to(ROOT))

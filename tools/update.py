@@ -318,9 +318,7 @@ def take_from(place: Path, root: Path = ROOT) -> list[str]:
         if str(both[1]) or both[1].refused:
             carried[here[stem]] = both
     lines = store({path: nb for path, (nb, _) in carried.items()}, root)
-    return [*lines, *_summary(carried)] or [
-        f"In {place} there is nothing that is not here already."
-    ]
+    return [*lines, *_summary(carried)] or [f"All that is in {place} is here already."]
 
 
 def _notebooks(place: Path, root: Path) -> dict[str, bytes]:
