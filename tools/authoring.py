@@ -38,12 +38,15 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
 import nbformat
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
@@ -162,19 +165,33 @@ def load(stem: str) -> NotebookNode:
     return nbformat.read(path_of(stem), as_version=4)
 
 
-def load_committed(stem: str) -> NotebookNode:
-    """A chapter as it was last committed, or as it lies there if git knows nothing of it.
-
-    Tests look at this version, so that a learner's worked notebook does not fail them.
-    """
-    name = f"HEAD:./chapters/{stem}.ipynb"
+def authors_clone() -> bool:
+    """Whether this clone is an author's: `course.py setup --authors` says so in git's settings."""
+    command = ["git", "config", "--local", "--get", "course.authors"]
     try:
-        git = subprocess.run(["git", "show", name], cwd=ROOT, capture_output=True)
+        return subprocess.run(command, cwd=ROOT, capture_output=True).stdout.strip() == b"true"
     except OSError:  # no git
-        return load(stem)
-    if git.returncode:
-        return load(stem)
-    return nbformat.reads(git.stdout.decode("utf-8"), as_version=4)
+        return False
+
+
+def learners_work(nb: NotebookNode) -> list[str]:
+    """What shows that somebody learns with this notebook; nothing where it is as it is stored.
+
+    A cell of the course whose text differs shows nothing: an author may have edited the file.
+    """
+    listed = nb.metadata.get("course", {}).get("cells", {})
+    found = [
+        f"an answer to {cell.metadata['exercise']}"
+        for cell in nb.cells
+        if cell.metadata.get("role") == "stub"
+        and update.fingerprint(cell.source) != listed.get(cell.get("id"))
+    ]
+    found += [f"a new cell {c.get('id')}" for c in nb.cells if c.get("id") not in listed]
+    if not _ran_once(nb):
+        found.append("cells that were run anew")
+    if {**nb.metadata, "course": 0} != {**METADATA, "course": 0}:
+        found.append("the metadata of the program that saved it")
+    return found
 
 
 def save(nb: NotebookNode, stem: str) -> None:
@@ -356,16 +373,15 @@ def refresh(nb: NotebookNode, stem: str) -> NotebookNode:
     return normalised(nb)
 
 
-def edited_stubs(nb: NotebookNode, stem: str) -> list[str]:
+def edited_stubs(nb: NotebookNode) -> list[str]:
     """Exercises whose stub cell holds somebody's work: neither a stub of today nor one stored."""
-    committed = {cell.get("id"): cell.source for cell in load_committed(stem).cells}
-    written = nb.metadata.get("course", {}).get("cells", {})
+    listed = nb.metadata.get("course", {}).get("cells", {})
     return [
         cell.metadata["exercise"]
         for cell in nb.cells
         if cell.metadata.get("role") == "stub"
-        and cell.source not in (engine.find(cell.metadata["exercise"]).stub, committed.get(cell.id))
-        and update.fingerprint(cell.source) != written.get(cell.id)
+        and cell.source != engine.find(cell.metadata["exercise"]).stub
+        and update.fingerprint(cell.source) != listed.get(cell.id)
     ]
 
 
@@ -438,34 +454,46 @@ def kernel_environment(**variables: str) -> dict[str, str]:
     return {**environment, "PYTHONPATH": os.pathsep.join(paths), **variables}
 
 
-def execute(
-    nb: NotebookNode, *, budget: str = "cpu", timeout: int = 900, **variables: str
-) -> NotebookNode:
-    """The notebook after a run in a fresh kernel, in the chapters' folder.
+@contextmanager
+def kernel(*, budget: str = "cpu", **variables: str) -> Iterator[AsyncKernelManager]:
+    """A fresh kernel in the chapters' folder. variables: more of its environment."""
+    CHAPTERS.mkdir(parents=True, exist_ok=True)
+    fixed = {"COURSE_BUDGET": budget, "COURSE_STILL": "1", "COURSE_PROGRESS": "0"}
+    manager = AsyncKernelManager(kernel_name="python3")
+    environment = kernel_environment(**{**fixed, **variables})
+    run_sync(manager.start_kernel)(env=environment, cwd=str(CHAPTERS))
+    try:
+        yield manager
+    finally:
+        run_sync(manager.shutdown_kernel)(now=True)
 
-    timeout: seconds for one cell. variables: more of the kernel's environment.
+
+def execute_in(kernel: AsyncKernelManager, nb: NotebookNode, timeout: int = 900) -> NotebookNode:
+    """The notebook after a run in this kernel. timeout: seconds for one cell.
 
     Raises:
         AuthoringError: a cell failed; the message is the cell and its error.
     """
     nb = copy.deepcopy(nb)
-    CHAPTERS.mkdir(parents=True, exist_ok=True)
-    client = NotebookClient(
-        nb,
-        timeout=timeout,
-        kernel_name="python3",
-        record_timing=False,
-        store_widget_state=False,
-        resources={"metadata": {"path": str(CHAPTERS)}},
-    )
+    options = {"timeout": timeout, "record_timing": False, "store_widget_state": False}
+    client = NotebookClient(nb, km=kernel, **options)
     try:
-        fixed = {"COURSE_BUDGET": budget, "COURSE_STILL": "1", "COURSE_PROGRESS": "0"}
-        environment = kernel_environment(**{**fixed, **variables})
-        client.execute(env=environment)
+        client.execute()
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
         raise AuthoringError(text) from None
+    finally:
+        if client.kc:
+            client.kc.stop_channels()
     return nb
+
+
+def execute(
+    nb: NotebookNode, *, budget: str = "cpu", timeout: int = 900, **variables: str
+) -> NotebookNode:
+    """The notebook after a run in a fresh kernel: `execute_in` with `kernel`."""
+    with kernel(budget=budget, **variables) as manager:
+        return execute_in(manager, nb, timeout)
 
 
 def normalised(nb: NotebookNode) -> NotebookNode:
@@ -517,6 +545,14 @@ def problems(nb: NotebookNode, stem: str) -> list[str]:
         found.append(f"{size:,} bytes; at most {LARGEST_FILE:,} are good to open")
 
     fresh = refresh(nb, stem)
+    listed = nb.metadata.get("course", {}).get("cells", {})
+    now = update.cells_of_course(nb)
+    found += [
+        f"cell {id}: not as it was stored: `python3 course.py run {stem}` stores it"
+        for id in {**listed, **now}
+        if listed.get(id) != now.get(id)
+    ]
+    fresh.metadata["course"]["cells"] = listed
     if {**nb.metadata} != {**fresh.metadata} or nb.nbformat_minor != 5:
         found.append("the notebook's metadata are not normalised")
     if [cell.get("id") for cell in nb.cells] != [cell.id for cell in fresh.cells]:
@@ -529,16 +565,23 @@ def problems(nb: NotebookNode, stem: str) -> list[str]:
 
     found += unlike_declared(nb, stem)
 
-    code_cells = [cell for cell in nb.cells if cell.cell_type == "code"]
-    counts = [cell.execution_count for cell in code_cells]
-    if counts != list(range(1, len(counts) + 1)):
+    if not _ran_once(nb):
         found.append("the cells were not run once, from top to bottom: counts are not 1 to n")
-    for cell in code_cells:
+    for cell in _code_cells(nb):
         found += [f"cell {cell.get('id')}: {text}" for text in _cell_problems(cell)]
     for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", _prose(nb)):
         if not (CHAPTERS / target).exists():
             found.append(f"link to {target}, which does not exist")
     return found
+
+
+def _code_cells(nb: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in nb.cells if cell.cell_type == "code"]
+
+
+def _ran_once(nb: NotebookNode) -> bool:
+    counts = [cell.execution_count for cell in _code_cells(nb)]
+    return counts == list(range(1, len(counts) + 1))
 
 
 def _prose(nb: NotebookNode) -> str:
@@ -599,7 +642,7 @@ def run(stem: str, overwrite: bool = False) -> None:
 
 
 def _protect(nb: NotebookNode, stem: str, overwrite: bool) -> None:
-    edited = edited_stubs(nb, stem)
+    edited = edited_stubs(nb)
     if edited and not overwrite:
         raise AuthoringError(
             f"{path_of(stem).name} holds answers to {', '.join(edited)}, which the stubs would "
