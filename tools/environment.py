@@ -488,5 +488,6 @@ def equip_authors(python: str) -> None:
     if shutil.which("git") and (ROOT / ".git").exists():
         # With the whole path: git may be called where the environment is not active.
         driver = f'"{Path(python).as_posix()}" -m nbdime.vcs.git.diffdriver diff --sources'
-        setting = ["config", "diff.jupyternotebook.command", driver]
-        run_to_end(["git", "-C", str(ROOT), *setting], "git config failed")
+        # The second one tells the tests that here nobody is a learner.
+        for setting in (["diff.jupyternotebook.command", driver], ["course.authors", "true"]):
+            run_to_end(["git", "-C", str(ROOT), "config", *setting], "git config failed")
