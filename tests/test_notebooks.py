@@ -15,8 +15,7 @@ import nbformat
 import pytest
 import stored
 
-import course
-from tools import authoring
+from tools import authoring, environment
 from tools.authoring import code, exercise, markdown
 
 STEM = "00_start_here"
@@ -193,10 +192,10 @@ def test_setup_for_authors_marks_the_clone(tmp_path, monkeypatch):
     shutil.copy(authoring.ROOT / "pyproject.toml", tmp_path)
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     monkeypatch.setattr(authoring, "ROOT", tmp_path)
-    monkeypatch.setattr(course, "ROOT", tmp_path)
-    monkeypatch.setattr(course, "pip_install", lambda *_: None)
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "pip_install", lambda *_: None)
     assert not authoring.authors_clone()
-    course.equip_authors(sys.executable)
+    environment.equip_authors(sys.executable)
     assert authoring.authors_clone()
 
 

@@ -442,7 +442,7 @@ def normalised(nb: NotebookNode) -> NotebookNode:
 
 def problems(nb: NotebookNode, stem: str) -> list[str]:
     """What is wrong with a stored chapter, one sentence each; empty if it is as it should be."""
-    return notebook_problems.find(nb, refresh(nb, stem)) + unlike_declared(nb, stem)
+    return notebook_problems.find(nb, refresh(nb, stem), stem) + unlike_declared(nb, stem)
 
 
 def unformatted(nb: NotebookNode) -> list[str]:

@@ -7,7 +7,7 @@ import re
 import nbformat
 from nbformat import NotebookNode
 
-from tools import COMMAND, ROOT, cells
+from tools import ROOT, cells
 
 LARGEST_FILE = 1_000_000  # bytes; GitHub and Colab render larger notebooks slowly or not at all
 LONGEST_CELL = 50  # lines of code: about a screen
@@ -16,10 +16,11 @@ _MACHINE = re.compile(r"/home/|/Users/|/root/|[A-Z]:\\Users|ipykernel_\d+|site-p
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
 
 
-def find(nb: NotebookNode, fresh: NotebookNode) -> list[str]:
+def find(nb: NotebookNode, fresh: NotebookNode, stem: str) -> list[str]:
     """What is wrong with a stored notebook, one sentence each; empty if it is as it should be.
 
     fresh: the same notebook with the course's cells generated anew and its metadata normalised.
+    stem: its name, such as 04_nin.
     """
     found = []
     try:
@@ -32,7 +33,7 @@ def find(nb: NotebookNode, fresh: NotebookNode) -> list[str]:
 
     listed, now = cells.as_shipped(nb), cells.fingerprints(nb)
     found += [
-        f"cell {id}: not as it was stored: `{COMMAND} run` stores it"
+        f"cell {id}: not as it was stored: `python3 course.py run {stem}` stores it"
         for id in {**listed, **now}
         if listed.get(id) != now.get(id)
     ]
