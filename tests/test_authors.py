@@ -28,7 +28,6 @@ def test_lint_finds_what_formatting_does_not(nb):
 def test_a_chapter_with_a_mistake_is_not_even_run(nb, tmp_path, monkeypatch, capsys):
     pytest.importorskip("ruff", reason="course.py setup --authors brings it")
     monkeypatch.setattr(authoring, "CHAPTERS", tmp_path)
-    monkeypatch.setattr(authoring, "load_committed", lambda stem: nb)
     monkeypatch.setattr(authoring, "execute", lambda *a, **k: pytest.fail("it was run"))
     nb.cells[-1].source = "print(unknown)"
     authoring.save(nb, "00_start_here")

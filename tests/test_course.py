@@ -800,7 +800,7 @@ def test_test_runs_pytest_and_passes_its_exit_code(project):
     ],
 )
 def test_test_passes_everything_on_to_pytest(handed_over, given, passed, variables):
-    """argparse must not take options that stand first or that it knows itself."""
+    """argparse must not take options that come first or that it knows itself."""
     course.main(["test", *given.split()])
     command = ["python", "-m", "pytest", "--nbval", *passed.split()]
     assert handed_over == [(command, variables)]

@@ -61,7 +61,7 @@ def texts() -> dict[str, str]:
     """The text files of the clone, without what git ignores: path from its root, and content."""
     try:
         names = Clone(ROOT).names("ls-files", "--cached", "--others", "--exclude-standard")
-    except (OSError, CourseError):
+    except CourseError:
         raise CourseError(f"{ROOT} is no clone: this needs git.") from None
     found = {}
     for name in names:

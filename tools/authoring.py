@@ -34,11 +34,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import nbformat
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
@@ -47,7 +50,7 @@ from nbformat import NotebookNode
 from exercises import texts
 from tools import ROOT, CourseError, Parser, notebook_problems, say, write
 from tools.address import repository
-from tools.cells import fingerprint, fingerprints, generated_id
+from tools.cells import as_shipped, fingerprint, fingerprints, generated_id
 from tools.clone import Clone
 
 CHAPTERS = ROOT / "chapters"
@@ -147,22 +150,35 @@ def path_of(stem: str) -> Path:
 
 
 def load(stem: str) -> NotebookNode:
-    """A chapter as it lies in the working tree."""
+    """A chapter as it is in the working tree."""
     if not path_of(stem).is_file():
         raise CourseError(f"There is no chapter {stem}; there are {', '.join(stems())}.")
     return nbformat.read(path_of(stem), as_version=4)
 
 
-def load_committed(stem: str) -> NotebookNode:
-    """A chapter as it was last committed, or as it lies there if git knows nothing of it.
+def authors_clone() -> bool:
+    """Whether this clone is an author's: `course.py setup --authors` says so in git's settings."""
+    return Clone(ROOT).ask("config", "--local", "--get", "course.authors") == "true"
 
-    Tests look at this version, so that a learner's worked notebook does not fail them.
+
+def learners_work(nb: NotebookNode) -> list[str]:
+    """What shows that somebody learns with this notebook; nothing where it is as it is stored.
+
+    A cell of the course whose text differs shows nothing: an author may have edited the file.
     """
-    try:
-        text = Clone(ROOT).git("show", f"HEAD:./chapters/{stem}.ipynb")
-    except (OSError, CourseError):  # no git, no clone, or a new chapter
-        return load(stem)
-    return nbformat.reads(text, as_version=4)
+    listed = as_shipped(nb)
+    work = [
+        f"an answer to {cell.metadata['exercise']}"
+        for cell in nb.cells
+        if cell.metadata.get("role") == "stub"
+        and fingerprint(cell.source) != listed.get(cell.get("id"))
+    ]
+    work += [f"a new cell {c.get('id')}" for c in nb.cells if c.get("id") not in listed]
+    if not notebook_problems.ran_once(nb):
+        work.append("cells that were run anew")
+    if {**nb.metadata, "course": 0} != {**METADATA, "course": 0}:
+        work.append("the metadata of the program that saved it")
+    return work
 
 
 def save(nb: NotebookNode, stem: str) -> None:
@@ -265,8 +281,8 @@ def refresh(nb: NotebookNode, stem: str) -> NotebookNode:
         )
     cells, seen = opening(stem, nb.metadata["course"]), set()
     for cell in nb.cells:
-        found = re.fullmatch(r"\s*<!-- exercise: (\S+) -->\s*", cell.source)
-        id = found[1] if found else cell.metadata.get("exercise")
+        place = re.fullmatch(r"\s*<!-- exercise: (\S+) -->\s*", cell.source)
+        id = place[1] if place else cell.metadata.get("exercise")
         if id is None and cell.metadata.get("role") not in ("header", "bootstrap", "device"):
             cells.append(cell)
         elif id is not None and id not in seen:
@@ -281,16 +297,15 @@ def refresh(nb: NotebookNode, stem: str) -> NotebookNode:
     return normalised(nb)
 
 
-def edited_stubs(nb: NotebookNode, stem: str) -> list[str]:
+def edited_stubs(nb: NotebookNode) -> list[str]:
     """Exercises whose stub cell holds somebody's work: neither a stub of today nor one stored."""
-    committed = {cell.get("id"): cell.source for cell in load_committed(stem).cells}
-    written = nb.metadata.get("course", {}).get("cells", {})
+    listed = as_shipped(nb)
     return [
         cell.metadata["exercise"]
         for cell in nb.cells
         if cell.metadata.get("role") == "stub"
-        and cell.source not in (texts.find(cell.metadata["exercise"]).stub, committed.get(cell.id))
-        and fingerprint(cell.source) != written.get(cell.id)
+        and cell.source != texts.find(cell.metadata["exercise"]).stub
+        and fingerprint(cell.source) != listed.get(cell.id)
     ]
 
 
@@ -321,7 +336,7 @@ def filled(nb: NotebookNode) -> NotebookNode:
 
 
 def _ruff(nb: NotebookNode, *arguments: str) -> tuple[int, str]:
-    """Exit code and output of ruff on a notebook; code -1 where ruff is missing, which is said."""
+    """Exit code and output of ruff on a notebook; -1, and a message once, where ruff is missing."""
     command = [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", "chapter.ipynb", "-"]
     text = nbformat.writes(nb, version=4).encode("utf-8")
     ruff = subprocess.run(command, input=text, capture_output=True, cwd=ROOT)
@@ -363,34 +378,46 @@ def kernel_environment(**variables: str) -> dict[str, str]:
     return {**environment, "PYTHONPATH": os.pathsep.join(paths), **variables}
 
 
-def execute(
-    nb: NotebookNode, *, budget: str = "cpu", timeout: int = 900, **variables: str
-) -> NotebookNode:
-    """The notebook after a run in a fresh kernel, in the chapters' folder.
+@contextmanager
+def kernel(*, budget: str = "cpu", **variables: str) -> Iterator[AsyncKernelManager]:
+    """A fresh kernel in the chapters' folder. variables: more of its environment."""
+    CHAPTERS.mkdir(parents=True, exist_ok=True)
+    fixed = {"COURSE_BUDGET": budget, "COURSE_STILL": "1", "COURSE_PROGRESS": "0"}
+    manager = AsyncKernelManager(kernel_name="python3")
+    environment = kernel_environment(**{**fixed, **variables})
+    run_sync(manager.start_kernel)(env=environment, cwd=str(CHAPTERS))
+    try:
+        yield manager
+    finally:
+        run_sync(manager.shutdown_kernel)(now=True)
 
-    timeout: seconds for one cell. variables: more of the kernel's environment.
+
+def execute_in(kernel: AsyncKernelManager, nb: NotebookNode, timeout: int = 900) -> NotebookNode:
+    """The notebook after a run in this kernel. timeout: seconds for one cell.
 
     Raises:
         CourseError: a cell failed; the message is the cell and its error.
     """
     nb = copy.deepcopy(nb)
-    CHAPTERS.mkdir(parents=True, exist_ok=True)
-    client = NotebookClient(
-        nb,
-        timeout=timeout,
-        kernel_name="python3",
-        record_timing=False,
-        store_widget_state=False,
-        resources={"metadata": {"path": str(CHAPTERS)}},
-    )
+    options = {"timeout": timeout, "record_timing": False, "store_widget_state": False}
+    client = NotebookClient(nb, km=kernel, **options)
     try:
-        fixed = {"COURSE_BUDGET": budget, "COURSE_STILL": "1", "COURSE_PROGRESS": "0"}
-        environment = kernel_environment(**{**fixed, **variables})
-        client.execute(env=environment)
+        client.execute()
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
         raise CourseError(text) from None
+    finally:
+        if client.kc:
+            client.kc.stop_channels()
     return nb
+
+
+def execute(
+    nb: NotebookNode, *, budget: str = "cpu", timeout: int = 900, **variables: str
+) -> NotebookNode:
+    """The notebook after a run in a fresh kernel: `execute_in` with `kernel`."""
+    with kernel(budget=budget, **variables) as manager:
+        return execute_in(manager, nb, timeout)
 
 
 def normalised(nb: NotebookNode) -> NotebookNode:
@@ -415,7 +442,7 @@ def normalised(nb: NotebookNode) -> NotebookNode:
 
 def problems(nb: NotebookNode, stem: str) -> list[str]:
     """What is wrong with a stored chapter, one sentence each; empty if it is as it should be."""
-    return notebook_problems.find(nb, refresh(nb, stem)) + unlike_declared(nb, stem)
+    return notebook_problems.find(nb, refresh(nb, stem), stem) + unlike_declared(nb, stem)
 
 
 def unformatted(nb: NotebookNode) -> list[str]:
@@ -454,7 +481,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if found:
                     raise CourseError(f"{stem}:\n  " + "\n  ".join(found))
             else:
-                if (edited := edited_stubs(nb, stem)) and not options.overwrite:
+                if (edited := edited_stubs(nb)) and not options.overwrite:
                     raise CourseError(
                         f"{path_of(stem).name} holds answers to {', '.join(edited)}, which the "
                         "stubs would replace. Keep a copy of it, then say --overwrite."

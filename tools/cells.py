@@ -23,7 +23,7 @@ def source(cell: Mapping) -> str:
 
 
 def fingerprint(text: str) -> str:
-    """Eight letters that change with the text of a cell, whatever stands around it."""
+    """Eight letters that change with the text of a cell, except for space around it."""
     return hashlib.sha256(text.strip().encode()).hexdigest()[:8]
 
 
@@ -33,12 +33,12 @@ def id_of(cell: Mapping) -> str:
 
 
 def role(cell: Mapping) -> str:
-    """What the course generated the cell as: header, stub, check and so on; or nothing."""
+    """What the course generated the cell as: header, stub, check and so on; or an empty text."""
     return cell["metadata"].get("role", "")
 
 
 def exercise(cell: Mapping) -> str:
-    """The exercise that the cell belongs to, or nothing."""
+    """The exercise that the cell belongs to, or an empty text."""
     return cell["metadata"].get("exercise", "")
 
 

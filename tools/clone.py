@@ -1,10 +1,9 @@
-"""The git clone that the course lies in. Standard library only."""
+"""The git clone that holds the course. Standard library only."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -23,10 +22,12 @@ class Clone:
         """What git answers; CourseError with its reason if it fails."""
         environment = {**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **variables}
         command = ["git", *arguments]
-        done = subprocess.run(
-            command, cwd=self.root, env=environment, capture_output=True,
-            input=None if input is None else input.encode(),
-        )  # fmt: skip
+        content = None if input is None else input.encode()
+        options = {"cwd": self.root, "env": environment, "capture_output": True}
+        try:
+            done = subprocess.run(command, input=content, **options)
+        except OSError:
+            raise CourseError("git is needed for this: install git first.") from None
         if done.returncode:
             lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason"]
             reason = next((t for t in lines if t.startswith(("error: ", "fatal: "))), lines[-1])
@@ -112,8 +113,6 @@ def clone(root: Path) -> Clone | None:
     """The clone whose top folder is `root`; None for a copy from a ZIP file."""
     if not (root / ".git").exists():
         return None  # a copy inside of another repository is no clone either
-    if shutil.which("git") is None:
-        raise CourseError("this is a git clone, but git is not installed: install git first.")
-    found = Clone(root)
-    found.git("rev-parse", "HEAD")
-    return found
+    here = Clone(root)
+    here.git("rev-parse", "HEAD")
+    return here

@@ -263,7 +263,7 @@ def make_venv() -> str:
 
 
 def check_machine() -> None:
-    """Raise CourseError for whatever would stop the installation, before it starts."""
+    """CourseError, before the installation starts, for what would stop it."""
     for module in ("venv", "ensurepip"):
         if importlib.util.find_spec(module) is None:
             raise CourseError(
@@ -476,7 +476,7 @@ def present_versions(but: Collection[str]) -> list[str]:
 def complete_host() -> None:
     """For the first cell of a chapter in Colab or Kaggle: add the few packages that are missing.
 
-    JupyterLab and the tests are left out, and whatever the host has stays as it is, above all
+    JupyterLab and the tests are left out, and all that the host has stays as it is, above all
     torch, torchvision and numpy. Where nothing is missing this costs a few milliseconds.
     """
     complete(lab=False, quiet=True)
@@ -488,5 +488,6 @@ def equip_authors(python: str) -> None:
     if shutil.which("git") and (ROOT / ".git").exists():
         # With the whole path: git may be called where the environment is not active.
         driver = f'"{Path(python).as_posix()}" -m nbdime.vcs.git.diffdriver diff --sources'
-        setting = ["config", "diff.jupyternotebook.command", driver]
-        run_to_end(["git", "-C", str(ROOT), *setting], "git config failed")
+        # The second one tells the tests that here nobody is a learner.
+        for setting in (["diff.jupyternotebook.command", driver], ["course.authors", "true"]):
+            run_to_end(["git", "-C", str(ROOT), "config", *setting], "git config failed")

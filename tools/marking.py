@@ -43,7 +43,7 @@ class Mark:
     log: str = ""
 
     def count(self, outcome: str) -> int:
-        return sum(found["outcome"] == outcome for found in self.exercises.values())
+        return sum(exercise["outcome"] == outcome for exercise in self.exercises.values())
 
 
 def checked(stem: str) -> list[texts.Text]:
@@ -67,12 +67,12 @@ def read(path: Path) -> Mapping:
 
 def cells(notebook: Mapping, role: str) -> dict[str, str]:
     """`{exercise: source}` of the cells with this role."""
-    found = {}
+    sources = {}
     for cell in notebook.get("cells", []):
         about = cell.get("metadata", {})
         if about.get("role") == role and about.get("exercise"):
-            found[about["exercise"]] = source(cell)
-    return found
+            sources[about["exercise"]] = source(cell)
+    return sources
 
 
 def handed_in(folder: Path, stem: str) -> dict[str, list[Path]]:
@@ -103,7 +103,7 @@ def same_code(one: str, other: str) -> bool:
 
 
 def run(path: Path, stem: str, without: Path) -> tuple[dict[str, dict[str, str]], str]:
-    """What the checks said of a notebook in a copy of the course, and the end of the log."""
+    """The outcomes of a notebook's checks in a copy of the course, and the end of the log."""
 
     def left_out(place: str, names: list[str]) -> set[str]:
         out = {n for n in names if n == "__pycache__" or Path(place, n) == without}
@@ -131,10 +131,10 @@ def run(path: Path, stem: str, without: Path) -> tuple[dict[str, dict[str, str]]
             errors="replace",
         )
         try:
-            found = json.loads(report.read_text(encoding="utf-8")).get(stem, {})
+            outcomes = json.loads(report.read_text(encoding="utf-8")).get(stem, {})
         except (OSError, ValueError):
-            found = {}
-    return found, done.stdout[-4000:]
+            outcomes = {}
+    return outcomes, done.stdout[-4000:]
 
 
 def mark(paths: Sequence[Path], stem: str, folder: Path) -> Mark:
@@ -155,19 +155,19 @@ def mark(paths: Sequence[Path], stem: str, folder: Path) -> Mark:
         result.look.append("the file is not a notebook that can be read")
         return result
     answers, tasks = cells(notebook, "stub"), cells(notebook, "task")
-    found, log = run(path, stem, folder)
+    outcomes, log = run(path, stem, folder)
     for item in checked(stem):
-        outcome = found.get(item.id, {"outcome": "open", "message": "not reached"})
-        outcome = dict(outcome, answer=answers.get(item.id, ""))
-        if outcome["message"] == "not reached":
-            outcome["outcome"] = "not reached"
-        result.exercises[item.id] = outcome
-        if outcome["outcome"] == "right" and same_code(outcome["answer"], item.solution):
+        exercise = outcomes.get(item.id, {"outcome": "open", "message": "not reached"})
+        exercise = dict(exercise, answer=answers.get(item.id, ""))
+        if exercise["message"] == "not reached":
+            exercise["outcome"] = "not reached"
+        result.exercises[item.id] = exercise
+        if exercise["outcome"] == "right" and same_code(exercise["answer"], item.solution):
             result.look.append(f"{item.id} is the course's solution")
         now = authoring.exercise_cells(item.id)[0].source
         if fingerprint(tasks.get(item.id, "")) != fingerprint(now):
             result.look.append(f"{item.id} has another task than here, or none")
-    if lost := [id for id, one in result.exercises.items() if one["outcome"] == "not reached"]:
+    if lost := [id for id, e in result.exercises.items() if e["outcome"] == "not reached"]:
         result.look.append(f"checks that did not run: {', '.join(lost)}")
         result.log = log
     return result
@@ -179,10 +179,10 @@ def store(marks: Mapping[str, Mark], folder: Path, stem: str) -> list[str]:
     table = io.StringIO(newline="")
     rows = csv.writer(table)
     rows.writerow(["learner", "right", "of", *ids, "look"])
-    for learner, one in marks.items():
-        outcomes = [one.exercises.get(id, {}).get("outcome", "") for id in ids]
-        rows.writerow([learner, one.count("right"), len(ids), *outcomes, "; ".join(one.look)])
-    whole = {learner: asdict(one) for learner, one in marks.items()}
+    for learner, result in marks.items():
+        outcomes = [result.exercises.get(id, {}).get("outcome", "") for id in ids]
+        rows.writerow([learner, result.count("right"), len(ids), *outcomes, "; ".join(result.look)])
+    whole = {learner: asdict(result) for learner, result in marks.items()}
     names = [f"marks-{stem}.csv", f"marks-{stem}.json"]
     write(folder / names[0], table.getvalue().encode("utf-8-sig"))  # so that Excel reads it right
     write(folder / names[1], (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
@@ -201,14 +201,14 @@ def mark_class(folder: Path, stem: str) -> int:
     marks: dict[str, Mark] = {}
     try:
         for learner, paths in learners.items():
-            one = marks[learner] = mark(paths, stem, folder)
+            result = marks[learner] = mark(paths, stem, folder)
             names = store(marks, folder, stem)
-            look = f"  LOOK: {'; '.join(one.look)}" if one.look else ""
-            say(f"{learner}: {one.count('right')} of {of}{look}")
+            look = f"  LOOK: {'; '.join(result.look)}" if result.look else ""
+            say(f"{learner}: {result.count('right')} of {of}{look}")
     except KeyboardInterrupt:
         print("Stopped; what was marked until now is in the files.", file=sys.stderr)
         return 1
-    looks = sum(bool(one.look) for one in marks.values())
+    looks = sum(bool(result.look) for result in marks.values())
     say(f"{len(marks)} learners, {looks} to look at: {', '.join(names)}")
     return 0
 

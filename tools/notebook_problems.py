@@ -7,7 +7,7 @@ import re
 import nbformat
 from nbformat import NotebookNode
 
-from tools import ROOT
+from tools import ROOT, cells
 
 LARGEST_FILE = 1_000_000  # bytes; GitHub and Colab render larger notebooks slowly or not at all
 LONGEST_CELL = 50  # lines of code: about a screen
@@ -16,10 +16,11 @@ _MACHINE = re.compile(r"/home/|/Users/|/root/|[A-Z]:\\Users|ipykernel_\d+|site-p
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
 
 
-def find(nb: NotebookNode, fresh: NotebookNode) -> list[str]:
+def find(nb: NotebookNode, fresh: NotebookNode, stem: str) -> list[str]:
     """What is wrong with a stored notebook, one sentence each; empty if it is as it should be.
 
     fresh: the same notebook with the course's cells generated anew and its metadata normalised.
+    stem: its name, such as 04_nin.
     """
     found = []
     try:
@@ -30,7 +31,14 @@ def find(nb: NotebookNode, fresh: NotebookNode) -> list[str]:
     if size > LARGEST_FILE:
         found.append(f"{size:,} bytes; at most {LARGEST_FILE:,} are good to open")
 
-    if {**nb.metadata} != {**fresh.metadata} or nb.nbformat_minor != 5:
+    listed, now = cells.as_shipped(nb), cells.fingerprints(nb)
+    found += [
+        f"cell {id}: not as it was stored: `python3 course.py run {stem}` stores it"
+        for id in {**listed, **now}
+        if listed.get(id) != now.get(id)
+    ]
+    metadata = {**fresh.metadata, "course": {**fresh.metadata["course"], "cells": listed}}
+    if {**nb.metadata} != metadata or nb.nbformat_minor != 5:
         found.append("the notebook's metadata are not normalised")
     if [cell.get("id") for cell in nb.cells] != [cell.id for cell in fresh.cells]:
         found.append("the header, the first two code cells or the cells of an exercise are missing")
@@ -40,17 +48,25 @@ def find(nb: NotebookNode, fresh: NotebookNode) -> list[str]:
         if cell.get("id") == wanted.id and cell.metadata != wanted.metadata:
             found.append(f"cell {cell.id}: its metadata are not normalised")
 
-    code_cells = [cell for cell in nb.cells if cell.cell_type == "code"]
-    counts = [cell.execution_count for cell in code_cells]
-    if counts != list(range(1, len(counts) + 1)):
+    if not ran_once(nb):
         found.append("the cells were not run once, from top to bottom: counts are not 1 to n")
-    for cell in code_cells:
+    for cell in _code_cells(nb):
         found += [f"cell {cell.get('id')}: {text}" for text in _cell_problems(cell)]
     prose = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
     for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", prose):
         if not (ROOT / "chapters" / target).exists():
             found.append(f"link to {target}, which does not exist")
     return found
+
+
+def ran_once(nb: NotebookNode) -> bool:
+    """Whether the cells were run from top to bottom, each of them once."""
+    counts = [cell.execution_count for cell in _code_cells(nb)]
+    return counts == list(range(1, len(counts) + 1))
+
+
+def _code_cells(nb: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in nb.cells if cell.cell_type == "code"]
 
 
 def _cell_problems(cell: NotebookNode) -> list[str]:

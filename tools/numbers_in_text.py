@@ -33,7 +33,7 @@ BINDING = re.compile(
 
 
 def count(key: str) -> float:
-    """What the chapters say of themselves, for one chapter or the sum of several.
+    """A number that the chapters themselves give, of one chapter or the sum of several.
 
     `exercises.04_nin` is the number of its exercises with a check, `minutes.04_nin` is how long a
     reader takes, `hours.00+01+04` is the same for three chapters in hours, `hours.all` for all.
@@ -101,9 +101,9 @@ def bind_notebook(text: str) -> tuple[str, list[str]]:
     changes: list[str] = []
     for cell in notebook["cells"]:
         before = cells.source(cell)
-        after, found = bind(before) if cell["cell_type"] == "markdown" else (before, [])
-        if found:
-            changes += found
+        after, changed = bind(before) if cell["cell_type"] == "markdown" else (before, [])
+        if changed:
+            changes += changed
             cell["source"] = after.splitlines(keepends=True)
             cells.keep_listed(notebook, cell, before)
     return cells.written(notebook).decode() if changes else text, changes

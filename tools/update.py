@@ -273,14 +273,14 @@ def update(root: Path = ROOT) -> list[str]:
             raise CourseError(f"{error}; your files are as they were.") from None
 
     lines = store({path: nb for path, (nb, _) in carried.items()}, root, between=merge)
-    lines += _told(carried)
+    lines += _summary(carried)
     if base == theirs:
         return [*lines, f"This is the newest course of {address}."]
     files = "1 file has" if len(changes) == 1 else f"{len(changes)} files have"
     return [*lines, f"{files} come from {address}."]
 
 
-def _told(carried: Mapping[Path, tuple[dict, Taken]]) -> list[str]:
+def _summary(carried: Mapping[Path, tuple[dict, Taken]]) -> list[str]:
     lines = []
     for path, (_, taken) in carried.items():
         if str(taken):
@@ -301,9 +301,8 @@ def take_from(place: Path, root: Path = ROOT) -> list[str]:
     place: a folder (a copy of the course, or one with notebooks), its ZIP file, or one notebook.
     """
     here = {path.stem: path for path in sorted(root.glob("chapters/[0-9][0-9]_*.ipynb"))}
-    found = _notebooks(place, root)
-    chosen = {}
-    for name, content in found.items():
+    chosen: dict[str, bytes] = {}
+    for name, content in _notebooks(place, root).items():
         match = re.search(r"\d\d_[a-z]\w*", name)  # also "Copy of 04_nin (1)"
         if match and match[0] in here and (match[0] not in chosen or name == match[0]):
             chosen[match[0]] = content
@@ -319,7 +318,7 @@ def take_from(place: Path, root: Path = ROOT) -> list[str]:
         if str(both[1]) or both[1].refused:
             carried[here[stem]] = both
     lines = store({path: nb for path, (nb, _) in carried.items()}, root)
-    return [*lines, *_told(carried)] or [f"In {place} there is nothing that is not here already."]
+    return [*lines, *_summary(carried)] or [f"All that is in {place} is here already."]
 
 
 def _notebooks(place: Path, root: Path) -> dict[str, bytes]:
@@ -372,15 +371,15 @@ def reset(name: str, root: Path = ROOT) -> list[str]:
         # HEAD may hold answers that were committed.
         commit = here.ask("merge-base", "HEAD", "@{upstream}") or "HEAD"
         nb = cells.parse(here.git("show", f"{commit}:chapters/{path.name}").encode(), path.name)
-        told = f"{stem} is as it came with the course."
+        line = f"{stem} is as it came with the course."
     else:
         nb = cells.parse(read(path), path.name)
         for item in items:
             _put_back(nb, item.id, item.stub, path.name)
-        told = f"Back to the stub: {', '.join(item.id for item in items)}."
+        line = f"Back to the stub: {', '.join(item.id for item in items)}."
     lines = store({path: nb}, root)
     progress.forget([item.id for item in items], root)
-    return [*lines, told]
+    return [*lines, line]
 
 
 def _put_back(nb: dict, exercise: str, stub: str, name: str) -> None:

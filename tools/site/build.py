@@ -94,7 +94,7 @@ def relink(text: str, path: Path, site: dict[Path, Path]) -> str:
 
 
 def copy_pictures(text: str, path: Path, folder: Path) -> None:
-    """The pictures of a page in `docs/`, which lie in the site where they lie in the repository."""
+    """Copy the pictures of a page to the same place in the site."""
     for address in PICTURE.findall(text):
         there = (path.parent / address).resolve()
         if not there.is_file():
@@ -105,7 +105,7 @@ def copy_pictures(text: str, path: Path, folder: Path) -> None:
 
 
 def describe_pictures(nb: nbformat.NotebookNode) -> None:
-    """Say for each picture of a chapter, for who cannot see it, under which headings it stands."""
+    """Give each picture of a chapter a text for who cannot see it: the headings above it."""
     above: list[str] = []
     for cell in nb.cells:
         if cell.cell_type == "markdown":

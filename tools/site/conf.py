@@ -26,7 +26,7 @@ myst_html_meta = {
     "description": "Convolutional networks from LeNet to MobileNet, one chapter at a time, in "
     "notebooks that run."
 }
-suppress_warnings = ["myst.header"]  # an exercise is a smaller heading wherever it stands
+suppress_warnings = ["myst.header"]  # an exercise is a smaller heading everywhere
 
 html_theme = "sphinx_book_theme"
 html_title = project
