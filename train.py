@@ -1,8 +1,8 @@
 """Train any network of the course on any of its datasets, with one process or with several.
 
-    python -m train nin_small --epochs 4
-    torchrun --standalone --nproc_per_node=2 -m train nin_small --epochs 4
-    torchrun --standalone --nproc_per_node=8 -m train resnet50 \\
+    python train.py nin_small --epochs 4
+    torchrun --standalone --nproc_per_node=2 train.py nin_small --epochs 4
+    torchrun --standalone --nproc_per_node=8 train.py resnet50 \\
         --data image_folder --folder /path/to/imagenet --image-size 224 --batch-size 256 \\
         --epochs 90 --augment --checkpoint resnet50.pt
 
@@ -25,13 +25,13 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from utils import data, device, networks, training
-from utils.runs import team as distributed
+from utils import atomic, data, device, networks, training
+from utils.runs import team
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m train",
+        prog="python train.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         "--option", action="append", default=[], metavar="NAME=VALUE", help="of the network"
     )
     parser.add_argument("--data", default="fashion_mnist", choices=list(data.STATISTICS))
-    parser.add_argument("--folder", type=Path, help="where the data lies")
+    parser.add_argument("--folder", type=Path, help="where the data is")
     parser.add_argument("--image-size", type=int, help="pixels a side (default: the network's)")
     parser.add_argument("--train-images", type=int, help="how many (default: all)")
     parser.add_argument("--batch-size", type=int, default=128)
@@ -93,9 +93,9 @@ def train(given: argparse.Namespace) -> dict[str, Any]:
         folder=given.folder,
         num_workers=given.workers,
     )
-    # What is downloaded or unpacked on first use is written by one process. Nothing of a folder
-    # of images is, and to list a large one takes a while.
-    splits = load() if given.data == "image_folder" else distributed.in_turns(load)
+    # One process downloads or unpacks on first use. A folder of images needs neither, and to list a
+    # large one in turns would take a while.
+    splits = load() if given.data == "image_folder" else team.in_turns(load)
     device.seed_everything(given.seed)
     model = networks.build(
         given.network,
@@ -126,10 +126,10 @@ def train(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def make_room(path: Path) -> None:
-    """The folder of a file that is written after the training.
+    """Make the folder of a file that is written after the training.
 
     Raises:
-        ValueError: it cannot be written there, which is better known before.
+        ValueError: the file cannot be written there, which is better known before.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,41 +142,40 @@ def make_room(path: Path) -> None:
 
 
 def write(path: Path, result: dict[str, Any]) -> bool:
-    """Write the history, or print it where that fails; say whether it was written."""
-    text = json.dumps(result, indent=1)
+    """Write the history, or print it where that fails; return whether it was written."""
+    text = json.dumps(result, indent=1) + "\n"
     try:
-        path.write_text(text + "\n", encoding="utf-8")
+        atomic.write(path, text.encode())
     except OSError as error:
         print(
             f"problem: {path} cannot be written ({error.strerror}), so the history is printed.",
             file=sys.stderr,
             flush=True,
         )
-        print(text, flush=True)
+        print(text, end="", flush=True)
         return False
     return True
 
 
 def main(arguments: list[str] | None = None) -> int:
     given = parser().parse_args(arguments)
-    together = distributed.started_by_torchrun()
     try:
-        if together:
-            distributed.start()
-        speaks = not together or dist.get_rank() == 0
-        if given.json and speaks:
+        if team.started_by_torchrun():
+            team.start()
+        is_first = team.Team().rank == 0
+        if given.json and is_first:
             make_room(given.json)
         result = train(given)
-        if speaks and given.test:
+        if given.test and is_first:
             print(f"test accuracy {result['test_accuracy']:.4f}")
-        if given.json and speaks and not write(given.json, result):
+        if given.json and is_first and not write(given.json, result):
             return 2
         return 0 if result["status"] == "finished" else 1
     except (ValueError, TypeError, RuntimeError, MemoryError) as error:
         print(f"problem: {error}", file=sys.stderr, flush=True)
         return 2
     finally:
-        if together and dist.is_initialized():
+        if team.is_team():
             dist.destroy_process_group()
 
 

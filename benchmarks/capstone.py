@@ -1,7 +1,7 @@
 """How good a network of 1 M MACs and 30,000 parameters gets by the capstone's short recipes.
 
 The course's own network, other right designs and careless ones, from several seeds, trained as the
-check of exercise choosing.7 trains an answer and scored on validation images. The bar of that check
+check of exercise capstone.7 trains an answer and scored on validation images. The bar of that check
 follows from the runs and is written with them: halfway between the worst run of the course's own
 network and the best run of all careless designs, rounded down to half a point. At budget smoke,
 which only proves that everything runs, it is half the accuracy of the worst run. Writes
@@ -20,7 +20,7 @@ from torch import nn
 
 from benchmarks import common
 from utils import networks
-from utils.topics import choosing
+from utils.topics import capstone
 
 FILE = "capstone.json"
 SEEDS = {"own": 12}  # and of the others:
@@ -71,7 +71,7 @@ def two_layers(*, batch_norm: bool = False) -> nn.Sequential:
 
 
 DESIGNS = {
-    "own": ("the course's own: MobileNet v1, width 0.59", choosing.own_network),
+    "own": ("the course's own: MobileNet v1, width 0.59", capstone.own_network),
     "residual": (
         "residual: resnet_small, widths 9, 18, 34",
         lambda: networks.build("resnet_small", widths=(9, 18, 34)),
@@ -104,20 +104,20 @@ CARELESS = ("lenet", "linear", "two_layers", "two_layers_norm", "pooled_away")
 
 @functools.cache
 def cost(name: str) -> dict[str, int]:
-    measured = choosing.measure(DESIGNS[name][1]())
-    assert measured.macs <= choosing.LIMITS["macs"], (name, measured)
-    assert measured.parameters <= choosing.LIMITS["parameters"], (name, measured)
+    measured = capstone.measure(DESIGNS[name][1]())
+    assert measured.macs <= capstone.LIMITS["macs"], (name, measured)
+    assert measured.parameters <= capstone.LIMITS["parameters"], (name, measured)
     return {"parameters": measured.parameters, "macs": measured.macs}
 
 
 def accuracy(recipe: str, name: str, seed: int) -> float:
-    run = choosing.short_run(DESIGNS[name][1], recipe, seed, LEARNING_RATES.get(name))
+    run = capstone.short_run(DESIGNS[name][1], recipe, seed, LEARNING_RATES.get(name))
     return common.completed(run).accuracy
 
 
 def measure(recipe: str, head: dict) -> None:
     """All designs by one recipe, and the bar that follows."""
-    stored = common.Stored(FILE, head, "recipes", recipe, recipe=choosing.RECIPES[recipe])
+    stored = common.Stored(FILE, head, "recipes", recipe, recipe=capstone.RECIPES[recipe])
     designs = stored.content.setdefault("designs", {})
     for name, (label, _) in DESIGNS.items():
         if designs.get(name, {}).get("label") != label:
@@ -132,11 +132,11 @@ def measure(recipe: str, head: dict) -> None:
 
 
 def main() -> None:
-    names = common.parser(__doc__, names=choosing.RECIPES).parse_args().names
+    names = common.parser(__doc__, names=capstone.RECIPES).parse_args().names
     torch.set_num_threads(1)
     head = common.header("Networks within the capstone's budget, by its short recipes")
     for recipe in names:
-        measure(recipe, head | {"limits": choosing.LIMITS})
+        measure(recipe, head | {"limits": capstone.LIMITS})
 
 
 if __name__ == "__main__":

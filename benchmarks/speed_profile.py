@@ -20,7 +20,9 @@ from torch.profiler import ProfilerActivity, record_function
 from benchmarks import common
 from benchmarks.speed_cases import Case
 from benchmarks.speed_rivals import bare_step, batches
-from utils import summary, training
+from utils import summary
+from utils.runs.place import Place
+from utils.runs.schedule import make_optimizer
 
 SIZE = 2048
 STEP = "## step"  # ranges of ours, beside those that torch records
@@ -83,15 +85,16 @@ def profile(case: Case, device: str, seconds: float, best: float) -> dict[str, A
 def parts(case: Case, device: str, train: Iterable, seconds: float) -> dict[str, float]:
     """Share of each of PARTS in the time of steps as `fit` does them."""
     model = case.model(0)
-    with training.Setup(model, device) as setup:
-        optimizer = training.make_optimizer(model, "sgd", case.learning_rate, 0.9, 5e-4)
+    place = Place(model, device)
+    with place.prepared(model):
+        optimizer = make_optimizer(model, "sgd", case.learning_rate, 0.9, 5e-4)
         model.train()
         endless = itertools.chain.from_iterable(itertools.repeat(train))
 
         def step() -> None:
             with record_function(STEP):
                 with record_function(DATA):
-                    images, labels = setup.move(*next(endless))
+                    images, labels = place.move(*next(endless))
                 loss = F.cross_entropy(model(images), labels)
                 optimizer.zero_grad()
                 loss.backward()

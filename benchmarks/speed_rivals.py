@@ -206,16 +206,18 @@ class Between:
 @contextlib.contextmanager
 def bare_step(case: Case, seed: int, device: str, train) -> Iterator[Callable[[], torch.Tensor]]:
     """A function that does one step on the first batch of `train`, as `fit` does it."""
-    from utils import training
+    from utils.runs.place import Place
+    from utils.runs.schedule import make_optimizer
 
     model = case.model(seed)
-    with training.Setup(model, device) as setup:
-        images, labels = setup.move(*next(iter(train)))
-        optimizer = training.make_optimizer(model, "sgd", case.learning_rate, 0.9, 5e-4)
+    place = Place(model, device)
+    with place.prepared(model):
+        images, labels = place.move(*next(iter(train)))
+        optimizer = make_optimizer(model, "sgd", case.learning_rate, 0.9, 5e-4)
         model.train()
 
         def step() -> torch.Tensor:
-            with setup.autocast():
+            with place.precision.autocast():
                 loss = nn.functional.cross_entropy(model(images), labels)
             optimizer.zero_grad()
             loss.backward()

@@ -178,7 +178,7 @@ def test_every_benchmark_asks_whether_its_runs_were_completed():
     for path in (common.ROOT / "benchmarks").glob("*.py"):
         text = path.read_text(encoding="utf-8")
         trained += [path.stem] * len(re.findall(r"common\.(?:fit|train)\(", text))
-        for call in re.finditer(r"training\.fit\(|= choosing\.short_run\(", text):
+        for call in re.finditer(r"training\.fit\(|= capstone\.short_run\(", text):
             trained.append(path.stem)
             before, after = text[: call.start()].rstrip(), text[call.end() :]
             line = text.count("\n", 0, call.start()) + 1

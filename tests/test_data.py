@@ -96,7 +96,7 @@ def files(folder):
 
 
 def intact(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest() == data.FASHION_MNIST[path.name][1]
+    return hashlib.sha256(path.read_bytes()).hexdigest() == data.FASHION_MNIST[path.name]
 
 
 # --- The files ------------------------------------------------------------------------------------
@@ -171,12 +171,12 @@ def damage(path, how):
 
 BAD_PACKED = {
     "missing": "is missing",
-    "empty": "has 0 bytes instead of 5,148",
-    "truncated": "has 2,574 bytes instead of 5,148",
-    "one byte short": "has 5,147 bytes instead of 5,148",
-    "extended": "has 5,149 bytes instead of 5,148",
+    "empty": "does not unpack to the published content",
+    "truncated": "does not unpack to the published content",
+    "one byte short": "does not unpack to the published content",
+    "extended": "does not unpack to the published content",
     "bit flipped": "does not unpack to the published content",
-    "other content": "bytes instead of 5,148",
+    "other content": "does not unpack to the published content",
     "a folder": "cannot be read",
 }
 
@@ -448,11 +448,17 @@ def test_all_images_for_timings(raw):
     [
         (
             {"train_images": 60_000},
-            "60,000 training images were asked for, but 1 to 55,000 are there",
+            "60,000 training images were asked for, but it must be from 1 to 55,000",
         ),
         ({"train_images": 0}, "0 training images were asked for"),
-        ({"test_images": 10_001}, "10,001 test images were asked for, but 1 to 10,000 are there"),
-        ({"validation_images": 60_000}, "validation_images is 60,000, but only 60,000"),
+        (
+            {"test_images": 10_001},
+            "10,001 test images were asked for, but it must be from 1 to 10,000",
+        ),
+        (
+            {"validation_images": 60_000},
+            "validation_images is 60,000, but it must be from 0 to 59,999",
+        ),
         ({"validation_images": -1}, "validation_images is -1"),
         ({"name": "imagenet"}, "no dataset 'imagenet'; choose one of fashion_mnist, mnist"),
         ({"name": "image_folder"}, "needs `folder`"),
@@ -654,7 +660,7 @@ GOOD_IMAGES, GOOD_LABELS = noise(4, 1, 8)
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (GOOD_IMAGES / 255, GOOD_LABELS, r"got float32 of shape \(4, 1, 8, 8\); bring pixels"),
+        (GOOD_IMAGES / 255, GOOD_LABELS, r"got float32 of shape \(4, 1, 8, 8\); convert pixels"),
         (GOOD_IMAGES[:, 0], GOOD_LABELS, r"\(N, C, H, W\).*got uint8 of shape \(4, 8, 8\)"),
         (GOOD_IMAGES.numpy(), GOOD_LABELS, "got ndarray"),
         (GOOD_IMAGES[:0], GOOD_LABELS[:0], r"at least one image, got shape \(0, 1, 8, 8\)"),

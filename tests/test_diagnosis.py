@@ -195,22 +195,22 @@ def test_answers_alike(batch):
 def test_explain_dead_logits(batch):
     text = explain(make_dead([1, 4]), *batch)
     assert "logits of classes 1, 4 are zero for every one of the 32 images" in text
-    assert "ReLU stands on the logits" in text and "Leave the last ReLU out" in text
+    assert "ReLU comes after the logits" in text and "Leave this ReLU out" in text
     assert explain(make_dead([7]), *batch).startswith("The logit of class 7 is zero")
     assert explain(make_dead(list(range(10))), *batch).startswith("All logits are zero")
-    # A second cause is named too, unless it only says the same again.
+    # A second cause is named too, unless it only repeats the first.
     model = make_dead([1])
     with torch.no_grad():
         model[2].weight.mul_(1e-6)
     text = explain(model, *batch)
-    assert "ReLU stands on the logits" in text and "lost by layer 2" in text
-    assert "says the same" not in explain(make_dead(list(range(10))), *batch)
+    assert "ReLU comes after the logits" in text and "lost by layer 2" in text
+    assert "same answer" not in explain(make_dead(list(range(10))), *batch)
     # Zero logits without a ReLU are not blamed on one.
     model = make_network()
     with torch.no_grad():
         model[5].weight.zero_(), model[5].bias.zero_()
         model[5].bias[0] = -1
-    assert "ReLU stands" not in explain(model, *batch)
+    assert "ReLU comes" not in explain(model, *batch)
 
 
 def test_explain_divergence(batch):
@@ -235,7 +235,7 @@ def test_explain_divergence(batch):
 
 def test_explain_vanishing(batch):
     text = explain(make_network(nn.Sigmoid, depth=5), *batch)
-    assert "says the same about every image" in text
+    assert "gives the same answer for every image" in text
     assert "ReLU instead of sigmoid" in text
     # The place where it is lost is named. A network with ReLUs is not told to use ReLUs.
     model = make_network(depth=2)

@@ -24,16 +24,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_training import make_batches, make_network, same_weights
+from test_training import make_network, same_weights, train
 
 from benchmarks import common
 from exercises import record as progress
-from tools import update
-from utils import data, results
+from tools import numbers_in_text, write
+from utils import atomic, data
 from utils.data import DataError
 from utils.runs import checkpoints
 from utils.runs.checkpoints import CheckpointError
-from utils.training import fit, load_weights
+from utils.training import load_weights
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -99,7 +99,6 @@ TRAINED = """
 import sys
 import torch
 import test_training as t
-from utils.training import fit
 
 class Telling(t.NoisyLoader):
     def __iter__(self):
@@ -108,15 +107,11 @@ class Telling(t.NoisyLoader):
             yield batch
 
 torch.set_num_threads(1)
-train = t.make_noisy_loader()
-train.__class__ = Telling
 model = t.make_network()
 model.register_buffer("ballast", torch.randn(1_000_000))
 print("ready", flush=True)
-history = fit(
-    model, train, epochs=int(sys.argv[2]), learning_rate=0.05, seed=11,
-    checkpoint=sys.argv[1], progress=False,
-)
+options = dict(checkpoint=sys.argv[1], epochs=int(sys.argv[2]), seed=11, progress=False)
+history = t.train(model, t.make_noisy_loader(kind=Telling), **options)
 print("finished", history.train_loss, flush=True)
 """
 
@@ -155,7 +150,7 @@ def kill_often(tmp_path, kills, epochs, seed):
     for number in range(kills):
         moments.append(train_and_kill(path, epochs, dice, while_writing=number % 2 == 0))
         if path.exists():
-            checkpoints.read_file(path)  # whatever stands under this name is whole
+            checkpoints.read_file(path)  # whatever has this name is whole
     assert not any(over for _, over in moments), "the run was over before it was killed"
     if kills > 10:
         assert any(writing for writing, _ in moments), "no kill came while a file was written"
@@ -204,7 +199,7 @@ def raw_files(folder):
 
 
 def is_intact(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest() == data.FASHION_MNIST[path.name][1]
+    return hashlib.sha256(path.read_bytes()).hexdigest() == data.FASHION_MNIST[path.name]
 
 
 def nothing_is_half_there(folder):
@@ -258,10 +253,10 @@ def write_results(path, text, monkeypatch):
 
 def write_numbers(path, text, monkeypatch):
     """As `course.py results` does; the file's own text says what was there before."""
-    monkeypatch.setattr(results, "ROOT", path.parent)
-    monkeypatch.setattr(results, "bound_files", lambda: [path])
-    monkeypatch.setattr(results, "examine", lambda _: (text, ["one number"]))
-    assert results.main([]) == 0
+    monkeypatch.setattr(numbers_in_text, "ROOT", path.parent)
+    monkeypatch.setattr(numbers_in_text, "bound_files", lambda: [path])
+    monkeypatch.setattr(numbers_in_text, "examine", lambda _: (text, ["one number"]))
+    assert numbers_in_text.main([]) == 0
 
 
 def write_checkpoint(path, text, monkeypatch):
@@ -274,14 +269,12 @@ def write_progress(path, text, monkeypatch):
 
 # name of the file: how the course writes it
 WRITERS = {
-    "chapter.ipynb": lambda path, text, _: update.write(path, text.encode()),
+    "chapter.ipynb": lambda path, text, _: write(path, text.encode()),
     "measured.json": write_results,
     "README.md": write_numbers,
     "run.pt": write_checkpoint,
     "progress.json": write_progress,
-    "train-labels-idx1-ubyte": lambda path, text, _: data._write_whole(
-        path, np.frombuffer(text.encode(), np.uint8)
-    ),
+    "file of anyone": lambda path, text, _: atomic.write(path, text.encode()),
 }
 
 
@@ -340,10 +333,10 @@ FILLING = {
 }
 
 TRAIN_ON_A_FULL_DISK = """
-import json, sys
+import sys
 from pathlib import Path
 import test_training as t
-from utils.training import CheckpointError, fit
+from utils.training import CheckpointError
 
 class Filling(list):
     def set_epoch(self, epoch):
@@ -353,87 +346,75 @@ class Filling(list):
 
 folder = Path(sys.argv[1])
 path = folder / "run.pt"
-arguments = dict(epochs=5, learning_rate=0.05, seed=0, progress=False)
+options = dict(epochs=5, seed=0, progress=False)
 undisturbed, model, resumed = t.make_network(), t.make_network(), t.make_network()
-fit(undisturbed, t.make_batches(), **arguments)
-train = Filling(t.make_batches())
-history = fit(model, train, **arguments, checkpoint=path)
-untouched = path.read_bytes() == train.before
-files = sorted(file.name for file in folder.iterdir())
+t.train(undisturbed, **options)
+batches = Filling(t.make_batches())
+history = t.train(model, batches, **options, checkpoint=path)
+print(history.message)
+assert history.status == "finished" and t.same_weights(model, undisturbed)
+assert path.read_bytes() == batches.before
+assert {file.name for file in folder.iterdir()} <= {"run.pt", "filler"}
 try:
-    fit(t.make_network(), t.make_batches(), **arguments, checkpoint=folder / "other.pt")
-    refused = ""
+    t.train(t.make_network(), t.Interrupting([()], 0, AssertionError), checkpoint=folder / "b.pt")
 except CheckpointError as error:
-    refused = str(error)
+    print(error)
 make_room()
-fit(resumed, t.make_batches(), **arguments, checkpoint=path)
-print(json.dumps({
-    "status": history.status, "message": history.message, "untouched": untouched, "files": files,
-    "as undisturbed": t.same_weights(model, undisturbed), "refused": refused,
-    "resumed": t.same_weights(resumed, undisturbed),
-    "files at the end": sorted(file.name for file in folder.iterdir()),
-}))
+t.train(resumed, **options, checkpoint=path)
+assert t.same_weights(resumed, undisturbed)
+assert [file.name for file in folder.iterdir()] == ["run.pt"]
 """
 
 UNPACK_ON_A_FULL_DISK = """
-import hashlib, json, shutil, sys
+import shutil, sys
 from pathlib import Path
 from utils import data
 
 folder = Path(sys.argv[1])
 raw = folder / "FashionMNIST" / "raw"
-shutil.copytree(data.DATA / "FashionMNIST" / "raw", raw, ignore=lambda _, names: [
-    name for name in names if not name.endswith(".gz")
-])
+packed = [f"{name}.gz" for name in data.FASHION_MNIST]
+raw.mkdir(parents=True)
+for name in packed:
+    shutil.copyfile(data.DATA / "FashionMNIST" / "raw" / name, raw / name)
 fill()
 arrays = data.read_raw(folder)
-print(json.dumps({
-    "files": {path.name: path.stat().st_size for path in raw.iterdir()},
-    "digests": [hashlib.sha256(array.numpy().tobytes()).hexdigest() for array in arrays.values()],
-}))
+assert {path.name for path in raw.iterdir()} == {*packed}
 make_room()
-data.unpack(folder)
-print(sorted(path.name for path in raw.iterdir()))
+expected = data.read_raw(folder)
+assert all(arrays[name].equal(expected[name]) for name in expected)
+assert {path.name for path in raw.iterdir()} == {*packed, *data.FASHION_MNIST}
 """
 
 
 def on_a_full_disk(script, how, folder, size):
+    """What the script prints, and what the system says of such a disk."""
     folder.mkdir()
-    prefix = ()
+    prefix, reason = (), "File too large"
     if how == "small disk":
-        prefix = small_disk(folder, size)
+        prefix, reason = small_disk(folder, size), "No space left on device"
     elif os.name == "nt":
         pytest.skip("Windows has no limit for the size of files")
     filling = textwrap.dedent(FILLING[how])
-    return run(filling + script, folder, prefix=prefix).splitlines()
+    return run(filling + script, folder, prefix=prefix).splitlines(), reason
 
 
 @pytest.mark.parametrize("how", FILLING)
 def test_training_on_a_full_disk(tmp_path, how):
-    printed, result = on_a_full_disk(TRAIN_ON_A_FULL_DISK, how, tmp_path / "disk", "200k")
-    result = json.loads(result)
-    assert printed == result["message"] and is_one_sentence(printed)  # said once
-    reason = "No space left on device" if how == "small disk" else "File too large"
-    assert f"could not be written ({reason}): what stood there before is untouched" in printed
-    assert result["status"] == "finished" and result["as undisturbed"] and result["untouched"]
-    assert set(result["files"]) <= {"run.pt", "filler"}
-    assert reason in result["refused"] and is_one_sentence(result["refused"])  # before it trains
-    assert result["resumed"] and result["files at the end"] == ["run.pt"]
+    printed, reason = on_a_full_disk(TRAIN_ON_A_FULL_DISK, how, tmp_path / "disk", "200k")
+    during, message, before = printed  # `fit` prints it once
+    assert during == message
+    for text in (message, before):
+        assert is_one_sentence(text) and "a file that was there before is untouched" in text
+        assert f"could not be written ({reason}): " in text
 
 
 @pytest.mark.parametrize("how", FILLING)
 def test_unpacking_on_a_full_disk(tmp_path, how):
     size = "90m"  # enough for all once the filler is gone
-    printed, result, files = on_a_full_disk(UNPACK_ON_A_FULL_DISK, how, tmp_path / "disk", size)
-    reason = "No space left on device" if how == "small disk" else "File too large"
-    assert f"cannot be written to ({reason}): the course reads it from memory" in printed
-    assert is_one_sentence(printed)
-    result = json.loads(result)
-    arrays = data.read_raw().values()
-    digests = [hashlib.sha256(array.numpy().tobytes()).hexdigest() for array in arrays]
-    assert result["digests"] == digests
-    assert sorted(result["files"]) == [f"{name}.gz" for name in sorted(data.FASHION_MNIST)]
-    assert files == str(sorted([*data.FASHION_MNIST, *(f"{n}.gz" for n in data.FASHION_MNIST)]))
+    printed, reason = on_a_full_disk(UNPACK_ON_A_FULL_DISK, how, tmp_path / "disk", size)
+    (text,) = printed
+    assert f"cannot be written to ({reason}): the course reads it from memory" in text
+    assert is_one_sentence(text)
 
 
 # --- a clone that may only be read ----------------------------------------------------------------
@@ -477,7 +458,7 @@ def without_rights():
 def test_a_clone_that_may_only_be_read(tmp_path):
     prefix = without_rights()
     clone = tmp_path / "clone"
-    for name in ("utils", "chapters", "data"):
+    for name in ("utils", "exercises", "tools", "chapters", "data"):
         unwanted = shutil.ignore_patterns("*-ubyte", "__pycache__", "*.tmp", ".ipynb_checkpoints")
         shutil.copytree(ROOT / name, clone / name, ignore=unwanted)
     for name in ("course.py", "pyproject.toml"):
@@ -548,7 +529,7 @@ def damaged(whole, dice):
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoint") / "run.pt"
-    fit(make_network(), make_batches(), epochs=1, learning_rate=0.05, checkpoint=path)
+    train(make_network(), checkpoint=path)
     return path.read_bytes()
 
 
@@ -556,22 +537,22 @@ def test_a_damaged_checkpoint_is_refused_or_holds_the_same(tmp_path, checkpoint)
     dice, path = random.Random(3), tmp_path / "run.pt"
     path.write_bytes(checkpoint)
     expected, model = checkpoints.read_file(path), load_weights(make_network(5), path)
-    refused = 0
+    refused, cut = 0, [checkpoint[:size] for size in (0, 1, 100, len(checkpoint) - 1)]
     for number in range(400):
-        path.write_bytes(content := damaged(checkpoint, dice))
+        path.write_bytes(content := cut.pop() if cut else damaged(checkpoint, dice))
         other = make_network(seed=5)
         try:
-            found = checkpoints.read_file(path)
+            content_read = checkpoints.read_file(path)
         except CheckpointError as error:
             refused += 1
             assert is_one_sentence(error), error
             if number % 10 == 0:
                 with pytest.raises(CheckpointError):
-                    fit(other, make_batches(), epochs=1, learning_rate=0.05, checkpoint=path)
+                    train(other, checkpoint=path)
                 assert same_weights(other, make_network(seed=5))
         else:
             assert content == checkpoint  # a piece of zeros became zeros
-            assert same(found, expected), f"case {number} goes unnoticed"
+            assert same(content_read, expected), f"case {number} goes unnoticed"
             assert same_weights(load_weights(other, path), model)
         assert path.read_bytes() == content
     assert refused > 350
@@ -726,7 +707,7 @@ def read_beside(file):
         return pickle.loads(archive.read(next(n for n in archive.namelist() if "constants" in n)))
 
 
-# name: (the file, what an unsafe reader does with it, what is said about it if it is sealed)
+# name: (the file, what an unsafe reader does with it, the message about it if it is sealed)
 MORE, OTHER = "it holds more than weights and plain values", "is not a checkpoint of this course"
 PAYLOADS = {
     "system": (lambda c: saved(with_payload(c, System())), unsafe, MORE),
@@ -760,12 +741,9 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path, monkeypatch, checkpoint, name
     else:
         message = "is damaged or was cut short, or is not a checkpoint of this course"
     path.write_bytes(content)
-    for use in (
-        lambda: load_weights(make_network(), path),
-        lambda: fit(make_network(), make_batches(), epochs=1, learning_rate=0.05, checkpoint=path),
-    ):
+    for use in (load_weights, lambda model, path: train(model, checkpoint=path)):
         with pytest.raises(CheckpointError, match=message) as caught:
-            use()
+            use(make_network(), path)
         assert is_one_sentence(caught.value)
     assert not Path(MARK).exists()
     assert path.read_bytes() == content
@@ -782,7 +760,7 @@ def test_an_archive_of_something_else(tmp_path, checkpoint):
         saved([1, 2]),
         saved({**content, "format": "another"}),
         *(saved({k: v for k, v in content.items() if k != part}) for part in content
-          if part not in ("optimizer", "random_of_other_processes")),
+          if part != "optimizer"),
         rebuilt(checkpoint, lambda parts: {"readme.txt": b"text"}),
     ]  # fmt: skip
     for other in others:

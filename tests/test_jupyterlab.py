@@ -133,19 +133,6 @@ class Notebook:
     def outputs(self):
         return self.script("return cells.map(c => c.toJSON()).map(c => c.outputs || []);")
 
-    def pictures(self, index):
-        """The pictures in a cell's output, and whether one stands on the page."""
-        found = self.script(
-            "return cells[given[0]].toJSON().outputs.map(o => (o.data || {})['image/png'] || '');",
-            index,
-        )
-        shown = self.script(
-            "return [...book.widgets[given[0]].node.querySelectorAll('.jp-OutputArea img')]"
-            ".some(image => image.naturalWidth > 0);",
-            index,
-        )
-        return [picture for picture in found if picture], shown
-
     def until(self, condition, seconds):
         """Wait in steps, so that the page goes on in between."""
         end = time.monotonic() + seconds
@@ -228,8 +215,8 @@ def test_wrong_mlpconv_is_told_what_is_wrong_and_then_right(open_notebook):
     assert notebook.errors() == []
 
 
-def test_live_curve_and_interrupt_leave_a_usable_notebook(open_notebook):
-    """The curve is redrawn epoch by epoch; Ctrl-C (interrupt kernel) ends the run quietly."""
+def test_interrupt_leaves_a_usable_notebook(open_notebook):
+    """Ctrl-C (interrupt kernel) ends the run quietly, and the next cell works."""
     notebook = open_notebook("00_start_here")
     notebook.run(notebook.find("", "bootstrap"), notebook.find("", "device"))
     last = notebook.script("return cells.length - 1;")
@@ -238,23 +225,21 @@ def test_live_curve_and_interrupt_leave_a_usable_notebook(open_notebook):
         "'notebook:insert-cell-below'); cells[given[0] + 1].setSource(given[1]);",
         last,
         "from utils import data, networks, training\n"
+        "class Telling(list):\n"
+        "    def set_epoch(self, epoch):\n"
+        "        print('finished', epoch, flush=True)\n"
         "splits = data.load(train_images=5000)\n"
         "model = networks.build('lenet')\n"
-        "history = training.fit(model, splits.train, splits.validation, epochs=500,\n"
-        "                       learning_rate=0.05, live=True)\n",
+        "history = training.fit(model, Telling(splits.train), splits.validation, epochs=500,\n"
+        "                       learning_rate=0.05)\n",
     )
     notebook.run(last + 1, wait=0)
-    # The live curve: one picture, on the page, redrawn in its place while the kernel is at work.
-    notebook.until(lambda: notebook.pictures(last + 1)[1], 120)
-    (first,), _ = notebook.pictures(last + 1)
-    notebook.until(lambda: notebook.pictures(last + 1)[0] != [first], 120)
+    notebook.until(lambda: "finished 2" in notebook.text(last + 1), 120)
     assert notebook.status() == "busy"
     notebook.script("await app.commands.execute('notebook:interrupt-kernel');")
     notebook.wait("panel.sessionContext.session.kernel.status === 'idle'", 60)
     assert notebook.errors() == []
     assert "Traceback" not in notebook.text(last + 1)
-    (curve,), shown = notebook.pictures(last + 1)
-    assert shown and curve != first  # it stays
     notebook.script(
         "cells[given[0]].setSource(given[1]);",
         last + 1,

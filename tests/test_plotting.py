@@ -257,35 +257,6 @@ def test_no_figure_changes_the_global_style():
     assert dict(matplotlib.rcParams) == before
 
 
-def test_live_curve_outside_a_notebook_does_nothing(capsys):
-    curve = plotting.LiveCurve()
-    curve.update(history(0.5))
-    assert capsys.readouterr().out == ""
-    assert not plt.get_fignums()
-
-
-def test_live_curve_redraws_one_display(monkeypatch):
-    shown = []
-
-    class Handle:
-        def update(self, figure):
-            shown.append(("update", figure))
-
-    def display(figure, display_id):
-        shown.append(("display", figure))
-        return Handle()
-
-    monkeypatch.setattr(plotting, "_in_notebook", lambda: True)
-    monkeypatch.setattr("IPython.display.display", display)
-    curve = plotting.LiveCurve()
-    curve.update(History())  # nothing to draw yet
-    curve.update(history(0.5))
-    curve.update(history(0.5, 0.6))
-    assert [kind for kind, _ in shown] == ["display", "update"]
-    assert len(shown[1][1].axes[1].lines[0].get_ydata()) == 2
-    assert not plt.get_fignums(), "the cell would show the figure again at its end"
-
-
 def test_branches_are_joined_and_their_channels_added():
     pool = ("3×3 max\npool, 192", "pool")
     figure = plotting.branches(

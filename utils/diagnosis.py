@@ -1,9 +1,8 @@
 """Why does a network not learn? Look at its activations and gradients before changing anything.
 
 All functions look at one batch. They leave the network as it was: its weights, gradients, running
-averages and training mode. Batch norm works with the statistics of the batch, as in training;
-dropout is off. Only modules are seen: a `torch.relu` called inside `forward` leaves no trace of
-its own.
+averages and training mode. Batch norm uses the statistics of the batch, as in training; dropout is
+off. Only modules are seen: the result of a `torch.relu` inside `forward` is not.
 """
 
 from __future__ import annotations
@@ -17,14 +16,18 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from utils import text_table
+
 __all__ = [
     "GradientStatistics",
     "LayerStatistics",
     "activation_statistics",
     "answers_alike",
     "dead_logits",
+    "device_of",
     "explain",
     "gradient_statistics",
+    "modes_kept",
 ]
 
 
@@ -37,7 +40,7 @@ class LayerStatistics:
         kind: its class.
         mean, std: over all values of the layer.
         variation: standard deviation over the images, averaged over the positions and channels;
-            near zero where the layer says the same about every image.
+            near zero where the layer gives the same for every image.
         zeros: share of values that are exactly zero, 0 to 1.
         dead_channels: channels (units of a linear layer) that are zero for every image everywhere.
         channels: how many there are.
@@ -78,22 +81,11 @@ class _Table(list):
     def __str__(self) -> str:
         if not self:
             return "no layers"
-        rows = [tuple(f.name.replace("_", " ") for f in fields(self[0]))]
-        rows += [tuple(_cell(value) for value in astuple(item)) for item in self]
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        return "\n".join(
-            "  ".join(
-                cell.ljust(width) if column < 2 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths))
-            ).rstrip()
-            for row in rows
-        )
+        names = [f.name.replace("_", " ") for f in fields(self[0])]
+        rows = [[f"{v:.3g}" if isinstance(v, float) else v for v in astuple(s)] for s in self]
+        return "\n".join(text_table.lines([names, *rows], left=2))
 
     __repr__ = __str__
-
-
-def _cell(value: str | int | float) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def activation_statistics(model: nn.Module, images: torch.Tensor) -> list[LayerStatistics]:
@@ -101,12 +93,12 @@ def activation_statistics(model: nn.Module, images: torch.Tensor) -> list[LayerS
 
     A layer is a module without modules of its own; one that is called twice appears twice.
     """
-    found = _Table()
+    rows = _Table()
 
     def look(name: str):
         def hook(module: nn.Module, inputs, output) -> None:
             if isinstance(output, torch.Tensor) and output.is_floating_point():
-                found.append(_describe(name, type(module).__name__, output.detach().float()))
+                rows.append(_describe(name, type(module).__name__, output.detach().float()))
 
         return hook
 
@@ -114,11 +106,11 @@ def activation_statistics(model: nn.Module, images: torch.Tensor) -> list[LayerS
     handles = [module.register_forward_hook(look(name)) for name, module in layers]
     try:
         with _undisturbed(model), torch.no_grad():
-            model(images.to(_device(model)))
+            model(images.to(device_of(model)))
     finally:
         for handle in handles:
             handle.remove()
-    return found
+    return rows
 
 
 def _describe(name: str, kind: str, values: torch.Tensor) -> LayerStatistics:
@@ -142,14 +134,14 @@ def gradient_statistics(
 ) -> list[GradientStatistics]:
     """Gradient norms of the cross-entropy on this batch, for every layer that has parameters.
 
-    `images` (N, C, H, W), `labels` (N,). Layers stand in the order of their registration.
+    `images` (N, C, H, W), `labels` (N,). The layers come in the order of their registration.
     """
     layers = []
     for name, module in model.named_modules():
         own = [p for p in module.parameters(recurse=False) if p.requires_grad]
         if own:
             layers.append((name, type(module).__name__, own))
-    device = _device(model)
+    device = device_of(model)
     with _undisturbed(model), torch.enable_grad():
         loss = F.cross_entropy(model(images.to(device)), labels.to(device))
         parameters = [p for _, _, own in layers for p in own]
@@ -173,14 +165,14 @@ def _norm(tensors: list[torch.Tensor | None]) -> float:
 def dead_logits(model: nn.Module, images: torch.Tensor) -> list[int]:
     """Classes whose logit is exactly zero for every image of `images` (N, C, H, W).
 
-    That happens where a ReLU stands on the logits and cuts off all of a class's values. No
-    gradient passes it any more, so that the class never comes back by itself.
+    That happens where a ReLU comes after the logits and all values of a class are below zero. No
+    gradient passes the ReLU then, so the class never comes back by itself.
     """
     return _zero_columns(_logits(model, images))
 
 
 def answers_alike(model: nn.Module, images: torch.Tensor) -> bool:
-    """Whether all of `images` (N, C, H, W) get the same logits, but for rounding."""
+    """Whether all of `images` (N, C, H, W) get the same logits, except for rounding."""
     logits = _logits(model, images)
     return len(logits) > 1 and bool(
         logits.std(dim=0).max() <= 1e-6 * logits.abs().max().clamp(min=1)
@@ -189,7 +181,7 @@ def answers_alike(model: nn.Module, images: torch.Tensor) -> bool:
 
 def _logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
     with _undisturbed(model), torch.no_grad():
-        return model(images.to(_device(model))).float()
+        return model(images.to(device_of(model))).float()
 
 
 def _zero_columns(logits: torch.Tensor) -> list[int]:
@@ -209,7 +201,7 @@ def explain(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> str
             f"{len(bad)} of the {count} weight tensors hold values that are not numbers (first "
             f"{bad[0]}): the run has diverged. Most often the learning rate is too high, which "
             "the network alone cannot show. Train from fresh weights with a third or a tenth of "
-            "it; He initialisation or batch norm let a network bear a higher one."
+            "it. With He initialisation or batch norm a network can use a higher one."
         )
     if not bool(images.isfinite().all()):
         return "The images hold values that are not numbers; look at how they were prepared."
@@ -223,20 +215,20 @@ def explain(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> str
         )
     logits = _logits(model, images)
     dead = _zero_columns(logits)
-    found = []
+    reasons = []
     if dead and bool((logits >= 0).all()):
         which = "All logits are" if len(dead) == logits.shape[1] else _classes(dead)
-        found.append(
+        reasons.append(
             f"{which} zero for every one of the {len(images)} images, and no logit is below zero: "
-            "a ReLU stands on the logits, and no gradient passes it where it gives zero. Leave "
-            "the last ReLU out; if the network must keep it, He initialisation or batch norm "
-            "makes dead classes rarer."
+            "a ReLU comes after the logits, and no gradient passes it where it gives zero. Leave "
+            "this ReLU out. If the network must keep it, He initialisation or batch norm makes "
+            "dead classes rarer."
         )
-    if not found or len(dead) < logits.shape[1]:
+    if not reasons or len(dead) < logits.shape[1]:
         looks = (_vanishing, _dead_layer, _huge_logits)
         others = (look(model, images, labels, statistics, logits) for look in looks)
-        found += [text for text in others if text][:1]
-    return " ".join(found) or (
+        reasons += [text for text in others if text][:1]
+    return " ".join(reasons) or (
         "Activations and gradients look sound on this batch. The learning rate cannot be judged "
         "from the network alone: try a tenth of it, then three times as much. See also whether "
         "the labels belong to the images."
@@ -259,7 +251,7 @@ def _vanishing(model, images, labels, statistics, logits) -> str | None:
     if varied > 0 and reached < limit * varied:
         thin = next((s for s in statistics if s.variation < limit * varied), statistics[-1])
         return (
-            f"The network says the same about every image: their values differ by {varied:.2g} "
+            f"The network gives the same answer for every image: the pixels differ by {varied:.2g} "
             f"(standard deviation over the images), the logits by only {reached:.2g}. The "
             f"difference is lost by layer {thin.name} ({thin.kind}), where it is "
             f"{thin.variation:.2g}. {_remedies(statistics)}"
@@ -276,7 +268,7 @@ def _vanishing(model, images, labels, statistics, logits) -> str | None:
 
 
 def _remedies(statistics: list[LayerStatistics]) -> str:
-    # Without an activation among the modules they are called as functions, and may be anything.
+    # If no module is an activation, they are called as functions and may be anything.
     kinds = {s.kind for s in statistics}
     only_relu = "ReLU" in kinds and not kinds & {"Sigmoid", "Tanh"}
     relu = "" if only_relu else "ReLU instead of sigmoid or tanh, "
@@ -290,8 +282,8 @@ def _dead_layer(model, images, labels, statistics, logits) -> str | None:
         return None
     return (
         f"In layer {worst.name} ({worst.kind}) {worst.dead_channels} of {worst.channels} channels "
-        "are zero for every image, and pass on no gradient. A step that was too large often does "
-        "that. Train from fresh weights with a third of the learning rate, with He "
+        "are zero for every image, and no gradient passes them. A step that was too large often "
+        "does that. Train from fresh weights with a third of the learning rate, with He "
         "initialisation, or with batch norm before the ReLU."
     )
 
@@ -309,7 +301,7 @@ def _huge_logits(model, images, labels, statistics, logits) -> str | None:
 
 @contextlib.contextmanager
 def modes_kept(model: nn.Module) -> Iterator[None]:
-    """Put back the mode of each module at the end. `model.train(mode)` would unfreeze layers."""
+    """Put back the mode of each module at the end. `model.train(mode)` would be for all alike."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         yield
@@ -335,5 +327,6 @@ def _undisturbed(model: nn.Module) -> Iterator[None]:
                     buffer.copy_(value)
 
 
-def _device(model: nn.Module) -> torch.device:
+def device_of(model: nn.Module) -> torch.device:
+    """Where the first parameter is; the CPU if there is none."""
     return next((p.device for p in model.parameters()), torch.device("cpu"))

@@ -1,22 +1,18 @@
 """Files that hold a network's weights or a whole run: written whole or not at all, safe to read.
 
-A checkpoint is what `torch.save` writes of tensors and plain values, with its SHA-256 at the end.
-It is read with `weights_only=True`, so that a file from elsewhere cannot run code. `utils.training`
-decides what a run stores.
+A checkpoint is what `torch.save` writes of tensors and plain values: a zip archive, here with a
+SHA-256 of everything before it as the archive's comment. It is read with `weights_only=True`, so
+that a file from elsewhere cannot run code. `utils.runs.keeper` decides what a run stores.
 """
 
 from __future__ import annotations
 
-import contextlib
-import glob
 import hashlib
 import io
-import os
 import pickle
 import random
-import re
-import time
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from utils import atomic as files
-
-__all__ = ["CheckpointError", "load_weights", "save_checkpoint"]
+from utils import atomic
 
 
 class CheckpointError(RuntimeError):
@@ -34,23 +28,20 @@ class CheckpointError(RuntimeError):
 
 
 FORMAT = "One by One checkpoint 1"
-DIGEST = 64  # characters of a SHA-256
-# What every checkpoint holds, and what those of a run hold besides.
-PARTS = {"format", "network", "model"}
-PARTS_OF_A_RUN = {"settings", "history", "optimizer", "scaler", "steps", "random"}
+_DIGEST_LENGTH = 64  # characters of a SHA-256
+# What every checkpoint holds, and what the checkpoint of a run holds in addition.
+_PARTS = {"format", "network", "model"}
+_PARTS_OF_A_RUN = {"settings", "history", "optimizer", "scaler", "steps", "random"}
 
 
-def copy_of_weights(model: nn.Module) -> dict[str, Any]:
-    return {
-        name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()
-    }
+# --- weights of a network -------------------------------------------------------------------------
 
 
 def save_checkpoint(path: str | Path, model: nn.Module, history=None) -> None:
     """Write the weights (and the history) to `path`, whole or not at all.
 
     Raises:
-        CheckpointError: the file cannot be written; one that stood there before is untouched.
+        CheckpointError: the file cannot be written; one that was there before is untouched.
     """
     content = {"format": FORMAT, "network": fingerprint(model), "model": copy_of_weights(model)}
     if history is not None:
@@ -68,6 +59,12 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     check_network(Path(path), saved["network"], model, ("shapes",))
     model.load_state_dict(saved["model"])
     return model
+
+
+def copy_of_weights(model: nn.Module) -> dict[str, Any]:
+    return {
+        name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()
+    }
 
 
 def fingerprint(model: nn.Module) -> dict[str, Any]:
@@ -98,57 +95,35 @@ def check_network(
             old, new = old.get(name, "missing"), new.get(name, "missing")
             difference = f"; the first difference is {name}: {old} there, {new} here"
     raise CheckpointError(
-        f"{path} holds the network {saved['name']} ({saved['parameters']:,} parameters), expected "
-        f"was {here['name']} ({here['parameters']:,}){difference}. Choose another file name, or "
+        f"{path} holds the network {saved['name']} ({saved['parameters']:,} parameters), but this "
+        f"one is {here['name']} ({here['parameters']:,}){difference}. Choose another file name, or "
         "delete the file if it is no longer needed."
     )
 
 
+# --- files ----------------------------------------------------------------------------------------
+
+
 def write_file(path: Path, content: dict[str, Any]) -> None:
-    """Write beside the file first, then put it in its place in one step."""
-    parts = sealed(content)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sweep(path)
-        try:
-            with open(temporary, "wb") as file:
-                file.writelines(parts)
-                file.flush()
-                os.fsync(file.fileno())
-            files.patiently(os.replace, temporary, path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise CheckpointError(
-            f"The checkpoint {path} could not be written ({error.strerror or error}): what stood "
-            "there before is untouched; free some space or choose another folder."
-        ) from None
+    """Write `content` with its digest.
 
-
-def sweep(path: Path) -> None:
-    """Remove what processes that were killed left half written, once it is surely theirs."""
-    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
-        # The digits are a process: `run.pt.best.123.tmp` is of another checkpoint.
-        if re.fullmatch(r"\.\d+\.tmp", leftover.name[len(path.name) :]):
-            with contextlib.suppress(OSError):
-                if time.time() - leftover.stat().st_mtime > 600:
-                    leftover.unlink()
-
-
-def sealed(content: dict[str, Any]) -> tuple[memoryview, bytes, bytes]:
-    """What `torch.save` writes, with its SHA-256 as the comment that ends a zip archive.
-
-    The checksums of the archive itself are not enough: one flipped bit in its directory makes
-    torch take a tensor for an empty folder, and fill it with whatever the memory holds.
+    The checksums of a zip archive are not enough: one flipped bit in its directory makes torch take
+    a tensor for an empty folder, and fill it with whatever the memory holds.
     """
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    archive, length = buffer.getbuffer()[:-2], DIGEST.to_bytes(2, "little")  # of the comment
-    digest = hashlib.sha256(archive)
-    digest.update(length)
-    return archive, length, digest.hexdigest().encode()
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = bytes(_DIGEST_LENGTH)  # the last bytes of the file
+    whole = buffer.getbuffer()
+    whole[-_DIGEST_LENGTH:] = _digest(whole)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(path, whole)
+    except OSError as error:
+        raise CheckpointError(
+            f"The checkpoint {path} could not be written ({error.strerror or error}): a file that "
+            "was there before is untouched; free some space or choose another folder."
+        ) from None
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -158,15 +133,14 @@ def read_file(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"There is no checkpoint {path}; train the network first.") from None
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from None
-    digest = hashlib.sha256(memoryview(whole)[:-DIGEST]).hexdigest()
-    if whole[-DIGEST:] != digest.encode():
+    if whole[-_DIGEST_LENGTH:] != _digest(memoryview(whole)):
         raise CheckpointError(
             f"{path} is damaged or was cut short, or is not a checkpoint of this course: choose "
             "another file, or delete it if nothing else needs it."
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is refused anyway
+            warnings.simplefilter("ignore")  # about what is refused anyway
             # weights_only: a file from elsewhere can hold no code that runs when it is read.
             content = torch.load(io.BytesIO(whole), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -176,19 +150,28 @@ def read_file(path: Path) -> dict[str, Any]:
         ) from None
     except Exception:  # an archive of something else
         content = None
-    if not is_checkpoint(content):
+    if not _is_checkpoint(content):
         raise CheckpointError(f"{path} is not a checkpoint of this course; choose another file.")
     return content
 
 
-def is_checkpoint(content: Any) -> bool:
+def _digest(whole: memoryview) -> bytes:
+    """The SHA-256 of all but the place for it, in hexadecimal."""
+    return hashlib.sha256(whole[:-_DIGEST_LENGTH]).hexdigest().encode()
+
+
+def _is_checkpoint(content: Any) -> bool:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         return False
-    parts = PARTS | (PARTS_OF_A_RUN if "optimizer" in content else set())
+    parts = _PARTS | (_PARTS_OF_A_RUN if "optimizer" in content else set())
     return parts <= content.keys()
 
 
+# --- random numbers -------------------------------------------------------------------------------
+
+
 def random_state(train) -> dict[str, Any]:
+    """The state of all generators that a run may draw from, that of a DataLoader included."""
     name, keys, *rest = np.random.get_state()
     state = {
         "python": random.getstate(),

@@ -2,8 +2,8 @@
 
 Each process has a copy of the network and takes its part of every batch. The gradients are averaged
 over all of them before each step (`DistributedDataParallel`, arXiv:2006.15704), so the copies stay
-equal, and the run is that of one process with the same whole batch. `train` is the
-command; alone, a `Team` changes nothing.
+equal, and the run is that of one process with the same whole batch. `train.py` is the command; in
+one process alone a `Team` changes nothing.
 """
 
 from __future__ import annotations
@@ -18,11 +18,16 @@ import torch.distributed as dist
 from torch import nn
 
 from utils import device as devices
-from utils.runs import checkpoints
+from utils.diagnosis import device_of
+from utils.runs.checkpoints import fingerprint
 
 
 def started_by_torchrun() -> bool:
     return {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= set(os.environ)
+
+
+def is_team() -> bool:
+    return dist.is_available() and dist.is_initialized()
 
 
 def start() -> None:
@@ -33,7 +38,7 @@ def start() -> None:
         torch.cuda.set_device(local)  # first: `pick` computes, and would do so on GPU 0
     kind = devices.pick().type
     if kind == "mps":
-        os.environ["COURSE_DEVICE"] = "cpu"  # nothing adds up what lies on an Apple GPU
+        os.environ["COURSE_DEVICE"] = "cpu"  # gloo cannot add up tensors on an Apple GPU
     on_gpus = kind == "cuda" and dist.is_nccl_available()
     if on_gpus and local >= gpus:
         raise ValueError(
@@ -49,35 +54,37 @@ def in_turns(read: Callable[[], Any]) -> Any:
     Process 0 reads, then the first process of each other machine, which finds the files if the
     machines share a disk, then all others. An error in one is raised in all.
     """
-    if not (dist.is_available() and dist.is_initialized()):
+    if not is_team():
         return read()
-    own_turn = 0 if dist.get_rank() == 0 else 1 if os.environ.get("LOCAL_RANK") == "0" else 2
+    team = Team()
+    own_turn = 0 if team.rank == 0 else 1 if os.environ.get("LOCAL_RANK") == "0" else 2
     result = None
     for turn in range(3):
-        errors: list[Any] = [None] * dist.get_world_size()
         error = None
         if turn == own_turn:
-            try:
-                result = read()
-            except Exception as problem:
-                error = problem
-        dist.all_gather_object(errors, error)  # which waits for all
-        for problem in errors:
+            result, error = _attempt(read)
+        for problem in team.gather(error):  # which waits for all
             if problem is not None:
                 raise problem
     return result
 
 
+def _attempt(read: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    """What `read()` gives, and the error that it raises."""
+    try:
+        return read(), None
+    except Exception as error:
+        return None, error
+
+
 class Team:
     """The processes that train together; all must call the same methods in the same order."""
 
-    def __init__(self, device: torch.device):
-        together = dist.is_available() and dist.is_initialized()
-        self.rank = dist.get_rank() if together else 0
-        self.size = dist.get_world_size() if together else 1
-        self.device = device
+    def __init__(self):
+        self.rank = dist.get_rank() if is_team() else 0
+        self.size = dist.get_world_size() if is_team() else 1
 
-    def join(self, model: nn.Module, train, settings: dict[str, Any], seed: int | None) -> Any:
+    def join(self, model: nn.Module, train, settings: dict[str, Any]) -> Any:
         """This process's part of the batches of `train`, and random numbers of its own.
 
         Raises:
@@ -85,22 +92,22 @@ class Team:
         """
         if self.size == 1:
             return train
-        settings["processes"] = self.size
         labels = getattr(train, "labels", None)
-        self.check_equal("network", checkpoints.fingerprint(model)["shapes"])
-        self.check_equal("settings", settings)
         digest = "" if labels is None else hashlib.sha256(labels.cpu().numpy()).hexdigest()
+        self.check_equal("network", fingerprint(model)["shapes"])
+        self.check_equal("settings", settings)
         self.check_equal("labels", digest)
-        if seed is not None:
-            torch.manual_seed((seed + self.rank) % 2**32)
+        if settings["seed"] is not None:
+            torch.manual_seed((settings["seed"] + self.rank) % 2**32)
         return self.part_of(train)
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """The network, averaging its gradients over all processes; all get the first's weights."""
         if self.size == 1:
             return model
-        places = [self.device] if self.device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(model, device_ids=places)
+        device = device_of(model)
+        gpus = [device] if device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(model, device_ids=gpus)
 
     def part_of(self, batches):
         if self.size == 1:
@@ -140,20 +147,16 @@ class Team:
         """What `read()` gives in process 0, or the error that it raises there."""
         if self.size == 1:
             return read()
-        answer: list[Any] = [None, None]
-        if self.rank == 0:
-            try:
-                answer[0] = read()
-            except Exception as error:
-                answer[1] = error
+        answer = list(_attempt(read)) if self.rank == 0 else [None, None]
         dist.broadcast_object_list(answer, src=0)
-        if answer[1] is not None:
-            raise answer[1]
-        return answer[0]
+        result, error = answer
+        if error is not None:
+            raise error
+        return result
 
     def agree(self, decision: bool) -> bool:
         """What process 0 has decided."""
-        return self.from_first(lambda: decision)
+        return self.gather(decision)[0]
 
     def weighted(self, loss: torch.Tensor, images: int) -> torch.Tensor:
         """The mean loss of this part of a batch, so that the mean over processes is the batch's.
@@ -162,18 +165,15 @@ class Team:
         """
         if self.size == 1:
             return loss
-        whole = torch.tensor(float(images), device=self.device)
+        whole = torch.tensor(float(images), device=loss.device)
         dist.all_reduce(whole)
         return loss * (images * self.size / whole)
 
-    def sum(self, *values: torch.Tensor | int) -> list[torch.Tensor | int]:
-        """Each value summed over all processes."""
-        if self.size == 1:
-            return list(values)
-        dtype = torch.float32 if self.device.type == "mps" else torch.float64
-        total = torch.stack([torch.as_tensor(v, dtype=dtype, device=self.device) for v in values])
-        dist.all_reduce(total)
-        return [int(t) if isinstance(v, int) else t for t, v in zip(total, values)]
+    def sum(self, values: torch.Tensor) -> torch.Tensor:
+        """Each of the values summed over all processes."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
 
     def same_buffers(self, model: nn.Module) -> None:
         """Give every copy the running means and variances of process 0."""
