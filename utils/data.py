@@ -275,16 +275,11 @@ def _split(
     aside = min(5000, count // 10)
     held_out = aside if wanted_aside is None else wanted_aside
     if not 0 <= held_out < count:
-        raise ValueError(
-            f"validation_images is {held_out:,}, but it must be from 0 to {count - 1:,}: there are "
-            f"{count:,} training images."
-        )
+        raise ValueError(f"validation_images is {held_out:,}; choose 0 to {count - 1:,}.")
     aside = max(aside, held_out) if held_out else 0
     used = count - aside if wanted is None else wanted
     if not 1 <= used <= count - aside:
-        raise ValueError(
-            f"{used:,} {part} images were asked for, but it must be from 1 to {count - aside:,}."
-        )
+        raise ValueError(f"{used:,} {part} images were asked for; choose 1 to {count - aside:,}.")
     if used == count:  # then none is held out
         return np.arange(count), np.arange(0)
     order = _stratified_order(labels)
