@@ -34,7 +34,7 @@ def pytest_generate_tests(metafunc):
     groups = [group for group in texts.groups() if group in words and "not" not in words]
     groups = groups or texts.groups()
     every = [text for group in groups for text in texts.read(group)]
-    (name,) = metafunc.fixturenames[:1]
+    (name,) = {"group", "id", "wrong", "right"}.intersection(metafunc.fixturenames)
     match name:
         case "group":
             cases = {group: group for group in groups}

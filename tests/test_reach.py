@@ -148,8 +148,8 @@ def test_a_chapter_in_a_clone_fetches_nothing(published, tmp_path):
 def test_without_git_or_network_the_first_cell_says_what_to_do(missing, tmp_path):
     variables = {"PATH": str(tmp_path)}
     if missing == "network":
-        address = f"https://github.com/{authoring.repository()}"
-        setting = {"KEY_0": "url.file:///nowhere.insteadOf", "VALUE_0": address, "COUNT": "1"}
+        url = f"https://github.com/{address.repository()}"
+        setting = {"KEY_0": "url.file:///nowhere.insteadOf", "VALUE_0": url, "COUNT": "1"}
         variables = {f"GIT_CONFIG_{key}": value for key, value in setting.items()}
     done = start(first_cells(STEM), tmp_path, **variables)
     assert done.returncode == 1
