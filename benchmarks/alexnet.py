@@ -12,7 +12,7 @@ augmented. Writes results/alexnet.json; finished runs are kept, so an interrupte
 where it stopped.
 
     python -m benchmarks.alexnet                    # both experiments, five seeds
-    python -m benchmarks.alexnet --only activation --seeds 10
+    python -m benchmarks.alexnet activation --seeds 10
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks import common
-from utils import data, device, networks, summary, training
+from utils import data, device, networks, training
 
 FILE = "alexnet.json"
 NETWORK = "alexnet_small"
@@ -50,7 +50,7 @@ REGULARISATION = dict(
 KINDS = ("relu", "tanh")
 
 
-# --- ReLU and tanh -------------------------------------------------------------------------------
+# --- ReLU and tanh --------------------------------------------------------------------------------
 
 
 def training_error(model: nn.Module, images: Tensor, labels: Tensor) -> float:
@@ -65,27 +65,17 @@ def training_error(model: nn.Module, images: Tensor, labels: Tensor) -> float:
 def error_curve(activation: str, initialisation: str, rate: float, seed: int) -> list[float]:
     """Training error in percent at each check; shorter if the loss is no longer a number."""
     recipe = ACTIVATION
-    train = data.load(
-        batch_size=recipe["batch_size"], train_images=recipe["images"], device="cpu", seed=seed
-    ).train
-    fixed = data.load(
-        batch_size=recipe["checked_images"],
-        train_images=recipe["checked_images"],  # a part of the larger set
-        device="cpu",
-    ).train
-    checked, labels = next(iter(fixed))
+    train = common.load(recipe, seed, train_images=recipe["images"]).train
+    count = recipe["checked_images"]  # a part of the larger set
+    checked, labels = next(
+        iter(data.load(batch_size=count, train_images=count, device="cpu").train)
+    )
     device.seed_everything(seed)
     model = networks.build(
-        NETWORK,
-        activation=activation,
-        dropout=recipe["dropout"],
-        initialisation=initialisation,
+        NETWORK, activation=activation, dropout=recipe["dropout"], initialisation=initialisation
     ).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=rate,
-        momentum=recipe["momentum"],
-        weight_decay=recipe["weight_decay"],
+        model.parameters(), rate, recipe["momentum"], weight_decay=recipe["weight_decay"]
     )
     checks = recipe["checks_an_epoch"]
     due = {round(len(train) * (n + 1) / checks) for n in range(checks)}  # steps, counted from 1
@@ -118,56 +108,57 @@ def mean_error(errors: list[float]) -> float:
     return statistics.fmean(errors) if complete else math.inf
 
 
-def run_activation(result: dict, seeds: range, save) -> None:
-    part = result["activation"]
+def searched(activation: str, initialisation: str, rate: float) -> dict:
+    errors = error_curve(activation, initialisation, rate, ACTIVATION["search_seed"])
+    mean = mean_error(errors)
+    return {
+        "mean_error_percent": round(mean, 2) if math.isfinite(mean) else None,
+        "curve": errors,
+    }
+
+
+def run_activation(seeds: range, head: dict) -> None:
+    stored = common.Stored(FILE, head, "activation", recipe=ACTIVATION)
+    for key in ("search", "best", "curves"):
+        stored.content.setdefault(key, {kind: {} for kind in KINDS})
+    search, best, curves = (stored.content[key] for key in ("search", "best", "curves"))
     starts = list(
         itertools.product(ACTIVATION["searched_initialisations"], ACTIVATION["searched_rates"])
     )
     for kind in KINDS:
-        search = part["search"].setdefault(kind, {})
-        for initialisation, rate in starts:
-            name = f"{initialisation} {rate}"
-            if name not in search:
-                errors = error_curve(kind, initialisation, rate, ACTIVATION["search_seed"])
-                mean = mean_error(errors)
-                search[name] = {
-                    "mean_error_percent": round(mean, 2) if math.isfinite(mean) else None,
-                    "curve": errors,
-                }
-                print("search", kind, name, search[name]["mean_error_percent"], flush=True)
-                save()
-        best = min(starts, key=lambda start: mean_error(search[f"{start[0]} {start[1]}"]["curve"]))
-        start = {"initialisation": best[0], "learning_rate": best[1]}
-        if part["best"].get(kind, start) != start:
-            part["curves"][kind] = {}  # a wider search found a better start
-        part["best"][kind] = start
+        for start in starts:
+            stored.once(search[kind], f"{start[0]} {start[1]}", searched, kind, *start)
+        start = min(
+            starts, key=lambda start: mean_error(search[kind][f"{start[0]} {start[1]}"]["curve"])
+        )
+        best[kind] = {"initialisation": start[0], "learning_rate": start[1]}
     for seed, kind in itertools.product(seeds, KINDS):
-        curves = part["curves"].setdefault(kind, {})
-        if str(seed) not in curves:
-            curves[str(seed)] = error_curve(kind, *part["best"][kind].values(), seed)
-            print("activation", kind, seed, curves[str(seed)][-1:], flush=True)
-            save()
-    means = {kind: [mean_error(part["curves"][kind][str(s)]) for s in seeds] for kind in KINDS}
-    part["mean_error_percent"] = {
+        stored.once(curves[kind], str(seed), error_curve, kind, *best[kind].values(), seed)
+    means = {kind: [mean_error(curves[kind][str(seed)]) for seed in seeds] for kind in KINDS}
+    stored.content["mean_error_percent"] = {
         kind: common.summarise(runs, 2) for kind, runs in means.items() if max(runs) < math.inf
     }
-    part["epochs_until"] = {}
-    for percent in ACTIVATION["targets_percent"]:
-        row = part["epochs_until"][str(percent)] = {}
-        for kind in KINDS:
-            curves = part["curves"][kind]
-            runs = [epochs_until(curves[str(seed)], percent) for seed in seeds]
-            reached = [value for value in runs if value is not None]
-            row[kind] = {"reached": len(reached), "runs": runs}
-            if len(reached) == len(runs):
-                row[kind] |= common.summarise(runs)
-        pairs = list(zip(row["relu"]["runs"], row["tanh"]["runs"], strict=True))
-        row["relu_first"] = sum((r or math.inf) < (t or math.inf) for r, t in pairs)
-        row["tanh_first"] = sum((t or math.inf) < (r or math.inf) for r, t in pairs)
-    save()
+    stored.content["epochs_until"] = {
+        str(percent): reached(curves, seeds, percent) for percent in ACTIVATION["targets_percent"]
+    }
+    stored.save()
 
 
-# --- dropout and augmentation --------------------------------------------------------------------
+def reached(curves: dict[str, dict], seeds: range, percent: float) -> dict:
+    """How many epochs each run needs, and with how many seeds each activation is first."""
+    row: dict = {}
+    for kind in KINDS:
+        runs = [epochs_until(curves[kind][str(seed)], percent) for seed in seeds]
+        row[kind] = {"reached": sum(value is not None for value in runs), "runs": runs}
+        if None not in runs:
+            row[kind] |= common.summarise(runs)
+    pairs = list(zip(row["relu"]["runs"], row["tanh"]["runs"], strict=True))
+    row["relu_first"] = sum((r or math.inf) < (t or math.inf) for r, t in pairs)
+    row["tanh_first"] = sum((t or math.inf) < (r or math.inf) for r, t in pairs)
+    return row
+
+
+# --- dropout and augmentation ---------------------------------------------------------------------
 
 CONDITIONS = {
     "neither": (False, False),
@@ -182,23 +173,13 @@ def overfitting(condition: str, seed: int) -> dict:
     recipe = REGULARISATION
     with_dropout, with_augmentation = CONDITIONS[condition]
     plain, augmented = (
-        data.load(
-            batch_size=recipe["batch_size"],
-            train_images=recipe["images"],
-            augment=augment,
-            device="cpu",
-            seed=seed,
-        )
+        common.load(recipe, seed, train_images=recipe["images"], augment=augment)
         for augment in (False, recipe["augment"])
     )
-    device.seed_everything(seed)
-    model = networks.build(NETWORK, dropout=recipe["dropout"] if with_dropout else 0.0)
-    history = common.fit(
-        model,
-        (augmented if with_augmentation else plain).train,
-        epochs=recipe["epochs"],
-        learning_rate=recipe["learning_rate"],
-        seed=seed,
+    dropout = recipe["dropout"] if with_dropout else 0.0
+    train = (augmented if with_augmentation else plain).train
+    model, history = common.train(
+        lambda: networks.build(NETWORK, dropout=dropout), train, recipe, seed
     )
     known = training.evaluate(model, plain.train)
     unknown = training.evaluate(model, plain.validation)
@@ -213,73 +194,38 @@ def overfitting(condition: str, seed: int) -> dict:
     }
 
 
-def run_regularisation(result: dict, seeds: range, save) -> None:
-    part = result["regularisation"]
-    for seed, condition in itertools.product(seeds, CONDITIONS):
-        runs = part["conditions"].setdefault(condition, {"runs": []})["runs"]
-        if all(one["seed"] != seed for one in runs):
-            runs.append(overfitting(condition, seed))
-            print(condition, runs[-1], flush=True)
-            save()
-    keys = ("train_accuracy", "validation_accuracy", "validation_loss", "gap_points")
-    for condition in part["conditions"].values():
-        condition["runs"].sort(key=lambda one: one["seed"])
-        for key in keys:
-            digits = 2 if key == "gap_points" else 4
-            condition[key] = common.summarise((one[key] for one in condition["runs"]), digits)
-    neither = part["conditions"]["neither"]["runs"]
-    for name, condition in part["conditions"].items():
-        if name == "neither":
-            continue
-        pairs = list(zip(neither, condition["runs"], strict=True))
-        condition["gap_smaller_by"] = common.summarise(
-            (a["gap_points"] - b["gap_points"] for a, b in pairs), 2
-        )
-        condition["validation_gain_points"] = common.summarise(
-            (100 * (b["validation_accuracy"] - a["validation_accuracy"]) for a, b in pairs), 2
-        )
-    save()
+def report_regularisation(content: dict) -> None:
+    neither = content["conditions"]["neither"]["runs"]
+    for name, entry in content["conditions"].items():
+        runs = entry["runs"]
+        entry |= common.summaries(runs, "train_accuracy", "validation_accuracy", "validation_loss")
+        entry |= common.summaries(runs, "gap_points", digits=2)
+        smaller = common.differences(neither, runs, "gap_points", factor=1)
+        gains = common.differences(runs, neither, "validation_accuracy")
+        if name != "neither" and gains:
+            entry["gap_smaller_by"] = common.summarise(smaller, 2)
+            entry["validation_gain_points"] = common.summarise(gains, 2)
 
 
-def same_recipe(one: dict, other: dict) -> bool:
-    """Whether runs of both are comparable; how wide the search was does not matter for that."""
-    one, other = (
-        {key: value for key, value in recipe.items() if not key.startswith("searched")}
-        for recipe in (one, other)
+def run_regularisation(seeds: range, head: dict) -> None:
+    stored = common.Stored(
+        FILE, head, "regularisation", report=report_regularisation, recipe=REGULARISATION
     )
-    return one == other
+    entries = {name: stored.entry("conditions", name) for name in CONDITIONS}
+    for seed, name in itertools.product(seeds, CONDITIONS):
+        stored.complete(name, entries[name]["runs"], [seed], overfitting, name)
+    stored.save()
+
+
+EXPERIMENTS = {"activation": run_activation, "regularisation": run_regularisation}
 
 
 def main() -> None:
-    parser = common.parser(__doc__)
-    names = ("activation", "regularisation")
-    parser.add_argument("--only", choices=names)
-    parser.add_argument("--seeds", type=int, default=5)
-    arguments = parser.parse_args()
-    seeds = range(arguments.seeds)
-
-    earlier = common.read(FILE) or {}
-    result = common.header("ReLU or tanh, dropout and augmentation on a small AlexNet, by seed")
-    model = networks.build(NETWORK)
-    result |= {
-        "network": NETWORK,
-        "parameters": summary.count_parameters(model),
-        "macs": summary.count_macs(model, (1, 28, 28)),
-    }
-    result["activation"] = {"search": {}, "best": {}, "curves": {}}
-    result["regularisation"] = {"conditions": {}}
-    for name, recipe in zip(names, (ACTIVATION, REGULARISATION), strict=True):
-        if same_recipe(earlier.get(name, {}).get("recipe", {}), recipe):
-            result[name] = earlier[name]  # runs of another recipe are not comparable
-        result[name]["recipe"] = recipe
-
-    def save() -> None:
-        common.write(FILE, result)
-
-    if arguments.only != "regularisation":
-        run_activation(result, seeds, save)
-    if arguments.only != "activation":
-        run_regularisation(result, seeds, save)
+    arguments = common.parser(__doc__, names=EXPERIMENTS, seeds=5).parse_args()
+    head = common.header("ReLU or tanh, dropout and augmentation on a small AlexNet, by seed")
+    head |= {"network": NETWORK, **common.size(networks.build(NETWORK))}
+    for name in arguments.names:
+        EXPERIMENTS[name](range(arguments.seeds), head)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """How good a network of 1 M MACs and 30,000 parameters gets by the capstone's short recipes.
 
 The course's own network, other right designs and careless ones, from several seeds, trained as the
-check of exercise choosing.7 trains an answer and scored on validation images. The bar of that check
+check of exercise capstone.7 trains an answer and scored on validation images. The bar of that check
 follows from the runs and is written with them: halfway between the worst run of the course's own
 network and the best run of all careless designs, rounded down to half a point. At budget smoke,
 which only proves that everything runs, it is half the accuracy of the worst run. Writes
-results/capstone.json when a recipe is done with all designs; what stands there is kept.
+results/capstone.json; finished runs are kept, and a changed recipe starts anew.
 
     python -m benchmarks.capstone
 """
@@ -20,7 +20,7 @@ from torch import nn
 
 from benchmarks import common
 from utils import networks
-from utils.topics import choosing
+from utils.topics import capstone
 
 FILE = "capstone.json"
 SEEDS = {"own": 12}  # and of the others:
@@ -71,7 +71,7 @@ def two_layers(*, batch_norm: bool = False) -> nn.Sequential:
 
 
 DESIGNS = {
-    "own": ("the course's own: MobileNet v1, width 0.59", choosing.own_network),
+    "own": ("the course's own: MobileNet v1, width 0.59", capstone.own_network),
     "residual": (
         "residual: resnet_small, widths 9, 18, 34",
         lambda: networks.build("resnet_small", widths=(9, 18, 34)),
@@ -99,61 +99,44 @@ DESIGNS = {
 
 # The only one that is not trained as the check trains an answer.
 LEARNING_RATES = {"lenet_slow": 0.05}
-
-
 CARELESS = ("lenet", "linear", "two_layers", "two_layers_norm", "pooled_away")
 
 
 @functools.cache
 def cost(name: str) -> dict[str, int]:
-    found = choosing.measure(DESIGNS[name][1]())
-    assert found.macs <= choosing.LIMITS["macs"], (name, found)
-    assert found.parameters <= choosing.LIMITS["parameters"], (name, found)
-    return {"parameters": found.parameters, "macs": found.macs}
+    measured = capstone.measure(DESIGNS[name][1]())
+    assert measured.macs <= capstone.LIMITS["macs"], (name, measured)
+    assert measured.parameters <= capstone.LIMITS["parameters"], (name, measured)
+    return {"parameters": measured.parameters, "macs": measured.macs}
+
+
+def accuracy(recipe: str, name: str, seed: int) -> float:
+    run = capstone.short_run(DESIGNS[name][1], recipe, seed, LEARNING_RATES.get(name))
+    return common.completed(run).accuracy
+
+
+def measure(recipe: str, head: dict) -> None:
+    """All designs by one recipe, and the bar that follows."""
+    stored = common.Stored(FILE, head, "recipes", recipe, recipe=capstone.RECIPES[recipe])
+    designs = stored.content.setdefault("designs", {})
+    for name, (label, _) in DESIGNS.items():
+        if designs.get(name, {}).get("label") != label:
+            designs[name] = {"label": label, **cost(name)}
+        stored.extend(designs[name], "accuracy", SEEDS.get(name, OTHERS), accuracy, recipe, name)
+    worst = designs["own"]["accuracy"]["min"]
+    best = max(designs[name]["accuracy"]["max"] for name in CARELESS)
+    bar = worst / 2 if recipe == "smoke" else (worst + best) / 2
+    bar = math.floor(bar * 200) / 200
+    stored.content |= {"worst_own": worst, "best_careless": best, "bar": bar}
+    stored.save()
 
 
 def main() -> None:
-    parser = common.parser(__doc__)
-    parser.add_argument("--recipes", nargs="*", default=list(choosing.RECIPES))
-    parser.add_argument("--designs", nargs="*", default=list(DESIGNS), choices=list(DESIGNS))
-    arguments = parser.parse_args()
+    names = common.parser(__doc__, names=capstone.RECIPES).parse_args().names
     torch.set_num_threads(1)
-    result = common.header("Networks within the capstone's budget, by its short recipes")
-    earlier = common.read(FILE) or {"recipes": {}}
-    kept = {
-        name: found
-        for name, found in earlier["recipes"].items()
-        if found["recipe"] == choosing.RECIPES.get(name)
-    }
-    result |= {"limits": choosing.LIMITS, "recipes": dict(kept)}
-    for recipe, settings in choosing.RECIPES.items():
-        if recipe not in arguments.recipes:
-            continue
-        before = kept.get(recipe, {})
-        designs: dict[str, dict] = {}
-        for name, (label, build) in DESIGNS.items():
-            old = before.get("designs", {}).get(name, {})
-            runs = old.get("accuracy", {}).get("runs", []) if old.get("label") == label else []
-            wanted = SEEDS.get(name, OTHERS) if name in arguments.designs else 0
-            for seed in range(len(runs), wanted):
-                run = common.completed(
-                    choosing.short_run(build, recipe, seed, LEARNING_RATES.get(name))
-                )
-                runs.append(run.accuracy)
-                print(recipe, name, seed, run.status, round(run.accuracy, 4), flush=True)
-            if not runs:
-                continue
-            designs[name] = {"label": label, **cost(name), "accuracy": common.summarise(runs)}
-            result["recipes"][recipe] = {"recipe": settings, "designs": designs}
-        worst = designs["own"]["accuracy"]["min"]
-        best = max(designs[name]["accuracy"]["max"] for name in CARELESS if name in designs)
-        bar = worst / 2 if recipe == "smoke" else (worst + best) / 2
-        result["recipes"][recipe] |= {
-            "worst_own": worst,
-            "best_careless": best,
-            "bar": math.floor(bar * 200) / 200,
-        }
-        common.write(FILE, result)
+    head = common.header("Networks within the capstone's budget, by its short recipes")
+    for recipe in names:
+        measure(recipe, head | {"limits": capstone.LIMITS})
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from tools import authoring
 from utils import device
 
 FILE = "classroom.json"
-ROOT = common.RESULTS.parent
+ROOT = common.ROOT
 BUDGETS = ("smoke", "cpu")
 LEARNERS = 30  # in the worked example of docs/teaching.md
 # The last cell of a measured notebook: it asks its own kernel.
@@ -41,7 +41,7 @@ print(json.dumps([*classroom.memory_of("self"), time.process_time()]))
 
 
 def memory_of(process: int | str) -> tuple[int | None, int | None]:
-    """Bytes that a process held at the most, and how much of what it holds now is mapped files."""
+    """The most bytes that a process has held, and how many bytes of mapped files it holds now."""
     status = Path(f"/proc/{process}/status")
     if not status.exists():
         return growth.most_resident() if process == "self" else None, None
@@ -115,62 +115,61 @@ def disk() -> dict[str, int]:
 
 def summed_up(chapters: dict[str, dict]) -> dict:
     """Over all chapters measured: their number, their times, the largest memory."""
-    found = {"chapters": len(chapters)}
+    result: dict = {"chapters": len(chapters)}
     for key in ("seconds", "processor_seconds", "peak_mb", "mapped_mb"):
-        values = [one[key] for one in chapters.values() if one[key] is not None]
+        values = [chapter[key] for chapter in chapters.values() if chapter[key] is not None]
         if values:
-            found[key] = {"sum": round(sum(values), 1), **common.summarise(values, 1)}
-            del found[key]["runs"]
-    return found
+            result[key] = {"sum": round(sum(values), 1), **common.summarise(values, 1)}
+            del result[key]["runs"]
+    return result
 
 
-def whole_class(one: dict, lab_mb: dict, learners: int = LEARNERS) -> dict:
+def whole_class(chapters: dict, lab_mb: dict, learners: int = LEARNERS) -> dict:
     """What so many learners need who work on one server at the same time, each on one chapter.
 
     Memory for the chapter that needs most; `shared` counts mapped files once, `apart` for everyone,
     as in containers that share nothing. Processor minutes for one run of a chapter by everybody.
     """
-    each, mapped = one["peak_mb"]["max"] + lab_mb["peak_mb"], one["mapped_mb"]["median"]
+    each = chapters["peak_mb"]["max"] + lab_mb["peak_mb"]
+    mapped = chapters["mapped_mb"]["median"]
     return {
         "learners": learners,
         "apart_gb": round(learners * each / 1000, 1),
         "shared_gb": round((learners * (each - mapped) + mapped) / 1000, 1),
-        "processor_minutes": round(learners * one["processor_seconds"]["median"] / 60, 1),
+        "processor_minutes": round(learners * chapters["processor_seconds"]["median"] / 60, 1),
     }
 
 
+def report(content: dict) -> None:
+    for budget in content["budgets"].values():
+        chapters = budget["each"]
+        budget["each"] = {stem: chapters[stem] for stem in authoring.stems() if stem in chapters}
+        budget["all"] = summed_up(chapters)
+        if "mapped_mb" in budget["all"]:
+            budget["class"] = whole_class(budget["all"], content["lab"])
+
+
 def main() -> None:
-    parser = common.parser(__doc__)
-    parser.add_argument("chapters", nargs="*", default=authoring.stems())
+    parser = common.parser(__doc__, names=authoring.stems())
     parser.add_argument("--budgets", nargs="+", default=list(BUDGETS))
     parser.add_argument("--again", action="store_true", help="measure also what is there already")
     arguments = parser.parse_args()
-    if unknown := sorted(set(arguments.chapters) - set(authoring.stems())):
-        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(authoring.stems())}")
-    result = common.header("What one learner needs: time, memory and disk", "jupyterlab")
-    result |= {"device": device.describe(), "cores": os.cpu_count(), "disk": growth.in_mb(disk())}
-    result["lab"] = growth.in_mb(lab())
-    earlier = common.read(FILE) or {"budgets": {}}
-    budgets = earlier["budgets"]
-    for budget in arguments.budgets:
-        for stem in arguments.chapters:
+    head = common.header("What one learner needs: time, memory and disk", "jupyterlab")
+    head |= {"device": device.describe(), "cores": os.cpu_count()}
+    head |= {"disk": growth.in_mb(disk()), "lab": growth.in_mb(lab())}
+    stored = common.Stored(FILE, head, report=report)
+    for name in arguments.budgets:
+        budgets = stored.content.setdefault("budgets", {})
+        budget = budgets.setdefault(name, {"all": {}, "each": {}})
+        for stem in arguments.names:
             content = authoring.path_of(stem).read_bytes()
             mark = hashlib.sha256(content).hexdigest()[:16]
-            chapters = budgets.setdefault(budget, {"all": {}, "each": {}})["each"]
-            if chapters.get(stem, {}).get("notebook") == mark and not arguments.again:
+            if budget["each"].get(stem, {}).get("notebook") == mark and not arguments.again:
                 continue
-            measured = growth.in_mb(measure(stem, budget))
-            chapters[stem] = {"notebook": mark, **measured}
-            print(budget, stem, chapters[stem], flush=True)
-            budgets[budget] = {
-                "all": summed_up(chapters),
-                "each": {name: chapters[name] for name in authoring.stems() if name in chapters},
-            }
-            common.write(FILE, result | {"budgets": budgets})
-    for found in budgets.values():
-        if "mapped_mb" in found["all"]:
-            found["class"] = whole_class(found["all"], result["lab"])
-    common.write(FILE, result | {"budgets": budgets})
+            budget["each"][stem] = {"notebook": mark, **growth.in_mb(measure(stem, name))}
+            print(name, stem, budget["each"][stem], flush=True)
+            stored.save()
+    stored.save()
 
 
 if __name__ == "__main__":

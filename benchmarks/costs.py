@@ -24,12 +24,13 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks import common
-from utils import data, device, networks, summary
+from utils import device, networks
 from utils.topics import memory
 
 FILE = "costs.json"
@@ -69,13 +70,20 @@ def milliseconds(network: nn.Module, images: Tensor, repeats: int = 1) -> float:
 
 def rounds(count: int, tasks: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
     """Every task once a round, after one round for warming up."""
-    found: dict[str, list[float]] = {name: [] for name in tasks}
-    for number in range(count + 1):
+    measured: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(count + 1):
         for name, task in tasks.items():
-            value = task()
-            if number:
-                found[name].append(value)
-    return found
+            measured[name].append(task())
+    return {name: values[1:] for name, values in measured.items()}
+
+
+def in_turns(
+    count: int, models: dict[str, nn.Module], images: int, repeats: int = 1
+) -> dict[str, list[float]]:
+    """Milliseconds of one call of each network in each round."""
+    given = {name: noise(model, images) for name, model in models.items()}
+    tasks = {n: partial(milliseconds, model, given[n], repeats) for n, model in models.items()}
+    return rounds(count, tasks)
 
 
 def timing(values: list[float], reference: list[float], digits: int = 4) -> dict:
@@ -96,8 +104,7 @@ def counts(network: nn.Module, size: int) -> dict[str, int]:
     tensors = network.state_dict().values()
     return {
         "image_size": size,
-        "parameters": summary.count_parameters(network),
-        "macs": summary.count_macs(network, shape),
+        **common.size(network, shape),
         "weight_bytes": sum(t.numel() * t.element_size() for t in tensors if t.ndim),
         "peak_bytes": image.nbytes + memory.peak(network, image).bytes,
     }
@@ -105,20 +112,13 @@ def counts(network: nn.Module, size: int) -> dict[str, int]:
 
 def training_task(name: str, images: int) -> Callable[[], float]:
     """One epoch of `fit` over `images` images; ms per image."""
-    size = networks.build(name).image_size
-    batches = data.load(
-        batch_size=TRAIN_BATCH, image_size=size, train_images=images, device="cpu"
-    ).train
+    recipe = {"batch_size": TRAIN_BATCH, "train_images": images}
+    batches = common.load(recipe, seed=0, image_size=networks.build(name).image_size).train
 
     def run() -> float:
         network = networks.build(name)
         start = time.process_time()
-        common.fit(
-            network,
-            batches,
-            epochs=1,
-            learning_rate=0.02,
-        )
+        common.fit(network, batches, epochs=1, learning_rate=0.02)
         return 1000 * (time.process_time() - start) / images
 
     return run
@@ -137,33 +137,24 @@ def main() -> None:
 
     small = {name: networks.build(name).eval() for name in SMALL}
     result["small"] = {name: counts(net, net.image_size) for name, net in small.items()}
-    single = {name: noise(network, 1) for name, network in small.items()}
-    many = {name: noise(network, BATCH) for name, network in small.items()}
-    one = rounds(
-        counted["small"],
-        {n: lambda n=n: milliseconds(small[n], single[n], REPEATS) for n in SMALL},
-    )
-    batch = rounds(
-        counted["small"], {n: lambda n=n: milliseconds(small[n], many[n]) for n in SMALL}
-    )
-    train = rounds(counted["training"], {n: training_task(n, 2_560) for n in SMALL})
+    times = {
+        "latency_ms": in_turns(counted["small"], small, 1, REPEATS),
+        "batch_ms": in_turns(counted["small"], small, BATCH),
+        "training_ms_per_image": rounds(
+            counted["training"], {name: training_task(name, 2_560) for name in SMALL}
+        ),
+    }
     for name in SMALL:
         result["small"][name] |= {
-            "latency_ms": timing(one[name], one["lenet"]),
-            "batch_ms": timing(batch[name], batch["lenet"]),
-            "training_ms_per_image": timing(train[name], train["lenet"]),
+            key: timing(values[name], values["lenet"]) for key, values in times.items()
         }
         print(name, result["small"][name], flush=True)
-
     if not arguments.small_only:
         large = {name: build().eval() for name, build in LARGE.items()}
         result["large"] = {name: counts(net, net.image_size) for name, net in large.items()}
-        images = {name: noise(network, 1) for name, network in large.items()}
-        times = rounds(
-            counted["large"], {n: lambda n=n: milliseconds(large[n], images[n]) for n in LARGE}
-        )
+        latency = in_turns(counted["large"], large, 1)
         for name in LARGE:
-            result["large"][name]["latency_ms"] = timing(times[name], times["mobilenet_v2"], 2)
+            result["large"][name]["latency_ms"] = timing(latency[name], latency["mobilenet_v2"], 2)
             print(name, result["large"][name], flush=True)
     common.write(FILE if not arguments.quick else "costs_quick.json", result)
 

@@ -5,7 +5,7 @@
 
 A figure is a pair of functions: the first reads what is to be drawn from results/, the second
 draws it. The PNG holds a fingerprint of what was drawn, so that a test can tell whether the results
-have changed since. A figure whose results are missing is left out, and that is said.
+have changed since. A figure whose results are missing is left out with a message.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +30,6 @@ from PIL import Image
 from benchmarks import common, recipe
 from utils import plotting, results
 
-FOLDER = common.RESULTS / "figures"
 DPI = 140
 KEY = "Results drawn"  # the PNG's text chunk that holds the fingerprint
 NAMES = {
@@ -43,8 +42,8 @@ NAMES = {
     "mobilenet_v1_small": "MobileNet v1",
     "mobilenet_v2_small": "MobileNet v2",
 }
-# The form for which D2L chose LeNet's rate stands beside ours under both recipes.
-UNDER_TWO_RECIPES = {**NAMES, "lenet_sigmoid": "LeNet, sigmoid"}
+# The form for which D2L chose LeNet's rate is beside ours under both recipes.
+UNDER_TWO_RECIPES = {"lenet": "LeNet", "lenet_sigmoid": "LeNet, sigmoid", **NAMES}
 # Networks of d2l_runs.csv beside which ours are drawn; MobileNet has none there.
 PUBLISHED = {
     "lenet": "LeNet",
@@ -86,21 +85,44 @@ def accuracy_axes(rows: int, lowest: float) -> tuple[Figure, list[plt.Axes]]:
     return figure, [left, right]
 
 
+def rows(axis: plt.Axes, names: Iterable[str]) -> None:
+    """One row for each name, the first at the top."""
+    names = list(names)
+    axis.set_yticks(range(len(names)), names)
+    axis.set_ylim(len(names) - 0.5, -0.5)
+
+
+def grid(axis: plt.Axes) -> None:
+    axis.grid(axis="x", color="0.9", linewidth=0.6)
+    axis.set_axisbelow(True)
+
+
+def mark(label: str, shape: str, colour: str, **look: Any) -> Line2D:
+    """A dot of the legend."""
+    return Line2D(
+        [], [], linestyle="", marker=shape, color=colour, label=label, **{"markersize": 5} | look
+    )
+
+
+def line(label: str, colour: str = "black", **look: Any) -> Line2D:
+    """A line of the legend."""
+    return Line2D([], [], color=colour, label=label, **look)
+
+
+def median_of(runs: list[float], digits: int = 4) -> float:
+    return common.summarise(runs, digits)["median"]
+
+
 def finish_accuracy(axes: list[plt.Axes], names: list[str], handles: list[Line2D]) -> None:
-    axes[0].set_yticks(range(len(names)), names)
-    axes[0].set_ylim(len(names) - 0.5, -0.5)
+    rows(axes[0], names)
     axes[-1].set_xlabel("test accuracy on Fashion-MNIST")
+    between = [row + 0.5 for row in range(len(names) - 1)]
     for axis in axes:
         digits = 1 if axis.get_xlim()[1] == BREAK else 2
         axis.xaxis.set_major_formatter(lambda value, _, digits=digits: short(value, digits))
-        axis.grid(axis="x", color="0.9", linewidth=0.6)
-        axis.hlines(
-            [row + 0.5 for row in range(len(names) - 1)],
-            *axis.get_xlim(),
-            color="0.8",
-            linewidth=0.6,
-        )
-        axis.set_axisbelow(True)
+        grid(axis)
+        axis.hlines(between, *axis.get_xlim(), color="0.8", linewidth=0.6)
+    handles = [*handles, line("median", linewidth=2)]
     axes[0].figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8)
 
 
@@ -109,9 +131,10 @@ def short(accuracy: float, digits: int = 3) -> str:
 
 
 def median_mark(
-    axes: list[plt.Axes], median: float, row: float, below: bool, half: float = 0.12
+    axes: list[plt.Axes], runs: list[float], row: float, below: bool, half: float = 0.12
 ) -> None:
-    """A black bar, with its value above it or below it."""
+    """A black bar at the median, with its value above it or below it."""
+    median = median_of(runs)
     axis = axes[0] if median < BREAK else axes[-1]
     axis.plot([median, median], [row - half, row + half], color="black", linewidth=2, zorder=4)
     axis.annotate(
@@ -123,10 +146,10 @@ def median_mark(
     )
 
 
-def dots(axes: list[plt.Axes], values: list[float], rows: list[float], **look: Any) -> None:
-    for value, row in zip(values, rows):
+def dots(axes: list[plt.Axes], values: list[float], heights: list[float], **look: Any) -> None:
+    for value, height in zip(values, heights):
         axis = axes[0] if value < BREAK else axes[-1]
-        axis.scatter(value, row, linewidths=0.8, clip_on=False, **look)
+        axis.scatter(value, height, linewidths=0.8, clip_on=False, **look)
 
 
 # --- accuracy -------------------------------------------------------------------------------------
@@ -137,41 +160,38 @@ def accuracy_data() -> dict | None:
     theirs: dict[str, list[float]] = {}
     for run in results.load("published/d2l_runs.csv"):
         theirs.setdefault(run["network"], []).append(float(run["test_accuracy"]))
-    found = {}
+    accuracies = {}
     for name, shown in NAMES.items():
         ours = common.read(f"accuracy/{name}.json")
         if ours is None:
             return None
-        found[shown] = {"ours": ours["test_accuracy"]["runs"]}
+        accuracies[shown] = {"ours": ours["test_accuracy"]["runs"]}
         if name in PUBLISHED:
-            found[shown]["d2l"] = sorted(theirs[PUBLISHED[name]])
-    return found
+            accuracies[shown]["d2l"] = sorted(theirs[PUBLISHED[name]])
+    return accuracies
 
 
-def draw_accuracy(found: dict) -> Figure:
-    lowest = min(min(runs) for groups in found.values() for runs in groups.values())
-    figure, axes = accuracy_axes(len(found), lowest)
+def draw_accuracy(accuracies: dict) -> Figure:
+    lowest = min(min(runs) for sources in accuracies.values() for runs in sources.values())
+    figure, axes = accuracy_axes(len(accuracies), lowest)
     looks = {
         "d2l": dict(s=9, marker="o", facecolors="none", edgecolors="0.45"),
         "ours": dict(s=22, marker="D", facecolors=OURS, edgecolors="white", zorder=3),
     }
-    for row, groups in enumerate(found.values()):
-        for source, runs in groups.items():
+    for row, sources in enumerate(accuracies.values()):
+        for source, runs in sources.items():
             middle = row
-            if len(groups) > 1:
+            if len(sources) > 1:
                 middle += 0.17 if source == "d2l" else -0.13
             heights = [middle + 0.4 * shift for shift in plotting._spread(len(runs))]
             dots(axes, runs, heights, **looks[source])
-            median = common.summarise(runs)["median"]
-            median_mark(axes, median, middle, below=source == "d2l")
+            median_mark(axes, runs, middle, below=source == "d2l")
     handles = [
-        Line2D([], [], linestyle="", marker="D", color=OURS, markersize=5,
-               label="a run of the course's small network"),
-        Line2D([], [], linestyle="", marker="o", color="0.45", markerfacecolor="none",
-               markersize=4, label="a run stored in D2L's notebooks, its own network"),
-        Line2D([], [], color="black", linewidth=2, label="median"),
+        mark("a run of the course's small network", "D", OURS),
+        mark("a run stored in D2L's notebooks, its own network", "o", "0.45",
+             markerfacecolor="none", markersize=4),
     ]  # fmt: skip
-    finish_accuracy(axes, list(found), handles)
+    finish_accuracy(axes, list(accuracies), handles)
     return figure
 
 
@@ -183,37 +203,34 @@ def recipe_data() -> dict | None:
     stored = common.read(recipe.FILE)
     if stored is None:
         return None
-    found = {}
-    for name, one in stored["networks"].items():
-        theirs = [run["test_accuracy"] for run in one["runs"]]
-        gains = one["difference"]["runs"]  # in points
-        found[UNDER_TWO_RECIPES[name]] = [
-            [a, round(a + gain / 100, 4)] for a, gain in zip(theirs, gains)
+    return {
+        shown: [
+            [run["test_accuracy"], round(run["test_accuracy"] + points / 100, 4)]
+            for run, points in zip(network["runs"], network["difference"]["runs"])
         ]
-    return found
+        for name, shown in UNDER_TWO_RECIPES.items()
+        if (network := stored["networks"].get(name))
+    }
 
 
-def draw_recipe(found: dict) -> Figure:
-    figure, axes = accuracy_axes(len(found), min(min(p) for pairs in found.values() for p in pairs))
-    for row, pairs in enumerate(found.values()):
+def draw_recipe(accuracies: dict) -> Figure:
+    lowest = min(min(pair) for pairs in accuracies.values() for pair in pairs)
+    figure, axes = accuracy_axes(len(accuracies), lowest)
+    for row, pairs in enumerate(accuracies.values()):
         heights = [row + 0.7 * shift for shift in plotting._spread(len(pairs))]
         for axis in axes:
-            for (theirs, ours), height in zip(pairs, heights):
-                axis.plot([theirs, ours], [height, height], color="0.75", linewidth=0.8, zorder=1)
+            for pair, height in zip(pairs, heights):
+                axis.plot(pair, [height, height], color="0.75", linewidth=0.8, zorder=1)
         theirs, ours = ([pair[side] for pair in pairs] for side in (0, 1))
         dots(axes, theirs, heights, s=24, marker="o", facecolors="white", edgecolors=OTHERS)
         dots(axes, ours, heights, s=22, marker="D", facecolors=OURS, edgecolors="white", zorder=3)
-        for values in (theirs, ours):
-            median = common.summarise(values)["median"]
-            median_mark(axes, median, row, below=values is theirs, half=0.24)
+        for runs in (theirs, ours):
+            median_mark(axes, runs, row, below=runs is theirs, half=0.24)
     handles = [
-        Line2D([], [], linestyle="", marker="o", color=OTHERS, markerfacecolor="white",
-               markersize=5, label="D2L's recipe"),
-        Line2D([], [], linestyle="", marker="D", color=OURS, markersize=5,
-               label="the course's recipe, same network and seed"),
-        Line2D([], [], color="black", linewidth=2, label="median"),
-    ]  # fmt: skip
-    finish_accuracy(axes, list(found), handles)
+        mark("D2L's recipe", "o", OTHERS, markerfacecolor="white"),
+        mark("the course's recipe, same network and seed", "D", OURS),
+    ]
+    finish_accuracy(axes, list(accuracies), handles)
     return figure
 
 
@@ -232,6 +249,13 @@ SHOWN = {
     "resnet": "ResNet",
     "lenet": "LeNet",
 }
+# Kinds of memory: dashes, the face of the marker (None: filled), and what the legend says.
+MEMORY = {
+    "resident_mb": ("--", "white", "below: held by the process"),
+    "live_mb": ("-", None, "all tensors"),
+    "saved_mb": (":", None, "kept for the backward pass"),
+    "data_mb": ("-.", None, "the data"),
+}
 
 
 def growth_data() -> dict | None:
@@ -239,12 +263,11 @@ def growth_data() -> dict | None:
     stored = common.read("growth.json")
     if stored is None:
         return None
-    wanted = ("macs", "live_mb", "saved_mb", "resident_mb", "data_mb")
     return {
         series: {
             name: {
                 x: {"seconds": point["seconds"]["runs"]}
-                | {key: point[key] for key in wanted if key in point}
+                | {key: point[key] for key in ("macs", *MEMORY) if key in point}
                 for x, point in stored[series][name]["points"].items()
             }
             for name in SHOWN
@@ -254,42 +277,36 @@ def growth_data() -> dict | None:
     }
 
 
-def draw_growth(found: dict) -> Figure:
+def draw_network(upper: plt.Axes, lower: plt.Axes, points: dict, images: bool, look: dict) -> None:
+    """Times and memory of one network; `images`: what grows is the number of images."""
+    x = [int(size) for size in points]
+    times = [point["seconds"] for point in points.values()]
+    medians = [median_of(runs, 5) for runs in times]
+    upper.vlines(x, list(map(min, times)), list(map(max, times)), color="0.6", linewidth=3)
+    upper.plot(x, medians, linestyle="-", **look)
+    # What grows as the MACs do (in the last column: as the images do), through the last point.
+    work = x if images else [point["macs"] for point in points.values()]
+    scaled = [medians[-1] * amount / work[-1] for amount in work]
+    upper.plot(x, scaled, linestyle=":", color="0.35", linewidth=1.2)
+    for key, (dash, face, _) in MEMORY.items():
+        shown = not (images and key in ("live_mb", "saved_mb"))
+        if shown and all(key in point for point in points.values()):
+            values = [point[key] for point in points.values()]
+            more = {} if face is None else {"markerfacecolor": face}
+            lower.plot(x, values, linestyle=dash, linewidth=1.2, **look, **more)
+
+
+def draw_growth(measured: dict) -> Figure:
     figure, axes = plt.subplots(
         2, 4, figsize=(plotting.WIDTH, 4.9), sharex="col", layout="constrained"
     )
-    for column, (series, nets) in enumerate(found.items()):
+    for column, (series, nets) in enumerate(measured.items()):
         upper, lower = axes[:, column]
         title, xlabel = COLUMNS[series]
         for number, (name, points) in enumerate(nets.items()):
-            x = [int(one) for one in points]
-            look = dict(
-                color=plotting.COLOURS[number],
-                marker=plotting.MARKERS[number],
-                markersize=4.5,
-                label=SHOWN[name],
-            )
-            times = [point["seconds"] for point in points.values()]
-            median = [common.summarise(runs, 5)["median"] for runs in times]
-            upper.vlines(x, list(map(min, times)), list(map(max, times)), color="0.6", linewidth=3)
-            upper.plot(x, median, linestyle="-", **look)
-            # What grows as the MACs do (in the last column: as the images do), through the last.
-            work = x if series == "images" else [point["macs"] for point in points.values()]
-            scaled = [median[-1] * one / work[-1] for one in work]
-            upper.plot(x, scaled, linestyle=":", color="0.35", linewidth=1.2)
-            rows = {
-                "resident_mb": ("--", "white"),
-                "live_mb": ("-", None),
-                "saved_mb": (":", None),
-                "data_mb": ("-.", None),
-            }
-            if series == "images":
-                del rows["live_mb"], rows["saved_mb"]
-            for key, (dash, face) in rows.items():
-                if all(key in point for point in points.values()):
-                    values = [point[key] for point in points.values()]
-                    more = {} if face is None else {"markerfacecolor": face}
-                    lower.plot(x, values, linestyle=dash, linewidth=1.2, **look, **more)
+            colour, shape = plotting.COLOURS[number], plotting.MARKERS[number]
+            look = dict(color=colour, marker=shape, markersize=4.5, label=SHOWN[name])
+            draw_network(upper, lower, points, series == "images", look)
         for axis in (upper, lower):
             axis.set(xscale="log", yscale="log")
             # One, two and five times a power of ten, as plain numbers.
@@ -297,7 +314,7 @@ def draw_growth(found: dict) -> Figure:
             axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axis.yaxis.set_minor_formatter(NullFormatter())
             axis.grid(color="0.92", linewidth=0.6)
-        ticks = [int(one) for one in next(iter(nets.values()))]
+        ticks = [int(size) for size in next(iter(nets.values()))]
         ticks = ticks[::2] if len(ticks) > 4 else ticks
         names = [f"{tick / 1000:g}k" if tick > 1000 else str(tick) for tick in ticks]
         lower.set_xticks(ticks, names)
@@ -310,17 +327,12 @@ def draw_growth(found: dict) -> Figure:
     axes[0, 3].set_ylabel("seconds of an epoch")
     axes[1, 0].set_ylabel("memory (MB)")
     handles = [
-        Line2D([], [], color="0.6", linewidth=3, label="above: fastest to slowest round"),
-        Line2D([], [], color="0.35", linestyle=":", label="if time grew as the MACs do"),
-        Line2D([], [], color="black", linestyle="--", marker="o", markerfacecolor="white",
-               markersize=4.5, label="below: held by the process"),
-        Line2D([], [], color="black", linestyle="-", marker="o", markersize=4.5,
-               label="all tensors"),
-        Line2D([], [], color="black", linestyle=":", marker="o", markersize=4.5,
-               label="kept for the backward pass"),
-        Line2D([], [], color="black", linestyle="-.", marker="o", markersize=4.5,
-               label="the data"),
-    ]  # fmt: skip
+        line("above: fastest to slowest round", "0.6", linewidth=3),
+        line("if time grew as the MACs do", "0.35", linestyle=":"),
+    ]
+    for dash, face, label in MEMORY.values():
+        more = {} if face is None else {"markerfacecolor": face}
+        handles.append(line(label, linestyle=dash, marker="o", markersize=4.5, **more))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=7.5)
     return figure
 
@@ -347,83 +359,74 @@ FILLS = {
 }
 
 
+def of_speed(part: str, names: dict[str, str]) -> dict[str, dict]:
+    """What speed.json says in one of its parts, by the name that is shown."""
+    networks = (common.read("speed.json") or {}).get(part, {})
+    return {shown: networks[name] for name, shown in names.items() if name in networks}
+
+
 def speed_data() -> dict | None:
     """For each network the paired ratios to d2l and to the plain loop."""
-    epochs = (common.read("speed.json") or {}).get("epochs")
-    if not epochs:
-        return None
     return {
-        shown: {rival: one["runs"] for rival, one in epochs[name]["ratio"].items()}
-        for name, shown in (NAMES | LARGE).items()
-        if name in epochs
-    }
+        shown: {rival: ratio["runs"] for rival, ratio in network["ratio"].items()}
+        for shown, network in of_speed("epochs", NAMES | LARGE).items()
+    } or None
 
 
-def draw_speed(found: dict) -> Figure:
-    size = (plotting.WIDTH, 0.42 * len(found) + 1.2)
+def draw_speed(ratios: dict) -> Figure:
+    size = (plotting.WIDTH, 0.42 * len(ratios) + 1.2)
     figure, axis = plt.subplots(figsize=size, layout="constrained")
     looks = {
         "d2l": dict(s=24, marker="o", facecolors="white", edgecolors=OTHERS),
         "torchvision": dict(s=22, marker="D", facecolors=OURS, edgecolors="white", zorder=3),
     }
-    for row, rivals in enumerate(found.values()):
-        for rival, ratios in rivals.items():
+    for row, rivals in enumerate(ratios.values()):
+        for rival, runs in rivals.items():
             height = row + (-0.17 if rival == "d2l" else 0.17)
-            axis.scatter(ratios, [height] * len(ratios), **looks[rival])
-            median = common.summarise(ratios)["median"]
-            axis.plot(
-                [median] * 2, [height - 0.15, height + 0.15], color="black", linewidth=2, zorder=4
-            )
+            axis.scatter(runs, [height] * len(runs), **looks[rival])
+            bar = [height - 0.15, height + 0.15]
+            axis.plot([median_of(runs)] * 2, bar, color="black", linewidth=2, zorder=4)
     axis.axvline(1, color="0.35", linewidth=1, linestyle="--", zorder=0)
-    axis.set_yticks(range(len(found)), list(found))
-    axis.set_ylim(len(found) - 0.5, -0.5)
+    rows(axis, ratios)
     axis.set_xlabel("time of the other code, as a multiple of ours (dashed: equally fast)")
-    axis.grid(axis="x", color="0.9", linewidth=0.6)
-    axis.set_axisbelow(True)
+    grid(axis)
     handles = [
-        Line2D([], [], linestyle="", marker="o", color=OTHERS, markerfacecolor="white",
-               markersize=5, label="d2l's loader and train_ch6"),
-        Line2D([], [], linestyle="", marker="D", color=OURS, markersize=5,
-               label="DataLoader and plain loop"),
-        Line2D([], [], color="black", linewidth=2, label="median"),
-    ]  # fmt: skip
+        mark("d2l's loader and train_ch6", "o", OTHERS, markerfacecolor="white"),
+        mark("DataLoader and plain loop", "D", OURS),
+        line("median", linewidth=2),
+    ]
     figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8)
     return figure
 
 
 def step_data() -> dict | None:
     """For each network the parts of a training step, its milliseconds and its share of the rate."""
-    profiles = (common.read("speed.json") or {}).get("profile")
-    if not profiles:
-        return None
     return {
         shown: {
-            "parts": profiles[name]["parts"],
-            "milliseconds": profiles[name]["step_milliseconds"]["median"],
-            "share_of_matmul": profiles[name]["share_of_matmul"],
+            "parts": profile["parts"],
+            "milliseconds": profile["step_milliseconds"]["median"],
+            "share_of_matmul": profile["share_of_matmul"],
         }
-        for name, shown in NAMES.items()
-        if name in profiles
-    }
+        for shown, profile in of_speed("profile", NAMES).items()
+    } or None
 
 
-def draw_step(found: dict) -> Figure:
-    size = (plotting.WIDTH, 0.42 * len(found) + 1.4)
+def draw_step(profiles: dict) -> Figure:
+    size = (plotting.WIDTH, 0.42 * len(profiles) + 1.4)
     figure, axis = plt.subplots(figsize=size, layout="constrained")
-    for row, one in enumerate(found.values()):
+    for row, profile in enumerate(profiles.values()):
         left = 0.0
         for part, (fill, hatch) in FILLS.items():
-            share = 100 * one["parts"][part]
+            share = 100 * profile["parts"][part]
             axis.barh(
                 row, share, left=left, height=0.7, color=fill, hatch=hatch, edgecolor="black",
                 linewidth=0.6, label=part if row == 0 else None,
             )  # fmt: skip
             left += share
-        text = f"{one['milliseconds']:.0f} ms, {one['share_of_matmul']:.0%}"
+        text = f"{profile['milliseconds']:.0f} ms, {profile['share_of_matmul']:.0%}"
         axis.annotate(text, (101, row), va="center", fontsize=8, annotation_clip=False)
     axis.set_title("a step, share of the\nmatrix product's rate", loc="right", fontsize=8)
-    axis.set_yticks(range(len(found)), list(found))
-    axis.set_ylim(len(found) - 0.5, -0.5)
+    rows(axis, profiles)
     axis.set_xlim(0, 116)
     axis.set_xticks(range(0, 101, 20))
     axis.set_xlabel("share of the time of a training step (%)")
@@ -451,9 +454,9 @@ FIGURES = {
 }
 
 
-def fingerprint(found: dict) -> str:
+def fingerprint(drawn: dict) -> str:
     """The same for the same data, in whatever order a file had been written."""
-    text = json.dumps(found, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(drawn, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
@@ -463,34 +466,30 @@ def drawn_from(path: Path) -> str | None:
         return image.text.get(KEY)
 
 
-def make(name: str, folder: Path = FOLDER) -> Path | None:
+def make(name: str, folder: Path | None = None) -> Path | None:
     """Draw one figure; None where its results are missing."""
-    found = FIGURES[name].data()
-    if found is None:
+    drawn = FIGURES[name].data()
+    if drawn is None:
         return None
+    folder = folder or results.FOLDER / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.png"
     with plotting.style():
-        figure = FIGURES[name].draw(found)
+        figure = FIGURES[name].draw(drawn)
         # Software is left out: it would tell matplotlib's version and differ without a reason.
-        metadata = {"Software": None, KEY: fingerprint(found)}
+        metadata = {"Software": None, KEY: fingerprint(drawn)}
         figure.savefig(path, dpi=DPI, metadata=metadata)
     plt.close(figure)
     return path
 
 
 def main() -> int:
-    parser = common.parser(__doc__)
-    parser.add_argument("figures", nargs="*", default=list(FIGURES), metavar="FIGURE")
-    chosen = parser.parse_args().figures
-    if unknown := sorted(set(chosen) - set(FIGURES)):
-        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(FIGURES)}")
-    for name in chosen:
+    for name in common.parser(__doc__, names=FIGURES).parse_args().names:
         path = make(name)
         if path is None:
             print(f"{name} is left out: its results are missing; `{FIGURES[name].source}`.")
         else:
-            print(f"{path.relative_to(common.RESULTS.parent)}")
+            print(path)
     return 0
 
 

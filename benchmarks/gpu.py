@@ -2,7 +2,7 @@
 
 Runs where a GPU is found. The settings of a network are tried once each on the validation images,
 from a seed that is not used again; the best are kept, and with them five seeds are trained, each
-read once on the test images. bfloat16 and channels-last are `fit`'s choice, `--compile` adds
+read once on the test images. `fit` chooses bfloat16 and channels-last, `--compile` adds
 torch.compile. Writes results/gpu.json; finished trials and seeds are kept. How fast an epoch is
 beside others' code on the same GPU is measured by benchmarks.speed.
 
@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from benchmarks import common
-from utils import data, device, networks, training
+from utils import device, networks
 
 FILE = "gpu.json"
 EPOCHS, BATCH_SIZE, SEEDS, TRIAL_SEED = 10, 128, 5, 100
@@ -44,108 +44,98 @@ def settings() -> list[dict[str, Any]]:
 
 
 def run(
-    name: str, chosen: dict[str, Any], seed: int, where: torch.device, *, compiled: bool,
+    name: str, chosen: dict[str, Any], where: torch.device, *, seed: int, compiled: bool = False,
     images: int | None = None, epochs: int = EPOCHS, read_test_set: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Train one network from one seed; `images` limits training, validation and test images."""
-    device.seed_everything(seed)
-    model = networks.build(name, **NETWORKS[name])
-    splits = data.load(
+    with torch.device("meta"):
+        size = networks.build(name).image_size
+    splits = common.load(
+        chosen,
+        seed,
         batch_size=BATCH_SIZE if images is None else min(BATCH_SIZE, images // 2),
-        image_size=model.image_size,
-        augment=chosen["augment"],
+        image_size=size,
         device=where,
-        seed=seed,
         train_images=images,
-        validation_images=5_000 if images is None else images,
+        validation_images=images or 5_000,
         test_images=images,
     )
     start = time.perf_counter()
-    history = common.fit(
-        model,
+    model, history = common.train(
+        lambda: networks.build(name, **NETWORKS[name]),
         splits.train,
+        chosen | {"epochs": epochs},
+        seed,
         splits.validation,
-        epochs=epochs,
-        learning_rate=chosen["learning_rate"],
-        label_smoothing=chosen["label_smoothing"],
         device=where,
         compile=compiled,
-        seed=seed,
     )
-    one = {
+    result = {
         "seed": seed,
         "status": history.status,
         # 0 where no epoch was finished, so that such settings are never the best.
         "validation_accuracy": round(max(history.validation_accuracy[-1:], default=0.0), 4),
         "seconds": round(time.perf_counter() - start, 1),
     }
-    if read_test_set:
-        one["test_accuracy"] = round(training.evaluate(model, splits.test).accuracy, 4)
-    return one
+    return result | (
+        {"test_accuracy": common.accuracy(model, splits.test)} if read_test_set else {}
+    )
 
 
-def best(tried: list[dict[str, Any]]) -> dict[str, Any]:
+def best(trials: list[dict[str, Any]]) -> dict[str, Any]:
     """The settings with the highest validation accuracy among the runs that were finished."""
-    finished = [one for one in tried if one["status"] == "finished"]
+    finished = [trial for trial in trials if trial["status"] == "finished"]
     if not finished:
         raise SystemExit("No trial was finished: add lower learning rates to TRIED.")
-    return max(finished, key=lambda one: one["validation_accuracy"])["settings"]
+    return max(finished, key=lambda trial: trial["validation_accuracy"])["settings"]
 
 
-def trial(where: torch.device, names: list[str]) -> None:
-    for name in names:
-        chosen = settings()[0]
-        one = run(name, chosen, 0, where, compiled=False, images=20, epochs=1, read_test_set=True)
-        print(name, one, flush=True)
-    print("A trial: nothing is written.")
+def report(content: dict[str, Any]) -> None:
+    for entry in content["networks"].values():
+        keys = ("test_accuracy", "validation_accuracy", "seconds")
+        entry |= common.summaries(entry["runs"], *keys)
 
 
 def main() -> None:
-    parser = common.parser(__doc__)
-    parser.add_argument("networks", nargs="*", default=list(NETWORKS))
+    parser = common.parser(__doc__, names=NETWORKS)
     parser.add_argument("--compile", action="store_true", help="with torch.compile")
     parser.add_argument("--trial", action="store_true", help="a few images, nothing is written")
     arguments = parser.parse_args()
-    if unknown := set(arguments.networks) - set(NETWORKS):
-        parser.error(f"no {', '.join(sorted(unknown))} here; there are {', '.join(NETWORKS)}")
     where = device.pick()
     if arguments.trial:
-        return trial(where, arguments.networks)
+        for name in arguments.names:
+            print(
+                name,
+                run(name, settings()[0], where, seed=0, images=20, epochs=1, read_test_set=True),
+            )
+        print("A trial: nothing is written.")
+        return
     if where.type != "cuda":
         raise SystemExit(
             f"This takes a CUDA GPU, but torch finds only {where.type}: at 224 pixels one run "
             "would take a day. Try --trial to see that the program runs."
         )
-    header = common.header("Accuracy at budget gpu: D2L's networks and image sizes, ten epochs")
-    header |= {"gpu": torch.cuda.get_device_name(where), "epochs": EPOCHS, "batch": BATCH_SIZE}
-    for name in arguments.networks:
-        found = stored(header["gpu"])
-        one = found.get(name, {"options": NETWORKS[name], "trials": [], "runs": []})
-        found[name] = one
+    head = common.header("Accuracy at budget gpu: D2L's networks and image sizes, ten epochs")
+    head |= {"epochs": EPOCHS, "batch": BATCH_SIZE}
+    card = torch.cuda.get_device_name(where)
+    stored = common.Stored(FILE, head, report=report, gpu=card)
+    for name in arguments.names:
+        entry = stored.entry("networks", name, options=NETWORKS[name])
+        trials = entry.setdefault("trials", [])
         for chosen in settings():
-            if any(old["settings"] == chosen for old in one["trials"]):
-                continue
-            tried = run(name, chosen, TRIAL_SEED, where, compiled=arguments.compile)
-            one["trials"].append({"settings": chosen, **tried})
-            print(name, one["trials"][-1], flush=True)
-            common.write(FILE, header | {"networks": found})
-        one["settings"] = best(one["trials"])
-        for seed in range(SEEDS):
-            if any(old["seed"] == seed for old in one["runs"]):
-                continue
-            chosen, compiled = one["settings"], arguments.compile
-            result = run(name, chosen, seed, where, compiled=compiled, read_test_set=True)
-            one["runs"].append(result)
-            print(name, result, flush=True)
-            for key in ("test_accuracy", "validation_accuracy", "seconds"):
-                one[key] = common.summarise(old[key] for old in one["runs"])
-            common.write(FILE, header | {"networks": found})
+            if chosen not in [trial["settings"] for trial in trials]:
+                tried = run(name, chosen, where, seed=TRIAL_SEED, compiled=arguments.compile)
+                trials.append({"settings": chosen, **tried})
+                print(name, trials[-1], flush=True)
+                stored.save()
+        entry["settings"] = best(trials)
 
+        def final(name: str, chosen: dict, seed: int) -> dict[str, Any]:
+            return run(
+                name, chosen, where, seed=seed, compiled=arguments.compile, read_test_set=True
+            )
 
-def stored(gpu: str) -> dict[str, dict[str, Any]]:
-    """What earlier runs on the same kind of GPU wrote."""
-    earlier = common.read(FILE) or {}
-    return earlier.get("networks", {}) if earlier.get("gpu") == gpu else {}
+        stored.complete(name, entry["runs"], range(SEEDS), final, name, entry["settings"])
 
 
 if __name__ == "__main__":

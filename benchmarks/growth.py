@@ -1,7 +1,7 @@
 """How time and memory of training grow: with image size, width, depth and the number of images.
 
 Each series changes one thing and keeps the others. The cases take turns: in every round each of
-them is timed once, and what stands in the file is the median over the rounds.
+them is timed once, and the file holds the median over the rounds.
 
 - time: seconds of a step of `fit` by the wall clock (forward, loss, backward, update), float32
   unless the device prefers less; in the series `images`, of one epoch of `fit`;
@@ -128,15 +128,9 @@ class Steps:
 
 def fit(network: nn.Module, batches) -> training.History:
     """One epoch, however little it learns."""
-    return common.fit(
-        network,
-        batches,
-        epochs=1,
-        learning_rate=1e-4,
-        schedule="constant",
-        device=None,  # the course's choice, where the batches lie
-        stop_when_stuck=False,
-    )
+    settings = {"epochs": 1, "learning_rate": 1e-4, "schedule": "constant"}
+    # device=None: the course's choice, where the batches are.
+    return common.fit(network, batches, device=None, stop_when_stuck=False, **settings)
 
 
 def step_seconds(series: str, name: str, x: int, batch: int) -> float:
@@ -196,7 +190,7 @@ def live_bytes(network: nn.Module, size: int, batch: int) -> dict[str, int]:
 
 
 def most_resident() -> int | None:
-    """Bytes that this process has held in memory at the most; None where no one says."""
+    """The most bytes that this process has held in memory; None where the system does not tell."""
     status = "/proc/self/status"
     if os.path.exists(status):  # getrusage would also count the process that started this one
         with open(status, encoding="utf-8") as file:
@@ -222,26 +216,23 @@ def resident_here(series: str, name: str, x: int, batch: int) -> dict[str, int |
 def resident(case: tuple[str, str, int, int]) -> dict[str, int]:
     """`resident_here` of a new process, without what is not known on this system."""
     command = [sys.executable, "-m", "benchmarks.growth", "--resident", json.dumps(case)]
-    printed = subprocess.check_output(command, cwd=common.RESULTS.parent, text=True)
-    found = json.loads(printed.splitlines()[-1])
-    return {key: value for key, value in found.items() if value is not None}
+    printed = subprocess.check_output(command, cwd=common.ROOT, text=True)
+    held = json.loads(printed.splitlines()[-1])
+    return {key: value for key, value in held.items() if value is not None}
 
 
 def counts(case: tuple[str, str, int, int]) -> dict[str, int]:
     """What can be counted without a clock."""
     series, name, x, batch = case
     network, size = build(series, name, x)
-    found = {
-        "parameters": summary.count_parameters(network),
-        "macs": summary.count_macs(network, (1, network.in_channels, size, size)),
-        **live_bytes(network, size, batch),
-    }
+    counted = common.size(network, (network.in_channels, size, size))
+    counted |= live_bytes(network, size, batch)
     if series == "images":
         train = data.load(batch_size=batch, validation_images=0, train_images=x).train
-        found["data_bytes"] = train.images.nbytes + train.labels.nbytes
+        counted["data_bytes"] = train.images.nbytes + train.labels.nbytes
     if device.pick().type == "cpu":
-        found |= resident(case)
-    return found
+        counted |= resident(case)
+    return counted
 
 
 def slope(points: dict[int, float]) -> float:
@@ -263,7 +254,7 @@ def summed_up(series: str, points: dict[str, dict], batch: int) -> dict:
             median = point["seconds"]["median"]
             point["images_per_second"] = round(batch / median, 2)
             point["training_gmacs_per_second"] = round(3e-9 * point["macs"] * batch / median, 1)
-    found = {"points": points}
+    result: dict[str, Any] = {"points": points}
     for quantity in OF_DATA if series == "images" else QUANTITIES:
         values = {
             int(x): point[quantity]["median"] if quantity == "seconds" else point[quantity]
@@ -271,11 +262,9 @@ def summed_up(series: str, points: dict[str, dict], batch: int) -> dict:
             if quantity in point  # there is no resident memory of a GPU
         }
         if len(values) > 1:
-            found[quantity] = {
-                "slope": round(slope(values), 3),
-                "doubling": round(doubling(values), 3),
-            }
-    return found
+            growth = {"slope": slope(values), "doubling": doubling(values)}
+            result[quantity] = {name: round(value, 3) for name, value in growth.items()}
+    return result
 
 
 def estimate(images_per_second: float) -> dict:
@@ -303,13 +292,13 @@ def key(case: tuple[str, str, int, int]) -> str:
     return "/".join(map(str, case[:3]))
 
 
-def in_mb(found: dict[str, int | None]) -> dict[str, Any]:
+def in_mb(counted: dict[str, int | None]) -> dict[str, Any]:
     """Every `…_bytes` as `…_mb`, millions of bytes, which text can quote."""
     return {
         key.replace("_bytes", "_mb"): round(value / 1e6, 2)
         if key.endswith("_bytes") and value is not None
         else value
-        for key, value in found.items()
+        for key, value in counted.items()
     }
 
 
@@ -347,38 +336,26 @@ def main() -> None:
         chosen, file, count = QUICK_SERIES, "growth_quick.json", 1
     cases = all_cases(chosen)
     result = common.header("How time and memory of training grow", "numpy")
-    result["device"] = device.describe()
-    same = {"cases": [list(case) for case in cases], "rounds": count}
-    same |= {"machine": result["machine"], "versions": result["versions"]}
-
-    # What is measured so far, in a file of its own, so that the results are whole at any time.
-    partial_file = file.replace(".json", ".part")
-    kept = common.read(partial_file)
-    if kept is None or kept["same"] != same:
-        load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
-        kept = {"same": same, "load_at_start": load, "counted": {}, "seconds": {}}
+    # What is measured so far is in a file of its own, so that the results are whole at any time.
+    same = {"cases": cases, "rounds": count}
+    same |= {key: result[key] for key in ("machine", "versions")}
+    measured = common.Stored(file.replace(".json", ".part"), {}, **same)
+    load = measured.content.setdefault("load_at_start", common.load_average())
+    counted, seconds = (measured.content.setdefault(key, {}) for key in ("counted", "seconds"))
     for case in cases:
-        if key(case) not in kept["counted"]:
-            kept["counted"][key(case)] = counts(case)
-            common.write(partial_file, kept)
-            print(key(case), kept["counted"][key(case)], flush=True)
+        measured.once(counted, key(case), counts, case)
     for number in range(count):
         for case in cases:
-            times = kept["seconds"].setdefault(key(case), [])
-            if len(times) > number:
-                continue
-            gc.collect()
-            series, _, x, batch = case
-            taken = epoch_seconds(x, batch) if series == "images" else step_seconds(*case)
-            times.append(taken)
-            common.write(partial_file, kept)
+            times = seconds.setdefault(key(case), [])
+            if len(times) == number:
+                gc.collect()
+                series, _, x, batch = case
+                times.append(epoch_seconds(x, batch) if series == "images" else step_seconds(*case))
+                measured.save()
         print(f"round {number + 1} of {count}", flush=True)
-    result["load_at_start"] = kept["load_at_start"]
-    result["rounds"] = count
-    result |= report(chosen, kept["counted"], kept["seconds"])
-    path = common.write(file, result)
-    (common.RESULTS / partial_file).unlink()
-    print(f"wrote {path.relative_to(common.RESULTS.parent)}")
+    result |= {"device": device.describe(), "load_at_start": load, "rounds": count}
+    common.write(file, result | report(chosen, counted, seconds))
+    measured.remove()
 
 
 if __name__ == "__main__":

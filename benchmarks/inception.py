@@ -18,7 +18,7 @@ Writes results/inception.json. Finished runs are kept; a changed recipe starts i
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+import itertools
 from functools import partial
 
 import torch
@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks import common
-from utils import data, device, networks, summary, training
+from utils import data, device, networks, training
 from utils.networks.common import initialise, named
 from utils.networks.googlenet import MODULES, GoogLeNet, Inception, convolution
 
@@ -60,7 +60,7 @@ BRANCHES = {"branch1": "1x1", "branch2": "3x3", "branch3": "5x5", "branch4": "po
 WAYS = ("zero", "mean", "mean_re_estimated")
 
 
-# --- auxiliary classifiers -----------------------------------------------------------------------
+# --- auxiliary classifiers ------------------------------------------------------------------------
 
 
 def thin_googlenet(initialisation: str) -> GoogLeNet:
@@ -134,13 +134,7 @@ def gradients(network: GoogLeNet, images: Tensor, labels: Tensor, weight: float)
 
 def run_auxiliary(recipe: dict, rate: float, with_heads: bool, seed: int) -> dict:
     """One network trained with the auxiliary losses, or without."""
-    splits = data.load(
-        batch_size=recipe["batch_size"],
-        train_images=recipe["train_images"],
-        validation_images=2_000,
-        device="cpu",
-        seed=seed,
-    )
+    splits = common.load(recipe, seed, validation_images=2_000)
     judge = data.load(validation_images=recipe["validation_images"], device="cpu").validation
     sample = next(iter(judge))  # gradients are compared on the same images everywhere
     device.seed_everything(seed)
@@ -149,39 +143,35 @@ def run_auxiliary(recipe: dict, rate: float, with_heads: bool, seed: int) -> dic
     weight = recipe["loss_weight"] if with_heads else 0.0
     optimizer = torch.optim.SGD(network.parameters(), lr=rate, momentum=0.9, weight_decay=5e-4)
     result = {"seed": seed, "gradients": {}, "steps": [], "loss": [], "accuracy": []}
-    step = 0
-    while step <= last_step:
-        for images, labels in splits.train:
-            if step in LOOK_AT:
-                result["gradients"][f"step_{step}"] = {
-                    "main": gradients(network, *sample, 0.0),
-                    "all": gradients(network, *sample, recipe["loss_weight"]),
-                }
-            if step % MEASURE_EVERY == 0:
-                found = training.evaluate(network, judge)
-                result["steps"].append(step)
-                result["loss"].append(round(found.loss, 4))
-                result["accuracy"].append(round(found.accuracy, 4))
-            if step == last_step:
-                break
-            network.train()
-            for group in optimizer.param_groups:
-                group["lr"] = rate * training.one_cycle(step, last_step)
-            loss = loss_of(network, images, labels, weight)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            step += 1
-        else:
-            continue
-        break
-    found = training.evaluate(network, splits.validation)
-    result["validation_accuracy"] = round(found.accuracy, 4)
-    result["validation_loss"] = round(found.loss, 4)
+    endless = itertools.chain.from_iterable(itertools.repeat(splits.train))  # epoch after epoch
+    for step in range(last_step + 1):
+        images, labels = next(endless)
+        if step in LOOK_AT:
+            result["gradients"][f"step_{step}"] = {
+                "main": gradients(network, *sample, 0.0),
+                "all": gradients(network, *sample, recipe["loss_weight"]),
+            }
+        if step % MEASURE_EVERY == 0:
+            judged = training.evaluate(network, judge)
+            result["steps"].append(step)
+            result["loss"].append(round(judged.loss, 4))
+            result["accuracy"].append(round(judged.accuracy, 4))
+        if step == last_step:
+            break
+        network.train()
+        for group in optimizer.param_groups:
+            group["lr"] = rate * training.one_cycle(step, last_step)
+        loss = loss_of(network, images, labels, weight)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    judged = training.evaluate(network, splits.validation)
+    result["validation_accuracy"] = round(judged.accuracy, 4)
+    result["validation_loss"] = round(judged.loss, 4)
     return result
 
 
-# --- branches ------------------------------------------------------------------------------------
+# --- branches -------------------------------------------------------------------------------------
 
 
 class Constant(nn.Module):
@@ -216,10 +206,10 @@ def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 def means(network: nn.Module, images: Tensor) -> dict[tuple[str, str], Tensor]:
     """The mean of each feature map of each branch, by module and branch."""
-    found: dict[tuple[str, str], list[Tensor]] = {}
+    sums: dict[tuple[str, str], list[Tensor]] = {}
     handles = [
         getattr(part, branch).register_forward_hook(
-            lambda _, __, maps, place=(name, branch): found.setdefault(place, []).append(
+            lambda _, __, maps, place=(name, branch): sums.setdefault(place, []).append(
                 maps.mean(dim=(0, 2, 3))
             )
         )
@@ -232,7 +222,7 @@ def means(network: nn.Module, images: Tensor) -> dict[tuple[str, str], Tensor]:
             network(batch)
     for handle in handles:
         handle.remove()
-    return {place: torch.stack(values).mean(dim=0) for place, values in found.items()}
+    return {place: torch.stack(values).mean(dim=0) for place, values in sums.items()}
 
 
 def tail(network: nn.Module, first: str) -> nn.Sequential:
@@ -243,107 +233,102 @@ def tail(network: nn.Module, first: str) -> nn.Sequential:
 
 
 def inputs(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """What arrives at each layer of `features`, by name."""
-    found, maps = {}, images.contiguous(memory_format=torch.channels_last)
+    """The input of each layer of `features`, by name."""
+    arriving, maps = {}, images.contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         for name, layer in network.features.named_children():
-            found[name] = maps
+            arriving[name] = maps
             maps = layer(maps)
-    return found
+    return arriving
+
+
+def gather(batches: data.Batches, count: int) -> tuple[Tensor, Tensor]:
+    """The first images and labels of one epoch."""
+    images, labels = zip(*batches)
+    return torch.cat(images)[:count], torch.cat(labels)[:count]
 
 
 def run_branches(seed: int) -> dict:
     """One `googlenet_small`, trained and then taken apart."""
     recipe = RECIPES["branches"]
-    splits = data.load(
-        batch_size=recipe["batch_size"],
-        train_images=recipe["train_images"],
-        device="cpu",
-        seed=seed,
-    )
-    device.seed_everything(seed)
-    network = networks.build("googlenet_small")
-    history = common.fit(
-        network,
-        splits.train,
-        epochs=recipe["epochs"],
-        learning_rate=recipe["learning_rate"],
-        seed=seed,
+    splits = common.load(recipe, seed, validation_images=None)
+    network, history = common.train(
+        lambda: networks.build("googlenet_small"), splits.train, recipe, seed
     )
     network.to(memory_format=torch.channels_last)
     result = {
         "seed": seed,
         "status": history.status,
-        "validation_accuracy": round(training.evaluate(network, splits.validation).accuracy, 4),
+        "validation_accuracy": common.accuracy(network, splits.validation),
     }
-
-    def gather(batches, count: int) -> tuple[Tensor, Tensor]:
-        images, labels = zip(*batches)
-        return torch.cat(images)[:count], torch.cat(labels)[:count]
-
     judge = data.load(validation_images=recipe["validation_images"], device="cpu").validation
     images, labels = gather(judge, recipe["validation_images"])
     own, _ = gather(splits.train, recipe["estimation_images"])
+    mean_maps, arriving, judged = means(network, own), inputs(network, own), inputs(network, images)
+
+    def accuracy_of(rest: nn.Module, first: str, re_estimated: bool) -> float:
+        """Of the network whose layers from `first` on are replaced by `rest`."""
+        if re_estimated:
+            re_estimate(rest, arriving[first])
+        return accuracy(rest, judged[first], labels)
+
     result["accuracy"] = round(accuracy(network, images, labels), 4)
-    mean_maps, arrives, judged = means(network, own), inputs(network, own), inputs(network, images)
     untouched = tail(network, "inception3a")
-    re_estimate(untouched, arrives["inception3a"])
-    found = accuracy(untouched, judged["inception3a"], labels)
-    result["accuracy_re_estimated"] = round(found, 4)
+    result["accuracy_re_estimated"] = round(accuracy_of(untouched, "inception3a", True), 4)
     modules = [name for name, _ in network.features.named_children() if "inception" in name]
-    groups = {name: [name] for name in modules} | {"all": modules}
     result["points_lost"] = {}
-    for group, members in groups.items():
+    for group, members in ({name: [name] for name in modules} | {"all": modules}).items():
         for branch in BRANCHES:
-            places = [(module, branch) for module in members]
             entry = result["points_lost"].setdefault(group, {})[branch] = {}
             for way in WAYS:
                 rest = tail(network, members[0])
-                for place in places:
-                    module, _ = place
-                    values = mean_maps[place]
+                for module in members:
+                    values = mean_maps[module, branch]
                     values = torch.zeros_like(values) if way.startswith("zero") else values
                     setattr(getattr(rest, module), branch, Constant(values))
-                if way.endswith("re_estimated"):
-                    re_estimate(rest, arrives[members[0]])
-                left = accuracy(rest, judged[members[0]], labels)
+                left = accuracy_of(rest, members[0], way.endswith("re_estimated"))
                 before = "accuracy_re_estimated" if way.endswith("re_estimated") else "accuracy"
                 entry[way] = round(100 * (result[before] - left), 2) + 0.0  # never -0.0
     return result
 
 
-# --- reports -------------------------------------------------------------------------------------
+# --- reports --------------------------------------------------------------------------------------
 
 
-def report_auxiliary(entry: dict) -> None:
+def by_step(runs: common.Runs, key: str) -> list[dict]:
+    return [common.summarise(values) for values in zip(*(run[key] for run in runs))]
+
+
+def gradient_ratios(runs: common.Runs) -> dict[str, dict]:
+    """Gradients of all losses together over those of the main one, part by part of the network."""
+
+    def ratio(run: dict, when: str, part: str) -> float:
+        norms = run["gradients"][when]
+        return norms["all"][part] / max(norms["main"][part], 1e-30)
+
+    return {
+        when: {
+            part: common.summarise((ratio(run, when, part) for run in runs), digits=2)
+            for part in norms["main"]
+        }
+        for when, norms in runs[0]["gradients"].items()
+    }
+
+
+def report_auxiliary(content: dict) -> None:
     """Summaries over the seeds, and the pairs of runs with the same seed, rate by rate."""
-
-    def together(runs: list[dict], key: str) -> list[dict]:
-        return [common.summarise(values) for values in zip(*(one[key] for one in runs))]
-
-    for rate in entry["rates"].values():
-        for arm in (rate["with"], rate["without"]):
-            runs = arm["runs"]
-            for key in ("validation_accuracy", "validation_loss"):
-                arm[key] = common.summarise(one[key] for one in runs)
-            arm["failed"] = sum(one["validation_accuracy"] < 0.2 for one in runs)
-            arm["loss_by_step"] = together(runs, "loss")
-            arm["accuracy_by_step"] = together(runs, "accuracy")
-            # all losses together, over the main one alone, part by part of the network
-            arm["gradient_ratio"] = {
-                when: {
-                    part: common.summarise(
-                        (g[when]["all"][part] / max(g[when]["main"][part], 1e-30) for g in found),
-                        digits=2,
-                    )
-                    for part in found[0][when]["main"]
-                }
-                for found in [[one["gradients"] for one in runs]]
-                for when in found[0]
-            }
-        runs = list(zip(rate["with"]["runs"], rate["without"]["runs"]))
-        points = [100 * (a["validation_accuracy"] - b["validation_accuracy"]) for a, b in runs]
-        lower = [[x < y for x, y in zip(a["loss"], b["loss"])] for a, b in runs]
+    for rate in content["rates"].values():
+        arms = [rate[arm]["runs"] for arm in ("with", "without")]
+        if not all(arms):
+            continue
+        for arm, runs in zip((rate["with"], rate["without"]), arms):
+            arm |= common.summaries(runs, "validation_accuracy", "validation_loss")
+            arm["failed"] = sum(run["validation_accuracy"] < 0.2 for run in runs)
+            arm["loss_by_step"] = by_step(runs, "loss")
+            arm["accuracy_by_step"] = by_step(runs, "accuracy")
+            arm["gradient_ratio"] = gradient_ratios(runs)
+        points = common.differences(*arms, "validation_accuracy")
+        lower = [[x < y for x, y in zip(a["loss"], b["loss"])] for a, b in zip(*arms)]
         rate["with_minus_without"] = {
             "validation_accuracy": common.summarise(points, digits=2),
             "higher": sum(value > 0 for value in points),
@@ -351,16 +336,13 @@ def report_auxiliary(entry: dict) -> None:
         }
 
 
-def report_branches(entry: dict) -> None:
-    runs = entry["runs"]
-    for key in ("validation_accuracy", "accuracy", "accuracy_re_estimated"):
-        entry[key] = common.summarise(one[key] for one in runs)
-    entry["points_lost"] = {
+def report_branches(content: dict) -> None:
+    runs = content["runs"]
+    content |= common.summaries(runs, "validation_accuracy", "accuracy", "accuracy_re_estimated")
+    content["points_lost"] = {
         group: {
             branch: {
-                way: common.summarise(
-                    (one["points_lost"][group][branch][way] for one in runs), digits=2
-                )
+                way: common.summarise((run["points_lost"][group][branch][way] for run in runs), 2)
                 for way in WAYS
             }
             for branch in BRANCHES
@@ -369,51 +351,26 @@ def report_branches(entry: dict) -> None:
     }
 
 
-def write(experiment: str, entry: dict) -> None:
-    """Only this experiment's part of the file is replaced: another may be running beside it."""
-    result = common.header("A small GoogLeNet: auxiliary classifiers; branches taken away")
-    result["command"] = "python -m benchmarks.inception"
-    earlier = common.read(FILE) or {}
-    result |= {name: earlier[name] for name in RECIPES if name in earlier}
-    result[experiment] = entry
-    common.write(FILE, result)
-
-
-def jobs(entry: dict) -> Iterator[tuple[list[dict], Callable[[int], dict]]]:
-    """Where the runs of each arm are kept, and what makes one of them from its seed."""
-    recipe = entry["recipe"]
-    if "learning_rates" not in recipe:
-        yield entry.setdefault("runs", []), run_branches
-        return
-    rates = entry.setdefault("rates", {})
-    for rate in recipe["learning_rates"]:
-        arms = rates.setdefault(f"{rate:g}".replace("0.", "rate_"), {"learning_rate": rate})
-        for arm in ("without", "with"):
-            runs = arms.setdefault(arm, {"runs": []})["runs"]
-            yield runs, partial(run_auxiliary, recipe, rate, arm == "with")
-
-
 def main() -> None:
-    parser = common.parser(__doc__)
-    parser.add_argument("experiments", nargs="*", default=list(RECIPES), choices=list(RECIPES))
-    parser.add_argument("--seeds", type=int, default=5)
-    arguments = parser.parse_args()
-    for experiment in arguments.experiments:
+    arguments = common.parser(__doc__, names=RECIPES, seeds=5).parse_args()
+    head = common.header("A small GoogLeNet: auxiliary classifiers; branches taken away")
+    for experiment in arguments.names:
         recipe, branches = RECIPES[experiment], experiment == "branches"
-        old = (common.read(FILE) or {}).get(experiment, {})
-        entry = old if old.get("recipe") == recipe else {"recipe": recipe}
+        report = report_branches if branches else report_auxiliary
+        stored = common.Stored(FILE, head, experiment, report=report, recipe=recipe)
         network = networks.build("googlenet_small") if branches else thin_googlenet("torch")
-        body = nn.Sequential(network.features, network.classifier)
-        entry["parameters"] = summary.count_parameters(body)
-        entry["macs"] = summary.count_macs(body, (1, 28, 28))
+        stored.content |= common.size(nn.Sequential(network.features, network.classifier))
+        jobs = [(stored.entry()["runs"], run_branches)] if branches else []
+        for rate in recipe.get("learning_rates", ()):
+            place = ("rates", f"{rate:g}".replace("0.", "rate_"))
+            for arm in ("without", "with"):
+                runs = stored.entry(*place, arm)["runs"]
+                jobs.append((runs, partial(run_auxiliary, recipe, rate, arm == "with")))
+            stored.content["rates"][place[1]]["learning_rate"] = rate
         for seed in range(arguments.seeds):
-            for runs, run in jobs(entry):
-                if any(one["seed"] == seed for one in runs):
-                    continue
-                runs.append(run(seed))
-                print(experiment, runs[-1], flush=True)
-            (report_branches if branches else report_auxiliary)(entry)
-            write(experiment, entry)
+            for runs, run in jobs:
+                stored.complete(experiment, runs, [seed], run)
+        stored.save()
 
 
 if __name__ == "__main__":

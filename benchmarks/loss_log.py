@@ -10,15 +10,14 @@ are kept.
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
-
-import torch
+import functools
 
 from benchmarks import common
 from utils import data, networks
 
 FILE = "loss_log_lenet.json"
 EPOCHS, BATCH_SIZE = 10, 256
+MEASURED = ("validation_accuracy", "train_loss")
 START = dict(
     activation="sigmoid",
     pooling="average",
@@ -44,28 +43,18 @@ STEPS = [
         {"momentum": 0.9, "schedule": "one_cycle"},
     ),
 ]
-_splits = None
 
 
-def prepare() -> None:
-    global _splits
-    torch.set_num_threads(1)
-    _splits = data.load(batch_size=BATCH_SIZE, device="cpu")
+@functools.cache
+def splits() -> data.Splits:
+    """All images, loaded once in each process."""
+    return data.load(batch_size=BATCH_SIZE, device="cpu")
 
 
-def scaled(batches: data.Batches, normalise: bool, seed: int) -> data.Batches:
-    """The batches of this seed, normalised or scaled to 0…1 only."""
-    mean, std = (_splits.mean, _splits.std) if normalise else ((0.0,), (1.0,))
-    return data.Batches(
-        batches.images,
-        batches.labels,
-        batch_size=BATCH_SIZE,
-        shuffle=batches.shuffle,
-        mean=mean,
-        std=std,
-        device="cpu",
-        seed=seed,
-    )
+def network_of(recipe: dict) -> networks.ImageClassifier:
+    network = networks.build("lenet", activation=recipe["activation"], pooling=recipe["pooling"])
+    networks.initialise(network, recipe["initialisation"])
+    return network
 
 
 def run(number: int, seed: int) -> dict:
@@ -73,19 +62,17 @@ def run(number: int, seed: int) -> dict:
     recipe = dict(START)
     for _, _, change in STEPS[: number + 1]:
         recipe |= change
-    torch.manual_seed(seed)
-    model = networks.build("lenet", activation=recipe["activation"], pooling=recipe["pooling"])
-    networks.initialise(model, recipe["initialisation"])
-    history = common.fit(
-        model,
-        scaled(_splits.train, recipe["normalise"], seed),
-        scaled(_splits.validation, recipe["normalise"], seed),
-        epochs=EPOCHS,
-        learning_rate=recipe["learning_rate"],
-        momentum=recipe["momentum"],
-        schedule=recipe["schedule"],
-        weight_decay=recipe["weight_decay"],
-        seed=seed,
+    scale = {"mean": splits().mean, "std": splits().std} if recipe["normalise"] else {}
+    train, validation = (
+        common.batches_like(part, seed=seed, **scale)
+        for part in (splits().train, splits().validation)
+    )
+    _, history = common.train(
+        lambda: network_of(recipe),
+        train,
+        recipe | {"epochs": EPOCHS},
+        seed,
+        validation,
         stop_when_stuck=False,
     )
     return {
@@ -96,44 +83,31 @@ def run(number: int, seed: int) -> dict:
     }
 
 
-def summary(number: int, runs: list[dict]) -> dict:
-    name, change, _ = STEPS[number]
-    runs = sorted(runs, key=lambda one: one["seed"])
-    return {
-        "name": name,
-        "change": change,
-        "validation_accuracy": common.summarise(one["validation_accuracy"][-1] for one in runs),
-        "train_loss": common.summarise(one["train_loss"][-1] for one in runs),
-        "unfinished": sum(one["status"] != "finished" for one in runs),
-        "runs": runs,
-    }
+def report(content: dict) -> None:
+    for step in content["steps"]:
+        last = [{key: run[key][-1] for key in MEASURED} for run in step["runs"]]
+        step |= common.summaries(last, *MEASURED)
+        step["unfinished"] = sum(run["status"] != "finished" for run in step["runs"])
 
 
 def main() -> None:
-    parser = common.parser(__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--processes", type=int, default=2)
-    arguments = parser.parse_args()
-
-    result = common.header("LeNet on Fashion-MNIST, one change of the recipe at a time")
-    result |= {
-        "network": "lenet",
-        "recipe": {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "images": 55_000, **START},
-        "changes": [change for _, _, change in STEPS],
-    }
-    earlier = common.read(FILE) or {}
-    same = all(earlier.get(key) == result[key] for key in ("recipe", "changes"))
-    kept = earlier["steps"] if same else []
-    runs = [list(kept[n]["runs"]) if n < len(kept) else [] for n in range(len(STEPS))]
-    with ProcessPoolExecutor(arguments.processes, initializer=prepare) as pool:
-        for number in range(len(STEPS)):
-            done = {one["seed"] for one in runs[number]}
-            todo = [seed for seed in range(arguments.seeds) if seed not in done]
-            for one in pool.map(run, [number] * len(todo), todo):
-                runs[number].append(one)
-                print(STEPS[number][0], one["seed"], one["validation_accuracy"][-1], flush=True)
-                result["steps"] = [summary(n, r) for n, r in enumerate(runs) if r]
-                common.write(FILE, result)
+    arguments = common.parser(__doc__, seeds=5, processes=2).parse_args()
+    head = common.header("LeNet on Fashion-MNIST, one change of the recipe at a time")
+    stored = common.Stored(
+        FILE,
+        head | {"network": "lenet"},
+        report=report,
+        recipe={"epochs": EPOCHS, "batch_size": BATCH_SIZE, "images": 55_000, **START},
+        changes=[change for _, _, change in STEPS],
+    )
+    steps = stored.content.setdefault("steps", [])
+    with common.processes(arguments.processes) as mapping:
+        for number, (name, change, _) in enumerate(STEPS):
+            if number == len(steps):
+                steps.append({"name": name, "change": change, "runs": []})
+            seeds, runs = range(arguments.seeds), steps[number]["runs"]
+            stored.complete(name, runs, seeds, run, number, mapping=mapping)
+    stored.save()
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ time. Images are scaled to 0…1 and not normalised, as in D2L. Writes results/l
 finished runs are kept, so an interrupted benchmark goes on where it stopped.
 
     python -m benchmarks.lottery            # 52 seeds of every variant
+    python -m benchmarks.lottery he --seeds 5
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from concurrent.futures import ProcessPoolExecutor
 
 import torch
 import torch.nn.functional as F
@@ -33,14 +34,12 @@ VARIANTS = {
     "batch_norm": ("batch norm", {"batch_norm": True}),
 }
 CHANCE = math.log(10)
-_splits = None
 
 
-def prepare() -> None:
-    """One thread a process: the network is too small for two to help."""
-    global _splits
-    torch.set_num_threads(1)
-    _splits = data.load(batch_size=BATCH_SIZE, device="cpu")
+@functools.cache
+def splits() -> data.Splits:
+    """All images, loaded once in each process."""
+    return data.load(batch_size=BATCH_SIZE, device="cpu")
 
 
 def run(variant: str, seed: int) -> dict:
@@ -50,8 +49,7 @@ def run(variant: str, seed: int) -> dict:
     device.seed_everything(seed)
     model = networks.build(NETWORK, widths=WIDTHS, **options)
     train, validation = (
-        common.without_normalisation(part, BATCH_SIZE, seed)
-        for part in (_splits.train, _splits.validation)
+        common.batches_like(part, seed=seed) for part in (splits().train, splits().validation)
     )
     probe = next(iter(validation))[0]
     dead_at_start = len(diagnosis.dead_logits(model, probe))
@@ -70,10 +68,7 @@ def run(variant: str, seed: int) -> dict:
         if not math.isfinite(losses[-1]):
             break
 
-    model.eval()
-    with torch.no_grad():
-        right = sum(int((model(x).argmax(1) == y).sum()) for x, y in validation)
-    accuracy = right / len(validation.labels)
+    accuracy = common.accuracy(model, validation)
     last = sum(losses[-100:]) / 100
     if not math.isfinite(last):
         status = "diverged"
@@ -84,62 +79,41 @@ def run(variant: str, seed: int) -> dict:
     return {
         "seed": seed,
         "loss": round(last, 4) if math.isfinite(last) else None,
-        "accuracy": round(accuracy, 4),
+        "accuracy": accuracy,
         "dead_at_start": dead_at_start,
         "dead_logits": len(diagnosis.dead_logits(model, probe)) if math.isfinite(last) else None,
         "status": status,
     }
 
 
-def summary(variant: str, runs: list[dict]) -> dict:
-    label, change = VARIANTS[variant]
-    runs = sorted(runs, key=lambda one: one["seed"])
-    statuses = [one["status"] for one in runs]
-    return {
-        "label": label,
-        "change": change,
-        "count": len(runs),
-        **{name: statuses.count(name) for name in ("stuck", "diverged", "slow", "learned")},
-        "dead_at_start": common.summarise(one["dead_at_start"] for one in runs),
-        "some_dead_at_start": sum(one["dead_at_start"] > 0 for one in runs),
-        "some_dead_at_end": sum(bool(one["dead_logits"]) for one in runs),
-        "fewer_dead_at_end": sum((one["dead_logits"] or 0) < one["dead_at_start"] for one in runs),
-        "all_dead_at_end": sum(one["dead_logits"] == 10 for one in runs),
-        "accuracy": common.summarise(one["accuracy"] for one in runs),
-        "runs": runs,
-    }
+def report(content: dict) -> None:
+    for entry in content["variants"].values():
+        runs = entry["runs"]
+        statuses = [run["status"] for run in runs]
+        dead = [(run["dead_at_start"], run["dead_logits"] or 0) for run in runs]
+        entry |= {
+            "count": len(runs),
+            **{name: statuses.count(name) for name in ("stuck", "diverged", "slow", "learned")},
+            "some_dead_at_start": sum(before > 0 for before, _ in dead),
+            "some_dead_at_end": sum(after > 0 for _, after in dead),
+            "fewer_dead_at_end": sum(after < before for before, after in dead),
+            "all_dead_at_end": sum(after == 10 for _, after in dead),
+            **common.summaries(runs, "dead_at_start", "accuracy"),
+        }
 
 
 def main() -> None:
-    parser = common.parser(__doc__)
-    parser.add_argument("--seeds", type=int, default=52, help="runs of every variant")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=VARIANTS)
-    arguments = parser.parse_args()
-
-    result = common.header("Short runs of a small NiN from many seeds, one repair at a time")
-    result |= {
-        "network": NETWORK,
-        "widths": list(WIDTHS),
-        "recipe": {**D2L, "epochs": EPOCHS, "batch_size": BATCH_SIZE, "images": 55_000},
-    }
-    earlier = common.read(FILE)
-    if earlier is not None and earlier["recipe"] != result["recipe"]:
-        earlier = None  # runs of another recipe are not comparable
-    kept = {} if earlier is None else earlier["variants"]
-    runs = {name: list(kept.get(name, {}).get("runs", [])) for name in VARIANTS}
-    with ProcessPoolExecutor(arguments.processes, initializer=prepare) as pool:
-        for variant in arguments.variants:
-            done = {one["seed"] for one in runs[variant]}
-            todo = [seed for seed in range(arguments.seeds) if seed not in done]
-            for one in pool.map(run, [variant] * len(todo), todo):
-                runs[variant].append(one)
-                print(variant, one, flush=True)
-                result["variants"] = {n: summary(n, r) for n, r in runs.items() if r}
-                common.write(FILE, result)
-    # Also where all runs were there already: what is said of them may be new.
-    result["variants"] = {n: summary(n, r) for n, r in runs.items() if r}
-    common.write(FILE, result)
+    arguments = common.parser(__doc__, names=VARIANTS, seeds=52, processes=2).parse_args()
+    head = common.header("Short runs of a small NiN from many seeds, one repair at a time")
+    head |= {"network": NETWORK, "widths": list(WIDTHS)}
+    recipe = {**D2L, "epochs": EPOCHS, "batch_size": BATCH_SIZE, "images": 55_000}
+    stored = common.Stored(FILE, head, report=report, recipe=recipe)
+    with common.processes(arguments.processes) as mapping:
+        for name in arguments.names:
+            label, change = VARIANTS[name]
+            runs = stored.entry("variants", name, label=label, change=change)["runs"]
+            stored.complete(name, runs, range(arguments.seeds), run, name, mapping=mapping)
+    stored.save()
 
 
 if __name__ == "__main__":

@@ -18,25 +18,29 @@ from __future__ import annotations
 
 import copy
 import functools
+import json
 import logging
 import statistics
 import tempfile
 import time
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import torch
+from onnxruntime import quantization
+from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from benchmarks import common
-from utils import data, device, networks, summary, training
+from utils import data, networks, summary, training
 from utils.networks.mobilenet import V1_BLOCKS, InvertedResidual, convolution
 from utils.topics import memory
 
 FILE = "mobilenet.json"
-PARTS = ("blocks", "int8", "memory", "speed")
 
 # --- the bottleneck and its shortcut --------------------------------------------------------------
 
@@ -96,61 +100,37 @@ class ThinMobileNet(nn.Module):
         return self.linear(self.last(maps).mean(dim=(2, 3)))
 
 
-def train(model: nn.Module, recipe: dict, seed: int) -> tuple[training.History, data.Splits]:
-    """The model trained in place from one seed; its weights must have been drawn before."""
-    splits = data.load(
-        batch_size=recipe["batch_size"],
-        train_images=recipe["train_images"],
-        validation_images=recipe["validation_images"],
-        device="cpu",
-        seed=seed,
-    )
-    history = common.fit(
-        model,
-        splits.train,
-        epochs=recipe["epochs"],
-        learning_rate=recipe["learning_rate"],
-        seed=seed,
-    )
-    return history, splits
-
-
 def run_variant(variant: str, seed: int) -> dict:
-    device.seed_everything(seed)
-    model = ThinMobileNet(variant)
-    history, splits = train(model, BLOCKS_RECIPE, seed)
+    splits = common.load(BLOCKS_RECIPE, seed)
+    model, history = common.train(lambda: ThinMobileNet(variant), splits.train, BLOCKS_RECIPE, seed)
     return {
         "seed": seed,
         "status": history.status,
-        "train_accuracy": round(training.evaluate(model, splits.train).accuracy, 4),
-        "validation_accuracy": round(training.evaluate(model, splits.validation).accuracy, 4),
+        "train_accuracy": common.accuracy(model, splits.train),
+        "validation_accuracy": common.accuracy(model, splits.validation),
         "seconds": round(sum(history.seconds), 1),
     }
 
 
-def blocks(entry: dict, seeds: Iterable[int], save: Callable[[], None]) -> None:
-    """Train every variant from every seed; `entry` may hold finished runs."""
+def report_blocks(content: dict) -> None:
+    keys = ("train_accuracy", "validation_accuracy")
+    for entry in content["variants"].values():
+        entry |= common.summaries(entry["runs"], *keys)
+    compared = [("linear", other) for other in ("relu", "thick", "none")]
+    content["pairs"] = common.pairs(content["variants"], compared, *keys)
+
+
+def blocks(stored: common.Stored, seeds: range, trial: bool) -> None:
+    """Train every variant from every seed."""
+    entries = {
+        variant: stored.entry(
+            "variants", variant, label=label, **common.size(ThinMobileNet(variant))
+        )
+        for variant, label in VARIANTS.items()
+    }
     for seed in seeds:
-        for variant, label in VARIANTS.items():
-            model = ThinMobileNet(variant)
-            one = entry["variants"].setdefault(variant, {"label": label, "runs": []})
-            one["parameters"] = summary.count_parameters(model)
-            one["macs"] = summary.count_macs(model, (1, 28, 28))
-            if any(run["seed"] == seed for run in one["runs"]):
-                continue
-            one["runs"].append(run_variant(variant, seed))
-            print("blocks", variant, one["runs"][-1], flush=True)
-            save()
-    for one in entry["variants"].values():
-        for key in ("train_accuracy", "validation_accuracy"):
-            one[key] = common.summarise(run[key] for run in one["runs"])
-    for other in ("relu", "thick", "none"):
-        pair = entry["pairs"][f"linear_minus_{other}"] = {}
-        for key in ("train_accuracy", "validation_accuracy"):
-            runs = zip(entry["variants"]["linear"]["runs"], entry["variants"][other]["runs"])
-            points = [100 * (a[key] - b[key]) for a, b in runs]
-            pair[key] = common.summarise(points, digits=2)
-            pair[key]["first_higher"] = sum(value > 0 for value in points)
+        for variant, entry in entries.items():
+            stored.complete(variant, entry["runs"], [seed], run_variant, variant)
 
 
 # --- ONNX and int8 --------------------------------------------------------------------------------
@@ -165,29 +145,34 @@ INT8_RECIPE = dict(
     quantised="weights int8, activations uint8; Conv, Clip, Relu and Add",
 )
 SMALL = ("mobilenet_v1_small", "mobilenet_v2_small")
+FORMS = ("float", "channel", "tensor", "dynamic")  # float32, and three ways to quantise
 
 
 def export(network: nn.Module, path: Path, size: int) -> None:
-    """Write `network` as ONNX, batch norm folded into the convolutions, for any batch."""
+    """Write `network` as ONNX, batch norm folded into the convolutions, for any batch.
+
+    The new exporter of torch is the better tested one from torch 2.9 on.
+    """
     network.eval()
-    body = nn.Sequential(network.features, network.classifier)  # without the check of the shape
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch 2.9 on prefers its new exporter
-        torch.onnx.export(
-            body,
-            (torch.zeros(1, network.in_channels, size, size),),
-            str(path),
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_axes={"images": {0: "N"}, "logits": {0: "N"}},
-            dynamo=False,
-        )
+    body = nn.Sequential(network.features, network.classifier).eval()  # without checking the shape
+    example = (torch.zeros(2, network.in_channels, size, size),)
+    names = {"input_names": ["images"], "output_names": ["logits"]}
+    if torch.__version__ < "2.9":
+        axes = {"images": {0: "N"}, "logits": {0: "N"}}
+        torch.onnx.export(body, example, str(path), dynamic_axes=axes, dynamo=False, **names)
+        return
+    shapes = ({0: "N"},)
+    program = torch.onnx.export(
+        body, example, dynamic_shapes=shapes, dynamo=True, verbose=False, **names
+    )
+    model = program.model_proto
+    for part in (model.graph, *model.graph.node):
+        del part.metadata_props[:]  # which line of which file it comes from
+    onnx.save(model, path)
 
 
 def quantise(source: Path, target: Path, how: str, calibration: list[np.ndarray]) -> None:
     """int8 in one of three ways: "channel", "tensor" (both static) or "dynamic"."""
-    from onnxruntime import quantization
-    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(quantization.CalibrationDataReader):
         def __init__(self) -> None:
@@ -218,8 +203,6 @@ def quantise(source: Path, target: Path, how: str, calibration: list[np.ndarray]
 
 def session(path: Path):
     """An onnxruntime session on one thread."""
-    import onnxruntime
-
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -233,69 +216,76 @@ def logits(path: Path, batches: data.Batches) -> tuple[np.ndarray, np.ndarray]:
 
 def spread(network: nn.Module) -> dict:
     """The layer whose largest filter, batch norm folded, is largest beside its median filter."""
-    found = {}
+    ratios = {}
     for name, module in fold(copy.deepcopy(network)).named_modules():
         if isinstance(module, nn.Conv2d):
             sizes = module.weight.detach().abs().flatten(1).amax(dim=1)
-            found[name] = round((sizes.max() / sizes.median()).item(), 1)
-    layer = max(found, key=found.get)
-    return {"layer": layer, "times_the_median": found[layer]}
+            ratios[name] = round((sizes.max() / sizes.median()).item(), 1)
+    layer = max(ratios, key=ratios.get)
+    return {"layer": layer, "times_the_median": ratios[layer]}
+
+
+def all_files(network: nn.Module, folder: str, size: int, calibration: list) -> dict[str, Path]:
+    """The exported network and its quantised forms."""
+    paths = {how: Path(folder) / f"{how}.onnx" for how in FORMS}
+    export(network, paths["float"], size)
+    for how in FORMS[1:]:
+        quantise(paths["float"], paths[how], how, calibration)
+    return paths
 
 
 def run_int8(name: str, seed: int) -> dict:
-    device.seed_everything(seed)
-    model = networks.build(name)
-    history, splits = train(model, INT8_RECIPE, seed)
-    images = data.Batches(
-        splits.train.images[: INT8_RECIPE["calibration_images"]],
-        splits.train.labels[: INT8_RECIPE["calibration_images"]],
+    splits = common.load(INT8_RECIPE, seed)
+    model, history = common.train(lambda: networks.build(name), splits.train, INT8_RECIPE, seed)
+    count = INT8_RECIPE["calibration_images"]
+    calibrating = common.batches_like(
+        splits.train,
+        images=splits.train.images[:count],
+        labels=splits.train.labels[:count],
         batch_size=128,
+        shuffle=False,
         mean=splits.mean,
         std=splits.std,
-        device="cpu",
     )
-    calibration = [batch.numpy() for batch, _ in images]
     result = {"seed": seed, "status": history.status, "spread": spread(model)}
     with tempfile.TemporaryDirectory() as folder:
-        paths = {"float": Path(folder) / "float.onnx"}
-        export(model, paths["float"], 28)
-        for how in ("channel", "tensor", "dynamic"):
-            paths[how] = Path(folder) / f"{how}.onnx"
-            quantise(paths["float"], paths[how], how, calibration)
-        torch_logits, _ = training.predict(model, splits.validation)
+        paths = all_files(model, folder, 28, [images.numpy() for images, _ in calibrating])
+        torch_logits = training.predict(model, splits.validation)[0].numpy()
         for how, path in paths.items():
-            found, labels = logits(path, splits.validation)
+            own_logits, labels = logits(path, splits.validation)
+            predicted = own_logits.argmax(axis=1)
             if how == "float":
-                answers = found.argmax(axis=1)
-                scale = float(torch_logits.abs().max())
-                gap = float(np.abs(found - torch_logits.numpy()).max())
-                result["torch_difference"] = float(f"{gap / scale:.1e}")  # share of the largest
+                float_predicted = predicted
+                gap = np.abs(own_logits - torch_logits).max() / np.abs(torch_logits).max()
+                result["torch_difference"] = float(f"{gap:.1e}")  # share of the largest logit
             result[how] = {
-                "accuracy": round(float((found.argmax(axis=1) == labels).mean()), 4),
-                "changed_answers": round(float((found.argmax(axis=1) != answers).mean()), 4),
+                "accuracy": round(float((predicted == labels).mean()), 4),
+                "changed_answers": round(float((predicted != float_predicted).mean()), 4),
                 "kilobytes": round(path.stat().st_size / 1000, 1),
             }
     return result
 
 
-def int8(entry: dict, seeds: Iterable[int], save: Callable[[], None]) -> None:
+def report_int8(content: dict) -> None:
+    for entry in content["networks"].values():
+        runs = entry["runs"]
+        if not runs:
+            continue
+        spreads = [run["spread"]["times_the_median"] for run in runs]
+        entry["spread"] = common.summarise(spreads, digits=1)
+        entry["torch_difference"] = max(run["torch_difference"] for run in runs)
+        for how in FORMS:
+            own = [run[how] for run in runs]
+            points = [100 * (run[how]["accuracy"] - run["float"]["accuracy"]) for run in runs]
+            entry[how] = common.summaries(own, "accuracy", "changed_answers", "kilobytes")
+            entry[how]["points_above_float"] = common.summarise(points, digits=2)
+
+
+def int8(stored: common.Stored, seeds: range, trial: bool) -> None:
+    entries = {name: stored.entry("networks", name) for name in SMALL}
     for seed in seeds:
-        for name in SMALL:
-            one = entry["networks"].setdefault(name, {"runs": []})
-            if any(run["seed"] == seed for run in one["runs"]):
-                continue
-            one["runs"].append(run_int8(name, seed))
-            print("int8", name, one["runs"][-1], flush=True)
-            save()
-    for one in entry["networks"].values():
-        spreads = [run["spread"]["times_the_median"] for run in one["runs"]]
-        one["spread"] = common.summarise(spreads, digits=1)
-        one["torch_difference"] = max(run["torch_difference"] for run in one["runs"])
-        for how in ("float", "channel", "tensor", "dynamic"):
-            keys = ("accuracy", "changed_answers", "kilobytes")
-            one[how] = {key: common.summarise(r[how][key] for r in one["runs"]) for key in keys}
-            points = [100 * (r[how]["accuracy"] - r["float"]["accuracy"]) for r in one["runs"]]
-            one[how]["points_above_float"] = common.summarise(points, digits=2)
+        for name, entry in entries.items():
+            stored.complete(name, entry["runs"], [seed], run_int8, name)
 
 
 # --- memory ---------------------------------------------------------------------------------------
@@ -347,10 +337,6 @@ def in_slices(network: nn.Module, slices: int) -> nn.Module:
 
 def profiled(network: nn.Module, images: Tensor) -> int:
     """Bytes at the peak as torch.profiler sees torch's allocator: scratch memory included."""
-    import json
-
-    from torch.profiler import ProfilerActivity, profile
-
     with torch.no_grad():
         network(images)
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
@@ -367,7 +353,7 @@ def profiled(network: nn.Module, images: Tensor) -> int:
     return most
 
 
-def memory_part(entry: dict) -> None:
+def measure_memory(stored: common.Stored, seeds: range, trial: bool) -> None:
     images = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)
     kinds = {
@@ -378,16 +364,16 @@ def memory_part(entry: dict) -> None:
     }
     for slices in (2, 6):
         kinds[f"v2_{slices}_slices"] = in_slices(fold(networks.build("mobilenet_v2")), slices)
-    entry["networks"] = {}
+    entries = stored.content["networks"] = {}
     for name, network in kinds.items():
-        found = memory.peak(network, images)
-        entry["networks"][name] = {
-            "peak_values": found.values,
-            "peak_megabytes": round(found.bytes / 1e6, 3),
-            "largest_tensor": found.largest,
+        peak = memory.peak(network, images)
+        entries[name] = {
+            "peak_values": peak.values,
+            "peak_megabytes": round(peak.bytes / 1e6, 3),
+            "largest_tensor": peak.largest,
             "profiler_megabytes": round(profiled(network, images) / 1e6, 3),
         }
-        print(name, entry["networks"][name], flush=True)
+        print(name, entries[name], flush=True)
 
 
 # --- speed ----------------------------------------------------------------------------------------
@@ -495,96 +481,67 @@ def slices_speed(count: int) -> dict:
     return rounds(calls, count)
 
 
-def int8_speed(name: str, size: int, batch: int, count: int) -> tuple[dict, dict[str, float]]:
-    """Float against int8 in onnxruntime, and torch beside them. The second dict has file sizes."""
+def int8_speed(name: str, size: int, batch: int, count: int) -> dict:
+    """Float against int8 in onnxruntime, torch beside them; and the sizes of the files."""
     network = networks.build(name).eval()
     shape = (network.in_channels, size, size)
     images = torch.randn(batch, *shape)
     macs = batch * summary.count_macs(network, shape)
     with tempfile.TemporaryDirectory() as folder:
-        paths = {"float": Path(folder) / "float.onnx"}
-        export(network, paths["float"], size)
-        for how in ("channel", "tensor", "dynamic"):
-            paths[how] = Path(folder) / f"{how}.onnx"
-            quantise(paths["float"], paths[how], how, [images.numpy()])
-        runs = {how: session(path) for how, path in paths.items()}
-        sizes = {how: round(path.stat().st_size / 1e6, 3) for how, path in paths.items()}
+        paths = all_files(network, folder, size, [images.numpy()])
+        runs = {how: session(paths[how]) for how in ("float", "channel")}
+        megabytes = {how: round(path.stat().st_size / 1e6, 3) for how, path in paths.items()}
     given = {"images": images.numpy()}
-    calls = {
-        how: (macs, functools.partial(run.run, None, given))
-        for how, run in runs.items()
-        if how in ("float", "channel")
-    }
+    calls = {how: (macs, functools.partial(run.run, None, given)) for how, run in runs.items()}
     calls["torch"] = (macs, torch_call(network, images, channels_last=True))
-    return rounds(calls, count), sizes
+    result = rounds(calls, count)
+    for how, value in megabytes.items():
+        result.setdefault(how, {})["megabytes"] = value
+    return result
 
 
-def speed(entry: dict, trial: bool) -> None:
+def speed(stored: common.Stored, seeds: range, trial: bool) -> None:
     torch.set_num_threads(1)  # with more, processor time would add up over the threads
     count = 3 if trial else 21
     torch.manual_seed(0)
-    entry["note"] = "processor time of one thread; other work may have run on the machine"
-    entry["rounds"] = count
-    entry["layer_batch_1"] = layer_speed(1, 3 * count)
-    entry["layer_batch_16"] = layer_speed(16, count)
-    entry["network_224"] = network_speed(count)
-    entry["slices_224"] = slices_speed(count)
-    for key, name, size, batch in (
-        ("int8_v1_224", "mobilenet_v1", 224, 1),
-        ("int8_v2_224", "mobilenet_v2", 224, 1),
-        ("int8_v1_small", "mobilenet_v1_small", 28, 64),
-        ("int8_v2_small", "mobilenet_v2_small", 28, 64),
-    ):
-        entry[key], sizes = int8_speed(name, size, batch, count)
-        for how, megabytes in sizes.items():
-            entry[key].setdefault(how, {})["megabytes"] = megabytes
+    stored.content |= {
+        "note": "processor time of one thread; other work may have run on the machine",
+        "rounds": count,
+        "layer_batch_1": layer_speed(1, 3 * count),
+        "layer_batch_16": layer_speed(16, count),
+        "network_224": network_speed(count),
+        "slices_224": slices_speed(count),
+        "int8_v1_224": int8_speed("mobilenet_v1", 224, 1, count),
+        "int8_v2_224": int8_speed("mobilenet_v2", 224, 1, count),
+        "int8_v1_small": int8_speed("mobilenet_v1_small", 28, 64, count),
+        "int8_v2_small": int8_speed("mobilenet_v2_small", 28, 64, count),
+    }
 
 
 # --- all together ---------------------------------------------------------------------------------
 
+# What measures a part, what sums it up, and its recipe where finished runs can be kept.
+PARTS: dict[str, tuple[Callable, Callable | None, dict]] = {
+    "blocks": (blocks, report_blocks, {"recipe": BLOCKS_RECIPE}),
+    "int8": (int8, report_int8, {"recipe": INT8_RECIPE}),
+    "memory": (measure_memory, None, {}),
+    "speed": (speed, None, {}),
+}
+
 
 def main() -> None:
-    parser = common.parser(__doc__)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser = common.parser(__doc__, names=PARTS, seeds=5)
     parser.add_argument("--trial", action="store_true", help="few rounds of timing; writes nothing")
     arguments = parser.parse_args()
-    if unknown := set(arguments.parts) - set(PARTS):
-        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     logging.getLogger().setLevel(logging.ERROR)  # onnxruntime recommends what is done anyway
-    recipes = {"blocks": BLOCKS_RECIPE, "int8": INT8_RECIPE}
-    seeds = range(arguments.seeds)
-    for part in arguments.parts or PARTS:
-        head = common.header("One part of benchmarks.mobilenet", "onnx", "onnxruntime")
-        entry = {key: head[key] for key in ("command", "date", "machine", "versions")}
-        old = (common.read(FILE) or {}).get(part, {})
-        if part in recipes:
-            entry["recipe"] = recipes[part]
-            if old.get("recipe") == recipes[part]:
-                entry |= {key: old[key] for key in ("variants", "networks") if key in old}
-        save = functools.partial(store, part, entry, arguments.trial)
-        if part == "blocks":
-            entry.setdefault("variants", {})
-            entry["pairs"] = {}
-            blocks(entry, seeds, save)
-        elif part == "int8":
-            entry.setdefault("networks", {})
-            int8(entry, seeds, save)
-        elif part == "memory":
-            memory_part(entry)
-        else:
-            speed(entry, arguments.trial)
-        save()
-
-
-def store(part: str, entry: dict, trial: bool) -> None:
-    """Put one part into the file and leave the others as they are there now."""
-    if not trial:
-        earlier = common.read(FILE) or {}
-        result = common.header("MobileNet: blocks, int8, memory, speed", "onnx", "onnxruntime")
-        result["command"] = "python -m benchmarks.mobilenet"
-        result |= {one: earlier[one] for one in PARTS if one in earlier}
-        common.write(FILE, result | {part: entry})
+    head = common.header("MobileNet: blocks, int8, memory, speed", "onnx", "onnxruntime")
+    for name in arguments.names:
+        measure, report, same = PARTS[name]
+        file = None if arguments.trial else FILE
+        stored = common.Stored(file, head, name, report=report, **same)
+        stored.content |= {key: head[key] for key in ("command", "date", "machine", "versions")}
+        measure(stored, range(arguments.seeds), arguments.trial)
+        stored.save()
 
 
 if __name__ == "__main__":

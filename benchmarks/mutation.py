@@ -5,8 +5,8 @@
     python -m benchmarks.mutation nin.2        one exercise
 
 Writes results/mutation.json: for each exercise how many mutants there are and what became of them,
-for each chapter the share of the behaviour-changing ones that is rejected. tests/mutation.py says
-what a mutant is. Exercises that are not asked for keep what is written about them.
+for each chapter the share of the behaviour-changing ones that is rejected. `exercises.mutation`
+says what a mutant is. Exercises that are not named keep what is written about them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,9 @@ import time
 from collections import Counter
 from typing import Any
 
+from exercises import engine, mutation
+
 from . import common
-
-sys.path.insert(0, str(common.RESULTS.parent / "tests"))  # tests/ is a folder, not a package
-
-import mutation
-
-from exercises import engine
 
 
 def rate(counts: dict[str, int]) -> float | None:

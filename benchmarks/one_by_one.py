@@ -11,6 +11,7 @@ Runs with the same seed are pairs: same images, same order, same trained feature
 results/one_by_one.json; finished runs are kept. Accuracy is that on the validation images.
 
     python -m benchmarks.one_by_one
+    python -m benchmarks.one_by_one clock      # one part
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from utils import data, device, summary, training
 FILE = "one_by_one.json"
 
 
-# --------------------------------------------------------------------------------- PCA or learned
+# --- PCA or learned -------------------------------------------------------------------------------
 
 PCA_RECIPE = dict(
     train_images=5_000, features_epochs=6, epochs=8, batch_size=125, learning_rate=0.2, channels=64
@@ -92,8 +93,7 @@ class Features:
 
 @torch.no_grad()
 def computed(network: nn.Module, batches: data.Batches) -> tuple[Tensor, Tensor]:
-    found = [(network(images), labels) for images, labels in batches]
-    maps, labels = zip(*found)
+    maps, labels = zip(*[(network(images), labels) for images, labels in batches])
     return torch.cat(maps), torch.cat(labels)
 
 
@@ -121,36 +121,36 @@ def lost(weight: Tensor, train: Tensor, validation: Tensor) -> float:
     return ((new - new @ weight.T @ back).square().sum() / new.square().sum()).item()
 
 
-def pca_runs(seed: int) -> Iterator[dict]:
+def pca_runs(seed: int) -> list[dict]:
     """All squeezes of all widths, on the features of one trained network."""
     recipe = PCA_RECIPE
-    settings = dict(learning_rate=recipe["learning_rate"], device="cpu", seed=seed, progress=False)
-    splits = data.load(
-        batch_size=recipe["batch_size"],
-        train_images=recipe["train_images"],
-        device="cpu",
-        seed=seed,
+    splits = common.load(recipe, seed)
+    whole, _ = common.train(
+        lambda: nn.Sequential(front(), head(recipe["channels"])),
+        splits.train,
+        recipe | {"epochs": recipe["features_epochs"]},
+        seed,
     )
-    device.seed_everything(seed)
-    features = front()
-    whole = nn.Sequential(features, head(recipe["channels"]))
-    common.fit(whole, splits.train, epochs=recipe["features_epochs"], **settings)
-    features.eval()
+    features = whole[0].eval()
     known, known_labels = computed(features, splits.train)
     new, new_labels = computed(features, splits.validation)
     train = Features(known, known_labels, recipe["batch_size"], seed)
     validation = Features(new, new_labels, 500, None)
 
-    def finish(kind: str, width: int, *front_layers: nn.Module) -> dict:
-        device.seed_everything(seed)
-        rest = head(width)  # drawn first, so that all kinds begin with the same weights
-        model = nn.Sequential(*front_layers, rest)
-        history = common.fit(model, train, epochs=recipe["epochs"], **settings)
-        accuracy = training.evaluate(model, validation).accuracy
-        found = {"seed": seed, "kind": kind, "width": width, "status": history.status}
-        return found | {"accuracy": round(accuracy, 4)}
+    def finish(kind: str, width: int, *layers: nn.Module) -> dict:
+        # The head is drawn first, so that all kinds begin with the same weights.
+        model, history = common.train(
+            lambda: nn.Sequential(*layers, head(width)), train, recipe, seed
+        )
+        return {
+            "seed": seed,
+            "kind": kind,
+            "width": width,
+            "status": history.status,
+            "accuracy": common.accuracy(model, validation),
+        }
 
-    yield finish("all", recipe["channels"]) | {"lost": 0.0}
+    runs = [finish("all", recipe["channels"]) | {"lost": 0.0}]
     for width in WIDTHS:
         for kind in SQUEEZES:
             device.seed_everything(seed)
@@ -162,10 +162,11 @@ def pca_runs(seed: int) -> Iterator[dict]:
             squeeze.weight.requires_grad_(kind.startswith("learned"))
             run = finish(kind, width, squeeze)
             weight = squeeze.weight.detach().flatten(1)
-            yield run | {"lost": round(lost(weight, known, new), 4)}
+            runs.append(run | {"lost": round(lost(weight, known, new), 4)})
+    return runs
 
 
-# ------------------------------------------------------------------------------------ overfitting
+# --- overfitting ----------------------------------------------------------------------------------
 
 FIT_RECIPE = dict(train_images=1_000, epochs=60, batch_size=50, learning_rate=0.1, weight_decay=0.0)
 STEM = 32
@@ -191,34 +192,24 @@ LABELS = ("own", "random")
 
 
 def fitting_run(stack: str, labels: str, seed: int) -> dict:
-    recipe = FIT_RECIPE
-    splits = data.load(
-        batch_size=recipe["batch_size"],
-        train_images=recipe["train_images"],
-        device="cpu",
-        seed=seed,
-    )
+    splits = common.load(FIT_RECIPE, seed)
     train = splits.train
     if labels == "random":
         generator = torch.Generator().manual_seed(seed)
         train.labels = torch.randint(0, 10, train.labels.shape, generator=generator)
-    device.seed_everything(seed)
-    model = STACKS[stack][1]()
-    history = common.fit(
-        model,
-        train,
-        epochs=recipe["epochs"],
-        learning_rate=recipe["learning_rate"],
-        weight_decay=recipe["weight_decay"],
-        seed=seed,
-    )
+    model, history = common.train(STACKS[stack][1], train, FIT_RECIPE, seed)
     known = training.evaluate(model, train).accuracy
     new = training.evaluate(model, splits.validation).accuracy
-    found = {"seed": seed, "status": history.status, "train_accuracy": round(known, 4)}
-    return found | {"validation_accuracy": round(new, 4), "gap": round(100 * (known - new), 2)}
+    return {
+        "seed": seed,
+        "status": history.status,
+        "train_accuracy": round(known, 4),
+        "validation_accuracy": round(new, 4),
+        "gap": round(100 * (known - new), 2),
+    }
 
 
-# ------------------------------------------------------------------------------------------ clock
+# --- clock ----------------------------------------------------------------------------------------
 
 CLOCK_RECIPE = dict(images=16, repeats=101)
 
@@ -262,84 +253,73 @@ def clock() -> dict:
     return result
 
 
-# ---------------------------------------------------------------------------------------- results
+# --- results --------------------------------------------------------------------------------------
 
 
-def summarise_pca(runs: list[dict]) -> dict:
-    found: dict = {}
+def report_pca(content: dict) -> None:
+    runs = [run for seed in sorted(content["runs"], key=int) for run in content["runs"][seed]]
+    content["labels"], content["found"] = SQUEEZES, {}
     for kind in ("all", *SQUEEZES):
         for width in (PCA_RECIPE["channels"],) if kind == "all" else WIDTHS:
             own = [run for run in runs if (run["kind"], run["width"]) == (kind, width)]
             pca = [run for run in runs if (run["kind"], run["width"]) == ("pca", width)]
-            entry = {
-                "lost": common.summarise(run["lost"] for run in own),
-                "accuracy": common.summarise(run["accuracy"] for run in own),
-            }
+            entry = common.summaries(own, "lost", "accuracy")
             if kind not in ("all", "pca"):
-                gains = (100 * (a["accuracy"] - b["accuracy"]) for a, b in zip(own, pca))
+                gains = common.differences(own, pca, "accuracy")
                 entry["points_ahead_of_pca"] = common.summarise(gains, digits=2)
-            found.setdefault(kind, {})[f"width_{width}"] = entry
-    return found
+            content["found"].setdefault(kind, {})[f"width_{width}"] = entry
 
 
-def summarise_fits(runs: dict[str, list[dict]]) -> dict:
-    found: dict = {}
+def report_fits(content: dict) -> None:
+    content["found"] = {labels: {} for labels in LABELS}
     for labels in LABELS:
         for stack, (label, build) in STACKS.items():
-            own, other = runs[f"{labels} {stack}"], runs[f"{labels} 3x3"]
-            entry = {"label": label, "parameters": summary.count_parameters(build())}
-            for quantity in ("train_accuracy", "validation_accuracy", "gap"):
-                entry[quantity] = common.summarise(run[quantity] for run in own)
-            gaps = (a["gap"] - b["gap"] for a, b in zip(own, other))
-            entry["gap_above_3x3"] = common.summarise(gaps, digits=2)
-            found.setdefault(labels, {})[stack] = entry
-    return found
+            own, other = (content["runs"].get(f"{labels} {name}") for name in (stack, "3x3"))
+            if own:
+                gaps = common.differences(own, other, "gap", factor=1)
+                content["found"][labels][stack] = {
+                    "label": label,
+                    "parameters": summary.count_parameters(build()),
+                    **common.summaries(own, "train_accuracy", "validation_accuracy", "gap"),
+                    "gap_above_3x3": common.summarise(gaps, digits=2),
+                }
+
+
+def run_clock(head: dict, seeds: range) -> None:
+    stored = common.Stored(FILE, head, "clock")
+    stored.content |= clock()
+    print("clock", stored.content, flush=True)
+    stored.save()
+
+
+def run_pca(head: dict, seeds: range) -> None:
+    stored = common.Stored(FILE, head, "pca", report=report_pca, recipe=PCA_RECIPE)
+    runs = stored.content.setdefault("runs", {})
+    for seed in seeds:
+        stored.once(runs, str(seed), pca_runs, seed)
+    stored.save()
+
+
+def run_overfitting(head: dict, seeds: range) -> None:
+    stored = common.Stored(FILE, head, "overfitting", report=report_fits, recipe=FIT_RECIPE)
+    by_name = stored.content.setdefault("runs", {})
+    for seed in seeds:
+        for labels in LABELS:
+            for stack in STACKS:
+                name = f"{labels} {stack}"
+                runs = by_name.setdefault(name, [])
+                stored.complete(name, runs, [seed], fitting_run, stack, labels)
+    stored.save()
+
+
+PARTS = {"clock": run_clock, "pca": run_pca, "overfitting": run_overfitting}
 
 
 def main() -> None:
-    parser = common.parser(__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--part", choices=("pca", "overfitting", "clock"), help="this part alone")
-    arguments = parser.parse_args()
-    seeds = range(arguments.seeds)
-    result = common.read(FILE) or {}
-    result = common.header("1x1 convolutions: against PCA, over-fitting, the clock") | {
-        part: result[part] for part in ("pca", "overfitting", "clock") if part in result
-    }
-
-    def wanted(part: str, recipe: dict) -> dict:
-        """What was measured before with this very recipe, or a fresh start."""
-        earlier = result.get(part, {})
-        return earlier if earlier.get("recipe") == recipe else {"recipe": recipe, "runs": {}}
-
-    if arguments.part in (None, "clock"):
-        result["clock"] = clock()
-        print("clock", result["clock"], flush=True)
-        common.write(FILE, result)
-
-    if arguments.part in (None, "pca"):
-        part = result["pca"] = wanted("pca", PCA_RECIPE)
-        for seed in seeds:
-            if str(seed) not in part["runs"]:
-                part["runs"][str(seed)] = list(pca_runs(seed))
-                print("pca", seed, part["runs"][str(seed)][-4:], flush=True)
-                common.write(FILE, result)
-        part["labels"] = SQUEEZES
-        part["found"] = summarise_pca([run for seed in seeds for run in part["runs"][str(seed)]])
-        common.write(FILE, result)
-
-    if arguments.part in (None, "overfitting"):
-        part = result["overfitting"] = wanted("overfitting", FIT_RECIPE)
-        for seed in seeds:
-            for labels in LABELS:
-                for stack in STACKS:
-                    runs = part["runs"].setdefault(f"{labels} {stack}", [])
-                    if seed not in [run["seed"] for run in runs]:
-                        runs.append(fitting_run(stack, labels, seed))
-                        print(labels, stack, runs[-1], flush=True)
-                        common.write(FILE, result)
-        part["found"] = summarise_fits(part["runs"])
-        common.write(FILE, result)
+    arguments = common.parser(__doc__, names=PARTS, seeds=5).parse_args()
+    head = common.header("1x1 convolutions: against PCA, over-fitting, the clock")
+    for part in arguments.names:
+        PARTS[part](head, range(arguments.seeds))
 
 
 if __name__ == "__main__":

@@ -13,10 +13,12 @@ Writes results/recipe.json; finished seeds are kept.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from benchmarks import accuracy, common
-from utils import data, device, networks, training
+from utils import data, networks
 
 FILE = "recipe.json"
 # Family in results/published/d2l_summary.json, from where rate and batch size come.
@@ -34,7 +36,6 @@ FAMILIES = {
 # D2L's LeNet is the one with sigmoids: its rate was chosen for that network, not for ReLU. Options
 # that belong to a network count in both halves, those that belong to a recipe (dropout) in one.
 OPTIONS = {"lenet_sigmoid": {"activation": "sigmoid", "pooling": "average"}}
-PLAIN = dict(optimizer="sgd", momentum=0.0, weight_decay=0.0, schedule="constant")
 
 
 def recipe_of(name: str) -> dict:
@@ -46,85 +47,59 @@ def recipe_of(name: str) -> dict:
         "learning_rate": published["learning_rate"],
         "initialisation": "xavier",
         "normalised": False,
-        **PLAIN,
+        **dict(optimizer="sgd", momentum=0.0, weight_decay=0.0, schedule="constant"),
     }
 
 
-def network_of(name: str) -> networks.ImageClassifier:
+def build(name: str, recipe: dict) -> networks.ImageClassifier:
     """A fresh network, without the options of the course's recipe."""
     network = accuracy.RECIPES[name].get("network", name)
-    return networks.build(network, **OPTIONS.get(name, {}))
+    model = networks.build(network, **OPTIONS.get(name, {}))
+    networks.initialise(model, recipe["initialisation"])
+    return model
 
 
 def run(name: str, recipe: dict, seed: int) -> dict:
     """One run; the test set is read after its last epoch."""
-    size = network_of(name).image_size
-    splits = data.load(image_size=size, device="cpu")
+    splits = data.load(image_size=build(name, recipe).image_size, device="cpu")
     train, validation, test = (
-        common.without_normalisation(part, recipe["batch_size"], seed)
+        common.batches_like(part, batch_size=recipe["batch_size"], seed=seed)
         for part in (splits.train, splits.validation, splits.test)
     )
-    device.seed_everything(seed)
-    model = network_of(name)
-    networks.initialise(model, recipe["initialisation"])
-    history = common.fit(
-        model,
-        train,
-        validation,
-        epochs=recipe["epochs"],
-        learning_rate=recipe["learning_rate"],
-        seed=seed,
-        **PLAIN,
-    )
+    model, history = common.train(lambda: build(name, recipe), train, recipe, seed, validation)
     return {
         "seed": seed,
         "status": history.status,
-        "validation_accuracy": round(training.evaluate(model, validation).accuracy, 4),
-        "test_accuracy": round(training.evaluate(model, test).accuracy, 4),
+        "validation_accuracy": common.accuracy(model, validation),
+        "test_accuracy": common.accuracy(model, test),
     }
 
 
-def report(recipe: dict, runs: list[dict], ours: dict) -> dict:
+def report(ours: common.Runs, content: dict) -> None:
     """Both halves, and the course's minus D2L's, seed by seed, in points."""
-    theirs = {one["seed"]: one["test_accuracy"] for one in runs}
-    mine = {one["seed"]: one["test_accuracy"] for one in ours["runs"] if one["seed"] in theirs}
-    pairs = [100 * (accuracy - theirs[seed]) for seed, accuracy in mine.items()]
-    return {
-        "recipe": recipe,
-        "d2l": common.summarise(theirs.values()),
-        "course": common.summarise(mine.values()),
-        "difference": common.summarise(pairs, digits=2),
-        "failed": sum(one["status"] != "finished" for one in runs),
-        "runs": runs,
+    theirs = content["runs"]
+    seeds = {run["seed"] for run in theirs}
+    content |= {
+        "d2l": common.summarise(run["test_accuracy"] for run in theirs),
+        "course": common.summarise(run["test_accuracy"] for run in ours if run["seed"] in seeds),
+        "difference": common.summarise(common.differences(ours, theirs, "test_accuracy"), digits=2),
+        "failed": sum(run["status"] != "finished" for run in theirs),
     }
-
-
-def stored() -> dict:
-    """What earlier runs wrote: a mapping from networks to their reports."""
-    return (common.read(FILE) or {"networks": {}})["networks"]
 
 
 def main() -> None:
-    parser = common.parser(__doc__)
-    parser.add_argument("networks", nargs="*", default=list(FAMILIES))
-    parser.add_argument("--seeds", type=int, default=5)
+    parser = common.parser(__doc__, names=FAMILIES, seeds=5)
     parser.add_argument("--threads", type=int, help="threads of torch (default: all cores)")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    for name in arguments.networks:
+    head = common.header("Test accuracy of each network under two recipes")
+    for name in arguments.names:
         recipe = recipe_of(name)
-        earlier = stored().get(name)
-        runs = list(earlier["runs"]) if earlier and earlier["recipe"] == recipe else []
-        for seed in range(arguments.seeds):
-            if any(one["seed"] == seed for one in runs):
-                continue
-            runs.append(run(name, recipe, seed))
-            print(name, runs[-1], flush=True)
-            # Read again, so that several networks can be measured side by side.
-            found = stored() | {name: report(recipe, runs, common.read(f"accuracy/{name}.json"))}
-            result = common.header("Test accuracy of each network under two recipes")
-            common.write(FILE, result | {"networks": {n: found[n] for n in FAMILIES if n in found}})
+        compared = partial(report, common.read(f"accuracy/{name}.json")["runs"])
+        stored = common.Stored(FILE, head, "networks", name, report=compared, recipe=recipe)
+        runs = stored.entry()["runs"]
+        stored.complete(name, runs, range(arguments.seeds), run, name, recipe)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,16 @@ kept, so an interrupted benchmark goes on where it stopped; a changed recipe sta
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import random
 import statistics
+from collections.abc import Callable, Iterable
 
 from torch import nn
 
 from benchmarks import common
-from utils import data, device, networks, summary, training
+from utils import data, networks, training
 from utils.networks.resnet import ResidualBlock
 
 FILE = "resnet.json"
@@ -131,7 +133,7 @@ def blocks(model: nn.Module) -> list[ResidualBlock]:
     return [module for module in model.modules() if isinstance(module, ResidualBlock)]
 
 
-# --- taking blocks away --------------------------------------------------------------------------
+# --- taking blocks away ---------------------------------------------------------------------------
 
 
 def places(model: nn.Module) -> list[tuple[str, str]]:
@@ -156,22 +158,22 @@ def swapped(model: nn.Module, stage: str, first: str, second: str) -> nn.Module:
     """A copy in which two blocks of a stage have changed places."""
     model = copy.deepcopy(model)
     place = getattr(model.features, stage)
-    one, other = getattr(place, first), getattr(place, second)
-    setattr(place, first, other)
-    setattr(place, second, one)
+    blocks = getattr(place, first), getattr(place, second)
+    setattr(place, second, blocks[0])
+    setattr(place, first, blocks[1])
     return model
 
 
-def damage(model: nn.Module, validation, seed: int) -> dict:
+def damage(model: nn.Module, validation: data.Batches, seed: int) -> dict:
     """Validation error of the network with blocks missing or swapped, never trained again."""
 
     def error(changed: nn.Module) -> float:
         return round(1 - training.evaluate(changed, validation).accuracy, 4)
 
     draw, all_places = random.Random(seed), places(model)
-    found = {
+    result = {
         "whole": error(model),
-        "without": {"_".join(one): error(without(model, [one])) for one in all_places},
+        "without": {"_".join(place): error(without(model, [place])) for place in all_places},
         "together": {
             str(count): [
                 error(without(model, draw.sample(all_places, count)))
@@ -184,59 +186,39 @@ def damage(model: nn.Module, validation, seed: int) -> dict:
     for _ in range(DAMAGE["swaps"]):
         stage = draw.choice(("stage1", "stage2", "stage3"))
         first, second = draw.sample([b for s, b in all_places if s == stage], 2)
-        found["swaps"].append(error(swapped(model, stage, first, second)))
-    return found
+        result["swaps"].append(error(swapped(model, stage, first, second)))
+    return result
 
 
-# --- one run -------------------------------------------------------------------------------------
+# --- one run --------------------------------------------------------------------------------------
 
 
-def run(entry: dict, recipe: dict, seed: int, with_damage: bool) -> dict:
+def run(entry: dict, recipe: dict, with_damage: bool, seed: int) -> dict:
     """One network trained from one seed."""
-    splits = data.load(
-        batch_size=recipe["batch_size"],
-        image_size=recipe["image_size"],
-        train_images=recipe["train_images"],
-        validation_images=recipe["validation_images"],
-        device="cpu",
-        seed=seed,
-    )
-    device.seed_everything(seed)
-    model = build(entry, recipe)
-    history = common.fit(
-        model,
+    splits = common.load(recipe, seed)
+    model, history = common.train(
+        lambda: build(entry, recipe),
         splits.train,
-        epochs=recipe["epochs"],
-        learning_rate=entry.get("learning_rate", recipe["learning_rate"]),
-        schedule=recipe["schedule"],
-        seed=seed,
+        recipe | {"learning_rate": entry.get("learning_rate", recipe["learning_rate"])},
+        seed,
         stop_when_stuck=False,
     )
-    errors = {
-        f"{name}_error": round(1 - training.evaluate(model, batches).accuracy, 4)
-        for name, batches in (("train", splits.train), ("validation", splits.validation))
-    }
     result = {
         "seed": seed,
         "status": history.status,
         # While the weights change and with the statistics of the batch, unlike the errors.
         "loss": [round(loss, 4) for loss in history.train_loss],
-        **errors,
+        "train_error": round(1 - training.evaluate(model, splits.train).accuracy, 4),
+        "validation_error": round(1 - training.evaluate(model, splits.validation).accuracy, 4),
         "seconds": round(sum(history.seconds), 1),
     }
     if with_damage:
-        few = data.load(
-            batch_size=500,
-            image_size=recipe["image_size"],
-            train_images=recipe["train_images"],
-            validation_images=DAMAGE["images"],
-            device="cpu",
-        )
+        few = common.load(recipe, seed=0, batch_size=500, validation_images=DAMAGE["images"])
         result["damage"] = damage(model, few.validation, seed)
     return result
 
 
-# --- the file ------------------------------------------------------------------------------------
+# --- the file -------------------------------------------------------------------------------------
 
 
 def interval(values: list[float]) -> dict:
@@ -257,107 +239,66 @@ def interval(values: list[float]) -> dict:
     }
 
 
-def report(experiment: str, result: dict) -> None:
+def report(compared: list[tuple[str, str]], content: dict) -> None:
     """Summaries of the runs so far, and the pairs of runs with the same seed."""
-    for entry in result["networks"].values():
-        for key in ("train_error", "validation_error", "seconds"):
-            entry[key] = common.summarise(one[key] for one in entry["runs"])
-        entry["failed"] = sum(one["train_error"] > 0.8 for one in entry["runs"])
-        if "damage" in entry["runs"][0]:
-            entry["damage"] = summarise_damage([one["damage"] for one in entry["runs"]])
-    result["pairs"] = {}
-    for first, second in EXPERIMENTS[experiment]["pairs"]:
-        runs = [
-            {one["seed"]: one for one in result["networks"].get(name, {}).get("runs", [])}
-            for name in (first, second)
-        ]
-        seeds = sorted(runs[0].keys() & runs[1].keys())
-        if len(seeds) < 2:
-            continue
-        pair = {}
-        for key in ("train_error", "validation_error"):
-            points = [100 * (runs[0][seed][key] - runs[1][seed][key]) for seed in seeds]
-            pair[key] = common.summarise(points, digits=2) | interval(points)
-            pair[key]["first_higher"] = sum(value > 0 for value in points)
-        result["pairs"][f"{first}_minus_{second}"] = pair
+    for entry in content["networks"].values():
+        runs = entry["runs"]
+        entry |= common.summaries(runs, "train_error", "validation_error", "seconds")
+        entry["failed"] = sum(run["train_error"] > 0.8 for run in runs)
+        if runs and "damage" in runs[0]:
+            entry["damage"] = summarise_damage([run["damage"] for run in runs])
+    content["pairs"] = common.pairs(
+        content["networks"], compared, "train_error", "validation_error", least=2
+    )
+    for pair in content["pairs"].values():
+        for errors in pair.values():
+            errors |= interval(errors["runs"])
 
 
 def summarise_damage(runs: list[dict]) -> dict:
     """How many points the validation error rises: medians, extremes over blocks and seeds."""
 
-    def rises(run: dict, errors) -> list[float]:
-        return [100 * (error - run["whole"]) for error in errors]
-
-    def summary_of(pick) -> dict:
-        values = [value for run in runs for value in rises(run, pick(run))]
-        found = common.summarise(values, digits=1)
-        del found["runs"]
-        return found
+    def rise(pick: Callable[[dict], Iterable[float]]) -> dict:
+        rises = (100 * (error - run["whole"]) for run in runs for error in pick(run))
+        summary = common.summarise(rises, digits=1)
+        del summary["runs"]
+        return summary
 
     return {
         "whole": common.summarise(run["whole"] for run in runs),
-        "one": summary_of(lambda run: run["without"].values()),
+        "one": rise(lambda run: run["without"].values()),
         "places": {
-            place: summary_of(lambda run, place=place: [run["without"][place]])
+            place: rise(lambda run, place=place: [run["without"][place]])
             for place in runs[0]["without"]
         },
         **{
-            f"together_{count}": summary_of(lambda run, count=count: run["together"][str(count)])
+            f"together_{count}": rise(lambda run, count=count: run["together"][str(count)])
             for count in DAMAGE["together"]
         },
-        "swap": summary_of(lambda run: run["swaps"]),
+        "swap": rise(lambda run: run["swaps"]),
     }
-
-
-def store(experiment: str, recipe: dict, mine: dict) -> None:
-    """Put these networks into the file beside those that another process may have written."""
-    result = common.header("ResNet at 14 pixels: shortcuts, depth, starts, blocks taken away")
-    result["command"] = "python -m benchmarks.resnet"
-    earlier = common.read(FILE) or {}
-    result |= {name: earlier[name] for name in EXPERIMENTS if name in earlier}
-    known = kept(earlier, experiment, recipe) | mine
-    result[experiment] = {
-        "recipe": recipe,
-        "networks": {n: known[n] for n in EXPERIMENTS[experiment]["networks"] if n in known},
-    }
-    report(experiment, result[experiment])
-    common.write(FILE, result)
-
-
-def kept(result: dict, experiment: str, recipe: dict) -> dict:
-    """The networks of an earlier result, if it was measured in the same way."""
-    before = result.get(experiment, {})
-    return before["networks"] if before.get("recipe") == recipe else {}
 
 
 def main() -> None:
-    parser = common.parser(__doc__)
-    parser.add_argument("experiment", nargs="?", choices=list(EXPERIMENTS))
-    parser.add_argument("--networks", nargs="*")
-    arguments = parser.parse_args()
-    for experiment in [arguments.experiment] if arguments.experiment else EXPERIMENTS:
+    names = common.parser(__doc__, names=EXPERIMENTS).parse_args().names
+    head = common.header("ResNet at 14 pixels: shortcuts, depth, starts, blocks taken away")
+    for experiment in names:
         described = EXPERIMENTS[experiment]
-        recipe = (
-            RECIPE | described["recipe"] | ({"damage": DAMAGE} if experiment == "depth" else {})
-        )
-        before = kept(common.read(FILE) or {}, experiment, recipe)
-        mine = {}
+        recipe = RECIPE | described["recipe"]
+        if experiment == "depth":
+            recipe["damage"] = DAMAGE
+        summing = functools.partial(report, described["pairs"])
+        stored = common.Stored(FILE, head, experiment, report=summing, recipe=recipe)
+        entries = {}
         for name, entry in described["networks"].items():
-            if not arguments.networks or name in arguments.networks:
-                table = summary.table(build(entry, recipe), (1, *[recipe["image_size"]] * 2))
-                counts = {"parameters": table.parameters, "macs": table.macs}
-                mine[name] = entry | counts | {"runs": before.get(name, {}).get("runs", [])}
+            size = common.size(build(entry, recipe), (1, *[recipe["image_size"]] * 2))
+            entries[name] = stored.entry("networks", name, **entry, **size)
         for seed in recipe["seeds"]:
-            for name, entry in mine.items():
-                if any(one["seed"] == seed for one in entry["runs"]):
-                    continue
+            for name, entry in entries.items():
                 # 54 blocks, each taken away once, would take longer than the training.
                 with_damage = experiment == "depth" and not name.endswith("110")
-                entry["runs"].append(run(entry, recipe, seed, with_damage))
-                shown = {k: v for k, v in entry["runs"][-1].items() if k != "damage"}
-                print(experiment, name, shown, flush=True)
-                store(experiment, recipe, {n: one for n, one in mine.items() if one["runs"]})
-        store(experiment, recipe, mine)
+                stored.complete(name, entry["runs"], [seed], run, entry, recipe, with_damage)
+        stored.save()
 
 
 if __name__ == "__main__":

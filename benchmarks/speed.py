@@ -26,35 +26,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from benchmarks import common, profile_networks
-from benchmarks.speed_rivals import ROOT, Case
+from benchmarks import common, speed_profile
+from benchmarks.speed_cases import EPOCHS, LARGE, LOOP, ROOT, SMALL, Case
 from utils import data
 from utils.device import pick
 
 FILE = "speed.json"
 UNFINISHED = ROOT / "checkpoints" / FILE
-LENET = {"activation": "sigmoid", "pooling": "average"}  # as d2l has it, with its learning rate
-SMALL = (
-    *("alexnet_small", "vgg_small", "nin_small", "googlenet_small"),
-    *("resnet_small", "mobilenet_v1_small", "mobilenet_v2_small"),
-)
-# At the sizes at which D2L trains them. A whole epoch would take an hour and more on a CPU.
-LARGE = {
-    "googlenet_d2l": Case("googlenet_d2l", 96, 64, 320),
-    "resnet18_d2l": Case("resnet18_d2l", 96, 64, 320),
-    "alexnet_d2l": Case("alexnet_d2l", 224, 32, 160),
-    "nin_d2l": Case("nin_d2l", 224, 32, 160),
-}
-EPOCHS = {
-    "lenet": Case("lenet", 28, 256, None, 0.9, LENET),
-    **{n: Case(n, 32 if n == "vgg_small" else 28, 256, 10_240) for n in SMALL},
-    **LARGE,
-}
-# What the loop costs is looked for where steps are short.
-LOOP = {
-    "lenet": dataclasses.replace(EPOCHS["lenet"], images=60 * 256),
-    **{n: dataclasses.replace(EPOCHS[n], images=20 * 256) for n in SMALL},
-}
 RIVALS = ("d2l", "torchvision", "ours")
 # Share of the minutes, for each network of a part; "imports" takes some ten seconds.
 SHARES = {
@@ -102,7 +80,7 @@ class Rival:
 def turns(
     measures: dict[str, Callable[[int], Any]], seconds: float, least: int, most: int
 ) -> dict[str, list[Any]]:
-    """What each measure finds, in turns, until `seconds` are used. Who comes first changes."""
+    """What each measure gives, in turns, until `seconds` are used. Who comes first changes."""
     taken: dict[str, list[Any]] = {name: [] for name in measures}
     names, start = list(measures), time.perf_counter()
     for turn in range(most):
@@ -112,15 +90,15 @@ def turns(
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             taken[name].append(measures[name](turn))
-        shown = ", ".join(f"{name} {shorter(found[-1])}" for name, found in taken.items())
+        shown = ", ".join(f"{name} {short(values[-1])}" for name, values in taken.items())
         print(f"  {turn + 1}: {shown}", flush=True)
     return taken
 
 
-def shorter(found: float | dict[str, float]) -> str:
-    if isinstance(found, dict):
-        return ", ".join(f"{name} {shorter(one)}" for name, one in found.items())
-    return f"{found:.2f} s"
+def short(seconds: float | dict[str, float]) -> str:
+    if isinstance(seconds, dict):
+        return ", ".join(f"{name} {short(part)}" for name, part in seconds.items())
+    return f"{seconds:.2f} s"
 
 
 def warm_up(case: Case) -> Case:
@@ -217,17 +195,18 @@ class Benchmark:
             "batch_size": case.batch_size,
             "images": case.images,
             "alternating": "after each step of fit, on a GPU after ten, as much bare work",
-            "bare_seconds": common.summarise(one["bare"] for one in taken),
-            "fit_seconds": common.summarise(one["fit"] for one in taken),
-            "overhead": common.summarise(one["fit"] / one["bare"] - 1 for one in taken),
+            "bare_seconds": common.summarise(turn["bare"] for turn in taken),
+            "fit_seconds": common.summarise(turn["fit"] for turn in taken),
+            "overhead": common.summarise(turn["fit"] / turn["bare"] - 1 for turn in taken),
         }
 
     def profile(self, name: str) -> dict[str, Any]:
-        self.matmul = self.matmul or profile_networks.matmul(0.2 if self.trial else 5)
+        self.matmul = self.matmul or speed_profile.matmul(0.2 if self.trial else 5)
         case = warm_up(LOOP[name]) if self.trial else LOOP[name]
         seconds = 0.1 if self.trial else self.share("profile", name)
-        found = profile_networks.profile(case, self.device, seconds, self.matmul["gflops"]["best"])
-        return found | {"matmul": self.matmul}
+        best = self.matmul["gflops"]["best"]
+        profile = speed_profile.profile(case, self.device, seconds, best)
+        return profile | {"matmul": self.matmul}
 
     def imports(self, name: str) -> dict[str, Any]:
         """Seconds that a statement takes in a fresh process in which torch is already imported."""
@@ -256,40 +235,22 @@ def cases(parts: Iterable[str], networks: list[str] | None, device: str) -> list
     ]
 
 
-def merge(old: dict[str, Any] | None, header: dict[str, Any], new: dict[str, Any]) -> dict:
-    """The stored result with what is new put in; a part that another machine measured goes."""
-    old = old or {}
-    same = all(old.get(key) == header[key] for key in ("machine", "versions"))
-    merged = dict(header)
-    for part in PARTS:
-        found = (old.get(part, {}) if same else {}) | new.get(part, {})
-        if found:
-            merged[part] = found
-    return merged | {"summary": summary(merged)}
-
-
-def summary(result: dict[str, Any]) -> dict[str, Any]:
+def add_summary(content: dict[str, Any]) -> None:
     """The most unfavourable of all networks: where we lead least, where `fit` costs most."""
-    found: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
     for rival in ("d2l", "torchvision"):
-        leads = {n: one["ratio"][rival]["median"] for n, one in result.get("epochs", {}).items()}
+        leads = {
+            name: network["ratio"][rival]["median"]
+            for name, network in content.get("epochs", {}).items()
+        }
         if leads:
             least = min(leads, key=leads.get)
-            found[f"least_ratio_to_{rival}"] = {"network": least, "ratio": leads[least]}
-    costs = {n: one["overhead"]["median"] for n, one in result.get("loop", {}).items()}
+            summary[f"least_ratio_to_{rival}"] = {"network": least, "ratio": leads[least]}
+    costs = {name: loop["overhead"]["median"] for name, loop in content.get("loop", {}).items()}
     if costs:
         most = max(costs, key=costs.get)
-        found["most_overhead"] = {"network": most, "overhead": costs[most]}
-    return found
-
-
-def read_unfinished(settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What an interrupted run with the same settings has measured, by part and network."""
-    try:
-        stored = json.loads(UNFINISHED.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return stored["done"] if stored["settings"] == settings else {}
+        summary["most_overhead"] = {"network": most, "overhead": costs[most]}
+    content["summary"] = summary
 
 
 def main() -> None:
@@ -301,14 +262,15 @@ def main() -> None:
     options = parser.parse_args()
     data.unpack()  # torchvision and d2l read the unpacked files
 
-    header = common.header(
+    head = common.header(
         "an epoch of ours beside d2l's and a plain DataLoader loop's; fit against bare steps; the "
         "rate of the processor and where the time goes; time of import",
         *("numpy", "d2l"),
     )
-    settings = {key: header[key] for key in ("command", "machine", "versions")}
-    settings["node"] = platform.node()
-    done = {} if options.trial else read_unfinished(settings)
+    same = {key: head[key] for key in ("machine", "versions")}
+    settings = same | {"command": head["command"], "node": platform.node()}
+    unfinished = common.Stored(None if options.trial else str(UNFINISHED), {}, settings=settings)
+    done = unfinished.content.setdefault("done", {})
     benchmark = Benchmark(options.minutes, options.trial)
     start = time.perf_counter()
     try:
@@ -317,11 +279,10 @@ def main() -> None:
                 print(f"{part}, {name}: kept from the interrupted run")
                 continue
             print(f"{part}, {name} ({(time.perf_counter() - start) / 60:.1f} min)", flush=True)
-            load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
-            found = getattr(benchmark, part)(name) | {"load_at_start": load}
-            done.setdefault(part, {})[name] = found
-            if not options.trial:
-                common.write(str(UNFINISHED), {"settings": settings, "done": done})
+            load = common.load_average()
+            measured = getattr(benchmark, part)(name) | {"load_at_start": load}
+            done.setdefault(part, {})[name] = measured
+            unfinished.save()
     finally:
         benchmark.close()
     for line in report(done):
@@ -329,23 +290,27 @@ def main() -> None:
     if options.trial:
         print("A trial: nothing is stored.")
         return
-    path = common.write(FILE, merge(common.read(FILE), header, done))
-    UNFINISHED.unlink(missing_ok=True)
-    print(f"wrote {path.relative_to(ROOT)}")
+    stored = common.Stored(FILE, head, report=add_summary, **same)
+    for part, measured in done.items():
+        stored.content[part] = stored.content.get(part, {}) | measured
+    stored.save()
+    unfinished.remove()
 
 
 def report(done: dict[str, dict[str, Any]]) -> list[str]:
-    """What was found, a line for each network."""
+    """What was measured, a line for each network."""
     lines = []
-    for name, one in done.get("epochs", {}).items():
-        found = [f"{rival} {r['median']:.2f} times as long" for rival, r in one["ratio"].items()]
-        lines.append(f"{name}: {', '.join(found)} ({one['our_seconds']['median']:.2f} s)")
-    for name, one in done.get("loop", {}).items():
-        lines.append(f"{name}: fit takes {100 * one['overhead']['median']:+.1f} % more than steps")
-    for name, one in done.get("profile", {}).items():
+    for name, epoch in done.get("epochs", {}).items():
+        times = [f"{rival} {r['median']:.2f} times as long" for rival, r in epoch["ratio"].items()]
+        lines.append(f"{name}: {', '.join(times)} ({epoch['our_seconds']['median']:.2f} s)")
+    for name, loop in done.get("loop", {}).items():
+        lines.append(f"{name}: fit takes {100 * loop['overhead']['median']:+.1f} % more than steps")
+    for name, profile in done.get("profile", {}).items():
+        shares = ", ".join(f"{part} {share:.0%}" for part, share in profile["parts"].items())
         lines.append(
-            f"{name}: {one['gflops']:.0f} GFLOP/s, {one['share_of_matmul']:.0%} of the matrix "
-            "product's"
+            f"{name}: {profile['step_milliseconds']['median']:.1f} ms a step, "
+            f"{profile['gflops']:.0f} GFLOP/s, {profile['share_of_matmul']:.0%} of the matrix "
+            f"product's; {shares}"
         )
     return lines
 

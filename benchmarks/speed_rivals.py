@@ -3,7 +3,7 @@
 `d2l` is d2l's loader with its `train_ch6`; `torchvision` is a plain loop over a DataLoader, built
 as torchvision's references/classification/train.py builds it; `ours` is `data.load` and `fit`.
 Network, images, batch, device and optimizer are the same. `loop` measures what `fit` itself costs
-over bare steps on one batch that lies ready.
+over bare steps on one batch that is ready.
 
     python -m benchmarks.speed_rivals d2l
 
@@ -22,43 +22,15 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler, Subset
 
-from utils.networks import build
+from benchmarks.speed_cases import ROOT, Case
 
-ROOT = Path(__file__).resolve().parent.parent
 MEAN, STD = (0.2860,), (0.3530,)
-TEST_IMAGES = 10_000
-
-
-@dataclass(frozen=True)
-class Case:
-    """One epoch: a network and what it is shown. `images` None is all 60,000, and all for the test.
-
-    d2l's `train_ch6` needs five batches at least. Of fewer images a sixth as many are tested on, as
-    in the whole dataset.
-    """
-
-    network: str
-    image_size: int
-    batch_size: int
-    images: int | None
-    learning_rate: float = 0.01
-    options: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def test_images(self) -> int:
-        return TEST_IMAGES if self.images is None else max(1, self.images // 6)
-
-    def model(self, seed: int) -> nn.Module:
-        torch.manual_seed(seed)
-        return build(self.network, **self.options)
 
 
 class Terminal(io.StringIO):
@@ -285,8 +257,7 @@ def main() -> None:
     warnings.simplefilter("ignore")  # d2l's four workers on a small machine
     for line in sys.stdin:
         job = json.loads(line)
-        found = measure(**job | {"case": Case(**job["case"])})
-        print(json.dumps(found), flush=True)
+        print(json.dumps(measure(**job | {"case": Case(**job["case"])})), flush=True)
 
 
 if __name__ == "__main__":

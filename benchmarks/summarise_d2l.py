@@ -7,8 +7,6 @@ Reads results/published/d2l_runs.csv and writes results/published/d2l_summary.js
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from benchmarks import common
@@ -43,7 +41,7 @@ def summarise(runs: list[dict]) -> dict:
         "at_most_15_percent": int((accuracy <= 0.15).sum()),
         "below_half": int((accuracy < 0.5).sum()),
         "loss_at_ln_10": int((loss == LN_10).sum()),
-        "loss_not_a_number": sum(math.isnan(one) for one in loss),
+        "loss_not_a_number": int(np.isnan(loss).sum()),
         "median_examples_per_second": float(
             np.median([float(run["examples_per_second"]) for run in runs])
         ),

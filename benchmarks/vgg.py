@@ -7,12 +7,13 @@ between networks seed by seed. Finished runs are kept, so an interrupted benchma
 stopped; a changed recipe starts anew.
 
     python -m benchmarks.vgg --seeds 5
+    python -m benchmarks.vgg A A_five      # these networks only
 """
 
 from __future__ import annotations
 
 from benchmarks import common
-from utils import data, device, networks, summary, training
+from utils import networks
 from utils.networks.vgg import CONFIGURATIONS
 
 FILE = "vgg.json"
@@ -24,9 +25,8 @@ RECIPE = dict(
     batch_size=100,
     learning_rate=0.02,  # the networks without batch norm do not bear more
 )
-
 # What each network is called in figures, and its options.
-NETWORKS = {
+NETWORKS: dict[str, tuple[str, dict]] = {
     **{name: (name, {"blocks": CONFIGURATIONS[name]}) for name in ("A", "B", "C", "D", "E")},
     **{
         f"{name}_plain": (
@@ -53,93 +53,54 @@ PAIRS = [
 ]
 
 
-def build(name: str):
+def build(name: str) -> networks.ImageClassifier:
     return networks.build("vgg_small", widths=RECIPE["widths"], **NETWORKS[name][1])
 
 
 def run(name: str, seed: int) -> dict:
     """One network trained from one seed."""
-    splits = data.load(
-        batch_size=RECIPE["batch_size"],
-        image_size=RECIPE["image_size"],
-        train_images=RECIPE["train_images"],
-        device="cpu",
-        seed=seed,
-    )
-    device.seed_everything(seed)
-    model = build(name)
-    history = common.fit(
-        model,
-        splits.train,
-        epochs=RECIPE["epochs"],
-        learning_rate=RECIPE["learning_rate"],
-        seed=seed,
-    )
+    splits = common.load(RECIPE, seed)
+    model, history = common.train(lambda: build(name), splits.train, RECIPE, seed)
     return {
         "seed": seed,
         "status": history.status,
         "train_loss_last_epoch": round(history.train_loss[-1], 4),
-        "train_accuracy": round(training.evaluate(model, splits.train).accuracy, 4),
-        "validation_accuracy": round(training.evaluate(model, splits.validation).accuracy, 4),
+        "train_accuracy": common.accuracy(model, splits.train),
+        "validation_accuracy": common.accuracy(model, splits.validation),
         "seconds": round(sum(history.seconds), 1),
     }
 
 
-def report(result: dict) -> None:
+def report(content: dict) -> None:
     """Summaries of the runs so far, and the pairs of runs with the same seed."""
-    for entry in result["networks"].values():
-        for key in ("train_accuracy", "validation_accuracy", "seconds"):
-            entry[key] = common.summarise(one[key] for one in entry["runs"])
-        entry["failed"] = sum(one["validation_accuracy"] < 0.2 for one in entry["runs"])
-    result["pairs"] = {}
-    for first, second in PAIRS:
-        runs = [
-            {one["seed"]: one for one in result["networks"].get(name, {}).get("runs", [])}
-            for name in (first, second)
-        ]
-        seeds = sorted(runs[0].keys() & runs[1].keys())
-        if not seeds:
-            continue
-        pair = {}
-        for key in ("train_accuracy", "validation_accuracy"):
-            points = [100 * (runs[0][seed][key] - runs[1][seed][key]) for seed in seeds]
-            pair[key] = common.summarise(points, digits=2)
-            pair[key]["first_better"] = sum(value > 0 for value in points)
-        result["pairs"][f"{first}_minus_{second}"] = pair
+    for entry in content["networks"].values():
+        runs = entry["runs"]
+        entry |= common.summaries(runs, "train_accuracy", "validation_accuracy", "seconds")
+        entry["failed"] = sum(run["validation_accuracy"] < 0.2 for run in runs)
+    content["pairs"] = common.pairs(
+        content["networks"], PAIRS, "train_accuracy", "validation_accuracy", higher="first_better"
+    )
 
 
 def main() -> None:
-    parser = common.parser(__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--networks", nargs="*", default=list(NETWORKS), choices=list(NETWORKS))
-    arguments = parser.parse_args()
-
-    result = common.header("VGG at 32 pixels, paired by seed: depth, batch norm, 5x5 or two 3x3")
-    result["recipe"] = RECIPE
-    result["networks"] = {}
-    earlier = common.read(FILE)
-    if earlier is not None and earlier["recipe"] == RECIPE:
-        result["networks"] = earlier["networks"]
+    arguments = common.parser(__doc__, names=NETWORKS, seeds=5).parse_args()
+    head = common.header("VGG at 32 pixels, paired by seed: depth, batch norm, 5x5 or two 3x3")
+    stored = common.Stored(FILE, head, report=report, recipe=RECIPE)
+    entries = {}
+    for name in arguments.names:
+        label, options = NETWORKS[name]
+        entries[name] = stored.entry(
+            "networks",
+            name,
+            label=label,
+            blocks=list(options["blocks"]),
+            convolutions=sum(map(len, options["blocks"])),
+            **common.size(build(name), (1, RECIPE["image_size"], RECIPE["image_size"])),
+        )
     for seed in range(arguments.seeds):
-        for name in arguments.networks:
-            model = build(name)
-            table = summary.table(model, (1, RECIPE["image_size"], RECIPE["image_size"]))
-            entry = result["networks"].setdefault(name, {"runs": []})
-            entry |= {
-                "label": NETWORKS[name][0],
-                "blocks": list(NETWORKS[name][1]["blocks"]),
-                "convolutions": sum(map(len, NETWORKS[name][1]["blocks"])),
-                "parameters": table.parameters,
-                "macs": table.macs,
-            }
-            if any(one["seed"] == seed for one in entry["runs"]):
-                continue
-            entry["runs"].append(run(name, seed))
-            print(name, entry["runs"][-1], flush=True)
-            report(result)
-            common.write(FILE, result)
-    report(result)
-    common.write(FILE, result)
+        for name, entry in entries.items():
+            stored.complete(name, entry["runs"], [seed], run, name)
+    stored.save()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 `nin_small` is compared with the same network without its 1x1 layers, and with a wider one without
 1x1 layers that costs as many MACs and has about as many parameters. Writes
-results/without_1x1.json once, at its end; validation accuracy after the last epoch, paired by seed.
+results/without_1x1.json: validation accuracy after the last epoch, paired by seed. Finished runs
+are kept; a changed recipe starts anew.
 
     python -m benchmarks.without_1x1 --seeds 5
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 from torch import nn
 
 from benchmarks import common
-from utils import data, device, networks, summary, training
+from utils import networks
 
 FILE = "without_1x1.json"
 RECIPE = dict(train_images=10_000, epochs=5, batch_size=128, learning_rate=0.2)
@@ -43,49 +44,24 @@ NETWORKS = {
 
 def accuracy(name: str, seed: int) -> float:
     """Validation accuracy of one network trained from one seed."""
-    splits = data.load(
-        batch_size=RECIPE["batch_size"],
-        train_images=RECIPE["train_images"],
-        device="cpu",
-        seed=seed,
-    )
-    device.seed_everything(seed)
-    model = NETWORKS[name][1]()
-    common.fit(
-        model,
-        splits.train,
-        epochs=RECIPE["epochs"],
-        learning_rate=RECIPE["learning_rate"],
-        seed=seed,
-    )
-    return training.evaluate(model, splits.validation).accuracy
+    splits = common.load(RECIPE, seed)
+    model, _ = common.train(NETWORKS[name][1], splits.train, RECIPE, seed)
+    return common.accuracy(model, splits.validation)
 
 
 def main() -> None:
-    parser = common.parser(__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
-    seeds = range(parser.parse_args().seeds)
-    result = common.header("A small NiN with and without its 1x1 layers, paired by seed")
-    result["recipe"] = RECIPE
-    result["networks"] = {}
+    seeds = common.parser(__doc__, seeds=5).parse_args().seeds
+    head = common.header("A small NiN with and without its 1x1 layers, paired by seed")
+    stored = common.Stored(FILE, head, recipe=RECIPE)
+    entries = stored.content.setdefault("networks", {})
     for name, (label, build) in NETWORKS.items():
-        model = build()
-        runs = []
-        for seed in seeds:
-            runs.append(accuracy(name, seed))
-            print(name, seed, runs[-1], flush=True)
-        result["networks"][name] = {
-            "label": label,
-            "parameters": summary.count_parameters(model),
-            "macs": summary.count_macs(model, (1, 28, 28)),
-            "accuracy": common.summarise(runs),
-        }
-    own = result["networks"]["mlpconv"]["accuracy"]["runs"]
-    for name in ("linear", "linear_wide"):
-        other = result["networks"][name]["accuracy"]["runs"]
-        gains = [100 * (a - b) for a, b in zip(own, other, strict=True)]
-        result["networks"][name]["points_behind_mlpconv"] = common.summarise(gains, digits=2)
-    common.write(FILE, result)
+        entry = entries.setdefault(name, {"label": label, **common.size(build())})
+        stored.extend(entry, "accuracy", seeds, accuracy, name)
+        own = entries["mlpconv"]["accuracy"]["runs"]
+        gains = [100 * (a - b) for a, b in zip(own, entry["accuracy"]["runs"])]
+        if name != "mlpconv":
+            entry["points_behind_mlpconv"] = common.summarise(gains, digits=2)
+    stored.save()
 
 
 if __name__ == "__main__":

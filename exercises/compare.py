@@ -17,7 +17,7 @@ import os
 import sysconfig
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class Unfinished(Exception):
     """The answer has not been written yet; the exercise stays open."""
 
 
-# --- calling the learner's code ------------------------------------------------------------------
+# --- calling the learner's code -------------------------------------------------------------------
 
 _LIBRARIES = tuple(
     {os.path.normcase(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")}
@@ -140,7 +140,7 @@ def operations(function: Callable, *args: Any) -> Counter[str]:
     return recorder.counts
 
 
-# --- words for values ----------------------------------------------------------------------------
+# --- words for values -----------------------------------------------------------------------------
 
 
 def describe(value: Any) -> str:
@@ -229,7 +229,7 @@ def layers(module: nn.Module) -> str:
     return " → ".join(_layer(leaf) for leaf in leaves) or f"{type(module).__name__} without layers"
 
 
-# --- comparing -----------------------------------------------------------------------------------
+# --- comparing ------------------------------------------------------------------------------------
 
 
 def close(a: Any, b: Any, tolerance: float = 1e-4) -> bool:
@@ -278,23 +278,137 @@ def expect_number(
 ) -> None:
     """`answer` must be the number `right`, up to an absolute `tolerance`.
 
-    common: messages for wrong numbers that have a known cause, `{214: "You dropped …"}`.
+    common: messages for wrong numbers that have a known cause, `{214: "You dropped …"}`. What can
+    happen to every number (given in millions, rounded, a zero too many) is said after these.
     otherwise: what to say about any other number, such as where to start.
+    Raises ValueError where `common` explains the right number, which no answer would ever see.
     """
-    if isinstance(answer, Tensor) and answer.numel() == 1:
-        answer = answer.item()
-    if hasattr(answer, "item") and not isinstance(answer, Tensor):
-        answer = answer.item()  # a numpy number
+    common = common or {}
+    if dead := [text for value, text in common.items() if _equal(value, right, tolerance)]:
+        raise ValueError(f"{right:,} is right and is among the common mistakes: {dead[0]}")
+    answer = plain(answer)
     if isinstance(answer, bool) or not isinstance(answer, numbers.Real):
         raise Wrong(f"A number is expected, not {describe(answer)}.")
-    # Counts are exact, however large; what was computed with fractions may be rounded.
-    whole = isinstance(answer, numbers.Integral) and isinstance(right, numbers.Integral)
-    if math.isclose(answer, right, rel_tol=0.0 if whole else 1e-9, abs_tol=tolerance):
+    if _equal(answer, right, tolerance):
         return
-    for value, message in (common or {}).items():
-        if math.isclose(answer, value, rel_tol=1e-9, abs_tol=tolerance):
-            raise Wrong(f"{answer:,} is not right. {message}")
-    raise Wrong(f"{answer:,} is not right. {otherwise}".strip())
+    causes = [text for value, text in common.items() if _equal(answer, value, tolerance)]
+    causes += [_slip(answer, right), *_rounded_mistakes(answer, common, tolerance), otherwise]
+    number = f"{answer:,.10g}" if isinstance(answer, float) else f"{answer:,}"
+    raise Wrong(f"{number} is not right. {next(filter(None, causes), '')}".strip())
+
+
+def plain(value: Any) -> Any:
+    """Python's own number for a tensor or an array that holds one; anything else as it is."""
+    try:
+        return value.item() if hasattr(value, "item") else value
+    except (RuntimeError, ValueError):  # it holds several
+        return value
+
+
+def _equal(a: float, b: float, tolerance: float) -> bool:
+    # Counts are exact, however large; what was computed with fractions may be rounded.
+    whole = isinstance(a, numbers.Integral) and isinstance(b, numbers.Integral)
+    return math.isclose(a, b, rel_tol=0.0 if whole else 1e-9, abs_tol=tolerance)
+
+
+def _slip(answer: float, right: float) -> str:
+    """What went wrong between the right number and writing it down, or an empty text."""
+    if not right or not answer or not math.isfinite(answer):
+        return ""
+    ratio = answer / right
+    for unit, name in ((1e3, "thousands"), (1e6, "millions"), (1e9, "billions")):
+        if abs(right) >= unit / 10 and abs(ratio * unit - 1) < 0.01:
+            return f"This is in {name}; write the number itself, every digit."
+    if any(_equal(answer, float(f"{right:.{digits}g}"), 0.0) for digits in range(2, 7)):
+        return "This is rounded; more digits are asked for."
+    if math.isclose(ratio, -1):
+        return "The sign is wrong."
+    power = round(math.log10(abs(ratio)))
+    if power and math.isclose(ratio, 10.0**power):
+        size = "large" if power > 0 else "small"
+        return f"This is {10 ** abs(power):,} times too {size}: count the digits."
+    return ""
+
+
+def _rounded_mistakes(answer: float, common: Mapping[float, str], tolerance: float) -> list[str]:
+    """The causes of mistakes that were rounded, where rounding is allowed."""
+    if not tolerance:
+        return []
+    return [text for value, text in common.items() if math.isclose(answer, value, rel_tol=4e-3)]
+
+
+def expect_keys(answer: Any, keys: Iterable) -> None:
+    """`answer` must be a dictionary with these keys, and may have others."""
+    keys = list(keys)
+    if not isinstance(answer, Mapping):
+        raise Wrong(f"A dictionary with the keys {_all(keys)} is expected, not {describe(answer)}.")
+    missing = [key for key in keys if key not in answer]
+    if missing and all(str(key) in answer for key in keys):
+        raise Wrong(f"The keys are texts; they should be numbers: {keys[0]} and not '{keys[0]}'.")
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise Wrong(
+            f"{_all(missing)} {verb} missing. A dictionary with the keys {_all(keys)} is expected."
+        )
+
+
+def _all(keys: Sequence) -> str:
+    """Keys as a sentence lists them: `"a", "b" and "c"`."""
+    names = [f'"{key}"' if isinstance(key, str) else str(key) for key in keys]
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+_TWICE = (
+    "One multiply-accumulate is one MAC. Counting the multiplication and the addition apart gives "
+    "twice as much (often called FLOPs)."
+)
+_HALF = "This is half of it: each multiplication, together with its addition, is one MAC."
+_WITHOUT_BIASES = "These are the weights; every output has a bias too."
+_WITH_BIASES = "The biases are in it; they are left out here."
+_MACS_WITH_BIASES = "Biases are added, not multiplied; MACs leave them out."
+
+
+def expect_numbers(
+    answer: Any,
+    right: Mapping[Any, float],
+    common: Mapping[Any, Mapping[float, str]] | None = None,
+    *,
+    macs: Collection = (),
+    without_biases: Mapping[Any, float] | None = None,
+    with_biases: Mapping[Any, float] | None = None,
+    tolerance: float | Mapping[Any, float] = 0.0,
+    otherwise: str | Mapping[Any, str] = "",
+) -> None:
+    """`answer` must be a dictionary with the numbers `right`; a message begins with the key.
+
+    common: for a key the known mistakes, as in `expect_number`. They come first. Known for all
+    keys is the number of another key; besides, where they are given:
+    macs: keys that count MACs, which may be doubled or halved.
+    without_biases, with_biases: for a key the number of somebody who leaves out biases that
+    belong to it, and of somebody who counts biases that do not.
+    tolerance, otherwise: as in `expect_number`, for all keys or for each.
+    """
+
+    def of(options: Any, key: Any, default: Any) -> Any:
+        return options.get(key, default) if isinstance(options, Mapping) else options or default
+
+    expect_keys(answer, right)
+    for key, number in right.items():
+        known = dict(of(common, key, {}))
+        more = {}
+        if key in macs:
+            more |= {2 * number: _TWICE, number / 2: _HALF}
+        more |= {of(without_biases, key, number): _WITHOUT_BIASES}
+        more |= {of(with_biases, key, number): _MACS_WITH_BIASES if key in macs else _WITH_BIASES}
+        more |= {value: f"This is the number for {_all([k])}." for k, value in right.items()}
+        allowed = of(tolerance, key, 0.0)
+        known |= {
+            v: m for v, m in more.items() if v not in known and not _equal(v, number, allowed)
+        }
+        try:
+            expect_number(answer[key], number, known, allowed, of(otherwise, key, ""))
+        except Wrong as error:
+            raise Wrong(f"{_all([key])}: {error}") from None
 
 
 def expect_parameters(
@@ -434,7 +548,7 @@ def _wrong_parts(mine: Any, wanted: tuple, parts: Sequence[str], agree: Callable
     return f"{text}."
 
 
-# --- comparing modules ---------------------------------------------------------------------------
+# --- comparing modules ----------------------------------------------------------------------------
 
 MOST_ORDERS = 24  # in which parameters of equal shape are tried
 

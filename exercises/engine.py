@@ -1,61 +1,39 @@
-"""The engine behind the exercises, and the form in which a chapter declares them.
+"""The engine behind the exercises: what `check`, `hint`, `solution` and `use` do in a notebook.
 
-A chapter's exercises stand in one folder, named like the first half of their ids:
-`nin.2` in `nin/checks.py`. The file says which notebook it belongs to and declares each exercise by
-decorating its check:
+A group of exercises is a folder, named like the first half of their ids:
 
-    CHAPTER = "04_nin"  # chapters/04_nin.ipynb
+    nin/exercises.md   the texts: `exercises.texts` says in which form
+    nin/checks.py      one function for each exercise that has a stub
+    nin/answers.py     wrong and right answers that the checks must tell apart
 
-    @exercise(
-        "nin.2",
-        title="The mlpconv block",
-        answer="mlpconv",              # the name that the stub defines in the notebook
-        difficulty=2,                  # 1 to 3
-        minutes=10,
-        task='''
-            Write `mlpconv(in_channels, out_channels, kernel_size)`: a convolution, …
-        ''',
-        stub='''
-            def mlpconv(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
-                # Your code here.
-                ...
-        ''',
-        hints=["Three convolutions, each followed by …", "The second and the third …"],
-        solution='''
-            def mlpconv(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
-                return nn.Sequential(
-                    nn.Conv2d(in_channels, out_channels, kernel_size),
-                    …
-                )
-        ''',
-        explanation="Why the solution looks like this, in Markdown.",
-    )
-    def _(answer, reference):
-        block = make(answer, 3, 8, 5)
+The check of `nin.2` is the function `nin_2` in `nin/checks.py`:
+
+    def nin_2(answer, reference):
+        block = make(answer, 3, (8, 7, 6), 5)
         same_outputs(
             block,
-            reference(3, 8, 5),
+            reference(3, (8, 7, 6), 5),
             (2, 3, 12, 12),
-            mistakes={"The last ReLU is missing.": lambda: reference(3, 8, 5)[:-1]},
+            mistakes={"The last ReLU is missing.": lambda: reference(3, (8, 7, 6), 5)[:-1]},
         )
         return "It agrees with the paper's block in both modes."
 
-The check gets the learner's answer and, if it takes a second argument, the answer of the solution.
-It raises `Wrong` (mostly through the tools of `compare`), or returns, if it likes with a sentence
-that confirms. It runs with fixed seeds, on the CPU, and on a copy of the answer.
+It gets the learner's answer and, if it takes a second argument, the answer of the solution. It
+raises `Wrong` (mostly through the tools of `compare`), or returns, if it likes with a sentence that
+confirms. It runs with fixed seeds, on the CPU, and on a copy of the answer.
 
-Stub and solution are source text, formatted as ruff does, complete cells both, and kept only here.
-They run in a namespace that holds `torch`, `nn` and `F`; `needs=["nin.1"]` adds the right answers
-of other exercises, `given="…"` is source that runs first (for names that the chapter defines). The
-stub's answer is `...`, a function or class without content, or, in a repair, the broken code:
-an answer that is still the stub's counts as not attempted. A question without a check is declared
-with `question(…)`.
+Stub and solution run in a namespace that holds `torch`, `nn` and `F`, the right answers of the
+exercises that are needed, and what the given code defines. The stub's answer is `...`, a function
+or class without content, or, in a repair, the broken code: an answer that is still the stub's
+counts as not attempted.
+
+Hints and solutions are shown in the language of `COURSE_LANGUAGE` (default "en") as far as they are
+translated.
 """
 
 from __future__ import annotations
 
 import copy
-import difflib
 import dis
 import importlib
 import inspect
@@ -63,15 +41,13 @@ import json
 import linecache
 import os
 import random
-import re
-import sys
 import textwrap
 import types
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -79,23 +55,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exercises import record as progress
+from exercises import record, texts
 from exercises.compare import Unfinished, Wrong, close, describe, learner_line, sentence
+from utils import notebook
 
 
-class _WithoutTraceback(Exception):
-    """Shown by Jupyter (and so by nbval) as its message alone."""
-
-    def _render_traceback_(self) -> list[str]:
-        return str(self).splitlines()
-
-
-class WrongAnswer(_WithoutTraceback):
+class WrongAnswer(texts.WithoutTraceback):
     """Raised by `check` under pytest, so that a wrong answer fails the test of its cell."""
-
-
-class UnknownExercise(_WithoutTraceback, LookupError):
-    """There is no exercise with this id."""
 
 
 @dataclass(frozen=True)
@@ -107,42 +73,10 @@ class Result:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exercise:
-    """One exercise. The module's docstring says what the fields mean."""
+class Exercise(texts.Text):
+    """One exercise: its text, and its check (None for an open question)."""
 
-    id: str
-    title: str
-    difficulty: int
-    minutes: int
-    task: str
-    hints: tuple[str, ...]
-    answer: str = ""
-    stub: str = ""
-    solution: str = ""
-    explanation: str = ""
-    needs: tuple[str, ...] = ()
-    given: str = ""
     check: Callable[..., str | None] | None = None
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z]\w*\.\d+", self.id):
-            raise ValueError(f"An exercise's id looks like nin.2, not {self.id!r}.")
-        if self.difficulty not in (1, 2, 3):
-            raise ValueError(f"{self.id}: the difficulty is 1, 2 or 3, not {self.difficulty}.")
-        if self.check and not self.answer.isidentifier():
-            raise ValueError(f"{self.id}: answer must be a variable's name, not {self.answer!r}.")
-        if not self.hints:
-            raise ValueError(f"{self.id}: at least one hint is needed.")
-
-    @property
-    def group(self) -> str:
-        """The file that declares it, and the first half of its id: `nin` for `nin.2`."""
-        return self.id.partition(".")[0]
-
-    @property
-    def chapter(self) -> str:
-        """The notebook's name without ending: `04_nin`."""
-        return _chapters().get(self.group, self.group)
 
     def run(self, source: str, label: str = "cell") -> Any:
         """The answer that `source` defines, run as a cell of the notebook."""
@@ -170,109 +104,44 @@ class Exercise:
             return _same(answer, self.run(self.stub, "stub"))
 
 
-# --- declaring and finding -----------------------------------------------------------------------
-
-_registry: dict[str, Exercise] = {}
+# --- finding --------------------------------------------------------------------------------------
 
 
-def _clean(text: str) -> str:
-    return textwrap.dedent(text).strip()
-
-
-def exercise(
-    id: str,
-    *,
-    title: str,
-    answer: str,
-    difficulty: int,
-    minutes: int,
-    task: str,
-    stub: str,
-    hints: Sequence[str],
-    solution: str,
-    explanation: str,
-    needs: Sequence[str] = (),
-    given: str = "",
-) -> Callable[[Callable], Exercise]:
-    """Declares an exercise; decorates its check. See the module's docstring."""
-
-    def declare(check: Callable) -> Exercise:
-        _registry[id] = Exercise(
-            id=id,
-            title=title,
-            answer=answer,
-            difficulty=difficulty,
-            minutes=minutes,
-            task=_clean(task),
-            stub=_clean(stub),
-            hints=tuple(map(_clean, hints)),
-            solution=_clean(solution),
-            explanation=_clean(explanation),
-            needs=tuple(needs),
-            given=_clean(given),
-            check=check,
-        )
-        return _registry[id]
-
-    return declare
-
-
-def question(
-    id: str,
-    *,
-    title: str,
-    difficulty: int,
-    minutes: int,
-    task: str,
-    hints: Sequence[str],
-    discussion: str,
-) -> Exercise:
-    """Declares an open question: no stub, no check, and a discussion in place of a solution."""
-    _registry[id] = Exercise(
-        id=id,
-        title=title,
-        difficulty=difficulty,
-        minutes=minutes,
-        task=_clean(task),
-        hints=tuple(map(_clean, hints)),
-        explanation=_clean(discussion),
-    )
-    return _registry[id]
-
-
-def groups() -> list[str]:
-    """The files that declare exercises: `["lenet", "nin", "start"]`."""
-    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/checks.py"))
-
-
-def _chapters() -> dict[str, str]:
-    """`{"nin": "04_nin"}` for the files loaded so far."""
-    loaded = {group: sys.modules.get(f"exercises.{group}.checks") for group in groups()}
-    return {group: module.CHAPTER for group, module in loaded.items() if module}
+@cache
+def _load(group: str) -> dict[str, Exercise]:
+    """The exercises of one group by their ids: the texts, each with its check."""
+    if group not in texts.groups():
+        return {}
+    checks = importlib.import_module(f"exercises.{group}.checks")
+    found = {}
+    for text in texts.read(group):
+        name = text.id.replace(".", "_")
+        check = getattr(checks, name, None)
+        if text.is_question != (check is None):
+            kind, need = ("an open question", "no") if check else ("an exercise with a stub", "a")
+            raise texts.TextError(
+                f"{text.id} is {kind}: it needs {need} function `{name}` in {checks.__file__}."
+            )
+        found[text.id] = Exercise(**vars(text), check=check)
+    return found
 
 
 def exercises(group: str | None = None) -> list[Exercise]:
-    """All exercises, or those of one file, in the order of their numbers."""
-    for name in groups():
-        if group in (None, name):
-            importlib.import_module(f"exercises.{name}.checks")
-    found = [e for e in _registry.values() if group in (None, e.group)]
-    return sorted(found, key=lambda e: (e.chapter, int(e.id.partition(".")[2])))
+    """All exercises, or those of one group, in the order of chapters and numbers."""
+    names = texts.groups() if group is None else [group]
+    found = [item for name in names for item in _load(name).values()]
+    return sorted(found, key=lambda item: (item.chapter, item.number))
 
 
 def find(id: str) -> Exercise:
-    """The exercise with this id; `UnknownExercise` names the nearest ids otherwise."""
-    if isinstance(id, str) and id not in _registry and id.partition(".")[0] in groups():
-        exercises(id.partition(".")[0])
-    if id not in _registry:
-        known = [e.id for e in exercises()]
-        near = difflib.get_close_matches(str(id).lower(), known, n=3, cutoff=0.65)
-        advice = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(known)}."
-        raise UnknownExercise(f"There is no exercise {id!r}. {advice}")
-    return _registry[id]
+    """The exercise with this id; `texts.UnknownExercise` names the nearest ids otherwise."""
+    item = _load(str(id).partition(".")[0]).get(id)
+    if item is None:
+        raise texts.unknown(id)
+    return item
 
 
-# --- is it still the stub? -----------------------------------------------------------------------
+# --- is it still the stub? ------------------------------------------------------------------------
 
 
 def _has_ellipsis(value: Any) -> bool:
@@ -312,7 +181,7 @@ def _same(answer: Any, stub: Any) -> bool:
     return type(answer) is type(stub) and close(answer, stub, 0.0)
 
 
-# --- checking ------------------------------------------------------------------------------------
+# --- checking -------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -403,10 +272,15 @@ def _give(item: Exercise) -> Any:
 
 
 def _is_given(id: str, answer: Any) -> bool:
-    """Whether this is the very object; of small numbers and such there is only one for all."""
+    """Whether this is the very object that the course handed on.
+
+    Texts, True, None and small whole numbers are shared: Python has one object for all equal ones.
+    An answer of this kind counts as the learner's own. How far "small" goes depends on the version
+    of Python: a number is shared if computing it again gives the same object.
+    """
     if answer is not _given.get(id) or isinstance(answer, (bool, str, type(None))):
         return False
-    return not (isinstance(answer, int) and int(str(answer)) is answer)
+    return not (isinstance(answer, int) and answer + 1 - 1 is answer)
 
 
 def check(id: str, answer: Any, *, example: bool = False) -> None:
@@ -427,7 +301,7 @@ def check(id: str, answer: Any, *, example: bool = False) -> None:
     _outcomes.add(id)
     _last[id] = (answer, result)
     refused = ["wrong", "open"] if os.environ.get("COURSE_STRICT_EXERCISES") == "1" else ["wrong"]
-    if os.environ.get("COURSE_UNDER_PYTEST") == "1" and result.outcome in refused:
+    if notebook.under_pytest() and result.outcome in refused:
         _hand_over_reference(find(id))
         raise WrongAnswer(text)
     _say(text)
@@ -448,9 +322,9 @@ def use(id: str, answer: Any) -> Any:
 
 def _record(item: Exercise, result: Result) -> None:
     """In a learner's notebook the progress; in a test run that asked for it the scoreboard."""
-    testing = os.environ.get("COURSE_UNDER_PYTEST") == "1"
-    if _shell() and not testing and os.environ.get("COURSE_PROGRESS") != "0":
-        _say(progress.record(item.id, result.outcome))
+    learning = notebook.in_notebook() and not notebook.under_pytest()
+    if learning and os.environ.get("COURSE_PROGRESS") != "0":
+        _say(record.record(item.id, result.outcome))
     if board := os.environ.get("COURSE_SCOREBOARD"):
         checked = [e.id for e in exercises(item.group) if e.check]
         line = {"exercise": item.id, "chapter": item.chapter, "all": checked}
@@ -462,41 +336,39 @@ def _record(item: Exercise, result: Result) -> None:
 def _hand_over_reference(item: Exercise) -> None:
     """The `use` after a `check` that raises is never reached: this does its work, so that one
     wrong answer is one failed cell and not a failure of every cell after it."""
-    if shell := _shell():
+    if shell := notebook.shell():
         shell.user_ns[item.answer] = _give(item)
 
 
-# --- hints and solutions -------------------------------------------------------------------------
+# --- hints and solutions --------------------------------------------------------------------------
 
 _hints_shown: dict[str, int] = {}
 
 
+def _text(id: str) -> texts.Text:
+    """The text of an exercise in the learner's language."""
+    return texts.find(id, os.environ.get("COURSE_LANGUAGE", "en"))
+
+
 def hint(id: str) -> None:
     """Shows the next hint, one more each time."""
-    item = find(id)
+    text = _text(id)
     shown = _hints_shown[id] = _hints_shown.get(id, 0) + 1
-    if shown > len(item.hints):
+    if shown > len(text.hints):
         _say(f'{id}: there are no more hints. solution("{id}") shows the solution.')
     else:
-        _show(f"**Hint {shown} of {len(item.hints)}.** {item.hints[shown - 1]}")
+        _show(f"**Hint {shown} of {len(text.hints)}.** {text.hints[shown - 1]}")
 
 
 def solution(id: str) -> None:
     """Shows the solution and explains it."""
-    item = find(id)
-    code = f"```python\n{item.solution}\n```\n\n" if item.solution else ""
-    _show(code + item.explanation)
-
-
-def _shell() -> Any:
-    """The notebook's IPython shell, or None outside of notebooks."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return shell if hasattr(shell, "kernel") else None
+    text = _text(id)
+    code = f"```python\n{text.solution}\n```\n\n" if text.solution else ""
+    _show(code + text.explanation)
 
 
 def _show(text: str) -> None:
-    if _shell():
+    if notebook.in_notebook():
         from IPython.display import Markdown, display
 
         display(Markdown(text))

@@ -6,7 +6,6 @@ file holds `{"nin.2": "right", …}` and nothing else. Standard library only.
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import json
 import os
@@ -15,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from exercises import texts
 from utils import atomic as files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,23 +110,11 @@ def _write(known: dict[str, str], root: Path) -> None:
 
 
 def exercises(root: Path = ROOT) -> dict[str, list[str]]:
-    """`{chapter: [ids of its exercises with a check]}`, read from the declarations' text.
-
-    Importing them would need torch and take seconds.
-    """
-    chapters = {}
-    for path in (root / "exercises").glob("*/checks.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        stem, ids = "", []
-        for node in ast.walk(tree):
-            match node:
-                case ast.Assign(targets=[ast.Name("CHAPTER")], value=ast.Constant(str(value))):
-                    stem = value
-                case ast.Call(func=ast.Name("exercise"), args=[ast.Constant(str(id)), *_]):
-                    ids.append(id)
-        if stem:
-            chapters[stem] = sorted(ids, key=lambda id: int(id.partition(".")[2]))
-    return dict(sorted(chapters.items()))
+    """`{chapter: [ids of its exercises with a check]}`."""
+    return {
+        chapter: [text.id for text in found if not text.is_question]
+        for chapter, found in texts.chapters(root=root).items()
+    }
 
 
 def table(root: Path = ROOT) -> list[str]:

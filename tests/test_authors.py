@@ -7,15 +7,14 @@ import sys
 
 import pytest
 
-import course
-from tools import authoring, update
+from tools import authoring, cells, environment
 from tools.authoring import code, markdown
 
 
 @pytest.fixture
 def nb():
-    cells = [markdown("A question."), code("import os\n\nprint(1)")]
-    return authoring.refresh(authoring.notebook(cells, title="", minutes=1), "00_start_here")
+    own = [markdown("A question."), code("import os\n\nprint(1)")]
+    return authoring.refresh(authoring.notebook(own, title="", minutes=1), "00_start_here")
 
 
 def test_lint_finds_what_formatting_does_not(nb):
@@ -29,7 +28,6 @@ def test_lint_finds_what_formatting_does_not(nb):
 def test_a_chapter_with_a_mistake_is_not_even_run(nb, tmp_path, monkeypatch, capsys):
     pytest.importorskip("ruff", reason="course.py setup --authors brings it")
     monkeypatch.setattr(authoring, "CHAPTERS", tmp_path)
-    monkeypatch.setattr(authoring, "load_committed", lambda stem: nb)
     monkeypatch.setattr(authoring, "execute", lambda *a, **k: pytest.fail("it was run"))
     nb.cells[-1].source = "print(unknown)"
     authoring.save(nb, "00_start_here")
@@ -69,9 +67,9 @@ def clone(tmp_path, monkeypatch):
     for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
         git(*command)
     asked = []
-    monkeypatch.setattr(course, "ROOT", tmp_path)
-    monkeypatch.setattr(course, "pip_install", lambda python, *names: asked.append(names))
-    course.equip_authors(sys.executable)
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "pip_install", lambda python, *names: asked.append(names))
+    environment.equip_authors(sys.executable)
     assert [name.partition("=")[0].strip(">") for name in asked[0]] == [
         "ruff",
         "nbdime",
@@ -91,7 +89,7 @@ def test_git_diff_shows_cells_and_no_json(clone):
                 output["data"]["image/png"] = "AAAA" + output["data"]["image/png"]
     nb["cells"][5]["source"] = ["A new sentence.\n", *nb["cells"][5]["source"]]
     nb["metadata"]["course"]["cells"]["new"] = "12345678"
-    path.write_bytes(update.written(nb))
+    path.write_bytes(cells.written(nb))
     shown = git("-c", "color.ui=false", "diff")
     assert "A new sentence." in shown
     assert "image/png" not in shown and "12345678" not in shown and '"source"' not in shown

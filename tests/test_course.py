@@ -1,4 +1,4 @@
-"""course.py: what it finds, what it installs, what it says when something is wrong.
+"""course.py, and tools.environment and tools.doctor behind it: what they find, install and say.
 
 Most tests run it as a user does, on a small project whose two packages are wheels made here: the
 installation is the real one, with pip and venv, and takes seconds and no network.
@@ -22,8 +22,7 @@ from pathlib import Path
 import pytest
 
 import course
-
-ROOT = Path(__file__).resolve().parent.parent
+from tools import COMMAND, ROOT, CourseError, data_files, doctor, environment, update
 
 PYPROJECT = """
 [project]
@@ -46,20 +45,23 @@ ON_POSIX = {
 }
 
 
-def make_wheel(folder: Path, name: str, version: str, requires: str = "") -> None:
+def make_wheel(folder: Path, name: str, version: str, *requires: str) -> str:
+    """The path of a wheel with one module; on a path of imports it counts as installed."""
     info = f"{name}-{version}.dist-info"
+    metadata = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    metadata += [f"Requires-Dist: {line}" for line in requires]
     files = {
         f"{name}.py": f"version = {version!r}\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        + (f"Requires-Dist: {requires}\n" if requires else ""),
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\n"
-        "Tag: py3-none-any\n",
+        f"{info}/METADATA": "\n".join(metadata) + "\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
-    record = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
+    files[f"{info}/RECORD"] = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
     folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
-        for file, text in {**files, f"{info}/RECORD": record}.items():
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for file, text in files.items():
             wheel.writestr(file, text)
+    return str(path)
 
 
 def lock_entry(folder: Path, name: str, version: str) -> str:
@@ -81,14 +83,17 @@ class Project:
         self.stamp = folder / ".venv" / "course.json"
         raw = folder / "data" / "FashionMNIST" / "raw"
         raw.mkdir(parents=True)
-        for name, size in course.DATA_FILES.items():
+        for name, size in data_files.SIZES.items():
             with open(raw / name, "wb") as file:
                 file.truncate(size)
         (folder / "utils").mkdir()
         (folder / "utils" / "__init__.py").touch()
         (folder / "utils" / "data.py").write_text(FAKE_DATA, encoding="utf-8")
         (folder / "chapters").mkdir()
+        shutil.copy(ROOT / "utils" / "atomic.py", folder / "utils")
         shutil.copy(ROOT / "course.py", folder)
+        ignored = shutil.ignore_patterns("site", "__pycache__")
+        shutil.copytree(ROOT / "tools", folder / "tools", ignore=ignored)
         self.want("pytest", "8.0", alone=[])
 
     def want(self, name: str, bound: str, alone=("course_alone==1.0.3",)) -> None:
@@ -126,10 +131,13 @@ class Project:
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def load(self):
-        """Its course.py as a module."""
-        spec = importlib.util.spec_from_file_location("trial_course", self.folder / "course.py")
+        """Its tools.environment as a module."""
+        path = self.folder / "tools" / "environment.py"
+        spec = importlib.util.spec_from_file_location("trial_environment", path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
+        venv = self.stamp.parent
+        vars(module).update(ROOT=self.folder, VENV=venv, STAMP=self.stamp)
         return module
 
 
@@ -143,7 +151,7 @@ def trial_project(folder: Path) -> Project:
     project = Project(folder)
     make_wheel(project.wheels, "course_trial", "1.0")
     make_wheel(project.wheels, "course_trial", "2.0")
-    make_wheel(project.wheels, "course_alone", "1.0.3", requires="course_trial==0.1")
+    make_wheel(project.wheels, "course_alone", "1.0.3", "course_trial==0.1")
     project.want("course_trial", "1.0")
     return project
 
@@ -159,50 +167,39 @@ def last_line(text: str) -> str:
     return text.strip().splitlines()[-1]
 
 
-def fake_distribution(folder: Path, name: str, version: str, requires=()) -> str:
-    info = folder / f"{name}-{version}.dist-info"
-    info.mkdir(parents=True)
-    lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
-    lines += [f"Requires-Dist: {line}" for line in requires]
-    (info / "METADATA").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return str(folder)
-
-
-# What is installed ----------------------------------------------------------------------------
+# --- what is installed ----------------------------------------------------------------------------
 
 
 def test_old_python_is_refused():
     with pytest.raises(SystemExit) as refused:
         course.refuse_old_python((3, 10, 9), "/usr/bin/python3")
-    text = str(refused.value)
-    assert text.startswith(
+    assert str(refused.value).startswith(
         "problem: the course needs Python 3.11 or newer, and /usr/bin/python3 is 3.10: "
     )
-    course.refuse_old_python((3, 11, 0), "python")
-    course.refuse_old_python((4, 0, 0), "python")
+    for version in ((3, 11, 0), (4, 0, 0)):
+        course.refuse_old_python(version, "python")
 
 
-def test_missing_reads_versions(tmp_path):
-    wanted = [course.parse_requirement(text) for text in ("torch>=2.6", "d2l==1.0.3")]
-    path = [str(tmp_path)]
-    assert course.missing(wanted, path) == {"torch": "torch>=2.6", "d2l": "d2l==1.0.3"}
-    fake_distribution(tmp_path, "torch", "2.5.1+cu124")
-    fake_distribution(tmp_path, "d2l", "1.0.4")
-    assert course.missing(wanted, path) == {
-        "torch": "torch>=2.6 (here 2.5.1+cu124)",
-        "d2l": "d2l==1.0.3 (here 1.0.4)",
-    }
-    good = tmp_path / "good"
-    for version in ("2.6", "2.6.0+cu124", "2.6.0a0+ecf3bae", "2.11.0", "3.0rc1"):
-        shutil.rmtree(good, ignore_errors=True)
-        fake_distribution(good, "torch", version)
-        fake_distribution(good, "d2l", "1.0.3")
-        assert course.missing(wanted, [str(good)]) == {}, version
+@pytest.mark.parametrize(
+    ("torch", "d2l", "expected"),
+    [
+        ("", "", {"torch": "torch>=2.6", "d2l": "d2l==1.0.3"}),
+        ("2.5.1+cu124", "1.0.4",
+         {"torch": "torch>=2.6 (here 2.5.1+cu124)", "d2l": "d2l==1.0.3 (here 1.0.4)"}),
+        *((version, "1.0.3", {}) for version in
+          ("2.6", "2.6.0+cu124", "2.6.0a0+ecf3bae", "2.11.0", "3.0rc1")),
+    ],
+)  # fmt: skip
+def test_missing_reads_versions(tmp_path, torch, d2l, expected):
+    wanted = [environment.parse_requirement(text) for text in ("torch>=2.6", "d2l==1.0.3")]
+    here = {"torch": torch, "d2l": d2l}
+    path = [make_wheel(tmp_path, name, version) for name, version in here.items() if version]
+    assert environment.missing(wanted, path) == expected
 
 
 def test_unreadable_requirement_is_named():
-    with pytest.raises(course.CourseError, match=r"'torch~=2\.6'"):
-        course.parse_requirement("torch~=2.6")
+    with pytest.raises(CourseError, match=r"'torch~=2\.6'"):
+        environment.parse_requirement("torch~=2.6")
 
 
 @pytest.mark.parametrize(
@@ -219,25 +216,22 @@ def test_unreadable_requirement_is_named():
     ],
 )
 def test_torch_and_torchvision_must_be_a_pair(tmp_path, torch, requires, is_pair):
-    fake_distribution(tmp_path, "torch", torch)
-    path = [fake_distribution(tmp_path, "torchvision", "0.26.0", ["numpy", requires])]
-    problem = course.pair_problem(path)
+    pair = [("torch", torch), ("torchvision", "0.26.0", "numpy", requires)]
+    problem = environment.pair_problem([make_wheel(tmp_path, *package) for package in pair])
     assert (problem == "") == is_pair
-    if not is_pair:
-        assert "torchvision 0.26.0 was built for torch" in problem
-        assert f"torch {torch} is installed" in problem
-        assert "pip install" in problem
+    for part in (f"0.26.0 was built for torch{requires[5:].strip(' ()')}, ", f"torch {torch} is "):
+        assert is_pair or part in problem
 
 
 def test_what_runs_these_tests_is_a_pair_that_works():
-    assert course.pair_problem() == ""
-    assert "with torchvision" in course.check_torch()
+    assert environment.pair_problem() == ""
+    assert "with torchvision" in doctor.check_torch()
 
 
 def test_a_complete_python_is_used_as_it_is(project):
     done = project.call("setup")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"unpacked\nReady: {sys.executable}\nGo on with `{course.COMMAND} lab`.\n"
+    assert done.stdout == f"unpacked\nReady: {sys.executable}\nGo on with `{COMMAND} lab`.\n"
     assert not (project.folder / ".venv").exists()
     assert not (project.folder / ".venv.lock").exists()
 
@@ -257,28 +251,28 @@ def test_conda_environment_gets_only_d2l(project, monkeypatch, allowed):
     monkeypatch.setattr(module, "may_install_here", lambda: allowed)
     monkeypatch.setattr(module, "complete", lambda lab: done.append("completed"))
     monkeypatch.setattr(module, "make_venv", lambda: done.append("made .venv"))
-    assert module.environment() == (sys.executable if allowed else None)
+    assert module.prepare() == (sys.executable if allowed else None)
     assert done == (["completed"] if allowed else ["made .venv"])
 
 
 def test_python_of_the_system_is_left_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(course.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(environment.sysconfig, "get_path", lambda name: str(tmp_path))
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)
-    assert course.may_install_here()
+    assert environment.may_install_here()
     (tmp_path / "EXTERNALLY-MANAGED").touch()
-    assert not course.may_install_here()
+    assert not environment.may_install_here()
     monkeypatch.setattr(sys, "prefix", "a venv")
-    assert course.may_install_here()
+    assert environment.may_install_here()
 
 
 def test_mismatched_pair_in_a_complete_python_is_refused(project, monkeypatch):
     module = project.load()
     monkeypatch.setattr(module, "pair_problem", lambda: "no pair")
-    with pytest.raises(module.CourseError, match="no pair"):
-        module.environment()
+    with pytest.raises(CourseError, match="no pair"):
+        module.prepare()
 
 
-# Making .venv ---------------------------------------------------------------------------------
+# --- making .venv ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -294,7 +288,7 @@ def prepared(tmp_path_factory):
     project.first_out, project.first_err = first.communicate(timeout=900)
     project.first_code = first.returncode
     project.stamp_between = project.stamp.read_text(encoding="utf-8")
-    project.found_between = project.load().find_environment()
+    project.found_between = project.load().find()
     (project.folder / ".venv" / "leftover").touch()
     project.second = project.call("setup")
     return project
@@ -312,16 +306,16 @@ def test_unfinished_venv_is_not_taken_as_whole(prepared):
     assert prepared.found_between == ""
     # Nor where every package is there already, but setup did not reach its end.
     finished = prepared.stamp.read_text(encoding="utf-8")
-    assert prepared.load().find_environment() == str(prepared.load().venv_python())
+    assert prepared.load().find() == str(prepared.load().venv_python())
     prepared.stamp.write_text("{}", encoding="utf-8")
-    assert prepared.load().find_environment() == ""
+    assert prepared.load().find() == ""
     prepared.stamp.write_text(finished, encoding="utf-8")
 
 
 def test_setup_is_announced_and_repeated_from_the_start(prepared):
     out = prepared.second.stdout
     assert prepared.second.returncode == 0, prepared.second.stderr
-    assert f"pip downloads up to {course.DOWNLOAD_GB:g} GB now" in out
+    assert f"pip downloads up to {environment.DOWNLOAD_GB:g} GB now" in out
     assert "An earlier attempt was not finished: it is removed." in out
     assert not (prepared.folder / ".venv" / "leftover").exists()
     ready = f"unpacked\nReady: {prepared.folder / '.venv'}"
@@ -375,7 +369,7 @@ def test_failed_update_keeps_what_there_was(prepared, variables, expected):
         assert done.returncode == 1
         assert last_line(done.stderr).startswith("problem: pip failed: ")
         assert expected in last_line(done.stderr)
-    assert prepared.load().find_environment() == str(prepared.load().venv_python())
+    assert prepared.load().find() == str(prepared.load().venv_python())
 
 
 def test_file_with_another_hash_is_refused(prepared):
@@ -397,8 +391,8 @@ def test_file_with_another_hash_is_refused(prepared):
 def test_setup_here_replaces_nothing(prepared):
     module, pyproject = prepared.load(), prepared.folder / "pyproject.toml"
     before = pyproject.read_text(encoding="utf-8")
-    make_wheel(prepared.wheels, "course_greedy", "1.0", requires="course_trial>=2.0")
-    make_wheel(prepared.wheels, "course_modest", "1.0", requires="course_trial>=1.0")
+    make_wheel(prepared.wheels, "course_greedy", "1.0", "course_trial>=2.0")
+    make_wheel(prepared.wheels, "course_modest", "1.0", "course_trial>=1.0")
     try:
         more = '"course_trial>=1.0", "{}>=1.0"'
         pyproject.write_text(before.replace('"course_trial>=1.0"', more.format("course_greedy")))
@@ -447,7 +441,7 @@ def test_older_venv_that_meets_the_bounds_is_used_until_setup(prepared):
     (prepared.folder / "requirements.lock").write_text(lock, encoding="utf-8")
     module = prepared.load()
     assert module.is_outdated()
-    assert module.find_environment() == str(module.venv_python())
+    assert module.find() == str(module.venv_python())
     assert prepared.call("setup").returncode == 0
     assert not module.is_outdated()
     assert module.installed("course_trial", module.venv_path()).version == "2.0"
@@ -485,7 +479,7 @@ def test_stamp_stays_while_an_unfinished_venv_is_removed(project, monkeypatch, s
         rmtree(folder)
 
     monkeypatch.setattr(shutil, "rmtree", watched)
-    with pytest.raises(module.CourseError, match="course_trial"):
+    with pytest.raises(CourseError, match="course_trial"):
         module.make_venv()  # the faked pip installs nothing
     assert removed[0] == ["course.json"]
 
@@ -505,8 +499,8 @@ def test_missing_venv_module_is_named(monkeypatch, module_name):
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == module_name else find_spec(name)
     )
-    with pytest.raises(course.CourseError, match=rf"no `{module_name}`.*apt install python3"):
-        course.check_machine()
+    with pytest.raises(CourseError, match=rf"no `{module_name}`.*apt install python3"):
+        environment.check_machine()
 
 
 def test_small_disk_is_refused_before_anything_is_written(project, monkeypatch):
@@ -514,46 +508,46 @@ def test_small_disk_is_refused_before_anything_is_written(project, monkeypatch):
     module = project.load()
     usage = shutil.disk_usage(project.folder)._replace(free=1_000_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
-    with pytest.raises(module.CourseError, match=r"takes \d+\.\d GB .* and 1\.0 GB are free"):
-        module.environment()
+    with pytest.raises(CourseError, match=r"takes \d+\.\d GB .* and 1\.0 GB are free"):
+        module.prepare()
     assert not (project.folder / ".venv").exists()
+
+
+@pytest.fixture
+def large_disk(monkeypatch):
+    usage = types.SimpleNamespace(free=1_000_000_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows is refused first")
 @pytest.mark.parametrize(
-    ("system", "machine", "release", "fits"),
-    [("darwin", "arm64", "14.1", True), ("darwin", "arm64", "13.6", False),
-     ("darwin", "x86_64", "15.0", False)],
-)  # fmt: skip
-def test_macs_without_a_torch_are_told(monkeypatch, system, machine, release, fits):
-    monkeypatch.setattr(sys, "platform", system)
-    monkeypatch.setattr(course.platform, "machine", lambda: machine)
-    monkeypatch.setattr(course.platform, "mac_ver", lambda: (release, ("", "", ""), machine))
-    monkeypatch.setattr(
-        shutil, "disk_usage", lambda folder: type("usage", (), {"free": 1_000_000_000_000})
-    )
-    with contextlib.nullcontext() if fits else pytest.raises(course.CourseError, match="Colab"):
-        course.check_machine()
+    ("machine", "release", "fits"),
+    [("arm64", "14.1", True), ("arm64", "13.6", False), ("x86_64", "15.0", False)],
+)
+def test_macs_without_a_torch_are_told(monkeypatch, large_disk, machine, release, fits):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(environment.platform, "machine", lambda: machine)
+    monkeypatch.setattr(environment.platform, "mac_ver", lambda: (release, ("", "", ""), machine))
+    with contextlib.nullcontext() if fits else pytest.raises(CourseError, match="Colab"):
+        environment.check_machine()
 
 
 def pretend_windows(monkeypatch):
-    """`os.name` is "nt" for course.py alone: pathlib and pytest would break."""
+    """`os.name` is "nt" for these modules alone: pathlib and pytest would break."""
     windows = types.ModuleType("os")
     vars(windows).update(vars(os), name="nt")
-    monkeypatch.setattr(course, "os", windows)
+    for module in (course, doctor, environment):
+        monkeypatch.setattr(module, "os", windows)
 
 
 @pytest.mark.parametrize(("build", "fits"), [("win-amd64", True), ("win-arm64", False)])
-def test_on_windows_the_build_of_python_counts(monkeypatch, build, fits):
+def test_on_windows_the_build_of_python_counts(monkeypatch, large_disk, build, fits):
     """Python for x64 runs on an ARM computer as well, whose name `platform.machine` gives."""
     pretend_windows(monkeypatch)
-    monkeypatch.setattr(course.platform, "machine", lambda: "ARM64")
-    monkeypatch.setattr(course.sysconfig, "get_platform", lambda: build)
-    monkeypatch.setattr(
-        shutil, "disk_usage", lambda folder: type("usage", (), {"free": 1_000_000_000_000})
-    )
-    with contextlib.nullcontext() if fits else pytest.raises(course.CourseError, match="x64"):
-        course.check_machine()
+    monkeypatch.setattr(environment.platform, "machine", lambda: "ARM64")
+    monkeypatch.setattr(environment.sysconfig, "get_platform", lambda: build)
+    with contextlib.nullcontext() if fits else pytest.raises(CourseError, match="x64"):
+        environment.check_machine()
 
 
 @pytest.mark.parametrize(
@@ -567,18 +561,19 @@ def test_on_windows_the_build_of_python_counts(monkeypatch, build, fits):
 )
 def test_on_windows_a_missing_library_is_told_apart(monkeypatch, error, expected):
     pretend_windows(monkeypatch)
-    assert expected in course.advice(error)
+    assert expected in doctor.advice(error)
 
 
-def test_on_windows_a_quote_that_the_shell_left_behind_is_dropped(monkeypatch):
+@pytest.mark.parametrize(("windows", "expected"), [(True, "C:\\old"), (False, 'C:\\old"')])
+def test_on_windows_a_quote_that_the_shell_left_behind_is_dropped(monkeypatch, windows, expected):
     asked = []
-    monkeypatch.setattr(course, "tell", lambda function, *given: asked.append(given))
-    monkeypatch.setattr(course, "is_outdated", lambda: False)
+    monkeypatch.setattr(update, "take_from", lambda place: asked.append(place) or [])
+    monkeypatch.setattr(environment, "is_outdated", lambda: False)
     with monkeypatch.context() as patch:
-        pretend_windows(patch)
-        course.update(["--from", 'C:\\old copy"'])
-    course.update(["--from", 'old"'])
-    assert asked == [(Path("C:\\old copy"),), (Path('old"'),)]
+        if windows:
+            pretend_windows(patch)
+        course.main(["update", "--from", 'C:\\old"'])
+    assert asked == [Path(expected)]
 
 
 def test_folder_without_write_access_is_named(project, monkeypatch):
@@ -589,12 +584,12 @@ def test_folder_without_write_access_is_named(project, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(module, "open", refuse, raising=False)
-    with pytest.raises(module.CourseError, match=r"cannot write in .*Permission denied"):
-        module.environment()
+    with pytest.raises(CourseError, match=r"cannot write in .*Permission denied"):
+        module.prepare()
     monkeypatch.delattr(module, "open")
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(module.CourseError, match=r"cannot write .*\.venv \(Permission denied"):
-        module.environment()
+    with pytest.raises(CourseError, match=r"cannot write .*\.venv \(Permission denied"):
+        module.prepare()
 
 
 @pytest.mark.skipif(
@@ -613,10 +608,10 @@ def test_real_folder_without_write_access(project):
 
 def test_only_one_at_a_time_works_on_venv(tmp_path):
     with open(tmp_path / "lock", "a+") as first, open(tmp_path / "lock", "a+") as second:
-        assert course.try_to_lock(first)
-        assert not course.try_to_lock(second)
+        assert environment.try_to_lock(first)
+        assert not environment.try_to_lock(second)
         first.close()
-        assert course.try_to_lock(second)
+        assert environment.try_to_lock(second)
 
 
 @pytest.mark.parametrize(
@@ -634,7 +629,7 @@ def test_only_one_at_a_time_works_on_venv(tmp_path):
     ],
 )
 def test_failures_of_pip_become_one_sentence(messages, expected):
-    assert expected in course.explain_failure(messages, 3)
+    assert expected in environment.explain_failure(messages, 3)
 
 
 @pytest.mark.long
@@ -651,7 +646,7 @@ def test_kill_and_repeat(tmp_path, delay):
     subprocess.run([project.python, "-c", "import course_trial, course_alone"], check=True)
 
 
-# Colab ----------------------------------------------------------------------------------------
+# --- Colab ----------------------------------------------------------------------------------------
 
 
 def test_host_gets_only_what_is_missing(monkeypatch):
@@ -664,18 +659,18 @@ def test_host_gets_only_what_is_missing(monkeypatch):
         assert not {"jupyterlab", "nbval", "pytest", "ipykernel"} & names
         return lacking.pop(0)
 
-    monkeypatch.setattr(course, "missing", missing)
+    monkeypatch.setattr(environment, "missing", missing)
 
     def pip_install(python, *arguments, quiet=False):
         calls.append((python, arguments, quiet, Path(arguments[-1]).read_text("utf-8")))
 
-    monkeypatch.setattr(course, "pip_install", pip_install)
-    course.complete_host()
+    monkeypatch.setattr(environment, "pip_install", pip_install)
+    environment.complete_host()
     (python, arguments, quiet, pins), alone = calls
     pins = pins.splitlines()
     assert (python, quiet) == (sys.executable, True)
     assert arguments[:2] == ("torchinfo>=1.8", "--constraint")
-    for name in (*course.HOST_PACKAGES, "pytest"):
+    for name in (*environment.HOST_PACKAGES, "pytest"):
         assert f"{name}=={importlib.metadata.version(name)}" in pins
     assert not any(line.startswith(("torchinfo==", "d2l==")) for line in pins)
     python, arguments, quiet, lock = alone
@@ -685,57 +680,57 @@ def test_host_gets_only_what_is_missing(monkeypatch):
 
 
 def test_host_that_has_everything_is_left_alone(monkeypatch):
-    if course.missing(course.requirements()):
+    if environment.missing(environment.requirements()):
         pytest.skip("this environment lacks something")
-    monkeypatch.setattr(course, "pip_install", None)  # would fail if it were called
-    assert course.complete_host() is None
+    monkeypatch.setattr(environment, "pip_install", None)  # would fail if it were called
+    assert environment.complete_host() is None
 
 
 def test_host_keeps_its_torch(monkeypatch):
-    monkeypatch.setattr(course, "pip_install", None)
-    monkeypatch.setattr(course, "missing", lambda wanted: {"torch": "torch>=2.6 (here 2.5.0)"})
-    with pytest.raises(course.CourseError, match=r"needs torch>=2\.6 \(here 2\.5\.0\), and"):
-        course.complete_host()
+    monkeypatch.setattr(environment, "pip_install", None)
+    monkeypatch.setattr(environment, "missing", lambda wanted: {"torch": "torch>=2.6 (here 2.5.0)"})
+    with pytest.raises(CourseError, match=r"needs torch>=2\.6 \(here 2\.5\.0\), and"):
+        environment.complete_host()
 
 
 def test_in_a_notebook_an_error_is_one_line():
-    assert course.CourseError("so and so")._render_traceback_() == ["problem: so and so"]
+    assert CourseError("so and so")._render_traceback_() == ["problem: so and so"]
 
 
-# Commands -------------------------------------------------------------------------------------
+# --- commands -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def handed_over(project, monkeypatch):
-    """The commands that its course.py would run."""
-    module, commands = project.load(), []
-    monkeypatch.setattr(module, "hand_over", lambda command, **v: commands.append((command, v)))
-    monkeypatch.setattr(module, "environment", lambda: "python")
-    return module, commands
+def handed_over(monkeypatch):
+    """The commands that course.py would run."""
+    commands = []
+    monkeypatch.setattr(course, "hand_over", lambda command, **v: commands.append((command, v)))
+    monkeypatch.setattr(environment, "prepare", lambda: "python")
+    monkeypatch.setattr(course, "has_browser", lambda: True)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
+    return commands
 
 
 def test_lab_opens_chapter_0_and_passes_arguments_on(handed_over, monkeypatch):
-    module, commands = handed_over
-    monkeypatch.setattr(module, "has_browser", lambda: True)
-    monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", "the learner's own")
-    module.main(["lab", "--port", "9999"])
-    variables = {"JUPYTER_CONFIG_PATH": f"{module.ROOT / '.jupyter'}{os.pathsep}the learner's own"}
-    chapter = "--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb"
-    start = ["python", "-m", "jupyterlab", f"--ServerApp.root_dir={module.ROOT}"]
+    variables = {"JUPYTER_CONFIG_PATH": f"{ROOT / '.jupyter'}{os.pathsep}the learner's own"}
+    start = ["python", "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
     start.append("--LabApp.news_url=None")
     start.append("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
-    assert commands.pop() == ([*start, chapter, "--port", "9999"], variables)
-    module.main(["lab", "chapters/04_nin.ipynb"])
-    assert commands.pop() == ([*start, "chapters/04_nin.ipynb"], variables)
+    chapter = "--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb"
+    course.main(["lab", "--port", "9999"])
+    course.main(["lab", "chapters/04_nin.ipynb"])
+    assert handed_over == [
+        ([*start, chapter, "--port", "9999"], variables),
+        ([*start, "chapters/04_nin.ipynb"], variables),
+    ]
 
 
 def test_lab_as_root_and_without_a_browser(handed_over, monkeypatch, capsys):
-    module, commands = handed_over
-    monkeypatch.setattr(module, "has_browser", lambda: False)
+    monkeypatch.setattr(course, "has_browser", lambda: False)
     monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
-    module.main(["lab"])
-    (command, _), out = commands.pop(), capsys.readouterr().out
+    course.main(["lab"])
+    (command, _), out = handed_over.pop(), capsys.readouterr().out
     assert command[6:8] == ["--allow-root", "--no-browser"]
     assert "open the address that JupyterLab prints below" in out
 
@@ -751,35 +746,36 @@ def test_browser_needs_a_screen(monkeypatch):
 
 
 @pytest.mark.parametrize("size", [None, 17])
-def test_lab_names_a_damaged_data_file(handed_over, capsys, size):
-    module, commands = handed_over
-    file = module.ROOT / "data" / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte.gz"
+def test_lab_names_a_damaged_data_file(handed_over, project, monkeypatch, capsys, size):
+    monkeypatch.setattr(data_files, "FOLDER", project.folder / "data" / "FashionMNIST" / "raw")
+    file = data_files.FOLDER / "t10k-labels-idx1-ubyte.gz"
     if size is None:
         file.unlink()
     else:
         os.truncate(file, size)
-    assert module.main(["lab"]) == 1
+    assert course.main(["lab"]) == 1
     state = "is missing" if size is None else "has 17 bytes instead of 5148"
     assert capsys.readouterr().err == (
         f"problem: data/FashionMNIST/raw/{file.name} {state}: run `git checkout -- data`, or "
         "clone again.\n"
     )
-    assert commands == []
+    assert handed_over == []
 
 
 def test_data_files_of_this_clone_are_whole():
-    course.check_data_files()
+    data_files.check_sizes()
     # The sums that torchvision checks, so that it and d2l need no download.
     from torchvision.datasets import FashionMNIST
 
-    raw = ROOT / "data" / "FashionMNIST" / "raw"
-    sums = {name: hashlib.md5((raw / name).read_bytes()).hexdigest() for name in course.DATA_FILES}
+    sums = {
+        name: hashlib.md5((data_files.FOLDER / name).read_bytes()).hexdigest()
+        for name in data_files.SIZES
+    }
     assert sums == dict(FashionMNIST.resources)
 
 
 def test_test_runs_pytest_and_passes_its_exit_code(project):
-    tests = project.folder / "test_it.py"
-    tests.write_text(
+    (project.folder / "test_it.py").write_text(
         "import os\n"
         "def test_long(): assert os.environ['COURSE_LONG'] == '1'\n"
         "def test_cwd(): assert os.path.exists('course.py')\n"
@@ -791,43 +787,87 @@ def test_test_runs_pytest_and_passes_its_exit_code(project):
     assert done.returncode == 1
 
 
-def test_test_is_the_short_tier_with_notebooks_by_default(handed_over):
-    module, commands = handed_over
-    module.main(["test", "-x"])
-    module.main(["test", "-x", "--all"])
-    module.main(["test", "-n0"])
-    command = ["python", "-m", "pytest", "--nbval", "-x", "-n", "2"]
-    alone = ["python", "-m", "pytest", "--nbval", "-n0"]
-    assert commands == [(command, {}), (command, {"COURSE_LONG": "1"}), (alone, {})]
+@pytest.mark.parametrize(
+    ("given", "passed", "variables"),
+    [
+        ("", "-n 2", {}),
+        ("-x", "-x -n 2", {}),
+        ("-x --all", "-x -n 2", {"COURSE_LONG": "1"}),
+        ("-n0", "-n0", {}),
+        ("-k nin.2 -h", "-k nin.2 -h -n 2", {}),
+        ("--co -q -- tests", "--co -q -- tests -n 2", {}),
+        ("chapters/04_nin.ipynb --help", "chapters/04_nin.ipynb --help -n 2", {}),
+    ],
+)
+def test_test_passes_everything_on_to_pytest(handed_over, given, passed, variables):
+    """argparse must not take options that come first or that it knows itself."""
+    course.main(["test", *given.split()])
+    command = ["python", "-m", "pytest", "--nbval", *passed.split()]
+    assert handed_over == [(command, variables)]
 
 
-def test_authors_commands(handed_over):
-    module, commands = handed_over
-    module.main(["run", "04"])
-    module.main(["results"])
-    module.main(["site", "folder"])
-    module.main(["address", "ada/course"])
-    module.main(["licences"])
-    assert [command for command, _ in commands] == [
-        ["python", "-m", "tools.authoring", "run", "04"],
-        ["python", "-m", "utils.results"],
-        ["python", str(module.ROOT / "tools" / "site" / "build.py"), "folder"],
-        ["python", "-m", "tools.authoring", "address", "ada/course"],
-        ["python", "-m", "tools.licences"],
-    ]
+@pytest.mark.parametrize(
+    ("given", "module"),
+    [
+        ("mark handed_in 04_nin", "tools.marking handed_in 04_nin"),
+        ("run 04 --overwrite", "tools.authoring run 04 --overwrite"),
+        ("results --check", "tools.numbers_in_text --check"),
+        ("site folder", "tools.site.build folder"),
+        ("address ada/course", "tools.address ada/course"),
+        ("licences", "tools.licences"),
+    ],
+)
+def test_tools_run_in_the_environment_of_the_course(handed_over, given, module):
+    course.main(given.split())
+    assert handed_over == [(["python", "-m", *module.split()], {})]
+    assert importlib.util.find_spec(module.split()[0])
 
 
-def test_unknown_commands_and_arguments(capsys):
-    assert course.main(["lba"]) == 2
-    commands = (
-        "lab, test, setup, doctor, progress, reset, update, mark, run, results, "
-        "site, licences, address"
-    )
-    assert f"no command 'lba'; there are: {commands}." in capsys.readouterr().err
-    assert course.main(["setup", "--hree"]) == 1
-    assert "not --hree" in capsys.readouterr().err
-    assert course.main([]) == 0
-    assert "course.py lab [...]" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lba"], "invalid choice: 'lba' (choose from "),
+        (["setup", "--hree"], "unrecognized arguments: --hree"),
+        (["setup", "--her"], "unrecognized arguments: --her"),
+        (["setup", "--here", "--authors"], "not allowed with argument --here"),
+        (["doctor", "now"], "unrecognized arguments: now"),
+        (["progress", "nin"], "unrecognized arguments: nin"),
+        (["reset"], "the following arguments are required: NAME"),
+        (["reset", "nin.2", "nin.3"], "unrecognized arguments: nin.3"),
+        (["update", "everything"], "unrecognized arguments: everything"),
+        (["update", "--from"], "argument --from: expected one argument"),
+    ],
+)
+def test_unknown_commands_and_arguments(capsys, arguments, message):
+    with pytest.raises(SystemExit) as stopped:
+        course.main(arguments)
+    assert stopped.value.code == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("problem: ") and message in printed
+    if arguments == ["lba"]:
+        assert all(name in printed for name in course.COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], *([name, "-h"] for name in course.COMMANDS)])
+def test_help_needs_no_environment(handed_over, capsys, arguments):
+    with pytest.raises(SystemExit) as stopped:
+        course.main(arguments)
+    printed = capsys.readouterr().out
+    assert stopped.value.code == 0 and handed_over == []
+    assert printed.startswith(f"usage: {COMMAND} ")
+    if len(arguments) < 2:
+        assert all(f"\n    {name} " in printed for name in course.COMMANDS)
+
+
+def test_the_readme_names_only_commands_that_exist():
+    texts = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]
+    named = {
+        name
+        for path in texts
+        for name in re.findall(r"course\.py ([a-z]+)", path.read_text(encoding="utf-8"))
+    }
+    assert {"lab", "test", "doctor", "progress", "reset", "update", "address"} <= named
+    assert named <= course.COMMANDS.keys()
 
 
 def test_doctor_reports_a_crash(monkeypatch, capsys):
@@ -840,8 +880,8 @@ def test_doctor_turns_any_error_into_one_line(capsys):
     def broken():
         raise OSError("[WinError 126] first\nError loading c10.dll")
 
-    assert course.examine("torch", broken) == 1
-    assert course.examine("disk", lambda: "5 GB are free") == 0
+    assert doctor.examine("torch", broken) == 1
+    assert doctor.examine("disk", lambda: "5 GB are free") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("problem: torch: OSError: Error loading c10.dll: ")
     assert lines[1:] == ["ok       disk: 5 GB are free"]

@@ -4,6 +4,8 @@ import copy
 import json
 import random
 import re
+import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,24 +13,24 @@ import pytest
 import torch
 from torch import nn
 
-from exercises import compare, engine
+from exercises import compare, engine, texts
 from exercises.compare import Wrong
 from exercises.engine import check, hint, solution, use
 
-SOURCES = {
-    "fake.1": {
-        "answer": "add_one",
-        "stub": '''
+FAKES = {  # the exercises of a chapter that does not exist: answer, stub, solution
+    "fake.1": (
+        "add_one",
+        '''
 def add_one(x: float) -> float:
     """One more."""
     # Your code here.
     ...
 ''',
-        "solution": "def add_one(x):\n    return x + 1",
-    },
-    "fake.2": {
-        "answer": "Block",
-        "stub": """
+        "def add_one(x):\n    return x + 1",
+    ),
+    "fake.2": (
+        "Block",
+        """
 class Block(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
@@ -38,7 +40,7 @@ class Block(nn.Module):
         # Your code here.
         ...
 """,
-        "solution": """
+        """
 class Block(nn.Module):
     def __init__(self, channels):
         super().__init__()
@@ -48,13 +50,13 @@ class Block(nn.Module):
     def forward(self, x):
         return self.norm(self.conv(x)).relu()
 """,
-    },
-    "fake.3": {"answer": "number", "stub": "number = ...", "solution": "number = 42"},
-    "fake.4": {
-        "answer": "repaired",
-        "stub": "def repaired(x, power=1):\n    return [x**power, x]",
-        "solution": "def repaired(x, power=2):\n    return [x**power, x]",
-    },
+    ),
+    "fake.3": ("number", "number = ...", "number = 42"),
+    "fake.4": (
+        "repaired",
+        "def repaired(x, power=1):\n    return [x**power, x]",
+        "def repaired(x, power=2):\n    return [x**power, x]",
+    ),
 }
 
 
@@ -75,36 +77,51 @@ def check_repaired(answer, reference):
     compare.same_results(answer, reference, (3,))
 
 
+def fake_texts():
+    """exercises.md of the fakes: four exercises and a question."""
+    yield "Chapter: 77_fake\n"
+    for id, (name, stub, code) in FAKES.items():
+        yield f"# {id}: A title\n\n- difficulty: 1\n- minutes: 1\n- answer: {name}\n"
+        yield f"## Task\n\nA task.\n\n## Stub\n\n```python\n{stub.strip()}\n```\n"
+        yield "## Hint 1\n\nFirst hint.\n\n## Hint 2\n\nSecond hint.\n"
+        yield f"## Solution\n\n```python\n{code.strip()}\n```\n\n## Explanation\n\nBecause.\n"
+    yield "# fake.5: Why?\n\n- difficulty: 3\n- minutes: 5\n\n## Task\n\nWhy?\n"
+    yield "## Hint 1\n\nThink.\n\n## Discussion\n\nTherefore.\n"
+
+
 @pytest.fixture(autouse=True)
-def fakes(monkeypatch):
-    """Four exercises and a question, and an engine that is not run by pytest."""
+def fakes(monkeypatch, tmp_path):
+    """The folder of the fakes as the only group, and an engine that is not run by pytest."""
     for name in ("COURSE_UNDER_PYTEST", "COURSE_SCOREBOARD", "COURSE_STRICT_EXERCISES"):
         monkeypatch.delenv(name, raising=False)
-    engine.exercises()  # a chapter first loaded here would end up in the registry of the fakes
-    for name in ("_registry", "_last", "_hints_shown", "_given"):
+    folder = tmp_path / "exercises" / "fake"
+    folder.mkdir(parents=True)
+    (folder / "exercises.md").write_text("\n".join(fake_texts()), encoding="utf-8")
+    groups, read = texts.groups, texts.read
+    monkeypatch.setattr(texts, "groups", lambda _=0: groups(tmp_path))
+    monkeypatch.setattr(
+        texts, "read", lambda group, language="en", _=0: read(group, language, tmp_path)
+    )
+    checks = [check_add_one, check_block, check_number, check_repaired]
+    module = SimpleNamespace(**{f"fake_{n}": check for n, check in enumerate(checks, start=1)})
+    monkeypatch.setitem(sys.modules, "exercises.fake.checks", module)
+    for name in ("_last", "_hints_shown", "_given"):
         monkeypatch.setattr(engine, name, {})
     monkeypatch.setattr(engine, "_outcomes", set())
-    checks = [check_add_one, check_block, check_number, check_repaired]
-    for (id, sources), function in zip(SOURCES.items(), checks, strict=True):
-        engine.exercise(
-            id,
-            title="A title",
-            difficulty=1,
-            minutes=1,
-            task="A task.",
-            hints=["First hint.", "Second hint."],
-            explanation="Because.",
-            **sources,
-        )(function)
-    engine.question(
-        "fake.5",
-        title="Why?",
-        difficulty=3,
-        minutes=5,
-        task="Why?",
-        hints=["Think."],
-        discussion="Therefore.",
-    )
+    engine._load.cache_clear()
+    yield folder
+    engine._load.cache_clear()
+
+
+@pytest.fixture
+def with_check(monkeypatch):
+    """Puts another check in the place of that of fake.3."""
+
+    def put(check):
+        monkeypatch.setattr(sys.modules["exercises.fake.checks"], "fake_3", check)
+        engine._load.cache_clear()
+
+    return put
 
 
 def answer(id, source=None):
@@ -117,21 +134,21 @@ def outcome(id, value):
     return result.outcome, result.message
 
 
-# --- three outcomes ------------------------------------------------------------------------------
+# --- three outcomes -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("id", SOURCES)
+@pytest.mark.parametrize("id", FAKES)
 def test_right(id):
     assert engine.evaluate(id, answer(id)).outcome == "right"
 
 
-@pytest.mark.parametrize("id", SOURCES)
+@pytest.mark.parametrize("id", FAKES)
 @pytest.mark.parametrize("value", [None, ..., [1, ...], {"a": ...}])
 def test_nothing_is_open(id, value):
     assert engine.evaluate(id, value).outcome == "open"
 
 
-@pytest.mark.parametrize("id", SOURCES)
+@pytest.mark.parametrize("id", FAKES)
 def test_the_stub_is_open(id):
     state, message = outcome(id, answer(id, engine.find(id).stub))
     assert state == "open"
@@ -215,27 +232,25 @@ def test_wrong_answers_are_quoted(id, source, message):
     assert "Traceback" not in text and "\n" not in text
 
 
-def test_a_check_that_trips_over_the_answer_calls_it_wrong():
-    item = vars(engine.find("fake.3")) | {"check": lambda answer: answer.shape}
-    engine._registry["fake.3"] = engine.Exercise(**item)
+def test_a_check_that_trips_over_the_answer_calls_it_wrong(with_check):
+    with_check(lambda answer: answer.shape)
     state, text = outcome("fake.3", 7)
     assert state == "wrong"
     assert "your answer (7) could not be checked: AttributeError" in text
 
 
-def test_a_plain_assert_in_a_check_is_a_message():
+def test_a_plain_assert_in_a_check_is_a_message(with_check):
     def assert_even(answer):
         assert answer % 2 == 0, "An even number is expected."
 
-    item = vars(engine.find("fake.3")) | {"check": assert_even}
-    engine._registry["fake.3"] = engine.Exercise(**item)
+    with_check(assert_even)
     state, text = outcome("fake.3", 7)
     assert state == "wrong"
     assert text.startswith("An even number is expected.")
     assert "could not be checked" not in text
 
 
-# --- the learner's state -------------------------------------------------------------------------
+# --- the learner's state --------------------------------------------------------------------------
 
 
 def random_numbers():
@@ -262,11 +277,9 @@ def test_random_state_and_settings_stay(source):
     assert random_numbers() == expected
 
 
-def test_checks_do_not_depend_on_the_learners_seed():
+def test_checks_do_not_depend_on_the_learners_seed(with_check):
     values = []
-    engine._registry["fake.3"] = engine.Exercise(
-        **vars(engine.find("fake.3")) | {"check": lambda answer: values.append(random_numbers())}
-    )
+    with_check(lambda answer: values.append(random_numbers()))
     for seed in (1, 2):
         random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
         engine.evaluate("fake.3", 42)
@@ -292,7 +305,7 @@ def test_a_module_that_cannot_be_copied():
     assert "cannot be copied" in text
 
 
-# --- check, use, hint, solution ------------------------------------------------------------------
+# --- check, use, hint, solution -------------------------------------------------------------------
 
 
 def test_check_prints_one_of_three(capsys):
@@ -364,14 +377,14 @@ def test_solution_shows_code_and_explanation(capsys):
 
 @pytest.mark.parametrize("id", ["fake.11", "Fake.1", "fak.1"])
 def test_unknown_ids_name_the_nearest(id):
-    with pytest.raises(engine.UnknownExercise, match=r"Did you mean fake\.1"):
+    with pytest.raises(texts.UnknownExercise, match=r"Did you mean fake\.1"):
         check(id, 3)
 
 
 def test_unknown_ids_far_from_all_list_all():
-    with pytest.raises(engine.UnknownExercise, match=r"There are .*fake\.1, fake\.2"):
+    with pytest.raises(texts.UnknownExercise, match=r"There are .*fake\.1, fake\.2"):
         hint("xyz")
-    with pytest.raises(engine.UnknownExercise):
+    with pytest.raises(texts.UnknownExercise):
         hint(3)
 
 
@@ -380,23 +393,27 @@ def test_questions_have_no_check():
         check("fake.5", "because")
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("id", "fake"), ("difficulty", 4), ("answer", "two words"), ("hints", ())],
-)
-def test_declarations_are_checked(field, value):
-    with pytest.raises(ValueError):
-        engine.Exercise(**vars(engine.find("fake.1")) | {field: value})
-
-
 def test_needs_and_given_are_at_hand():
-    item = engine.Exercise(
-        **vars(engine.find("fake.3")) | {"needs": ("fake.1",), "given": "start = 40"}
-    )
+    item = replace(engine.find("fake.3"), needs=("fake.1",), given="start = 40")
     assert item.run("number = add_one(add_one(start))") == 42
 
 
-# --- under pytest --------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("fake_3", "fake.3 is an exercise with a stub: it needs a function `fake_3` in checks.py"),
+        ("fake_5", "fake.5 is an open question: it needs no function `fake_5` in checks.py"),
+    ],
+)
+def test_exercises_with_a_stub_and_only_they_have_a_check(name, message, monkeypatch):
+    module = sys.modules["exercises.fake.checks"]
+    monkeypatch.setattr(module, "__file__", "checks.py", raising=False)
+    monkeypatch.setattr(module, name, check_number if name == "fake_5" else None, raising=False)
+    with pytest.raises(texts.TextError, match=re.escape(message)):
+        engine.exercises("fake")
+
+
+# --- under pytest ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -424,7 +441,7 @@ def test_wrong_raises_under_pytest_and_counts(under_pytest):
 def test_a_second_check_of_what_the_course_gave_does_not_count(under_pytest, monkeypatch):
     """A `check` that raises puts the course's answer in place, so that the chapter goes on."""
     shell = SimpleNamespace(user_ns={}, kernel=None)
-    monkeypatch.setattr(engine, "_shell", lambda: shell)
+    monkeypatch.setattr(engine.notebook, "shell", lambda: shell)
     monkeypatch.setenv("COURSE_PROGRESS", "0")
     with pytest.raises(engine.WrongAnswer):
         check("fake.1", 3)
@@ -510,7 +527,7 @@ def test_unknown_ids_show_no_traceback(kernel_runs):
     assert output.traceback == ["There is no exercise 'start.22'. Did you mean start.2 or start.1?"]
 
 
-# --- comparing -----------------------------------------------------------------------------------
+# --- comparing ------------------------------------------------------------------------------------
 
 
 class Reference(nn.Module):
@@ -795,12 +812,77 @@ def message_of(function, *args, **kwargs):
     return str(caught.value)
 
 
-def test_a_number_without_a_known_cause_gets_the_general_hint():
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (2, "2 is not right. Twice."),
+        (3, "3 is not right. Begin with the rows."),
+        (61.93, "61.93 is not right. This is in millions; write the number itself, every digit."),
+        (61_900_000, "61,900,000 is not right. This is rounded; more digits are asked for."),
+        (-61_931_520, "-61,931,520 is not right. The sign is wrong."),
+        (6_193_152, "6,193,152 is not right. This is 10 times too small: count the digits."),
+        (61_931_521, "61,931,521 is not right. Begin with the rows."),
+        (float("nan"), "nan is not right. Begin with the rows."),
+        (torch.tensor(3), "3 is not right. Begin with the rows."),
+        (np.arange(2), "A number is expected, not array([0, 1])."),
+    ],
+)
+def test_a_known_cause_comes_first_and_the_general_hint_last(number, message):
     options = {"common": {2: "Twice."}, "otherwise": "Begin with the rows."}
-    assert message_of(compare.expect_number, 3, 1, **options) == (
-        "3 is not right. Begin with the rows."
-    )
-    assert message_of(compare.expect_number, 2, 1, **options) == "2 is not right. Twice."
+    assert message_of(compare.expect_number, number, 61_931_520, **options) == message
+
+
+def test_where_rounding_is_allowed_rounded_mistakes_are_known_too():
+    options = {"common": {50.26: "Half of it."}, "tolerance": 0.006}
+    compare.expect_number(100.52, 100.524, **options)
+    text = "50.3 is not right. Half of it."
+    assert message_of(compare.expect_number, 50.3, 100.524, **options) == text
+
+
+@pytest.mark.parametrize(("mistake", "tolerance"), [(7, 0.0), (7.0, 0.0), (7.04, 0.05)])
+def test_a_mistake_that_equals_the_right_number_is_refused(mistake, tolerance):
+    with pytest.raises(ValueError, match="7 is right and is among the common mistakes: Never seen"):
+        compare.expect_number(7, 7, {mistake: "Never seen."}, tolerance)
+
+
+RIGHT = {"parameters": 60_928, "macs": 61_931_520, 3: 7}
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ([1, 2], 'A dictionary with the keys "parameters", "macs" and 3 is expected, not [1, 2].'),
+        (
+            {"parameters": 60_928},
+            '"macs" and 3 are missing. A dictionary with the keys "parameters", "macs" and 3 is '
+            "expected.",
+        ),
+        (RIGHT | {"macs": "many"}, "\"macs\": A number is expected, not the text 'many'."),
+        (RIGHT | {"macs": 60_928}, '"macs": 60,928 is not right. This is the number for "para'),
+        (RIGHT | {"macs": 2 * 61_931_520}, '"macs": 123,863,040 is not right. One multiply-accum'),
+        (RIGHT | {"macs": 61_931_520 / 2}, '"macs": 30,965,760 is not right. This is half of it'),
+        (RIGHT | {"macs": 62_390_272}, "Biases are added, not multiplied; MACs leave them out."),
+        (RIGHT | {"parameters": 60_480}, "These are the weights; every output has a bias too."),
+        (RIGHT | {3: 8}, "3: 8 is not right. The biases are in it; they are left out here."),
+        (RIGHT | {3: 14}, "3: 14 is not right. My own."),
+        (RIGHT | {3: 5}, "3: 5 is not right. Begin."),
+    ],
+)
+def test_numbers_of_a_dictionary(answer, message):
+    options = {
+        "common": {3: {14: "My own."}},
+        "macs": ["macs"],
+        "without_biases": {"parameters": 60_480},
+        "with_biases": {"macs": 62_390_272, 3: 8},
+        "otherwise": {3: "Begin."},
+    }
+    compare.expect_numbers(RIGHT | {"more": None}, RIGHT, **options)
+    assert message in message_of(compare.expect_numbers, answer, RIGHT, **options)
+
+
+def test_keys_that_are_texts_are_told_from_missing_ones():
+    text = message_of(compare.expect_keys, {"1": 5, "2": 6}, [1, 2])
+    assert text == "The keys are texts; they should be numbers: 1 and not '1'."
 
 
 def centre(x, shift=0.0):

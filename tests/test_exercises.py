@@ -1,90 +1,133 @@
 """Every exercise of every chapter: its solution, its stub, and answers that its check must tell
-apart."""
+apart.
+
+`pytest tests/test_exercises.py -k nin.2` tries one exercise, and imports its chapter's only.
+"""
 
 import importlib
 import re
 import subprocess
 import sys
+import tempfile
+from functools import cache
+from pathlib import Path
 
 import pytest
 
-from exercises import engine
-
-ALL = engine.exercises()
-CHECKED = [item for item in ALL if item.check]
+from exercises import engine, texts
 
 
-def answers(kind):
-    """(exercise, answer, …) for all answers of one kind in tests/wrong_answers."""
-    return [
-        pytest.param(engine.find(id), answer, *rest, id=f"{id} {name}")
-        for group in engine.groups()
-        for id, entries in getattr(importlib.import_module(f"wrong_answers.{group}"), kind).items()
-        for name, answer, *rest in entries
-    ]
+def answers_of(group):
+    return importlib.import_module(f"exercises.{group}.answers")
 
 
-def result_of(item, answer):
-    answer = item.run(answer) if isinstance(answer, str) else answer
-    return engine.evaluate(item.id, answer)
+def answers(group, kind):
+    """`{"nin.2 without ReLU": ("nin.2", answer, …)}` for the wrong or the right answers."""
+    found = getattr(answers_of(group), kind).items()
+    return {f"{id} {name}": (id, *rest) for id, entries in found for name, *rest in entries}
 
 
-@pytest.mark.parametrize("item", CHECKED, ids=lambda item: item.id)
-class TestEveryExercise:
-    def test_the_solution_is_right(self, item):
-        result = engine.evaluate(item.id, item.reference())
-        assert result.outcome == "right", result.message
-
-    def test_the_stub_is_open(self, item):
-        result = engine.evaluate(item.id, item.run(item.stub))
-        assert result.outcome == "open", result.message
-
-    def test_it_is_tried_with_wrong_and_right_answers(self, item):
-        module = importlib.import_module(f"wrong_answers.{item.group}")
-        assert len(module.wrong_answers.get(item.id, [])) >= 4
-        assert len(module.right_answers.get(item.id, [])) >= 2
-
-    def test_stub_and_solution_are_formatted(self, item):
-        ruff = [sys.executable, "-m", "ruff"]
-        if subprocess.run([*ruff, "--version"], capture_output=True).returncode:
-            pytest.skip("ruff is not installed: python -m pip install ruff")
-        for text in (item.stub, item.solution):
-            command = [*ruff, "format", "--stdin-filename", "cell.py", "-"]
-            done = subprocess.run(command, input=text, capture_output=True, encoding="utf-8")
-            assert done.stdout == text + "\n", done.stderr
+def pytest_generate_tests(metafunc):
+    """Tests run through all groups, or through those that -k names: whoever works on one exercise
+    waits for no other chapter."""
+    words = set(re.findall(r"\w+", metafunc.config.getoption("keyword")))
+    groups = [group for group in texts.groups() if group in words and "not" not in words]
+    groups = groups or texts.groups()
+    every = [text for group in groups for text in texts.read(group)]
+    (name,) = metafunc.fixturenames[:1]
+    match name:
+        case "group":
+            cases = {group: group for group in groups}
+        case "id":
+            cases = {text.id: text.id for text in every if not text.is_question}
+        case "wrong" | "right":
+            cases = {}
+            for group in groups:
+                cases |= answers(group, f"{name}_answers")
+    metafunc.parametrize(name, cases.values(), ids=cases)
 
 
-@pytest.mark.parametrize(("item", "answer", "message"), answers("wrong_answers"))
-def test_wrong_answers_are_told_what_is_wrong(item, answer, message):
-    result = result_of(item, answer)
+def result_of(id, answer):
+    item = engine.find(id)
+    return engine.evaluate(id, item.run(answer) if isinstance(answer, str) else answer)
+
+
+# --- checks ---------------------------------------------------------------------------------------
+
+
+def test_the_solution_is_right(id):
+    result = engine.evaluate(id, engine.find(id).reference())
+    assert result.outcome == "right", result.message
+
+
+def test_the_stub_is_open(id):
+    result = result_of(id, engine.find(id).stub)
+    assert result.outcome == "open", result.message
+
+
+def test_it_is_tried_with_wrong_and_right_answers(id):
+    module = answers_of(engine.find(id).group)
+    assert len(module.wrong_answers.get(id, [])) >= 4
+    assert len(module.right_answers.get(id, [])) >= 2
+
+
+def test_wrong_answers_are_told_what_is_wrong(wrong):
+    id, answer, message = wrong
+    result = result_of(id, answer)
     assert result.outcome == "wrong", result.message
     assert re.search(message, result.message, re.DOTALL), result.message
 
 
-@pytest.mark.parametrize(("item", "answer"), answers("right_answers"))
-def test_other_right_answers_are_accepted(item, answer):
-    result = result_of(item, answer)
+def test_other_right_answers_are_accepted(right):
+    result = result_of(*right)
     assert result.outcome == "right", result.message
 
 
-@pytest.mark.parametrize("item", ALL, ids=lambda item: item.id)
-def test_texts_are_complete(item):
-    texts = [item.title, item.task, item.explanation, *item.hints]
-    assert all(text.strip() for text in texts)
-    assert item.minutes > 0
-    if item.check:
-        assert re.search(rf"\b{item.answer}\b", item.stub)
-        assert re.search(rf"\b{item.answer}\b", item.solution)
+def test_nothing_belongs_to_an_exercise_that_does_not_exist(group):
+    """Checks and answers are found by the id: a wrong one would never be tried."""
+    known = {text.id for text in texts.read(group)}
+    module = answers_of(group)
+    for kind in ("wrong_answers", "right_answers", "equivalent", "accepted", "probe_arguments"):
+        assert getattr(module, kind, {}).keys() <= known, kind
+    names = [*vars(importlib.import_module(f"exercises.{group}.checks")), *vars(module)]
+    found = [re.fullmatch(rf"(?:probe_)?({group}_\d+)", name) for name in names]
+    assert {match[1] for match in found if match} <= {id.replace(".", "_") for id in known}
 
 
-@pytest.mark.parametrize("group", engine.groups())
-def test_the_numbers_of_a_chapter_have_no_gaps(group):
-    numbers = [int(item.id.partition(".")[2]) for item in engine.exercises(group)]
-    assert numbers == list(range(1, len(numbers) + 1))
+# --- texts ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("group", [group for group in engine.groups() if group != "start"])
+@cache
+def unformatted(group):
+    """What ruff would change in the stubs and solutions of a group: one run for all of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        for text in texts.read(group):
+            for part in ("stub", "solution") if text.stub else ():
+                path = Path(folder) / f"{text.id}.{part}.py"
+                path.write_text(f"{getattr(text, part)}\n", encoding="utf-8")
+        command = [sys.executable, "-m", "ruff", "format", "--diff", "--config"]
+        command += [str(texts.ROOT / "pyproject.toml"), folder]
+        done = subprocess.run(command, capture_output=True, encoding="utf-8")
+    if "No module named ruff" in done.stderr:
+        pytest.skip("ruff is not installed: python -m pip install ruff")
+    assert done.returncode in (0, 1), done.stderr
+    return done.stdout
+
+
+def test_stub_and_solution_are_formatted(id):
+    found = unformatted(engine.find(id).group)
+    assert f"{id}.stub.py" not in found and f"{id}.solution.py" not in found, found
+
+
+def test_the_stub_and_the_solution_define_the_answer(id):
+    text = texts.find(id)
+    assert re.search(rf"\b{text.answer}\b", text.stub)
+    assert re.search(rf"\b{text.answer}\b", text.solution)
+
+
 def test_a_chapter_has_six_checked_exercises_and_a_question(group):
-    items = engine.exercises(group)
-    assert sum(item.check is not None for item in items) >= 6
-    assert any(item.check is None for item in items)
+    found = texts.read(group)
+    assert [text.number for text in found] == list(range(1, len(found) + 1))
+    if group != "start":
+        assert sum(not text.is_question for text in found) >= 6
+        assert any(text.is_question for text in found)

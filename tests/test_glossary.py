@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import stored
 
 from tools import authoring
 
@@ -17,7 +18,7 @@ OTHER_SENSE = {"block", "kernel", "box", "residual"}
 
 def prose(stem):
     """What a reader reads: without code, comments, targets of links and the generated header."""
-    cells = [c for c in authoring.load_committed(stem).cells if c.cell_type == "markdown"]
+    cells = [c for c in stored.chapter(stem).cells if c.cell_type == "markdown"]
     text = "\n".join(c.source for c in cells if c.metadata.get("role") != "header")
     for noise in (r"```.*?```", r"<!--.*?-->", r"`[^`\n]*`", r"\]\([^)]*\)"):
         text = re.sub(noise, " ", text, flags=re.DOTALL)
@@ -26,7 +27,7 @@ def prose(stem):
 
 @pytest.fixture(scope="module")
 def chapters():
-    return {stem: prose(stem) for stem in authoring.stems()}
+    return {stem: prose(stem) for stem in stored.STEMS}
 
 
 def occurs(term, text):
@@ -52,5 +53,5 @@ def test_each_term_is_explained_and_first_stands_in_its_chapter(row, chapters):
 
 def test_the_page_is_linked():
     assert "](docs/glossary.md)" in (authoring.ROOT / "README.md").read_text(encoding="utf-8")
-    for stem in authoring.stems():
-        assert "](../docs/glossary.md)" in authoring.load_committed(stem).cells[0].source
+    for stem in stored.STEMS:
+        assert "](../docs/glossary.md)" in stored.chapter(stem).cells[0].source

@@ -17,8 +17,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import stored
 
-ROOT = Path(__file__).resolve().parent.parent
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -39,8 +39,10 @@ pytestmark = [
 def address(tmp_path_factory):
     """JupyterLab on a fresh clone, started by `course.py lab` as a learner would."""
     pytest.importorskip("playwright", reason="python -m pip install playwright")
-    clone = tmp_path_factory.mktemp("learner") / "one-by-one"
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    folder = tmp_path_factory.mktemp("learner")
+    published, clone = folder / "course.git", folder / "one-by-one"
+    stored.publish(published)
+    subprocess.run(["git", "clone", "--quiet", str(published), str(clone)], check=True)
     with contextlib.closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -50,7 +52,7 @@ def address(tmp_path_factory):
     ]
     ours = ("COURSE_", "MPLBACKEND", "PYTHONPATH", "PYTEST_")  # what only tests have
     environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-    log = (clone.parent / "lab.log").open("w+", encoding="utf-8")
+    log = (folder / "lab.log").open("w+", encoding="utf-8")
     server = subprocess.Popen(
         command, cwd=clone, env=environment, stdout=log, stderr=log, start_new_session=True
     )
@@ -137,7 +139,7 @@ class Notebook:
         """Wait in steps, so that the page goes on in between."""
         end = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < end, "waited in vain"
+            assert time.monotonic() < end, f"not so after {seconds} seconds"
             self.page.wait_for_timeout(250)
 
     def status(self):

@@ -4,15 +4,13 @@ import csv
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 
 from exercises import engine
-from tools import authoring, marking
+from tools import ROOT, authoring, marking
 
-ROOT = Path(__file__).resolve().parent.parent
 STEM = "00_start_here"
 ITEMS = marking.checked(STEM)
 FIRST, SECOND = ITEMS
@@ -65,10 +63,10 @@ def test_a_notebook_is_found_by_its_name_or_its_exercises(tmp_path):
 
 @pytest.fixture
 def as_if_run(monkeypatch):
-    """The notebooks are not run; their checks have said what is put here."""
-    said = {}
-    monkeypatch.setattr(marking, "run", lambda *_: (said, "the log"))
-    return said
+    """The notebooks are not run; the outcomes of their checks are those put here."""
+    outcomes = {}
+    monkeypatch.setattr(marking, "run", lambda *_: (outcomes, "the log"))
+    return outcomes
 
 
 def test_what_has_to_be_looked_at_is_named(tmp_path, as_if_run):
@@ -114,7 +112,6 @@ def test_the_files_hold_every_learner(tmp_path, as_if_run, capsys):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "mark takes a folder and a chapter"),
         (["nowhere", STEM], "There is no folder"),
         ([".", "04_nim"], "There is no chapter 04_nim; there are 00_start_here, "),
         (["empty", STEM], "is empty: it should hold"),
@@ -124,8 +121,8 @@ def test_what_cannot_be_marked_is_said(arguments, expected, tmp_path, monkeypatc
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
     assert marking.main(arguments) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("problem: ") and expected in said
+    printed = capsys.readouterr().err
+    assert printed.startswith("problem: ") and expected in printed
 
 
 def test_a_class_is_marked_for_real(tmp_path):

@@ -3,14 +3,12 @@ words. A sample of both here; all in the long tier, and by `python -m benchmarks
 
 import random
 import time
+from dataclasses import replace
 
-import mutation
-import mutation_probes
 import pytest
 
 from benchmarks import common
-from benchmarks import mutation as benchmark
-from exercises import engine
+from exercises import engine, mutation
 from exercises.compare import Wrong
 
 CHECKED = [item for item in engine.exercises() if item.check]
@@ -54,9 +52,9 @@ def test_every_mutant_is_rejected_or_listed(item):
         assert counts["rejected"] > 0
     stored = common.read("mutation.json")["exercises"][item.id]
     assert counts == stored, "run python -m benchmarks.mutation"
-    if item.id in mutation_probes.known():  # a probe that sees no difference proves nothing
+    if mutation.has_probe(item.id):  # a probe that sees no difference proves nothing
         answers = [outcome.answer for outcome in tried.values() if outcome.kind == "rejected"]
-        seen = sum(bool(mutation_probes.difference(item, answer)) for answer in answers)
+        seen = sum(bool(mutation.difference(item, answer)) for answer in answers)
         assert seen >= 0.9 * len(answers), f"the probe sees {seen} of {len(answers)} mistakes"
 
 
@@ -67,39 +65,24 @@ def test_every_other_style_is_accepted(item):
         assert outcome.kind in ("survived", "same"), f"{mutant.name}: {outcome.message}"
 
 
-# --- the list of survivors, and the stored counts ------------------------------------------------
+# --- the list of survivors, and the stored counts -------------------------------------------------
 
 
-def test_every_listed_survivor_is_a_mutant_with_a_reason():
-    for id, reasons in mutation.survivors().items():
-        names = {mutant.name for mutant in mutation.all_mutants(id)}
-        for name, reason in reasons.items():
-            assert name in names, f"{id} has no mutant {name}"
-            assert reason.kind in ("equivalent", "accepted")
-            assert len(reason.why) > 20
+@pytest.mark.parametrize("item", CHECKED, **by_id)
+def test_every_listed_survivor_is_a_mutant(item):
+    listed = mutation.survivors(item.id)
+    assert not listed or listed.keys() <= {m.name for m in mutation.all_mutants(item.id)}
 
 
-def test_the_stored_counts_are_those_of_the_exercises():
-    """Enough is rejected, and what is stored was counted for today's solutions and list."""
+def test_the_stored_rates_are_high_enough():
     stored = common.read("mutation.json")
     assert stored["exercises"].keys() == {item.id for item in CHECKED}
-    for item in CHECKED:
-        counts = stored["exercises"][item.id]
-        command = f"run python -m benchmarks.mutation {item.id}"
-        reasons = [reason.kind for reason in mutation.survivors().get(item.id, {}).values()]
-        assert counts["mutants"] == len(mutation.all_mutants(item.id)), command
-        if item.id != mutation.OPEN_DESIGN:
-            assert counts["accepted"] == reasons.count("accepted"), command
-        assert counts["equivalent"] == reasons.count("equivalent"), command
-        assert counts["missed"] == counts["crashed"] == 0, command
-    assert {key: stored[key] for key in ("course", "chapters")} == {
-        key: benchmark.summarise(stored["exercises"])[key] for key in ("course", "chapters")
-    }
+    assert not any(counts["missed"] + counts["crashed"] for counts in stored["exercises"].values())
     assert stored["course"]["rate"] >= 0.95
     assert all(chapter["rate"] >= 0.9 for chapter in stored["chapters"].values())
 
 
-# --- the tool itself -----------------------------------------------------------------------------
+# --- the tool itself ------------------------------------------------------------------------------
 
 SOURCE = '''
 def build(channels: int, stride: int = 2) -> nn.Module:
@@ -114,21 +97,25 @@ def build(channels: int, stride: int = 2) -> nn.Module:
 @pytest.mark.parametrize(
     "name",
     [
-        "line 2: without `2`",
-        "line 5: `4` becomes `5`",
-        "line 5: `4` and `8` exchanged",
-        "line 6: `channels` becomes `stride`",
-        "line 6: `channels` and `width` exchanged",
-        "line 6: without `padding=1`",
-        "line 6: `3` becomes `2`",
-        "line 7: without `nn.ReLU()`",
-        "line 7: `nn.ReLU` becomes `nn.LeakyReLU`",
-        "line 5: `return` inside the loop",
-        "line 4: without `parts = []`",
+        "without `2`",
+        "`4` becomes `5`",
+        "`4` and `8` exchanged",
+        "`channels` becomes `stride`",
+        "`channels` and `width` exchanged",
+        "without `padding=1`",
+        "`3` becomes `2`",
+        "without `nn.ReLU()`",
+        "`nn.ReLU` becomes `nn.LeakyReLU`",
+        "`return` inside the loop",
+        "without `parts = []`",
+        "`2` becomes `3` in `second = first * 2 + 2`",
+        "`2` becomes `3` in `second = first * 2 + 2` #2",
+        "`2` becomes `3` in `first = 2`",
     ],
 )
 def test_mistakes_that_learners_make_are_among_the_mutants(name):
-    assert name in [mutant.name for mutant in mutation.mutants(SOURCE)]
+    more = "first = 2\nsecond = first * 2 + 2\n"
+    assert name in [m.name for m in mutation.mutants(SOURCE) + mutation.mutants(more)]
 
 
 def test_mutants_differ_from_each_other_and_can_be_compiled():
@@ -167,46 +154,29 @@ def test_an_endless_loop_is_ended():
     time.sleep(0.3)  # nothing comes late
 
 
-@pytest.fixture
-def gap(monkeypatch):
-    """An exercise whose check can be exchanged."""
-    item = engine.find("nin.4")
-
-    def with_check(check):
-        object.__setattr__(item, "check", check)
-        return item
-
-    before = item.check
-    yield with_check
-    object.__setattr__(item, "check", before)
+def refuse(answer):
+    raise Wrong("no")
 
 
-def test_a_check_that_sees_nothing_is_noticed(gap):
-    item = gap(lambda answer: "fine")
+@pytest.mark.parametrize(
+    ("check", "complaint"),
+    [
+        (lambda answer: "fine", "survives and is not listed"),
+        (lambda answer: answer.nothing, "the check fails over"),
+        (refuse, "is listed as a survivor and is rejected"),
+    ],
+)
+def test_a_check_that_sees_nothing_or_too_much_is_noticed(check, complaint, monkeypatch):
+    item = replace(engine.find("nin.4"), check=check)
+    monkeypatch.setattr(engine, "find", lambda id: item)
     found = mutation.complaints(item, try_all(item, mutation.all_mutants(item.id)))
-    assert any("survives and is not listed" in text for text in found)
-
-
-def test_a_check_that_fails_is_noticed(gap):
-    item = gap(lambda answer: answer.nothing)
-    found = mutation.complaints(item, try_all(item, mutation.all_mutants(item.id)))
-    assert any("the check fails over" in text for text in found)
-
-
-def test_a_survivor_that_is_rejected_must_leave_the_list(gap):
-    def refuse(answer):
-        raise Wrong("no")
-
-    item = gap(refuse)
-    found = mutation.complaints(item, try_all(item, mutation.all_mutants(item.id)))
-    assert any("is listed as a survivor and is rejected" in text for text in found)
+    assert any(complaint in text for text in found)
 
 
 def test_what_is_called_equivalent_is_compared(monkeypatch):
     item = engine.find("nin.4")
     mutant = next(m for m in mutation.all_mutants(item.id) if "`maps.sum`" in m.name)
-    reason = mutation.Reason("equivalent", "because it is said to be")
-    monkeypatch.setattr(mutation, "survivors", lambda: {item.id: {mutant.name: reason}})
+    monkeypatch.setattr(mutation, "survivors", lambda _: {mutant.name: "equivalent"})
     answer = item.run(mutant.source)
     tried = {mutant: mutation.Outcome("survived", "", answer)}
     assert "is listed as equivalent, but the results differ" in mutation.complaints(item, tried)[0]

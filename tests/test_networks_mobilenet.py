@@ -3,46 +3,15 @@
 import pytest
 import torch
 import torchvision
-from network_tools import count, macs, on_meta, same_output, sizes
+from network_tools import count, of_kind, on_meta, same_output, sizes
 from torch import nn
 
 from utils.networks import build
 from utils.networks.mobilenet import InvertedResidual, depthwise_separable, make_divisible
 
 
-@pytest.mark.parametrize(
-    ("width", "parameters", "size", "millions"),
-    [
-        (1.0, 4_231_976, 224, "568.7"),
-        (0.75, 2_585_560, 224, "325.4"),
-        (0.5, 1_331_592, 224, "149.5"),
-        (0.25, 470_072, 224, "41.0"),
-        (1.0, 4_231_976, 192, "418.1"),
-        (1.0, 4_231_976, 160, "290.7"),
-        (1.0, 4_231_976, 128, "186.4"),
-        (0.5, 1_331_592, 160, "76.5"),
-    ],
-)
-def test_tables_of_the_first_paper(width, parameters, size, millions):
-    network = on_meta("mobilenet_v1", width=width)
-    assert count(network) == parameters
-    assert f"{macs(network, size) / 1e6:.1f}" == millions
-
-
-@pytest.mark.parametrize(
-    ("width", "parameters", "millions"),
-    [
-        (1.4, 6_108_776, "582.2"),
-        (1.0, 3_504_872, "300.8"),
-        (0.75, 2_636_424, "209.1"),
-        (0.5, 1_968_680, "97.1"),
-        (0.35, 1_677_128, "59.3"),
-    ],
-)
-def test_counts_of_v2_and_equality_with_torchvision(width, parameters, millions):
-    network = on_meta("mobilenet_v2", width=width)
-    assert count(network) == parameters
-    assert f"{macs(network) / 1e6:.1f}" == millions
+@pytest.mark.parametrize("width", [1.4, 1.0, 0.75, 0.5, 0.35])
+def test_v2_equals_torchvision(width):
     with torch.device("meta"):
         theirs = torchvision.models.mobilenet_v2(weights=None, width_mult=width)
     assert same_output(theirs, "mobilenet_v2", width=width) < 1e-5
@@ -50,7 +19,7 @@ def test_counts_of_v2_and_equality_with_torchvision(width, parameters, millions)
 
 def test_v1_has_28_layers_and_its_sizes():
     network = on_meta("mobilenet_v1")
-    convs = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    convs = of_kind(network, nn.Conv2d)
     assert len(convs) == 1 + 2 * 13
     assert sum(conv.groups == conv.in_channels for conv in convs) == 13
     found = list(sizes(network).values())
@@ -70,10 +39,10 @@ def test_v1_has_28_layers_and_its_sizes():
 
 
 def test_v2_has_17_blocks_and_10_skips():
-    blocks = [m for m in on_meta("mobilenet_v2").modules() if isinstance(m, InvertedResidual)]
+    network = on_meta("mobilenet_v2")
+    blocks = of_kind(network, InvertedResidual)
     assert len(blocks) == 17 and sum(block.skip for block in blocks) == 10
-    convs = [m for m in on_meta("mobilenet_v2").modules() if isinstance(m, nn.Conv2d)]
-    assert len(convs) == 52
+    assert len(of_kind(network, nn.Conv2d)) == 52
     assert not hasattr(blocks[0].branch, "expand")
     assert all(not hasattr(block.branch.project, "relu") for block in blocks)
 
@@ -114,19 +83,8 @@ def test_make_divisible():
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v1_small", "mobilenet_v2_small"])
-def test_small_networks(name):
-    torch.manual_seed(0)
-    network = build(name)
-    assert count(network) <= 2_000_000
-    images, labels = torch.rand(20, 1, 28, 28), torch.arange(20) % 10
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.005)
-    for _ in range(25):
-        loss = nn.functional.cross_entropy(network(images), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert loss < 1.5  # it began at 2.3
-    assert count(build(name, width=0.5)) < count(network) / 2
+def test_half_the_width_is_less_than_half_the_parameters(name):
+    assert count(on_meta(name, width=0.5)) < count(on_meta(name)) / 2
 
 
 @pytest.mark.parametrize("width", [0, -1, 5])

@@ -9,34 +9,32 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import nbformat
 import pytest
+import stored
 
-from tools import authoring
+from tools import authoring, environment
 from tools.authoring import code, exercise, markdown
 
-STEMS = authoring.stems()
+STEM = "00_start_here"
 
 
 # --- the chapters as they are stored -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stem", STEMS)
+@pytest.mark.parametrize("stem", stored.STEMS)
 def test_stored_chapters_are_one_clean_run(stem):
-    assert authoring.problems(authoring.load_committed(stem), stem) == []
+    assert authoring.problems(stored.chapter(stem), stem) == []
 
 
-@pytest.mark.parametrize("stem", STEMS)
+@pytest.mark.parametrize("stem", stored.STEMS)
 def test_stored_chapters_are_formatted(stem):
     pytest.importorskip("ruff", reason="ruff is not installed")
-    assert authoring.unformatted(authoring.load_committed(stem)) == []
+    assert authoring.unformatted(stored.chapter(stem)) == []
 
 
 # --- what the checks of stored notebooks find ----------------------------------------------------
-
-STEM = "00_start_here"
 
 
 def stream(text, name="stdout"):
@@ -46,12 +44,7 @@ def stream(text, name="stdout"):
 @pytest.fixture
 def clean():
     """A small chapter that has no problem."""
-    cells = [
-        markdown("A question."),
-        code("print(1)"),
-        exercise("start.1"),
-        exercise("start.2"),
-    ]
+    cells = [markdown("A question."), code("print(1)"), exercise("start.1"), exercise("start.2")]
     nb = authoring.notebook(cells, title="Small", minutes=3, needs=["01_lenet", "some Python"])
     nb = authoring.refresh(nb, STEM)
     for count, cell in enumerate((c for c in nb.cells if c.cell_type == "code"), start=1):
@@ -81,63 +74,60 @@ def set_output(output):
     return lambda nb: own_cell(nb).outputs.append(output)
 
 
-def show(data):
-    return set_output(nbformat.v4.new_output("display_data", data=data))
+def show(kind):
+    return set_output(nbformat.v4.new_output("display_data", data={kind: "…"}))
+
+
+def set_own(source):
+    return lambda nb: own_cell(nb).update(source=source)
 
 
 def set_source(role, source):
     return lambda nb: cell_of(nb, role).update(source=source)
 
 
+def without(exercise):
+    return lambda nb: nb.update(
+        cells=[cell for cell in nb.cells if cell.metadata.get("exercise") != exercise]
+    )
+
+
+def link_elsewhere(nb):
+    header = cell_of(nb, "header")
+    header.source = header.source.replace(STEM, "01_lenet")
+
+
+FAILED = nbformat.v4.new_output("error", ename="E", evalue="v", traceback=[])
+NOT_NORMALISED = "the notebook's metadata are not normalised"
 DAMAGE = {
     "counts": (set_count, "counts are not 1 to n"),
-    "error": (
-        set_output(nbformat.v4.new_output("error", ename="E", evalue="v", traceback=[])),
-        "a stored error: E: v",
-    ),
+    "error": (set_output(FAILED), "a stored error: E: v"),
     "warning": (set_output(stream("UserWarning", "stderr")), "message on stderr: UserWarning"),
-    "svg": (show({"image/svg+xml": "<svg/>"}), "an SVG image"),
-    "widget": (show({"application/vnd.jupyter.widget-view+json": {}}), "a stored widget"),
+    "svg": (show("image/svg+xml"), "an SVG image"),
+    "widget": (show("application/vnd.jupyter.widget-view+json"), "a stored widget"),
     "progress": (set_output(stream("10%\r20%")), "traces of a progress bar"),
     "machine": (set_output(stream("/home/somebody/data")), "this machine's folders"),
     "address": (set_output(stream("<object at 0x7f0011223344>")), "an object's address"),
-    "semicolon": (lambda nb: own_cell(nb).update(source="print(1);"), "ends with a semicolon"),
-    "long": (lambda nb: own_cell(nb).update(source="print(1)\n" * 51), "51 lines; at most 50"),
+    "size": (set_output(stream("x" * 1_000_000)), "at most 1,000,000"),
+    "edited": (set_own("print(2)"), "not as it was stored"),
+    "semicolon": (set_own("print(1);"), "ends with a semicolon"),
+    "long": (set_own("print(1)\n" * 51), "51 lines; at most 50"),
     "timing": (
         lambda nb: own_cell(nb).metadata.update(execution={"iopub.execute_input": "2026"}),
         "its metadata are not normalised",
     ),
-    "kernel": (
-        lambda nb: nb.metadata.kernelspec.update(name="my_env"),
-        "the notebook's metadata are not normalised",
-    ),
-    "widget state": (
-        lambda nb: nb.metadata.update(widgets={}),
-        "the notebook's metadata are not normalised",
-    ),
+    "kernel": (lambda nb: nb.metadata.kernelspec.update(name="my_env"), NOT_NORMALISED),
+    "widget state": (lambda nb: nb.metadata.update(widgets={}), NOT_NORMALISED),
+    "version": (lambda nb: nb.update(nbformat_minor=4), NOT_NORMALISED),
     "bootstrap": (set_source("bootstrap", "import os"), "cell bootstrap: not as it is generated"),
-    "badge": (
-        lambda nb: cell_of(nb, "header").update(
-            source=cell_of(nb, "header").source.replace(STEM, "01_lenet")
-        ),
-        "cell header: not as it is generated",
-    ),
+    "badge": (link_elsewhere, "cell header: not as it is generated"),
+    "deleted": (lambda nb: nb.cells.remove(own_cell(nb)), "not as it was stored"),
     "no header": (lambda nb: nb.cells.pop(0), "the first two code cells"),
     "stub filled in": (set_source("stub", "batches_per_epoch = 3"), "cell start-1-stub: not as"),
     "other solution": (set_source("help", "See the book."), "cell start-1-help: not as"),
     "check missing": (lambda nb: nb.cells.remove(cell_of(nb, "check")), "cells of an exercise"),
-    "exercise missing": (
-        lambda nb: nb.update(
-            cells=[c for c in nb.cells if c.metadata.get("exercise") != "start.1"]
-        ),
-        "exercise start.1 is declared and not shown: a Markdown cell has to hold",
-    ),
-    "dead link": (
-        lambda nb: nb.cells.append(markdown("[next](77_none.ipynb)")),
-        "link to 77_none.ipynb",
-    ),
-    "size": (set_output(stream("x" * 1_000_000)), "at most 1,000,000"),
-    "version": (lambda nb: nb.update(nbformat_minor=4), "not normalised"),
+    "exercise missing": (without("start.1"), "exercise start.1 is declared and not shown: a Mark"),
+    "dead link": (lambda nb: nb.cells.append(markdown("[next](77_none.ipynb)")), "to 77_none.ipyn"),
 }
 
 
@@ -153,6 +143,49 @@ def test_ignored_cells_may_hold_addresses(clean):
     own_cell(clean).metadata["tags"] = ["nbval-ignore-output"]
     own_cell(clean).outputs.append(stream("<object at 0x7f0011223344>"))
     assert authoring.problems(clean, STEM) == []
+
+
+# --- whose a change is ---------------------------------------------------------------------------
+
+LEARNED = {
+    "answer": set_source("stub", "batches_per_epoch = 3"),
+    "added": lambda nb: nb.cells.append(markdown("A note.")),
+    "run": set_count,
+    "saved": lambda nb: nb.metadata.language_info.update(version="3.12.1"),
+}
+
+
+@pytest.mark.parametrize("work", LEARNED)
+def test_a_learners_notebook_is_judged_in_an_authors_clone_only(clean, work, monkeypatch):
+    LEARNED[work](clean)
+    monkeypatch.setattr(authoring, "load", lambda stem: clean)
+    monkeypatch.setattr(authoring, "authors_clone", lambda: False)
+    with pytest.raises(pytest.skip.Exception, match="a learner works in 00_start_here, for it"):
+        stored.chapter(STEM)
+    monkeypatch.setattr(authoring, "authors_clone", lambda: True)
+    assert authoring.problems(stored.chapter(STEM), STEM) != []
+
+
+def test_an_authors_edit_is_judged_before_it_is_committed(clean, monkeypatch):
+    cell = own_cell(clean)
+    cell.source = "print(2)"
+    monkeypatch.setattr(authoring, "load", lambda stem: clean)
+    monkeypatch.setattr(authoring, "authors_clone", lambda: False)
+    problem = f"cell {cell.id}: not as it was stored: `python3 course.py run {STEM}`"
+    assert f"{problem} stores it" in authoring.problems(stored.chapter(STEM), STEM)
+
+
+def test_setup_for_authors_marks_the_clone(tmp_path, monkeypatch):
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    shutil.copy(authoring.ROOT / "pyproject.toml", tmp_path)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    monkeypatch.setattr(authoring, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "pip_install", lambda *_: None)
+    assert not authoring.authors_clone()
+    environment.equip_authors(sys.executable)
+    assert authoring.authors_clone()
 
 
 # --- generated cells -----------------------------------------------------------------------------
@@ -193,7 +226,6 @@ def test_unknown_exercises_are_refused():
 
 def test_answers_are_not_replaced_by_stubs(clean, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(authoring, "CHAPTERS", tmp_path)
-    monkeypatch.setattr(authoring, "load_committed", lambda stem: clean)
     worked = authoring.refresh(clean, STEM)
     cell_of(worked, "stub").source = "batches_per_epoch = 3"
     authoring.save(worked, STEM)
@@ -209,13 +241,12 @@ def test_answers_are_not_replaced_by_stubs(clean, tmp_path, monkeypatch, capsys)
 
 def test_a_stub_that_its_author_changed_twice_is_no_answer(clean, tmp_path, monkeypatch):
     monkeypatch.setattr(authoring, "CHAPTERS", tmp_path)
-    monkeypatch.setattr(authoring, "load_committed", lambda stem: clean)
     authoring.save(clean, STEM)
-    find = authoring.engine.find
+    find = authoring.texts.find
     for stub in ("batches = ...", "batches_of_an_epoch = ..."):
         item = dataclasses.replace(find("start.1"), stub=stub)
         other = {"start.1": item}
-        monkeypatch.setattr(authoring.engine, "find", lambda id, o=other: o.get(id) or find(id))
+        monkeypatch.setattr(authoring.texts, "find", lambda id, o=other: o.get(id) or find(id))
         assert authoring.main(["refresh", STEM]) == 0
         assert cell_of(authoring.load(STEM), "stub").source == stub
 
@@ -223,7 +254,7 @@ def test_a_stub_that_its_author_changed_twice_is_no_answer(clean, tmp_path, monk
 def test_a_chapter_without_one_of_its_exercises_is_not_run(clean, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(authoring, "CHAPTERS", tmp_path)
     monkeypatch.setattr(authoring, "execute", lambda *_, **__: pytest.fail("it was run"))
-    clean.cells = [c for c in clean.cells if c.metadata.get("exercise") != "start.1"]
+    without("start.1")(clean)
     clean.cells.append(markdown("Now.\n\n<!-- exercise: start.1 -->"))
     authoring.save(clean, STEM)
     assert authoring.main(["run", STEM]) == 1
@@ -248,168 +279,20 @@ def test_unknown_chapters_are_named(capsys):
     assert "There is no chapter 77_none" in capsys.readouterr().err
 
 
-# --- the first cell, where the notebook was opened alone -----------------------------------------
-
-
-@pytest.fixture
-def published(tmp_path):
-    """A repository to clone that is the course as far as the first cell can see."""
-    if shutil.which("git") is None:
-        pytest.skip("git is not installed")
-    folder = tmp_path / "published"
-    (folder / "exercises").mkdir(parents=True)
-    (folder / "exercises" / "engine.py").write_text("", encoding="utf-8")
-    (folder / "chapters").mkdir()
-    (folder / "chapters" / "chapter.ipynb").write_text("", encoding="utf-8")
-    text = "def complete_host():\n    print('completed')\n"
-    (folder / "course.py").write_text(text, encoding="utf-8")
-    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", "-C", str(folder)]
-    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
-        subprocess.run([*git, *command], check=True)
-    return folder.as_uri()
-
-
-def start(address, folder):
-    """Runs the first cell in an empty folder, as Colab does."""
-    source = authoring.opening(STEM, {"title": "", "minutes": 1, "needs": []})[1].source
-    source = re.sub(r"https://github\.com/[^\"]+", address, source)
-    source += "\nprint(os.getcwd(), sys.path[0], sep='\\n')"
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    return subprocess.run(
-        [sys.executable, "-c", source],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-    )
-
-
-def test_the_first_cell_fetches_the_course_once(published, tmp_path):
-    alone = tmp_path / "alone"
-    alone.mkdir()
-    for _ in range(2):  # the second time is a restarted kernel
-        done = start(published, alone)
-        assert done.returncode == 0, done.stderr
-        printed, folder, path = done.stdout.splitlines()
-        assert printed == "completed"
-        assert Path(folder).samefile(alone / "one-by-one" / "chapters")
-        assert Path(path).samefile(alone / "one-by-one")
-    assert "Cloning" not in done.stderr
-
-
-def test_the_first_cell_says_when_there_is_no_network(tmp_path):
-    if shutil.which("git") is None:
-        pytest.skip("git is not installed")
-    done = start((tmp_path / "nowhere").as_uri(), tmp_path)
-    assert done.returncode == 1
-    assert (
-        "could not be fetched with git (on Kaggle: Settings, Internet on). Or unpack"
-        in done.stderr.splitlines()[-1]
-    )
-
-
 # --- pytest --nbval on a clone with a learner's answers ------------------------------------------
 
-TINY = [
-    "from exercises.engine import check, use",
-    "batches_per_epoch = {answer}",
-    'check("start.1", batches_per_epoch)\nbatches_per_epoch = use("start.1", batches_per_epoch)',
-    "print(batches_per_epoch + 1)",
-    'check("start.2", ...)',
-]
 ENVIRONMENT = """
 import os
 
 print(os.environ["COURSE_BUDGET"], os.environ["MPLBACKEND"])
 """
+TESTS = """
+import random, signal, subprocess, sys
 
-
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory):
-    """A copy of the course without its chapters and data."""
-    folder = tmp_path_factory.mktemp("clone")
-    for name in ("conftest.py", "course.py", "pyproject.toml"):
-        shutil.copy(authoring.ROOT / name, folder)
-    shutil.copytree(authoring.ROOT / "utils", folder / "utils")
-    (folder / "tests").mkdir()
-    shutil.copy(authoring.ROOT / "tests" / "nbval_sanitize.cfg", folder / "tests")
-    return folder
-
-
-def nbval(clone, chapters, *arguments, files=(), place="."):
-    """Runs pytest --nbval over {name: [(source, stored output), …]} as the clone's chapters.
-
-    `files` are more of them, {name: text}. `place` is the folder in which pytest is started.
-    """
-    shutil.rmtree(clone / "chapters", ignore_errors=True)
-    (clone / "chapters").mkdir()
-    for name, cells in chapters.items():
-        nb = authoring.notebook([code(source) for source, _ in cells], title="", minutes=1)
-        for count, (cell, (source, output)) in enumerate(zip(nb.cells, cells), start=1):
-            cell.execution_count = count
-            cell.outputs = [stream(output)] if output else []
-            if "check(" in source:
-                cell.metadata["tags"] = ["nbval-ignore-output"]
-        nbformat.write(nb, clone / "chapters" / f"{name}.ipynb")
-    for name, text in dict(files).items():
-        (clone / "chapters" / f"{name}.ipynb").write_text(text, encoding="utf-8")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("COURSE_", "PYTEST"))}
-    environment.pop("PYTHONPATH", None)
-    environment["MPLBACKEND"] = "Agg"
-    folder = str(clone / "chapters")
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "--nbval", "--color=no", "-q", folder, *arguments],
-        cwd=clone / place,
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-    )
-
-
-def tiny(answer):
-    outputs = ["", "", "", "431\n", ""]
-    return [(source.format(answer=answer), out) for source, out in zip(TINY, outputs)]
-
-
-def scoreboard(stdout):
-    return [line.split() for line in stdout.partition(" exercises ===")[2].splitlines()]
-
-
-@pytest.fixture(scope="module")
-def wrong_run(clone):
-    chapters = {
-        "dead": [("import os\n\nos._exit(1)", "")],
-        "environment": [(ENVIRONMENT, "cpu module://matplotlib_inline.backend_inline\n")],
-        "wrong": tiny(429),
-    }
-    begin = time.monotonic()
-    run = nbval(clone, chapters, "--exercise-report=report.json")
-    return run, time.monotonic() - begin
-
-
-def test_a_wrong_answer_fails_its_cell_alone(wrong_run, clone):
-    run, _ = wrong_run
-    assert run.returncode == 1, run.stdout + run.stderr
-    failed = re.findall(r"^FAILED .*/(\w+)\.ipynb::Cell (\d+)", run.stdout, re.MULTILINE)
-    assert failed == [("dead", "0"), ("wrong", "2")], run.stdout
-    assert "start.1 is wrong: 429 is not right. 429 full batches hold 54,912" in run.stdout
-    assert 'File "' not in run.stdout and "engine.py" not in run.stdout
-    assert ["00_start_here", "0", "1", "1"] in scoreboard(run.stdout)
-    report = json.loads((clone / "report.json").read_text(encoding="utf-8"))
-    outcomes = {id: entry["outcome"] for id, entry in report["00_start_here"].items()}
-    assert outcomes == {"start.1": "wrong", "start.2": "open"}
-
-
-def test_a_dead_kernel_is_noticed_at_once(wrong_run):
-    run, seconds = wrong_run
-    assert "The notebook's kernel died in this cell." in run.stdout
-    assert seconds < 300  # the time that a cell may take is 600 seconds
-
-
-LONG = """
-import os
-
+import numpy as np
 import pytest
+import torch
+from seeds import moved
 
 
 @pytest.mark.long
@@ -418,63 +301,9 @@ def test_long():
 
 
 def test_short():
-    assert "COURSE_SCOREBOARD" not in os.environ
-"""
+    drawn = [random.random(), np.random.rand(), torch.rand(1).item(), moved(7)]
+    print("drawn", drawn)
 
-
-def test_right_and_open_answers_pass(clone):
-    (clone / "tests" / "test_long.py").write_text(LONG, encoding="utf-8")
-    run = nbval(clone, {"right": tiny(430)}, "tests", "-rs")
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "6 passed, 1 skipped" in run.stdout
-    assert "takes minutes: `course.py test --all` runs it" in run.stdout
-    assert ["00_start_here", "1", "0", "1"] in scoreboard(run.stdout)
-
-
-def test_open_answers_fail_where_the_tests_are_strict(clone):
-    run = nbval(clone, {"right": tiny(430)}, "--strict-exercises")
-    assert run.returncode == 1
-    assert "1 failed, 4 passed" in run.stdout
-    assert "start.2 is open: not attempted yet." in run.stdout
-
-
-def test_pytest_may_be_started_in_another_folder(clone):
-    run = nbval(clone, {"plain": [("print(1)", "1\n")]}, place="chapters")
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "1 passed" in run.stdout
-
-
-DRAWS = """
-import random
-
-import numpy as np
-import torch
-
-
-def test_draws(request):
-    shift = int(request.config.getoption("--seed"))
-    random.seed(5), np.random.seed(5), torch.manual_seed(5)
-    drawn = [random.random(), np.random.rand(), torch.rand(1).item()]
-    drawn += [random.Random(5).random(), np.random.default_rng(5).random()]
-    drawn.append(torch.rand(1, generator=torch.Generator().manual_seed(5)).item())
-    print("drawn", shift, drawn)
-"""
-
-
-def test_the_option_seed_moves_every_seed(clone):
-    file = clone / "tests" / "test_draws.py"
-    file.write_text(DRAWS, encoding="utf-8")
-    drawn = []
-    for seed in (0, 1):
-        run = nbval(clone, {}, "tests/test_draws.py", "-rP", f"--seed={seed}")
-        assert run.returncode == 0, run.stdout + run.stderr
-        drawn.append(json.loads(re.search(rf"drawn {seed} (\[.*\])", run.stdout)[1]))
-    file.unlink()
-    assert all(one != other for one, other in zip(*drawn, strict=True)), drawn
-
-
-IGNORES = """
-import signal, subprocess, sys
 
 script = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
 
@@ -484,71 +313,187 @@ def test_ctrl_c_reaches_what_a_test_starts():
 """
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals that are ignored")
-@pytest.mark.parametrize("workers", ["0", "1"])
-def test_a_run_in_the_background_does_not_ignore_ctrl_c(clone, workers):
-    file = clone / "tests" / "test_ignores.py"
-    file.write_text(IGNORES, encoding="utf-8")
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which a new process inherits
-    try:
-        run = nbval(clone, {}, "tests/test_ignores.py", "-n", workers)
-    finally:
-        signal.signal(signal.SIGINT, before)
-        file.unlink()
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "1 passed" in run.stdout
+def tiny(answer):
+    """The cells and stored outputs of a chapter: an answer to the first exercise, an open one."""
+    return [
+        ("from exercises.engine import check, use", ""),
+        (f"batches_per_epoch = {answer}", ""),
+        (
+            'check("start.1", batches_per_epoch)\n'
+            'batches_per_epoch = use("start.1", batches_per_epoch)',
+            "",
+        ),
+        ("print(batches_per_epoch + 1)", "431\n"),
+        ('check("start.2", ...)', ""),
+    ]
 
 
-# --- notebooks that a learner left broken --------------------------------------------------------
-
-
-def as_file(*sources, kernel="python3", **changes):
-    nb = authoring.notebook([code(source) for source in sources], title="", minutes=1)
+def as_file(cells, kernel="python3", **changes):
+    """The text of a notebook of these sources, or pairs of a source and its stored output."""
+    pairs = [cell if isinstance(cell, tuple) else (cell, "") for cell in cells]
+    nb = authoring.notebook([code(source) for source, _ in pairs], title="", minutes=1)
     nb.metadata.kernelspec = {"name": kernel, "display_name": kernel}
-    for count, cell in enumerate(nb.cells, start=1):
+    for count, (cell, (source, output)) in enumerate(zip(nb.cells, pairs), start=1):
         cell.execution_count = count
+        cell.outputs = [stream(output)] if output else []
+        if "check(" in source:
+            cell.metadata["tags"] = ["nbval-ignore-output"]
     return json.dumps(nb | changes, indent=1)
 
 
-ENDLESS = "while True:\n    print('and again ' * 100)"
-WHOLE = as_file("a = 1", "assert a == 1")
+WHOLE = as_file(["a = 1", "assert a == 1"])
 BARE = '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"source": "1"}]}'
 MERGED = WHOLE.replace('"a = 1"', '<<<<<<< HEAD\n"a = 1"\n=======\n"a = 2"\n>>>>>>> theirs')
+ENDLESS = "while True:\n    print('and again ' * 100)"
+DIED = "The notebook's kernel died in this cell."
 
 # name: (the file, cells that fail, what is said)
-BROKEN = {
-    "quick": {
-        "syntax": (as_file("a = (1", "b = 2", "assert b == 2"), ["Cell 0"], "SyntaxError"),
-        "cut": (WHOLE[: len(WHOLE) // 2], ["readable"], "cut.ipynb is not a notebook that can be"),
-        "empty": ("", ["readable"], "(it is no JSON): put a copy in its place"),
-        "merged": (MERGED, ["readable"], "git has left the marks of a merge in it"),
-        "list": ("[1, 2]", ["readable"], "list.ipynb is not a notebook that can be read"),
-        "future": (as_file("f = 6", nbformat=9), ["readable"], "future.ipynb is not a notebook"),
-        "bare": (BARE, ["readable"], "bare.ipynb is not a notebook that can be read"),
-    },
-    "slow": {
-        "deleted": (as_file("print(images.shape)", "c = 3"), ["Cell 0"], "NameError"),
-        "no_cells": (as_file(), [], ""),
-        "kernel": (as_file("d = 4", "assert d == 4", kernel="deleted_environment"), [], ""),
-        "endless": (as_file(ENDLESS, "e = 5"), ["Cell 0"], "Timeout of 20 seconds exceeded"),
-    },
+NOTEBOOKS = {
+    "wrong": (as_file(tiny(429)), ["Cell 2"], "start.1 is wrong: 429 is not right. 429 full batch"),
+    "environment": (
+        as_file([(ENVIRONMENT, "cpu module://matplotlib_inline.backend_inline\n")]), [], "",
+    ),
+    "dead": (as_file(["import os\n\nos._exit(1)"]), ["Cell 0"], DIED),
+    "syntax": (as_file(["a = (1", "b = 2", "assert b == 2"]), ["Cell 0"], "SyntaxError"),
+    "cut": (WHOLE[: len(WHOLE) // 2], ["readable"], "cut.ipynb is not a notebook that can be"),
+    "empty": ("", ["readable"], "(it is not JSON): put a copy in its place"),
+    "merged": (MERGED, ["readable"], "git has left the marks of a merge in it"),
+    "list": ("[1, 2]", ["readable"], "list.ipynb is not a notebook that can be read"),
+    "future": (as_file(["f = 6"], nbformat=9), ["readable"], "future.ipynb is not a notebook"),
+    "bare": (BARE, ["readable"], "bare.ipynb is not a notebook that can be read"),
+}  # fmt: skip
+SLOW_NOTEBOOKS = {
+    "deleted": (as_file(["print(images.shape)", "c = 3"]), ["Cell 0"], "NameError"),
+    "no_cells": (as_file([]), [], ""),
+    "kernel": (as_file(["d = 4", "assert d == 4"], kernel="deleted_environment"), [], ""),
+    "endless": (as_file([ENDLESS, "e = 5"]), ["Cell 0"], "Timeout of 20 seconds exceeded"),
 }
 
 
-def outcomes(run, name):
-    lines = re.findall(rf"^(\w+) \S*{name}\.ipynb::(Cell \d+|readable)", run.stdout, re.MULTILINE)
-    return {item: outcome for outcome, item in lines}
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A copy of the course without its chapters and data, and with tests of its own."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("conftest.py", "course.py", "pyproject.toml"):
+        shutil.copy(authoring.ROOT / name, folder)
+    for name in ("utils", "exercises", "tools"):
+        shutil.copytree(authoring.ROOT / name, folder / name)
+    for name in ("chapters", "tests"):
+        (folder / name).mkdir()
+    for name in ("nbval_sanitize.cfg", "seeds.py"):
+        shutil.copy(authoring.ROOT / "tests" / name, folder / "tests")
+    (folder / "tests" / "test_of_the_clone.py").write_text(TESTS, encoding="utf-8")
+    return folder
 
 
-@pytest.mark.parametrize("tier", ["quick", pytest.param("slow", marks=pytest.mark.long)])
-def test_broken_notebooks_fail_where_they_are_broken_and_alone(clone, tier):
-    arguments = ["-n", "2", "--nbval-cell-timeout=20", "-rA"]
-    files = {name: text for name, (text, _, _) in BROKEN[tier].items()}
-    run = nbval(clone, {"right": tiny(430)}, *arguments, files=files)
+def nbval(clone, notebooks, *arguments, place="."):
+    """Runs pytest --nbval over `{name: text of the file}`, in the clone's folder `place`.
+
+    It is started like a command in the background, which ignores Ctrl-C.
+    """
+    chapters = clone / "chapters"
+    for path in chapters.iterdir():
+        path.unlink()
+    for name, text in notebooks.items():
+        (chapters / f"{name}.ipynb").write_text(text, encoding="utf-8")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("COURSE_", "PYTEST"))}
+    del environment["PYTHONPATH"]
+    command = [sys.executable, "-m", "pytest", "--nbval", "--color=no", "-q", "-rA", str(chapters)]
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which a new process inherits
+    try:
+        return subprocess.run(
+            [*command, *arguments],
+            cwd=clone / place,
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="module")
+def wide_run(clone):
+    """Two workers on all quick notebooks and the tests; its seconds, too."""
+    begin = time.monotonic()
+    files = {name: text for name, (text, _, _) in NOTEBOOKS.items()}
+    arguments = ["-n", "2", "--exercise-report=report.json", str(clone / "tests")]
+    run = nbval(clone, files, *arguments)
     assert run.returncode == 1 and "Interrupted" not in run.stdout, run.stdout + run.stderr
-    assert outcomes(run, "right") == {f"Cell {i}": "PASSED" for i in range(5)}
-    assert ["00_start_here", "1", "0", "1"] in scoreboard(run.stdout)
-    for name, (_, wanted, message) in BROKEN[tier].items():
-        failed = [item for item, how in outcomes(run, name).items() if how == "FAILED"]
-        assert failed == wanted, run.stdout
-        assert message in run.stdout, name
+    return run.stdout, time.monotonic() - begin
+
+
+@pytest.fixture(scope="module")
+def strict_run(clone):
+    """A right answer and an open one, strictly, in another folder, with other random numbers."""
+    arguments = ["--strict-exercises", "--seed=1", str(clone / "tests")]
+    run = nbval(clone, {"right": as_file(tiny(430))}, *arguments, place="chapters")
+    assert run.returncode == 1, run.stdout + run.stderr
+    return run.stdout
+
+
+def outcomes(stdout, name):
+    pattern = rf"^(\w+) \S*{name}(?:\.ipynb|\.py)::(Cell \d+|\w+)"
+    return {item: outcome for outcome, item in re.findall(pattern, stdout, re.MULTILINE)}
+
+
+def failed(stdout, name):
+    return [item for item, outcome in outcomes(stdout, name).items() if outcome == "FAILED"]
+
+
+def scoreboard(stdout):
+    return [line.split() for line in stdout.partition(" exercises ===")[2].splitlines()]
+
+
+def as_told(stdout, notebooks):
+    for name, (_, cells, message) in notebooks.items():
+        assert failed(stdout, name) == cells, stdout
+        assert message in stdout, name
+
+
+def test_notebooks_fail_where_they_are_broken_and_alone(wide_run):
+    as_told(wide_run[0], NOTEBOOKS)
+
+
+@pytest.mark.long
+def test_notebooks_with_stranger_faults_fail_alone(clone):
+    files = {name: text for name, (text, _, _) in SLOW_NOTEBOOKS.items()}
+    run = nbval(clone, files, "-n", "2", "--nbval-cell-timeout=20")
+    as_told(run.stdout, SLOW_NOTEBOOKS)
+
+
+def test_a_wrong_answer_is_told_and_counted(wide_run, clone):
+    stdout, _ = wide_run
+    assert outcomes(stdout, "wrong")["Cell 4"] == "PASSED"  # an open exercise
+    assert 'File "' not in stdout and "engine.py" not in stdout
+    assert ["00_start_here", "0", "1", "1"] in scoreboard(stdout)
+    report = json.loads((clone / "report.json").read_text(encoding="utf-8"))
+    found = {id: entry["outcome"] for id, entry in report["00_start_here"].items()}
+    assert found == {"start.1": "wrong", "start.2": "open"}
+
+
+def test_a_dead_kernel_is_noticed_at_once(wide_run):
+    assert wide_run[1] < 300  # seconds; a cell may take 600
+
+
+def test_open_answers_fail_where_the_tests_are_strict(strict_run):
+    assert outcomes(strict_run, "right")["Cell 2"] == "PASSED"
+    assert failed(strict_run, "right") == ["Cell 4"]
+    assert "start.2 is open: not attempted yet." in strict_run
+    assert ["00_start_here", "1", "0", "1"] in scoreboard(strict_run)
+
+
+def test_long_tests_wait_to_be_asked_for(wide_run):
+    assert "takes minutes: `course.py test --all` runs it" in wide_run[0]
+
+
+def test_the_option_seed_moves_every_seed(wide_run, strict_run):
+    drawn = [re.search(r"drawn (\[.*\])", stdout)[1] for stdout in (wide_run[0], strict_run)]
+    assert all(one != other for one, other in zip(*map(json.loads, drawn), strict=True)), drawn
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals that are ignored")
+def test_a_run_in_the_background_does_not_ignore_ctrl_c(wide_run, strict_run):
+    for stdout in (wide_run[0], strict_run):  # with workers and without
+        found = outcomes(stdout, "test_of_the_clone")
+        assert found["test_ctrl_c_reaches_what_a_test_starts"] == "PASSED"

@@ -4,31 +4,53 @@ import csv
 import errno
 import json
 import os
-from pathlib import Path
 
 import pytest
 
-from tools import update
-from utils import results
+from exercises import texts
+from tools import ROOT, CourseError, cells, numbers_in_text
+from utils import atomic, results
+
+NUMBER = "<!-- =a.json accuracy.median .3f -->"
+IMAGES = "<!-- =a.json images d -->"
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    (tmp_path / "results").mkdir()
-    (tmp_path / "chapters").mkdir()
-    (tmp_path / "docs").mkdir()
-    monkeypatch.setattr(results, "ROOT", tmp_path)
+    """A project with one results file and one chapter."""
+    for name in ("results", "chapters", "docs"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(numbers_in_text, "ROOT", tmp_path)
     monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
     content = {"accuracy": {"median": 0.9104, "runs": [0.9, 0.91]}, "images": 55000, "name": "NiN"}
     (tmp_path / "results" / "a.json").write_text(json.dumps(content), encoding="utf-8")
+    chapter(tmp_path, "04_nin", 90)
     return tmp_path
 
 
-def test_values_are_formatted(folder):
-    assert results.value("a.json", "accuracy.median", ".3f") == ".910"
-    assert results.value("a.json", "accuracy.runs.1", ".2f") == ".91"
-    assert results.value("a.json", "images", ",") == "55,000"
-    assert results.value("a.json", "accuracy.median", ".0%") == "91%"
+def cell(id, source, kind="markdown"):
+    return {"cell_type": kind, "id": id, "metadata": {}, "source": [source]}
+
+
+def chapter(folder, stem, minutes, *own, listed=()):
+    path = folder / "chapters" / f"{stem}.ipynb"
+    about = {"minutes": minutes, "cells": dict(listed)}
+    nb = {"cells": list(own), "metadata": {"course": about}, "nbformat": 4, "nbformat_minor": 5}
+    path.write_bytes(cells.written(nb))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("key", "form", "expected"),
+    [
+        ("accuracy.median", ".3f", ".910"),
+        ("accuracy.runs.1", ".2f", ".91"),
+        ("images", ",", "55,000"),
+        ("accuracy.median", ".0%", "91%"),
+    ],
+)
+def test_values_are_formatted(folder, key, form, expected):
+    assert results.value("a.json", key, form) == expected
 
 
 @pytest.mark.parametrize(
@@ -45,15 +67,16 @@ def test_what_is_not_there_is_said(folder, file, key, form, message):
         results.value(file, key, form)
 
 
+# --- numbers in the text --------------------------------------------------------------------------
+
+
 def test_bound_numbers_are_rewritten_and_nothing_else(folder):
-    text = (
-        "We got .805<!-- =a.json accuracy.median .3f --> on 55,000<!-- =a.json images , --> of 7."
-    )
-    renewed, changes = results.bind(text)
+    text = f"We got .805{NUMBER} on 55,000<!-- =a.json images , --> of 7."
+    renewed, changes = numbers_in_text.bind(text)
     assert renewed == text.replace(".805", ".910")
-    assert len(changes) == 1 and ".805 should be .910" in changes[0]
-    assert results.bind(renewed) == (renewed, [])
-    assert results.bind("?<!-- =a.json images , -->")[0].startswith("55,000<")
+    assert changes == [".805 should be .910 (a.json accuracy.median)"]
+    assert numbers_in_text.bind(renewed) == (renewed, [])
+    assert numbers_in_text.bind("?<!-- =a.json images , -->")[0].startswith("55,000<")
 
 
 @pytest.mark.parametrize(
@@ -61,39 +84,42 @@ def test_bound_numbers_are_rewritten_and_nothing_else(folder):
     [("0.8-0.9", "0.8-.910"), ("is -0.9", "is .910"), ("1.2e-05", ".910"), ("(90%", "(.910")],
 )
 def test_the_whole_number_is_replaced(folder, before, after):
-    comment = "<!-- =a.json accuracy.median .3f -->"
-    assert results.bind(before + comment)[0] == after + comment
+    assert numbers_in_text.bind(before + NUMBER)[0] == after + NUMBER
+
+
+def test_chapters_and_exercises_are_counted(folder, monkeypatch):
+    counts = {"04_nin": texts.Counts(checked=7, questions=1, minutes=0)}
+    counts["11_new"] = texts.Counts(checked=3, questions=0, minutes=0)
+    monkeypatch.setattr(texts, "counts", lambda root: counts)
+    chapter(folder, "11_new", 45)
+    for key, form, expected in [
+        ("exercises.04_nin", "d", "7"),
+        ("exercises.all", "d", "10"),
+        ("minutes.11_new", "d", "45"),
+        ("hours.04+11", ".2f", "2.25"),
+        ("hours.all", ".0f", "2"),
+    ]:
+        comment = f"<!-- =course {key} {form} -->"
+        assert numbers_in_text.bind(f"?{comment}")[0] == expected + comment
+    for key, message in [("exercises.12", "has no exercises.12"), ("pages.all", "exercises, min")]:
+        with pytest.raises(CourseError, match=message):
+            numbers_in_text.bind(f"7<!-- =course {key} d -->")
 
 
 def test_the_command_checks_and_rewrites(folder, capsys):
     page = folder / "README.md"
-    page.write_text("It is .5<!-- =a.json accuracy.median .3f -->.\n", encoding="utf-8")
-    cell = {
-        "cell_type": "markdown",
-        "id": "a",
-        "metadata": {},
-        "source": ["0<!-- =a.json images d -->"],
-    }
-    code = {
-        "cell_type": "code",
-        "id": "b",
-        "metadata": {},
-        "source": ["0<!-- =a.json images d -->"],
-    }
-    notebook = {"cells": [cell, code], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    chapter = folder / "chapters" / "x.ipynb"
-    chapter.write_text(json.dumps(notebook, indent=1) + "\n", encoding="utf-8")
-
-    before = page.read_bytes(), chapter.read_bytes()
-    assert results.main(["--check"]) == 1
-    assert "2 numbers disagree" in capsys.readouterr().out
-    assert (page.read_bytes(), chapter.read_bytes()) == before
-    assert results.main([]) == 0
-    assert results.main(["--check"]) == 0
+    page.write_text(f"It is .5{NUMBER}.\n", encoding="utf-8")
+    code = cell("b", f"0{IMAGES}", "code")
+    path = chapter(folder, "04_nin", 90, cell("a", f"0{IMAGES}"), code)
+    before = page.read_bytes(), path.read_bytes()
+    assert numbers_in_text.main(["--check"]) == 1
+    assert "2 numbers are wrong" in capsys.readouterr().out
+    assert (page.read_bytes(), path.read_bytes()) == before
+    assert numbers_in_text.main([]) == 0
+    assert numbers_in_text.main(["--check"]) == 0
     assert page.read_text(encoding="utf-8").startswith("It is .910<")
-    cells = json.loads(chapter.read_text(encoding="utf-8"))["cells"]
-    assert cells[0]["source"] == ["55000<!-- =a.json images d -->"]
-    assert cells[1] == code
+    first, second = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    assert first["source"] == [f"55000{IMAGES}"] and second == code
 
 
 def test_a_full_disk_leaves_the_page_and_nothing_else(folder, monkeypatch, capsys):
@@ -101,40 +127,40 @@ def test_a_full_disk_leaves_the_page_and_nothing_else(folder, monkeypatch, capsy
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     page = folder / "README.md"
-    page.write_text("It is .5<!-- =a.json accuracy.median .3f -->.\n", encoding="utf-8")
+    page.write_text(f"It is .5{NUMBER}.\n", encoding="utf-8")
     before = sorted(folder.rglob("*"))
-    for module in (os, Path):
-        monkeypatch.setattr(module, "replace", full_disk)
-    assert results.main([]) == 1
-    assert f"problem: {page} cannot be written (No space left" in capsys.readouterr().out
+    monkeypatch.setattr(atomic.os, "replace", full_disk)
+    assert numbers_in_text.main([]) == 1
+    assert f"problem: {page} cannot be written (No space left" in capsys.readouterr().err
     assert sorted(folder.rglob("*")) == before
     assert page.read_text(encoding="utf-8").startswith("It is .5<")
 
 
 def test_a_chapter_still_knows_its_own_cells(folder):
-    def cell(id, source):
-        return {"cell_type": "markdown", "id": id, "metadata": {}, "source": [source]}
-
-    old = "0<!-- =a.json images d -->"
-    cells = [cell("a", old), cell("b", old)]
-    listed = {"a": update.fingerprint(old), "b": update.fingerprint("what the course wrote")}
-    notebook = {"cells": cells, "metadata": {"course": {"cells": listed}}}
-    text, changes = results.bind_notebook(json.dumps(notebook))
+    old = f"0{IMAGES}"
+    listed = {"a": cells.fingerprint(old), "b": cells.fingerprint("what the course wrote")}
+    path = chapter(folder, "04_nin", 90, cell("a", old), cell("b", old), listed=listed)
+    text, changes = numbers_in_text.examine(path)
     assert len(changes) == 2
-    found = json.loads(text)
-    now = update.cells_of_course(found)
-    assert found["metadata"]["course"]["cells"]["a"] == now["a"]
-    assert found["metadata"]["course"]["cells"]["b"] == listed["b"]  # a learner edited this one
+    after = json.loads(text)
+    assert cells.as_shipped(after)["a"] == cells.fingerprints(after)["a"]
+    assert cells.as_shipped(after)["b"] == listed["b"]  # a learner edited this one
 
 
-def test_every_bound_number_of_the_project_agrees():
-    wrong = []
-    for path in results.bound_files():
-        try:
-            wrong += [f"{path.name}: {change}" for change in results.examine(path)[1]]
-        except results.ResultError as error:
-            wrong.append(f"{path.name}: {error}")
-    assert not wrong, "run `python3 course.py results`: " + "; ".join(wrong)
+@pytest.mark.parametrize(
+    "path", numbers_in_text.bound_files(), ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_every_bound_number_of_the_project_agrees(path):
+    assert numbers_in_text.examine(path)[1] == [], "run `python3 course.py results`"
+
+
+def test_every_row_of_the_plan_of_a_course_is_bound():
+    """docs/teaching.md: what a chapter takes comes from the chapter, and so do the sums."""
+    page = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+    for stem in texts.counts():
+        for key in ("minutes", "exercises"):
+            assert f"<!-- =course {key}.{stem} d -->" in page
+    assert page.count("<!-- =course hours.") == 2
 
 
 @pytest.mark.parametrize(
@@ -142,17 +168,20 @@ def test_every_bound_number_of_the_project_agrees():
     [
         ".910<!--=a.json accuracy.median .3f -->",
         ".910<!-- = a.json accuracy.median .3f -->",
-        ".910 <!-- =a.json accuracy.median .3f -->",
-        "**.910**<!-- =a.json accuracy.median .3f -->",
+        f".910 {NUMBER}",
+        f"**.910**{NUMBER}",
         ".910<!-- =a.json accuracy.median -->",
     ],
 )
 def test_a_comment_that_only_looks_like_a_binding_is_an_error(folder, text, capsys):
     """A typing error in a comment would leave its number unchecked."""
     (folder / "README.md").write_text(f"It is {text}.\n", encoding="utf-8")
-    assert results.main([]) == 1
-    said = capsys.readouterr().out
-    assert said.startswith(f"problem: README.md: {text[text.index('<') :]} binds no number")
+    assert numbers_in_text.main([]) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"problem: README.md: {text[text.index('<') :]} binds no number")
+
+
+# --- the files ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import functools
 import http.server
-import importlib.util
 import os
 import re
 import shutil
@@ -10,13 +9,14 @@ import subprocess
 import sys
 import threading
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 import nbformat
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools import ROOT
+from tools.site import build
+
 CHAPTERS = sorted(path.stem for path in ROOT.glob("chapters/[0-9]*.ipynb"))
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -144,9 +144,6 @@ def test_a_chapter_has_its_pictures_hints_and_formulas(stem, pages):
 
 
 def test_a_broken_link_fails_the_build():
-    spec = importlib.util.spec_from_file_location("build_site", ROOT / "tools/site/build.py")
-    build = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build)
     page, site = ROOT / "docs" / "teaching.md", build.pages()
     with pytest.raises(FileNotFoundError, match=r"docs/teaching\.md: the link nowhere\.md leads"):
         build.relink("see [this](nowhere.md)", page, site)
@@ -155,6 +152,17 @@ def test_a_broken_link_fails_the_build():
         f"[start](../index.md#results) [code]({build.address()}/blob/main/utils/data.py) "
         "[out](https://a.org) [here](#x)"
     )
+
+
+def test_the_reference_has_every_module_with_signatures_and_docstrings(pages):
+    page = pages["docs/reference.html"]
+    assert {"utils.training", "utils.networks.nin", "utils.topics.memory"} < set(build.modules())
+    for name in build.modules():
+        assert f"module-{name}" in page.anchors, name
+    assert {"utils.training.fit", "utils.data.load", "exercises.engine.check"} <= page.anchors
+    text = re.sub(r"<[^>]+>", "", page.text)
+    assert "learning_rate" in text and "Raises:" in text
+    assert "``" not in text and not re.search(r"\bArgs:", text)
 
 
 # --- in a browser ---------------------------------------------------------------------------------

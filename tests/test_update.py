@@ -16,13 +16,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import stored
 
 from exercises import record as progress
-from tools import authoring, update
+from tools import ROOT, CourseError, authoring, cells, update
 from tools.authoring import code, exercise, markdown
-from tools.update import UpdateError, source, take_over
+from tools.cells import source
+from tools.clone import Clone
+from tools.update import take_over
 
-ROOT = Path(__file__).resolve().parent.parent
 STEM, OTHER = "00_start_here", "01_lenet"
 ANSWER = "batches_per_epoch = 430"
 SECOND = "def accuracy(logits, labels):\n    return 1.0"
@@ -180,7 +182,7 @@ def test_an_answer_to_an_exercise_that_is_gone_stays_as_a_cell():
     old = answer(chapter())
     new = chapter()
     new["cells"] = [c for c in new["cells"] if c["metadata"].get("exercise") != "start.1"]
-    new["metadata"]["course"]["cells"] = update.cells_of_course(new)
+    new["metadata"]["course"]["cells"] = cells.fingerprints(new)
     merged, _ = take_over(old, new)
     assert ANSWER in texts(merged) and valid(merged)
 
@@ -234,13 +236,13 @@ def test_no_text_is_lost_and_a_second_time_changes_nothing(seed):
     assert take_over(old, merged)[0] == merged
 
 
-@pytest.mark.parametrize("stem", authoring.stems())
+@pytest.mark.parametrize("stem", stored.STEMS)
 def test_every_answer_of_a_real_chapter_moves(stem):
-    new = plain(authoring.load_committed(stem))
-    old = plain(authoring.filled(authoring.load_committed(stem)))
+    new = plain(stored.chapter(stem))
+    old = plain(authoring.filled(stored.chapter(stem)))
     new["cells"].insert(3, own("new = 1", "new"))
     new["cells"][5]["source"] = "Another text."
-    new["metadata"]["course"]["cells"] = update.cells_of_course(new)
+    new["metadata"]["course"]["cells"] = cells.fingerprints(new)
     merged, taken = take_over(old, new)
     assert taken.answers == progress.exercises()[stem]
     old["cells"].insert(3, own("new = 1", "new"))
@@ -250,7 +252,7 @@ def test_every_answer_of_a_real_chapter_moves(stem):
 
 def test_files_are_written_as_jupyter_and_the_course_write_them():
     stored = authoring.path_of(STEM).read_bytes()
-    assert update.written(update.parse(stored, STEM)) == stored
+    assert cells.written(cells.parse(stored, STEM)) == stored
 
 
 # --- clones --------------------------------------------------------------------------------------
@@ -267,7 +269,7 @@ def git(folder, *arguments):
 
 def put(folder, nb, stem=STEM):
     path = folder / "chapters" / f"{stem}.ipynb"
-    path.write_bytes(update.written(nb))
+    path.write_bytes(cells.written(nb))
     return path
 
 
@@ -407,9 +409,7 @@ def test_offline_is_one_sentence_and_changes_nothing(course):
     course.work()
     course.origin.rename(course.origin.with_name("moved"))
     before = course.state()
-    with pytest.raises(
-        UpdateError, match=r"could not be fetched from .*look whether you are online"
-    ):
+    with pytest.raises(CourseError, match=r"could not be fetched from .*check that you are online"):
         update.update(course.here)
     assert course.state() == before
 
@@ -424,7 +424,7 @@ def test_other_files_that_both_changed_are_refused(course, where):
     if where == "committed":
         git(course.here, "commit", "-q", "-m", "mine", name)
     before = course.state()
-    with pytest.raises(UpdateError, match=f"changed {name}: move a copy") as caught:
+    with pytest.raises(CourseError, match=f"changed {name}: move a copy") as caught:
         update.update(course.here)
     assert course.state() == before
     # What the sentence says helps.
@@ -461,7 +461,7 @@ def test_deleted_chapters_come_back_and_dropped_ones_are_refused(course):
     (course.origin / "chapters" / f"{STEM}.ipynb").unlink()
     course.publish()
     before = course.state()
-    with pytest.raises(UpdateError, match=rf"changed chapters/{STEM}\.ipynb: move a copy"):
+    with pytest.raises(CourseError, match=rf"changed chapters/{STEM}\.ipynb: move a copy"):
         update.update(course.here)
     assert course.state() == before
 
@@ -473,7 +473,7 @@ def test_a_notebook_that_cannot_be_read_stops_it_before_anything_happens(course)
     path = course.here / "chapters" / f"{STEM}.ipynb"
     path.write_text("<<<<<<< HEAD\n{", encoding="utf-8")
     before = course.state()
-    with pytest.raises(UpdateError, match=f"chapters/{STEM}.ipynb cannot be read as a notebook"):
+    with pytest.raises(CourseError, match=f"chapters/{STEM}.ipynb cannot be read as a notebook"):
         update.update(course.here)
     assert course.state() == before
 
@@ -481,7 +481,7 @@ def test_a_notebook_that_cannot_be_read_stops_it_before_anything_happens(course)
 @needs_git
 def test_an_unfinished_merge_is_refused(course):
     (course.here / ".git" / "MERGE_HEAD").write_text(git(course.here, "rev-parse", "HEAD") + "\n")
-    with pytest.raises(UpdateError, match="a merge is unfinished"):
+    with pytest.raises(CourseError, match="a merge is unfinished"):
         update.update(course.here)
 
 
@@ -495,7 +495,7 @@ def test_a_full_disk_for_the_backup_changes_nothing(course, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(update.shutil, "copy2", copy2)
-    with pytest.raises(UpdateError, match=r"\(No space left on device\), so nothing was changed"):
+    with pytest.raises(CourseError, match=r"\(No space left on device\), so nothing was changed"):
         update.update(course.here)
     assert course.state() == before
 
@@ -529,7 +529,7 @@ def test_interrupted_anywhere_it_is_taken_up(course, monkeypatch, committed):
             return stopped
 
         with monkeypatch.context() as patch:
-            patch.setattr(update.Clone, "git", stopping(update.Clone.git))
+            patch.setattr(Clone, "git", stopping(Clone.git))
             patch.setattr(update, "write", stopping(update.write))
             try:
                 update.update(course.here)
@@ -612,7 +612,7 @@ def test_answers_come_from_an_older_copy(copies, tmp_path, kind):
     (backup,) = (new / "backups").iterdir()
     assert (backup / f"{STEM}.ipynb").read_bytes() == before
     assert [path.name for path in backup.iterdir()] == [f"{STEM}.ipynb"]
-    assert "nothing that is not here already" in update.take_from(place, new)[0]
+    assert "is here already" in update.take_from(place, new)[0]
     assert get(new) == nb
 
 
@@ -624,7 +624,7 @@ def test_a_damaged_zip_is_one_sentence(copies, tmp_path):
     whole, before = place.read_bytes(), get(new)
     data = first.header_offset + 30 + len(first.filename)  # behind the header of the file
     place.write_bytes(whole[:data] + b"\xff" * 20 + whole[data + 20 :])
-    with pytest.raises(UpdateError, match=r"old.zip is not a ZIP file that can be read \(Error -3"):
+    with pytest.raises(CourseError, match=r"old.zip is not a ZIP file that can be read \(Error -3"):
         update.take_from(place, new)
     dice = random.Random(0)
     refused = 0
@@ -635,7 +635,7 @@ def test_a_damaged_zip_is_one_sentence(copies, tmp_path):
         place.write_bytes(changed[: dice.choice([len(whole), dice.randrange(len(whole))])])
         try:
             update._notebooks(place, new)
-        except UpdateError as error:
+        except CourseError as error:
             refused += 1
             assert "\n" not in str(error)
     assert refused > 100
@@ -662,16 +662,16 @@ def test_what_cannot_be_taken_from_is_said(copies, tmp_path):
         f"{STEM}.ipynb": "cannot be read as a notebook",
         "new": "is this copy itself",
     }.items():
-        with pytest.raises(UpdateError, match=message):
+        with pytest.raises(CourseError, match=message):
             update.take_from(tmp_path / place, new)
-    with pytest.raises(UpdateError, match="download the course again as a ZIP file"):
+    with pytest.raises(CourseError, match="download the course again as a ZIP file"):
         update.update(new)
 
 
 def test_a_zip_copy_inside_of_another_repository_is_no_clone(copies, tmp_path):
     if shutil.which("git"):
         git(tmp_path, "init", "-q")
-    with pytest.raises(UpdateError, match="this copy is no git clone"):
+    with pytest.raises(CourseError, match="this copy is no git clone"):
         update.update(copies[1])
 
 
@@ -701,7 +701,7 @@ def test_a_chapter_is_reset_in_a_copy_without_git(copies):
     put(old, answer(get(old), SECOND, "start-2-stub"))
     assert update.reset(STEM, old)[-1] == "Back to the stub: start.1, start.2."
     stubs = [source(named(get(old), f"start-{n}-stub")) for n in (1, 2)]
-    assert stubs == [e.stub for e in authoring.engine.exercises("start")]
+    assert stubs == [text.stub for text in authoring.texts.read("start")]
 
 
 @needs_git
@@ -733,7 +733,7 @@ def test_a_chapter_is_reset_in_a_clone(course, state):
     ],
 )
 def test_what_cannot_be_reset_is_said(copies, name, message):
-    with pytest.raises(UpdateError, match=message):
+    with pytest.raises(CourseError, match=message):
         update.reset(name, copies[0])
 
 
@@ -742,57 +742,51 @@ def test_a_stub_that_was_deleted_is_said(copies):
     nb = get(old)
     nb["cells"].remove(named(nb, "start-1-stub"))
     put(old, nb)
-    with pytest.raises(UpdateError, match=r"answer to start\.1"):
+    with pytest.raises(CourseError, match=r"answer to start\.1"):
         update.reset("start.1", old)
 
 
 # --- the commands --------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def bare(course):
-    """The course with the real course.py, run by a Python that has no packages at all."""
+@needs_git
+def test_the_commands_need_nothing_but_python(course, monkeypatch):
+    """The real course.py, run by a Python that has no packages at all."""
+    monkeypatch.delenv("PYTHONPATH")
     for name in ("course.py", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, course.origin)
-    shutil.rmtree(course.origin / "utils")
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "utils", course.origin / "utils", ignore=ignore)
+    for name in ("utils", "exercises", "tools"):
+        shutil.rmtree(course.origin / name, ignore_errors=True)
+        ignore = shutil.ignore_patterns("__pycache__", "site")
+        shutil.copytree(ROOT / name, course.origin / name, ignore=ignore)
     course.publish()
     git(course.here, "pull", "-q")
+    course.work()
+    for stem in (STEM, OTHER):
+        put(course.origin, chapter(markdown("New."), text="Another question."), stem)
+    course.publish()
 
     def call(*arguments):
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-S", "course.py", *arguments],
             cwd=course.here,
             capture_output=True,
             encoding="utf-8",
         )
+        return done.returncode, done.stdout, done.stderr
 
-    course.call = call
-    return course
-
-
-@needs_git
-def test_the_commands_need_nothing_but_python(bare):
-    bare.work()
-    for stem in (STEM, OTHER):
-        put(bare.origin, chapter(markdown("New."), text="Another question."), stem)
-    bare.publish()
-    done = bare.call("update")
-    assert done.returncode == 0, done.stderr
-    assert f"{STEM} now holds your answers to start.1, 1 cell of your own.\n" in done.stdout
-    assert source(named(get(bare.here), "start-1-stub")) == ANSWER
-
-    done = bare.call("progress")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0].split() == ["right", "wrong", "open", "not", "tried"]
-
-    done = bare.call("update", "--from", "nowhere")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("problem: there is no nowhere: ")
-    done = bare.call("update", "everything")
-    assert done.stderr.startswith("problem: update takes nothing, or --from ")
-    assert bare.call("reset").stderr.startswith("problem: reset takes one exercise ")
+    code, printed, errors = call("update")
+    assert code == 0, errors
+    assert f"{STEM} now holds your answers to start.1, 1 cell of your own.\n" in printed
+    assert source(named(get(course.here), "start-1-stub")) == ANSWER
+    code, printed, errors = call("progress")
+    assert code == 0, errors
+    assert printed.splitlines()[0].split() == ["right", "wrong", "open", "not", "tried"]
+    code, printed, errors = call("update", "--from", "nowhere")
+    assert (code, printed) == (1, "")
+    assert errors.startswith("problem: there is no nowhere: ")
+    code, printed, errors = call("reset", "start.1")
+    assert printed.endswith("Back to the stub: start.1.\n"), errors
 
 
 # --- nbgitpuller ---------------------------------------------------------------------------------

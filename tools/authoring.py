@@ -3,7 +3,6 @@
     python -m tools.authoring run [04_nin …]        refresh, format, lint, execute, store
     python -m tools.authoring refresh [04_nin …]    only the generated cells, nothing is executed
     python -m tools.authoring check [04_nin …]      what is wrong with the stored notebooks
-    python -m tools.authoring address OWNER/NAME    the repository's address, wherever it stands
 
 Generated are the header (title, links), the two cells that start a chapter, and the four
 cells of every exercise. They are recognised by their metadata (`role`, and `exercise` with its
@@ -29,33 +28,32 @@ A chapter can be written as a plain Python list and stored with a few lines:
 
 from __future__ import annotations
 
-import argparse
 import copy
 import hashlib
-import json
 import os
 import re
 import subprocess
 import sys
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from urllib.parse import quote
 
 import nbformat
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 
-from exercises import engine
-from tools import update
+from exercises import texts
+from tools import ROOT, CourseError, Parser, notebook_problems, say, write
+from tools.address import repository
+from tools.cells import as_shipped, fingerprint, fingerprints, generated_id
+from tools.clone import Clone
 
-ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = ROOT / "chapters"
-
-LARGEST_FILE = 1_000_000  # bytes; GitHub and Colab render larger notebooks slowly or not at all
-LONGEST_CELL = 50  # lines of code: about a screen
 
 METADATA = {
     "accelerator": "GPU",
@@ -105,10 +103,6 @@ print(f"{device.describe()}, budget {budget.current()}")
 """
 
 
-class AuthoringError(Exception):
-    """A notebook cannot be run or stored as it is."""
-
-
 # --- cells and notebooks -------------------------------------------------------------------------
 
 
@@ -156,97 +150,44 @@ def path_of(stem: str) -> Path:
 
 
 def load(stem: str) -> NotebookNode:
-    """A chapter as it lies in the working tree."""
+    """A chapter as it is in the working tree."""
     if not path_of(stem).is_file():
-        raise AuthoringError(f"There is no chapter {stem}; there are {', '.join(stems())}.")
+        raise CourseError(f"There is no chapter {stem}; there are {', '.join(stems())}.")
     return nbformat.read(path_of(stem), as_version=4)
 
 
-def load_committed(stem: str) -> NotebookNode:
-    """A chapter as it was last committed, or as it lies there if git knows nothing of it.
+def authors_clone() -> bool:
+    """Whether this clone is an author's: `course.py setup --authors` says so in git's settings."""
+    return Clone(ROOT).ask("config", "--local", "--get", "course.authors") == "true"
 
-    Tests look at this version, so that a learner's worked notebook does not fail them.
+
+def learners_work(nb: NotebookNode) -> list[str]:
+    """What shows that somebody learns with this notebook; nothing where it is as it is stored.
+
+    A cell of the course whose text differs shows nothing: an author may have edited the file.
     """
-    name = f"HEAD:./chapters/{stem}.ipynb"
-    try:
-        git = subprocess.run(["git", "show", name], cwd=ROOT, capture_output=True)
-    except OSError:  # no git
-        return load(stem)
-    if git.returncode:
-        return load(stem)
-    return nbformat.reads(git.stdout.decode("utf-8"), as_version=4)
+    listed = as_shipped(nb)
+    work = [
+        f"an answer to {cell.metadata['exercise']}"
+        for cell in nb.cells
+        if cell.metadata.get("role") == "stub"
+        and fingerprint(cell.source) != listed.get(cell.get("id"))
+    ]
+    work += [f"a new cell {c.get('id')}" for c in nb.cells if c.get("id") not in listed]
+    if not notebook_problems.ran_once(nb):
+        work.append("cells that were run anew")
+    if {**nb.metadata, "course": 0} != {**METADATA, "course": 0}:
+        work.append("the metadata of the program that saved it")
+    return work
 
 
 def save(nb: NotebookNode, stem: str) -> None:
     """Stores a chapter: the whole file or nothing."""
     CHAPTERS.mkdir(parents=True, exist_ok=True)
-    update.write(path_of(stem), f"{nbformat.writes(nb, version=4)}\n".encode())
+    write(path_of(stem), f"{nbformat.writes(nb, version=4)}\n".encode())
 
 
 # --- generated cells -----------------------------------------------------------------------------
-
-
-@cache
-def repository() -> str:
-    """OWNER/NAME on GitHub, from pyproject.toml."""
-    with open(ROOT / "pyproject.toml", "rb") as file:
-        return tomllib.load(file)["tool"]["course"]["repository"]
-
-
-def spellings(repository: str) -> list[str]:
-    """How the address stands in files: plain, in nbgitpuller's links, and as their folder."""
-    _, name = repository.split("/")
-    return [repository, f"%2F{quote(repository, safe='')}", f"%2Ftree%2F{name}"]
-
-
-def address(new: str) -> list[str]:
-    """Writes the repository's new address, OWNER/NAME, into every file; returns their names.
-
-    Interrupted, it can be repeated: pyproject.toml, which says what to look for, comes last.
-    """
-    if not re.fullmatch(r"[a-z0-9-]*[a-z0-9]/[\w.-]*\w", new, re.ASCII | re.IGNORECASE):
-        raise AuthoringError(f"A repository on GitHub is OWNER/NAME, not {new}.")
-    changed = []
-    for name, text in sorted(texts().items(), key=lambda item: item[0] == "pyproject.toml"):
-        after = text
-        for old_form, new_form in zip(spellings(repository()), spellings(new)):
-            after = re.sub(rf"\b{re.escape(old_form)}\b", new_form, after)
-        if after != text:
-            if name.endswith(".ipynb"):
-                after = _own_cells_renewed(text, after)
-            update.write(ROOT / name, after.encode())
-            changed.append(name)
-    repository.cache_clear()
-    return changed
-
-
-def _own_cells_renewed(before: str, after: str) -> str:
-    """A chapter's text whose list of its own cells, `course.cells`, is as true as it was before.
-
-    Otherwise an update would take the cells with the new address for a learner's work.
-    """
-    notebooks = json.loads(before), json.loads(after)
-    listed = notebooks[0]["metadata"].get("course", {}).get("cells", {})
-    for old, new in zip(*(notebook["cells"] for notebook in notebooks), strict=True):
-        was, now = (update.fingerprint(update.source(cell)) for cell in (old, new))
-        if was != now and listed.get(old.get("id")) == was:
-            after = after.replace(f'"{old["id"]}": "{was}"', f'"{old["id"]}": "{now}"')
-    return after
-
-
-def texts() -> dict[str, str]:
-    """The text files of the clone, without what git ignores: path from its root, and content."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        raise AuthoringError(f"{ROOT} is no clone: this needs git.") from None
-    found = {}
-    for name in done.stdout.decode("utf-8").split("\0"):
-        content = (ROOT / name).read_bytes() if (ROOT / name).is_file() else b"\0"
-        if b"\0" not in content:  # as git tells text from the rest
-            found[name] = content.decode("utf-8")
-    return found
 
 
 def _about(stem: str) -> dict:
@@ -288,7 +229,7 @@ def _generated(role: str, cell: NotebookNode, id: str = "") -> NotebookNode:
     cell.metadata = NotebookNode({"exercise": id, "role": role} if id else {"role": role})
     if cell.cell_type == "code":  # what they print depends on the machine and on the answer
         cell.metadata["tags"] = ["nbval-ignore-output"]
-    cell.id = f"{id.replace('.', '-')}-{role}" if id else role
+    cell.id = generated_id(id, role) if id else role
     return cell
 
 
@@ -304,22 +245,22 @@ def opening(stem: str, about: Mapping) -> list[NotebookNode]:
 
 def exercise_cells(id: str) -> list[NotebookNode]:
     """Task, stub, check and help of an exercise (task and help of an open question)."""
-    item = engine.find(id)
+    item = texts.find(id)
     task = markdown(
         f"### Exercise {id}: {item.title}\n\n"
         f"*Difficulty {item.difficulty} of 3, about {item.minutes} minutes.*\n\n{item.task}"
     )
     folded = [(f"Hint {n}", text) for n, text in enumerate(item.hints, start=1)]
-    if item.check:
+    if item.is_question:
+        folded.append(("What one can answer", item.explanation))
+    else:
         solved = f"```python\n{item.solution}\n```\n\n{item.explanation}"
         folded.append(("Solution", solved))
-    else:
-        folded.append(("What one can answer", item.explanation))
     help_text = "\n\n".join(
         f"<details>\n<summary>{title}</summary>\n\n{text}\n\n</details>" for title, text in folded
     )
     cells = {"task": task}
-    if item.check:
+    if not item.is_question:
         name = item.answer
         cells["stub"] = code(item.stub)
         cells["check"] = code(f'check("{id}", {name})\n{name} = use("{id}", {name})')
@@ -334,14 +275,14 @@ def refresh(nb: NotebookNode, stem: str) -> NotebookNode:
     """
     nb = copy.deepcopy(nb)
     if "course" not in nb.metadata:
-        raise AuthoringError(
+        raise CourseError(
             f'{stem}: metadata "course" with title, minutes and needs is missing; '
             "authoring.notebook(…) writes it."
         )
     cells, seen = opening(stem, nb.metadata["course"]), set()
     for cell in nb.cells:
-        found = re.fullmatch(r"\s*<!-- exercise: (\S+) -->\s*", cell.source)
-        id = found[1] if found else cell.metadata.get("exercise")
+        place = re.fullmatch(r"\s*<!-- exercise: (\S+) -->\s*", cell.source)
+        id = place[1] if place else cell.metadata.get("exercise")
         if id is None and cell.metadata.get("role") not in ("header", "bootstrap", "device"):
             cells.append(cell)
         elif id is not None and id not in seen:
@@ -356,22 +297,21 @@ def refresh(nb: NotebookNode, stem: str) -> NotebookNode:
     return normalised(nb)
 
 
-def edited_stubs(nb: NotebookNode, stem: str) -> list[str]:
+def edited_stubs(nb: NotebookNode) -> list[str]:
     """Exercises whose stub cell holds somebody's work: neither a stub of today nor one stored."""
-    committed = {cell.get("id"): cell.source for cell in load_committed(stem).cells}
-    written = nb.metadata.get("course", {}).get("cells", {})
+    listed = as_shipped(nb)
     return [
         cell.metadata["exercise"]
         for cell in nb.cells
         if cell.metadata.get("role") == "stub"
-        and cell.source not in (engine.find(cell.metadata["exercise"]).stub, committed.get(cell.id))
-        and update.fingerprint(cell.source) != written.get(cell.id)
+        and cell.source != texts.find(cell.metadata["exercise"]).stub
+        and fingerprint(cell.source) != listed.get(cell.id)
     ]
 
 
 def unlike_declared(nb: NotebookNode, stem: str) -> list[str]:
     """A line for each exercise of the chapter that the notebook lacks, or has in vain."""
-    declared = dict.fromkeys(e.id for e in engine.exercises() if e.chapter == stem)
+    declared = dict.fromkeys(item.id for item in texts.chapters().get(stem, []))
     shown = dict.fromkeys(c.metadata["exercise"] for c in nb.cells if "exercise" in c.metadata)
     return [
         f"exercise {id} is declared and not shown: a Markdown cell has to hold "
@@ -388,7 +328,7 @@ def filled(nb: NotebookNode) -> NotebookNode:
     nb = copy.deepcopy(nb)
     for cell in nb.cells:
         if cell.metadata.get("role") == "stub":
-            cell.source = engine.find(cell.metadata["exercise"]).solution
+            cell.source = texts.find(cell.metadata["exercise"]).solution
     return nb
 
 
@@ -396,7 +336,7 @@ def filled(nb: NotebookNode) -> NotebookNode:
 
 
 def _ruff(nb: NotebookNode, *arguments: str) -> tuple[int, str]:
-    """Exit code and output of ruff on a notebook; code -1 where ruff is missing, which is said."""
+    """Exit code and output of ruff on a notebook; -1, and a message once, where ruff is missing."""
     command = [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", "chapter.ipynb", "-"]
     text = nbformat.writes(nb, version=4).encode("utf-8")
     ruff = subprocess.run(command, input=text, capture_output=True, cwd=ROOT)
@@ -417,7 +357,7 @@ def formatted(nb: NotebookNode) -> NotebookNode:
     """The notebook with its code as `ruff format` writes it (unchanged where ruff is missing)."""
     code, text = _ruff(nb, "format")
     if code > 0:
-        raise AuthoringError(f"ruff cannot format the code cells: {text}")
+        raise CourseError(f"ruff cannot format the code cells: {text}")
     return nb if code < 0 else nbformat.reads(text, as_version=4)
 
 
@@ -438,34 +378,46 @@ def kernel_environment(**variables: str) -> dict[str, str]:
     return {**environment, "PYTHONPATH": os.pathsep.join(paths), **variables}
 
 
+@contextmanager
+def kernel(*, budget: str = "cpu", **variables: str) -> Iterator[AsyncKernelManager]:
+    """A fresh kernel in the chapters' folder. variables: more of its environment."""
+    CHAPTERS.mkdir(parents=True, exist_ok=True)
+    fixed = {"COURSE_BUDGET": budget, "COURSE_STILL": "1", "COURSE_PROGRESS": "0"}
+    manager = AsyncKernelManager(kernel_name="python3")
+    environment = kernel_environment(**{**fixed, **variables})
+    run_sync(manager.start_kernel)(env=environment, cwd=str(CHAPTERS))
+    try:
+        yield manager
+    finally:
+        run_sync(manager.shutdown_kernel)(now=True)
+
+
+def execute_in(kernel: AsyncKernelManager, nb: NotebookNode, timeout: int = 900) -> NotebookNode:
+    """The notebook after a run in this kernel. timeout: seconds for one cell.
+
+    Raises:
+        CourseError: a cell failed; the message is the cell and its error.
+    """
+    nb = copy.deepcopy(nb)
+    options = {"timeout": timeout, "record_timing": False, "store_widget_state": False}
+    client = NotebookClient(nb, km=kernel, **options)
+    try:
+        client.execute()
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+        raise CourseError(text) from None
+    finally:
+        if client.kc:
+            client.kc.stop_channels()
+    return nb
+
+
 def execute(
     nb: NotebookNode, *, budget: str = "cpu", timeout: int = 900, **variables: str
 ) -> NotebookNode:
-    """The notebook after a run in a fresh kernel, in the chapters' folder.
-
-    timeout: seconds for one cell. variables: more of the kernel's environment.
-
-    Raises:
-        AuthoringError: a cell failed; the message is the cell and its error.
-    """
-    nb = copy.deepcopy(nb)
-    CHAPTERS.mkdir(parents=True, exist_ok=True)
-    client = NotebookClient(
-        nb,
-        timeout=timeout,
-        kernel_name="python3",
-        record_timing=False,
-        store_widget_state=False,
-        resources={"metadata": {"path": str(CHAPTERS)}},
-    )
-    try:
-        fixed = {"COURSE_BUDGET": budget, "COURSE_STILL": "1", "COURSE_PROGRESS": "0"}
-        environment = kernel_environment(**{**fixed, **variables})
-        client.execute(env=environment)
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-        raise AuthoringError(text) from None
-    return nb
+    """The notebook after a run in a fresh kernel: `execute_in` with `kernel`."""
+    with kernel(budget=budget, **variables) as manager:
+        return execute_in(manager, nb, timeout)
 
 
 def normalised(nb: NotebookNode) -> NotebookNode:
@@ -474,106 +426,23 @@ def normalised(nb: NotebookNode) -> NotebookNode:
     about = nb.metadata.get("course")
     nb.metadata = nbformat.from_dict(copy.deepcopy(METADATA))
     if about:
-        cells = update.cells_of_course(nb)  # tells later what a learner has changed
-        nb.metadata["course"] = NotebookNode({**about, "cells": NotebookNode(cells)})
+        own = fingerprints(nb)  # tells later what a learner has changed
+        nb.metadata["course"] = NotebookNode({**about, "cells": NotebookNode(own)})
     nb.nbformat, nb.nbformat_minor = 4, 5
     for cell in nb.cells:
         kept = ("exercise", "jupyter", "role", "tags")
         cell.metadata = NotebookNode({k: cell.metadata[k] for k in kept if k in cell.metadata})
         if cell.cell_type == "code":
             # A widget, such as a progress bar, is nothing without its kernel.
-            kinds = [" ".join(output.get("data", {})) for output in cell.outputs]
-            cell.outputs = _merged([o for o, k in zip(cell.outputs, kinds) if "widget" not in k])
+            cell.outputs = [o for o in cell.outputs if "widget" not in " ".join(o.get("data", {}))]
+            # How printed text was cut into pieces is chance.
+            CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, 0)
     return nb
-
-
-def _merged(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
-    """Printed pieces that follow each other in one: how they were cut is chance."""
-    merged: list[NotebookNode] = []
-    for output in outputs:
-        last = merged[-1] if merged else {}
-        if output.output_type == "stream" == last.get("output_type") and output.name == last.name:
-            last.text += output.text
-        else:
-            merged.append(output)
-    return merged
-
-
-# --- checking ------------------------------------------------------------------------------------
-
-_MACHINE = re.compile(r"/home/|/Users/|/root/|[A-Z]:\\Users|ipykernel_\d+|site-packages")
-_ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
 
 
 def problems(nb: NotebookNode, stem: str) -> list[str]:
     """What is wrong with a stored chapter, one sentence each; empty if it is as it should be."""
-    found = []
-    try:
-        nbformat.validate(nb)
-    except nbformat.ValidationError as error:
-        found.append(f"not a valid notebook: {str(error).splitlines()[0]}")
-    size = len(nbformat.writes(nb, version=4).encode("utf-8"))
-    if size > LARGEST_FILE:
-        found.append(f"{size:,} bytes; at most {LARGEST_FILE:,} are good to open")
-
-    fresh = refresh(nb, stem)
-    if {**nb.metadata} != {**fresh.metadata} or nb.nbformat_minor != 5:
-        found.append("the notebook's metadata are not normalised")
-    if [cell.get("id") for cell in nb.cells] != [cell.id for cell in fresh.cells]:
-        found.append("the header, the first two code cells or the cells of an exercise are missing")
-    for cell, wanted in zip(nb.cells, fresh.cells):
-        if cell.get("id") == wanted.id and cell.source != wanted.source:
-            found.append(f"cell {cell.id}: not as it is generated")
-        if cell.get("id") == wanted.id and cell.metadata != wanted.metadata:
-            found.append(f"cell {cell.id}: its metadata are not normalised")
-
-    found += unlike_declared(nb, stem)
-
-    code_cells = [cell for cell in nb.cells if cell.cell_type == "code"]
-    counts = [cell.execution_count for cell in code_cells]
-    if counts != list(range(1, len(counts) + 1)):
-        found.append("the cells were not run once, from top to bottom: counts are not 1 to n")
-    for cell in code_cells:
-        found += [f"cell {cell.get('id')}: {text}" for text in _cell_problems(cell)]
-    for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", _prose(nb)):
-        if not (CHAPTERS / target).exists():
-            found.append(f"link to {target}, which does not exist")
-    return found
-
-
-def _prose(nb: NotebookNode) -> str:
-    return "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
-
-
-def _cell_problems(cell: NotebookNode) -> list[str]:
-    found = []
-    compared = not {"nbval-ignore-output", "nbval-skip"} & set(cell.metadata.get("tags", []))
-    lines = cell.source.rstrip().splitlines()
-    if len(lines) > LONGEST_CELL:
-        found.append(f"{len(lines)} lines; at most {LONGEST_CELL} fit on a screen")
-    if compared and lines and lines[-1].rstrip().endswith(";"):
-        found.append("ends with a semicolon, which nbval does not understand; assign or plt.show()")
-    for output in cell.outputs:
-        text = output.get("text", "") + "".join(
-            value for kind, value in output.get("data", {}).items() if kind.startswith("text/")
-        )
-        if output.output_type == "error" and "raises-exception" not in cell.metadata.get(
-            "tags", []
-        ):
-            found.append(f"a stored error: {output.ename}: {output.evalue}")
-        if output.get("name") == "stderr":
-            found.append(f"a stored warning or message on stderr: {output.text.strip()[:200]}")
-        if "image/svg+xml" in output.get("data", {}):
-            found.append("an SVG image, which nbval compares byte by byte; show PNG")
-        if any("widget" in kind for kind in output.get("data", {})):
-            found.append("a stored widget, which shows nothing without its kernel")
-        if "\r" in text:
-            found.append("traces of a progress bar")
-        if match := _MACHINE.search(text):
-            found.append(f"an output that names this machine's folders ({match[0]})")
-        if compared and _ADDRESS.search(text):
-            found.append("an output with an object's address, which changes with every run")
-    return found
+    return notebook_problems.find(nb, refresh(nb, stem), stem) + unlike_declared(nb, stem)
 
 
 def unformatted(nb: NotebookNode) -> list[str]:
@@ -585,68 +454,45 @@ def unformatted(nb: NotebookNode) -> list[str]:
 # --- commands ------------------------------------------------------------------------------------
 
 
-def run(stem: str, overwrite: bool = False) -> None:
-    """Refreshes, formats, lints, executes at budget cpu and stores one chapter, or does nothing."""
-    nb = load(stem)
-    _protect(nb, stem, overwrite)
-    nb = formatted(refresh(nb, stem))
+def run(nb: NotebookNode, stem: str) -> NotebookNode:
+    """A chapter linted, executed at budget cpu and normalised; CourseError if it has a problem."""
     if found := unlike_declared(nb, stem) + linted(nb):
-        raise AuthoringError(f"{stem} is not run:\n  " + "\n  ".join(found))
+        raise CourseError(f"{stem} is not run:\n  " + "\n  ".join(found))
     nb = normalised(execute(nb, budget="cpu"))
     if found := problems(nb, stem):
-        raise AuthoringError(f"{stem} is not stored:\n  " + "\n  ".join(found))
-    save(nb, stem)
-
-
-def _protect(nb: NotebookNode, stem: str, overwrite: bool) -> None:
-    edited = edited_stubs(nb, stem)
-    if edited and not overwrite:
-        raise AuthoringError(
-            f"{path_of(stem).name} holds answers to {', '.join(edited)}, which the stubs would "
-            "replace. Keep a copy of it, then say --overwrite."
-        )
+        raise CourseError(f"{stem} is not stored:\n  " + "\n  ".join(found))
+    return nb
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="tools.authoring", description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=["run", "refresh", "check", "address"])
+    parser = Parser("tools.authoring", __doc__)
+    parser.add_argument("command", choices=["run", "refresh", "check"])
     parser.add_argument("stems", nargs="*", metavar="chapter", help="such as 04_nin; default: all")
     parser.add_argument("--overwrite", action="store_true", help="replace answers by stubs")
     options = parser.parse_args(arguments)
-    if options.command == "address":
-        return _address(options.stems)
     failed = 0
     for stem in [Path(name).stem for name in options.stems] or stems():
         try:
-            if options.command == "run":
-                run(stem, options.overwrite)
-            elif options.command == "refresh":
-                nb = load(stem)
-                _protect(nb, stem, options.overwrite)
-                save(normalised(formatted(refresh(nb, stem))), stem)
-            else:
-                nb = load(stem)
+            nb = load(stem)
+            if options.command == "check":
                 found = problems(nb, stem)
                 found += [f"cell {id}: not formatted" for id in unformatted(nb)] + linted(nb)
                 if found:
-                    raise AuthoringError(f"{stem}:\n  " + "\n  ".join(found))
-            print(f"{stem}: ok", flush=True)
-        except (AuthoringError, update.UpdateError, engine.UnknownExercise) as error:
+                    raise CourseError(f"{stem}:\n  " + "\n  ".join(found))
+            else:
+                if (edited := edited_stubs(nb)) and not options.overwrite:
+                    raise CourseError(
+                        f"{path_of(stem).name} holds answers to {', '.join(edited)}, which the "
+                        "stubs would replace. Keep a copy of it, then say --overwrite."
+                    )
+                nb = formatted(refresh(nb, stem))
+                save(normalised(nb) if options.command == "refresh" else run(nb, stem), stem)
+            say(f"{stem}: ok")
+        except (CourseError, texts.UnknownExercise) as error:
             failed += 1
             print(f"problem: {error}", file=sys.stderr, flush=True)
     return 1 if failed else 0
-
-
-def _address(given: Sequence[str]) -> int:
-    try:
-        if len(given) != 1:
-            raise AuthoringError("Say one address, as OWNER/NAME.")
-        print("\n".join(address(given[0])) or "Nothing had to be changed.")
-    except (AuthoringError, update.UpdateError) as error:
-        print(f"problem: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tools import COMMAND, ROOT, Parser, write
+
 PAGE = ROOT / "docs" / "licences.md"
 NVIDIA = "LicenseRef-NVIDIA-Proprietary"
 
@@ -35,7 +36,7 @@ SYSTEMS = {
 START = """\
 # Licences
 
-The course's own licences stand in [LICENSE](../LICENSE): MIT for code, CC BY 4.0 for text and
+The course's own licences are in [LICENSE](../LICENSE): MIT for code, CC BY 4.0 for text and
 figures. Nothing in the list of packages below is part of the repository; pip fetches it.
 
 ## Data
@@ -140,5 +141,6 @@ def described(name: str, metadata: Mapping) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8", newline="\n")
+    Parser(f"{COMMAND} licences", __doc__).parse_args()
+    write(PAGE, page().encode())
     print(PAGE.relative_to(ROOT))

@@ -24,17 +24,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from exercises import engine
-from tools import authoring, update
+from exercises import texts
+from tools import COMMAND, ROOT, CourseError, Parser, authoring, exit_code, say, write
+from tools.cells import fingerprint, source
 
-ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 180  # for a cell: a loop that never ends must not hold the class up
 # What a run does not need: large, or somebody's work.
 LEFT_OUT = (".git", ".venv", "_site", "backups", "chapters", "checkpoints")
-
-
-class MarkingError(Exception):
-    """One sentence: what stands in the way and what to do."""
 
 
 @dataclass
@@ -47,16 +43,15 @@ class Mark:
     log: str = ""
 
     def count(self, outcome: str) -> int:
-        return sum(found["outcome"] == outcome for found in self.exercises.values())
+        return sum(exercise["outcome"] == outcome for exercise in self.exercises.values())
 
 
-def checked(stem: str) -> list[engine.Exercise]:
+def checked(stem: str) -> list[texts.Text]:
     """The chapter's exercises that have a check."""
-    found = [e for e in engine.exercises() if e.chapter == stem and e.check]
-    if not found:
-        known = sorted({e.chapter for e in engine.exercises()})
-        raise MarkingError(f"There is no chapter {stem}; there are {', '.join(known)}.")
-    return found
+    chapters = texts.chapters()
+    if stem not in chapters:
+        raise CourseError(f"There is no chapter {stem}; there are {', '.join(chapters)}.")
+    return [item for item in chapters[stem] if not item.is_question]
 
 
 def read(path: Path) -> Mapping:
@@ -72,12 +67,12 @@ def read(path: Path) -> Mapping:
 
 def cells(notebook: Mapping, role: str) -> dict[str, str]:
     """`{exercise: source}` of the cells with this role."""
-    found = {}
+    sources = {}
     for cell in notebook.get("cells", []):
         about = cell.get("metadata", {})
         if about.get("role") == role and about.get("exercise"):
-            found[about["exercise"]] = update.source(cell)
-    return found
+            sources[about["exercise"]] = source(cell)
+    return sources
 
 
 def handed_in(folder: Path, stem: str) -> dict[str, list[Path]]:
@@ -108,7 +103,7 @@ def same_code(one: str, other: str) -> bool:
 
 
 def run(path: Path, stem: str, without: Path) -> tuple[dict[str, dict[str, str]], str]:
-    """What the checks said of a notebook in a copy of the course, and the end of the log."""
+    """The outcomes of a notebook's checks in a copy of the course, and the end of the log."""
 
     def left_out(place: str, names: list[str]) -> set[str]:
         out = {n for n in names if n == "__pycache__" or Path(place, n) == without}
@@ -136,10 +131,10 @@ def run(path: Path, stem: str, without: Path) -> tuple[dict[str, dict[str, str]]
             errors="replace",
         )
         try:
-            found = json.loads(report.read_text(encoding="utf-8")).get(stem, {})
+            outcomes = json.loads(report.read_text(encoding="utf-8")).get(stem, {})
         except (OSError, ValueError):
-            found = {}
-    return found, done.stdout[-4000:]
+            outcomes = {}
+    return outcomes, done.stdout[-4000:]
 
 
 def mark(paths: Sequence[Path], stem: str, folder: Path) -> Mark:
@@ -160,75 +155,71 @@ def mark(paths: Sequence[Path], stem: str, folder: Path) -> Mark:
         result.look.append("the file is not a notebook that can be read")
         return result
     answers, tasks = cells(notebook, "stub"), cells(notebook, "task")
-    found, log = run(path, stem, folder)
+    outcomes, log = run(path, stem, folder)
     for item in checked(stem):
-        outcome = found.get(item.id, {"outcome": "open", "message": "not reached"})
-        outcome = dict(outcome, answer=answers.get(item.id, ""))
-        if outcome["message"] == "not reached":
-            outcome["outcome"] = "not reached"
-        result.exercises[item.id] = outcome
-        if outcome["outcome"] == "right" and same_code(outcome["answer"], item.solution):
+        exercise = outcomes.get(item.id, {"outcome": "open", "message": "not reached"})
+        exercise = dict(exercise, answer=answers.get(item.id, ""))
+        if exercise["message"] == "not reached":
+            exercise["outcome"] = "not reached"
+        result.exercises[item.id] = exercise
+        if exercise["outcome"] == "right" and same_code(exercise["answer"], item.solution):
             result.look.append(f"{item.id} is the course's solution")
         now = authoring.exercise_cells(item.id)[0].source
-        if update.fingerprint(tasks.get(item.id, "")) != update.fingerprint(now):
+        if fingerprint(tasks.get(item.id, "")) != fingerprint(now):
             result.look.append(f"{item.id} has another task than here, or none")
-    if lost := [id for id, one in result.exercises.items() if one["outcome"] == "not reached"]:
+    if lost := [id for id, e in result.exercises.items() if e["outcome"] == "not reached"]:
         result.look.append(f"checks that did not run: {', '.join(lost)}")
         result.log = log
     return result
 
 
-def write(marks: Mapping[str, Mark], folder: Path, stem: str) -> list[Path]:
-    """The two files, whole at any time."""
+def store(marks: Mapping[str, Mark], folder: Path, stem: str) -> list[str]:
+    """Write the two files, each of them whole at any time; their names."""
     ids = [item.id for item in checked(stem)]
     table = io.StringIO(newline="")
     rows = csv.writer(table)
     rows.writerow(["learner", "right", "of", *ids, "look"])
-    for learner, one in marks.items():
-        outcomes = [one.exercises.get(id, {}).get("outcome", "") for id in ids]
-        rows.writerow([learner, one.count("right"), len(ids), *outcomes, "; ".join(one.look)])
-    whole = {learner: asdict(one) for learner, one in marks.items()}
-    paths = [folder / f"marks-{stem}.csv", folder / f"marks-{stem}.json"]
-    update.write(paths[0], table.getvalue().encode("utf-8-sig"))  # so that Excel reads names right
-    update.write(paths[1], (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
-    return paths
+    for learner, result in marks.items():
+        outcomes = [result.exercises.get(id, {}).get("outcome", "") for id in ids]
+        rows.writerow([learner, result.count("right"), len(ids), *outcomes, "; ".join(result.look)])
+    whole = {learner: asdict(result) for learner, result in marks.items()}
+    names = [f"marks-{stem}.csv", f"marks-{stem}.json"]
+    write(folder / names[0], table.getvalue().encode("utf-8-sig"))  # so that Excel reads it right
+    write(folder / names[1], (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
+    return names
 
 
-def mark_class(folder: Path, stem: str) -> None:
+def mark_class(folder: Path, stem: str) -> int:
     """Mark every learner's notebook, print a line for each, and keep the files up to date."""
     of = len(checked(stem))
+    what = "it should hold a folder, or a notebook, of each learner."
     if not folder.is_dir():
-        raise MarkingError(
-            f"There is no folder {folder}: it should hold a folder, or a notebook, of each learner."
-        )
+        raise CourseError(f"There is no folder {folder}: {what}")
     learners = handed_in(folder, stem)
     if not learners:
-        raise MarkingError(
-            f"{folder} is empty: it should hold a folder, or a notebook, of each learner."
-        )
+        raise CourseError(f"{folder} is empty: {what}")
     marks: dict[str, Mark] = {}
-    for learner, paths in learners.items():
-        one = marks[learner] = mark(paths, stem, folder)
-        paths = write(marks, folder, stem)
-        look = f"  LOOK: {'; '.join(one.look)}" if one.look else ""
-        print(f"{learner}: {one.count('right')} of {of}{look}", flush=True)
-    looks = sum(bool(one.look) for one in marks.values())
-    print(f"{len(marks)} learners, {looks} to look at: {', '.join(p.name for p in paths)}")
-
-
-def main(arguments: Sequence[str]) -> int:
     try:
-        if len(arguments) != 2:
-            raise MarkingError("mark takes a folder and a chapter, as in `mark handed_in 04_nin`.")
-        mark_class(Path(arguments[0]).resolve(), arguments[1])
-    except (MarkingError, update.UpdateError) as error:
-        print(f"problem: {error}", file=sys.stderr)
-        return 1
+        for learner, paths in learners.items():
+            result = marks[learner] = mark(paths, stem, folder)
+            names = store(marks, folder, stem)
+            look = f"  LOOK: {'; '.join(result.look)}" if result.look else ""
+            say(f"{learner}: {result.count('right')} of {of}{look}")
     except KeyboardInterrupt:
         print("Stopped; what was marked until now is in the files.", file=sys.stderr)
         return 1
+    looks = sum(bool(result.look) for result in marks.values())
+    say(f"{len(marks)} learners, {looks} to look at: {', '.join(names)}")
     return 0
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(f"{COMMAND} mark", __doc__)
+    parser.add_argument("folder", help="holds a folder, or a notebook, of each learner")
+    parser.add_argument("chapter", help="such as 04_nin")
+    options = parser.parse_args(arguments)
+    return exit_code(mark_class, Path(options.folder).resolve(), options.chapter)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

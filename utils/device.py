@@ -4,20 +4,19 @@ Importing this module makes the CPU treat denormal numbers (below about 1e-38) a
 that do not learn produce many of them, and a CPU handles each one many times more slowly.
 """
 
-import ctypes
 import functools
 import operator
 import os
 import random
-import struct
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
+import psutil
 import torch
 
-# numpy looks for the smallest numbers when first asked; later it would find zero and warn (2.1).
+# numpy computes the smallest numbers when first asked; after the next line it would get zero and
+# warn (numpy 2.1).
 np.finfo(np.float32), np.finfo(np.float64)
 # Threads copy this setting when they start, so it has to come before the first parallel operation.
 torch.set_flush_denormal(True)
@@ -74,51 +73,21 @@ def pick(name: str | torch.device | None = None) -> torch.device:
     return device
 
 
-def _memory(device: torch.device) -> str:
-    """Memory of the device, such as `15.6 GiB`, or "" where nobody tells."""
-    if device.type == "cuda":
-        size = torch.cuda.get_device_properties(device).total_memory
-    else:
-        size = _computer_memory()
-    return f"{size / 2**30:.1f} GiB" if size else ""
-
-
-def _computer_memory() -> int:
-    """Bytes of memory of this computer, or 0 where the system does not tell."""
-    try:
-        import psutil  # comes with Jupyter, but is not needed for anything else
-
-        return psutil.virtual_memory().total
-    except ImportError:
-        pass
-    try:
-        if sys.platform == "win32":
-            # MEMORYSTATUSEX: its own length, the share in use, seven counts of bytes.
-            status = struct.pack("<2L7Q", 64, *[0] * 8)
-            buffer = ctypes.create_string_buffer(status, len(status))
-            ctypes.windll.kernel32.GlobalMemoryStatusEx(buffer)
-            return struct.unpack("<2L7Q", buffer.raw)[2]
-        return max(0, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        return 0
-
-
 def describe() -> str:
-    """One line: device, memory (where it is known), threads, torch version."""
+    """One line: device, its memory, threads, torch version."""
     device = pick()
+    memory = psutil.virtual_memory().total
     name = {"cpu": "CPU", "mps": "Apple GPU"}.get(device.type)
     if name is None:
         name = f"{torch.cuda.get_device_name(device)} ({device})"
+        memory = torch.cuda.get_device_properties(device).total_memory
     elif torch.cuda.is_available() and _cuda_problem():
         name += f" (the CUDA device does not work: {_cuda_problem()})"
     threads = torch.get_num_threads()
-    parts = [
-        name,
-        _memory(device),
-        f"{threads} thread{'s' if threads != 1 else ''}",
-        f"torch {torch.__version__}",
-    ]
-    return ", ".join(part for part in parts if part)
+    return (
+        f"{name}, {memory / 2**30:.1f} GiB, {threads} thread{'s' if threads != 1 else ''}, "
+        f"torch {torch.__version__}"
+    )
 
 
 def seed_everything(seed: int) -> None:
@@ -188,8 +157,7 @@ def precision(device: str | torch.device, wanted: str = "auto") -> Precision:
             wanted = "bfloat16" if has_bfloat16 else "float16"
     if wanted not in offered:
         raise ValueError(
-            f"Precision {wanted!r} is not to be had on {device.type!r}; use auto or one of "
-            f"{', '.join(offered)}."
+            f"{device.type!r} cannot train in {wanted!r}; use auto or one of {', '.join(offered)}."
         )
     dtype = None if wanted == "float32" else getattr(torch, wanted)
     return Precision(device.type, dtype, scale=wanted == "float16")

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from cycler import cycler
 from matplotlib.figure import Figure
@@ -67,7 +68,7 @@ def style() -> Iterator[None]:
         yield
 
 
-# ---------------------------------------------------------------------------------- training
+# --- training -------------------------------------------------------------------------------------
 
 
 def curves(histories: Any, *, title: str = "", apart: bool = False) -> Figure:
@@ -99,15 +100,17 @@ def curves(histories: Any, *, title: str = "", apart: bool = False) -> Figure:
                 axes[0, column].set(title=name, xlabel="")
             for axis in axes[:, 1:].flat:
                 axis.set_ylabel("")
-            if title:
-                figure.suptitle(title, fontsize=10)
-            return figure
-        height = 3.2 + 0.19 * (len(histories) - 1)  # each takes a line of the legend
-        figure, axes = plt.subplots(1, 2, figsize=(WIDTH, height), layout="constrained")
-        _draw_curves(axes, histories)
-        if title:
-            figure.suptitle(title, fontsize=10)
+        else:
+            height = 3.2 + 0.19 * (len(histories) - 1)  # each takes a line of the legend
+            figure, axes = plt.subplots(1, 2, figsize=(WIDTH, height), layout="constrained")
+            _draw_curves(axes, histories)
+        _headline(figure, title, fontsize=10)
     return figure
+
+
+def _headline(figure: Figure, title: str, fontsize: float = 9) -> None:
+    if title:  # an empty one would take room too
+        figure.suptitle(title, fontsize=fontsize)
 
 
 def _draw_behind(axes: Sequence[plt.Axes], history: Any, first: bool) -> None:
@@ -149,10 +152,10 @@ def _draw_curves(
 
 
 def _legend(axis: plt.Axes, columns: int) -> None:
-    """Names below the figure, where they hide nothing.
+    """The legend below the figure, where it covers nothing.
 
-    matplotlib's own choice of a free corner warns when it takes over a second, so on a busy machine
-    a notebook would differ from what is stored.
+    matplotlib's own search for a free corner warns when it takes over a second. On a busy machine
+    a notebook would then differ from what is stored.
     """
     handles, names = axis.get_legend_handles_labels()
     axis.figure.legend(handles, names, loc="outside lower center", ncols=columns, fontsize=8)
@@ -171,8 +174,8 @@ def distribution(
     Args:
         groups: values of single runs under the name of their group.
         lines: values to mark with a dotted vertical line, under their names.
-        xlim: ends of the axis. A row says how many of its runs lie outside; an arrow and a number
-            at the edge stand for a median there.
+        xlim: ends of the axis. A row says how many of its runs are outside; an arrow and a number
+            at the edge give a median that is outside.
 
     Raises:
         ValueError: a group without runs, or a value that is not a finite number.
@@ -196,23 +199,19 @@ def distribution(
             # Rounded, so that .8695 is not a little less and printed as another number.
             median = round(float(torch.tensor(values, dtype=torch.float64).quantile(0.5)), 9)
             axis.plot([median, median], [row - 0.36, row + 0.36], color="black", linewidth=2)
-            said = f"{median:.3f}".removeprefix("0")
-            place, side = (median, row - 0.36), "center"
-            if xlim is not None and not xlim[0] <= median <= xlim[1]:
-                left = median < xlim[0]
-                said = f"\N{LEFTWARDS ARROW} {said}" if left else f"{said} \N{RIGHTWARDS ARROW}"
-                place, side = (xlim[0] if left else xlim[1], row), "left" if left else "right"
-            axis.annotate(
-                said,
-                place,
-                textcoords="offset points",
-                xytext={"left": (4, 0), "right": (-4, 0), "center": (0, 0)}[side],
-                ha=side,
-                va="bottom" if side == "center" else "center",
-                fontsize=8,
-                zorder=5,
-                path_effects=[withStroke(linewidth=2.5, foreground="white")],  # over the lines
+            text, place, offset, look = (
+                f"{median:.3f}".removeprefix("0"),
+                (median, row - 0.36),
+                0,
+                {},
             )
+            if xlim is not None and median < xlim[0]:
+                text, place, offset = f"← {text}", (xlim[0], row), 4
+                look = {"ha": "left", "va": "center"}
+            elif xlim is not None and median > xlim[1]:
+                text, place, offset = f"{text} →", (xlim[1], row), -4
+                look = {"ha": "right", "va": "center"}
+            _write_over_lines(axis, text, place, (offset, 0), 2.5, **look)
         for name, value in (lines or {}).items():
             axis.axvline(value, linestyle=":", color="black", linewidth=1)
             axis.annotate(
@@ -227,6 +226,29 @@ def distribution(
         if title:
             axis.set_title(title, loc="left", pad=16 if lines else 6)
     return figure
+
+
+def _write_over_lines(
+    axis: plt.Axes,
+    text: str,
+    place: tuple[float, float],
+    offset: tuple[float, float],
+    border: float,
+    ha: str = "center",
+    va: str = "bottom",
+) -> None:
+    """Text with a white border; `offset` and `border` are in points."""
+    axis.annotate(
+        text,
+        place,
+        textcoords="offset points",
+        xytext=offset,
+        ha=ha,
+        va=va,
+        fontsize=8,
+        zorder=5,
+        path_effects=[withStroke(linewidth=border, foreground="white")],
+    )
 
 
 def _count(values: Sequence[float], xlim: tuple[float, float] | None) -> str:
@@ -278,23 +300,14 @@ def loss_log(steps: Mapping[str, Sequence[float]], *, xlabel: str, title: str = 
                 solid_capstyle="butt",
             )
             axis.plot(runs.tolist(), [row] * len(runs), "|", color=COLOURS[0], markersize=9)
-            axis.annotate(
-                f"{medians[-1]:.3f}".removeprefix("0"),
-                (medians[-1], row),
-                textcoords="offset points",
-                xytext=(-1, 7),
-                ha="left",
-                fontsize=8,
-                zorder=5,
-                path_effects=[withStroke(linewidth=3, foreground="white")],  # over the line
-            )
+            text = f"{medians[-1]:.3f}".removeprefix("0")
+            _write_over_lines(axis, text, (medians[-1], row), (-1, 7), 3, ha="left", va="baseline")
         axis.plot(medians, range(len(steps)), "-", color="black", linewidth=0.8)
         axis.plot(medians, range(len(steps)), "o", color="black", markersize=4)
         names = [name if row == 0 else f"+ {name}" for row, name in enumerate(steps)]
         axis.set_yticks(range(len(steps)), names)
         axis.set(ylim=(len(steps) - 0.5, -0.8), xlabel=xlabel)
-        if title:
-            axis.set_title(title, loc="left")
+        axis.set_title(title, loc="left")
     return figure
 
 
@@ -310,12 +323,11 @@ def bars(
         axis.bar_label(drawn, [format(value, form) for value in values.values()], fontsize=8)
         axis.margins(y=0.12)
         axis.set_ylabel(ylabel)
-        if title:
-            axis.set_title(title, loc="left")
+        axis.set_title(title, loc="left")
     return figure
 
 
-# ------------------------------------------------------------------------------------ images
+# --- images ---------------------------------------------------------------------------------------
 
 
 def images(
@@ -332,48 +344,48 @@ def images(
         images: (N, C, H, W) with C of 1 or 3, uint8, or float in 0…1 (see `Splits.denormalize`).
         labels, predictions: class numbers (N,).
     """
-    count = len(images)
-    columns = min(columns, count)
-    rows = -(-count // columns)
-    side = min(WIDTH / columns, 1.6)
     lines = 0 if labels is None else 1 if predictions is None else 2
     with style():
-        figure, axes = plt.subplots(
-            rows,
-            columns,
-            figsize=(side * columns, (side + 0.17 * lines) * rows + 0.1),
-            squeeze=False,
-            layout="constrained",
-        )
-        for index, axis in enumerate(axes.flat):
-            _bare(axis)
-            if index >= count:
-                axis.set_visible(False)
-                continue
-            _show(axis, images[index])
+        figure, axes = _panels(len(images), columns, side=1.6, below=0.17 * lines, extra=0.1)
+        for index, (axis, image) in enumerate(zip(axes.flat, images)):
+            _show(axis, image)
             if labels is None:
                 continue
-            label = _class_name(labels[index], classes)
-            if predictions is None:
-                axis.set_title(label, fontsize=7, pad=2)
-                continue
-            right = int(labels[index]) == int(predictions[index])
-            said = _class_name(predictions[index], classes)
-            axis.set_title(label if right else f"{label}\n✗ {said}", fontsize=7, pad=2)
-            if not right:
+            text = _class_name(labels[index], classes)
+            if predictions is not None and int(labels[index]) != int(predictions[index]):
+                text += f"\n✗ {_class_name(predictions[index], classes)}"
                 for spine in axis.spines.values():
                     spine.set(visible=True, linewidth=2.5, color=COLOURS[1])
+            axis.set_title(text, fontsize=7, pad=2)
     return figure
+
+
+def _panels(
+    count: int, columns: int, *, side: float, below: float, extra: float
+) -> tuple[Figure, np.ndarray]:
+    """A grid of `count` square panels without ticks and frames; those left over are not shown.
+
+    In inches: at most `side` for a panel, `below` for the text of a row, `extra` for the figure.
+    """
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    side = min(WIDTH / columns, side)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(side * columns, (side + below) * rows + extra),
+        squeeze=False,
+        layout="constrained",
+    )
+    for index, axis in enumerate(axes.flat):
+        axis.set(xticks=[], yticks=[], visible=index < count)
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+    return figure, axes
 
 
 def _class_name(label: Any, classes: Sequence[str] | None) -> str:
     return str(int(label)) if classes is None else classes[int(label)]
-
-
-def _bare(axis: plt.Axes) -> None:
-    axis.set(xticks=[], yticks=[])
-    for spine in axis.spines.values():
-        spine.set_visible(False)
 
 
 def _show(axis: plt.Axes, image: Tensor) -> None:
@@ -406,31 +418,18 @@ def filters(layer: nn.Conv2d | Tensor, *, columns: int = 16, title: str = "") ->
             for side in (axis.xaxis, axis.yaxis):
                 side.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             figure.colorbar(picture, label="weight")
-            if title:
-                axis.set_title(title, fontsize=9)
+            axis.set_title(title, fontsize=9)
             return figure
-        columns = min(columns, len(weight))
-        rows = -(-len(weight) // columns)
-        side = min(WIDTH / columns, 1.2)
-        figure, axes = plt.subplots(
-            rows,
-            columns,
-            figsize=(side * columns, side * rows + (0.3 if title else 0.05)),
-            squeeze=False,
-            layout="constrained",
-        )
-        for index, axis in enumerate(axes.flat):
-            _bare(axis)
-            if index >= len(weight):
-                axis.set_visible(False)
-            elif weight.shape[1] == 3:
-                axis.imshow((weight[index] / (2 * limit) + 0.5).permute(1, 2, 0).numpy())
+        extra = 0.3 if title else 0.05
+        figure, axes = _panels(len(weight), columns, side=1.2, below=0, extra=extra)
+        for axis, kernel in zip(axes.flat, weight):
+            if len(kernel) == 3:
+                axis.imshow((kernel / (2 * limit) + 0.5).permute(1, 2, 0).numpy())
             else:
-                picture = axis.imshow(weight[index, 0].numpy(), **scale)
+                picture = axis.imshow(kernel[0].numpy(), **scale)
         if weight.shape[1] != 3:
-            figure.colorbar(picture, ax=axes, label="weight", pad=0.01, aspect=12 * rows)
-        if title:
-            figure.suptitle(title, fontsize=9)
+            figure.colorbar(picture, ax=axes, label="weight", pad=0.01, aspect=12 * len(axes))
+        _headline(figure, title)
     return figure
 
 
@@ -449,7 +448,7 @@ def feature_maps(
     Args:
         image: (C, H, W) or (1, C, H, W), normalised as the model expects it.
         layer: a module inside the model whose output is (N, C, H, W).
-        channels: at most so many are drawn.
+        channels: the number of channels to draw, from the first.
         own_scale: as in `maps`.
 
     Raises:
@@ -470,12 +469,12 @@ def feature_maps(
             f"feature_maps needs a layer that gives (N, C, H, W), and this one gave {shape}: choose"
             " a convolution, an activation or a pooling layer of the model."
         )
-    found = seen[0][0].float().cpu()[:channels]
-    return maps(found, image=image[0], title=title, own_scale=own_scale)
+    values = seen[0][0].float().cpu()[:channels]
+    return maps(values, image=image[0], title=title, own_scale=own_scale)
 
 
 def maps(
-    found: Tensor,
+    values: Tensor,
     *,
     image: Tensor | None = None,
     names: Sequence[str] | None = None,
@@ -486,57 +485,39 @@ def maps(
     """Feature maps (C, H, W) on one scale, which the bar beside them explains.
 
     `image` (C, H, W), if given, comes first, in grey and on a scale of its own. `own_scale` draws
-    every map from its smallest value to its largest, which stand below it: weak maps then show
+    every map from its smallest value to its largest and writes both below it. Weak maps then show
     what is in them, and the numbers tell that they are weak.
     """
-    panels = len(found) + (image is not None)
-    columns = min(columns, panels)
-    rows = -(-panels // columns)
-    side = min(WIDTH / columns, 1.5)
-    low, high = float(found.min()), float(found.max())
+    limits = {} if own_scale else {"vmin": float(values.min()), "vmax": float(values.max())}
+    below, extra = 0.36 if own_scale else 0.2, 0.3 if title else 0.1
     with style():
-        figure, axes = plt.subplots(
-            rows,
-            columns,
-            figsize=(
-                side * columns,
-                (side + (0.36 if own_scale else 0.2)) * rows + (0.3 if title else 0.1),
-            ),
-            squeeze=False,
-            layout="constrained",
-        )
-        for axis in axes.flat:
-            _bare(axis)
-            axis.set_visible(False)
-        drawn = list(axes.flat)
+        count = len(values) + (image is not None)
+        figure, axes = _panels(count, columns, side=1.5, below=below, extra=extra)
+        panels = iter(axes.flat)
         if image is not None:
-            axis = drawn.pop(0)
-            axis.set_visible(True)
-            image = image.detach().float().cpu()
-            axis.imshow(image.mean(0).numpy(), cmap="gray")
+            axis = next(panels)
+            axis.imshow(image.detach().float().cpu().mean(0).numpy(), cmap="gray")
             axis.set_title("image", fontsize=7, pad=2)
-        for index, (axis, one) in enumerate(zip(drawn, found)):
-            axis.set_visible(True)
-            limits = {} if own_scale else {"vmin": low, "vmax": high}
+        for index, (one, axis) in enumerate(zip(values, panels)):
             picture = axis.imshow(one.detach().numpy(), cmap="viridis", **limits)
             axis.set_title(str(index) if names is None else names[index], fontsize=7, pad=2)
             if own_scale:
                 text = f"{float(one.min()):.1f} to {float(one.max()):.1f}"
                 axis.set_xlabel(text.replace("-", "−"), fontsize=7, labelpad=2)
         if not own_scale:
-            figure.colorbar(picture, ax=axes, pad=0.01, aspect=12 * rows)
-        if title:
-            figure.suptitle(title, fontsize=9)
+            figure.colorbar(picture, ax=axes, pad=0.01, aspect=12 * len(axes))
+        _headline(figure, title)
     return figure
 
 
 def confusion(
     labels: Sequence[int] | Tensor, predictions: Sequence[int] | Tensor, classes: Sequence[str]
 ) -> Figure:
-    """How often each class was taken for each other: rows the truth, columns the answer."""
-    truth, said = torch.as_tensor(labels).cpu(), torch.as_tensor(predictions).cpu()
+    """How often each class was predicted as each other: rows the truth, columns the prediction."""
+    truth, predicted = torch.as_tensor(labels).cpu(), torch.as_tensor(predictions).cpu()
     count = len(classes)
-    table = torch.bincount(truth * count + said, minlength=count * count).reshape(count, count)
+    pairs = truth * count + predicted
+    table = torch.bincount(pairs, minlength=count * count).reshape(count, count)
     share = table / table.sum(dim=1, keepdim=True).clamp(min=1)
     with style():
         figure, axis = plt.subplots(figsize=(6.4, 5.4), layout="constrained")
@@ -557,13 +538,13 @@ def confusion(
     return figure
 
 
-# ---------------------------------------------------------------------------------- diagnosis
+# --- diagnosis ------------------------------------------------------------------------------------
 
 
 def activations(statistics: Any, *, title: str = "") -> Figure:
     """Spread of the activations, share of zeros and of dead channels, layer by layer.
 
-    A spread of exactly zero has no place on the logarithmic scale: it is marked on the lower edge.
+    A logarithmic scale has no zero, so a spread of exactly zero is marked on the lower edge.
 
     Args:
         statistics: the list that `diagnosis.activation_statistics` returns, or a mapping of names
@@ -604,12 +585,11 @@ def activations(statistics: Any, *, title: str = "") -> Figure:
         axes[2].set(ylim=(-4, 104), ylabel="dead channels (%)")
         if any(statistics):
             _legend(axes[0], columns=4)
-        if title:
-            figure.suptitle(title, fontsize=10)
+        _headline(figure, title, fontsize=10)
     return figure
 
 
-# ------------------------------------------------------------------------------------ drawings
+# --- drawings -------------------------------------------------------------------------------------
 
 # Fill and hatch for each kind of layer, so that kinds differ without colour too.
 KINDS = {
@@ -666,8 +646,7 @@ def blocks(columns: Mapping[str, Sequence[tuple[str, str]]], *, title: str = "")
             xlim=(-1.5, 3.2 * (len(columns) - 1) + 1.5), ylim=(-step * (tallest - 1) - 0.3, 0.65)
         )
         axis.set_axis_off()
-        if title:
-            axis.set_title(title)
+        axis.set_title(title)
     return figure
 
 
@@ -759,7 +738,7 @@ def branches(
     Args:
         modules: name of the module and its branches, each one or two layers (text, kind), kinds
             as in `blocks`. The text of a layer ends in its number of channels, `"1×1, 64"`.
-        source: what stands in the box of the input.
+        source: the text in the box of the input.
     """
     with style():
         figure, axes = plt.subplots(

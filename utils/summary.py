@@ -17,6 +17,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from utils import text_table
+
 aten = torch.ops.aten
 HEADER = ("layer", "kind", "output shape", "parameters", "MACs", "receptive field", "stride")
 
@@ -25,9 +27,9 @@ HEADER = ("layer", "kind", "output shape", "parameters", "MACs", "receptive fiel
 class LayerRow:
     """One layer, or one group of layers, in the order in which they run.
 
-    ``output_shape`` leaves the batch out: (C, H, W) or (features,). ``parameters`` counts shared
-    ones where they first occur. ``receptive_field`` is the (height, width) in input pixels that
-    one unit depends on, by the formula, so it may be larger than the image; ``stride`` is the
+    `output_shape` leaves the batch out: (C, H, W) or (features,). `parameters` counts shared
+    ones where they first occur. `receptive_field` is the (height, width) in input pixels that
+    one unit depends on, by the formula, so it may be larger than the image; `stride` is the
     distance in input pixels between neighbouring units. Both are None for the whole image.
     """
 
@@ -50,14 +52,14 @@ class LayerRow:
 class LayerTable:
     """Rows and totals. Prints as plain text; notebooks show it as an HTML table.
 
-    ``parameters`` counts the whole model, layers that did not run included.
+    `parameters` counts the whole model, layers that did not run included.
     """
 
     rows: tuple[LayerRow, ...]
     parameters: int
     macs: int
 
-    def _lines(self) -> list[tuple[str, ...]]:
+    def _rows(self) -> list[tuple[str, ...]]:
         total = ("total", "", "", f"{self.parameters:,}", f"{self.macs:,}", "", "")
         return [HEADER, *(row.cells() for row in self.rows), total]
 
@@ -66,17 +68,9 @@ class LayerTable:
         return f"{idle:,} of the parameters belong to layers that did not run." if idle else ""
 
     def __repr__(self) -> str:
-        lines = self._lines()
-        widths = [max(map(len, column)) for column in zip(*lines)]
-        head, *body, total = (
-            "  ".join(
-                f"{c:{'<' if i < 3 else '>'}{w}}" for i, (c, w) in enumerate(zip(line, widths))
-            )
-            for line in lines
-        )
+        head, *body, total = text_table.lines(self._rows(), left=3)
         rule = "-" * len(head)
-        text = [head, rule, *body, rule, total, self._note()]
-        return "\n".join(line.rstrip() for line in text).rstrip()
+        return "\n".join([head, rule, *body, rule, total, self._note()]).rstrip()
 
     def _repr_html_(self) -> str:
         def row(cells: Sequence[str], tag: str) -> str:
@@ -87,7 +81,7 @@ class LayerTable:
             ]
             return f"<tr>{''.join(columns)}</tr>"
 
-        head, *body, total = self._lines()
+        head, *body, total = self._rows()
         middle = "".join(row(cells, "td") for cells in body)
         ends = f"<thead>{row(head, 'th')}</thead><tfoot>{row(total, 'th')}</tfoot>"
         return f"<table>{ends}<tbody>{middle}</tbody></table>{self._note()}"
@@ -96,13 +90,13 @@ class LayerTable:
 def table(model: nn.Module, input_shape: Sequence[int], *, depth: int | None = None) -> LayerTable:
     """Run one image through the model in eval mode and describe every layer that ran.
 
-    ``input_shape`` is (C, H, W); a batch dimension in front of it is ignored. ``depth`` groups
-    layers: 2 gives one row to the whole of ``features.mlpconv1``. A layer that runs twice has
+    `input_shape` is (C, H, W); a batch dimension in front of it is ignored. `depth` groups
+    layers: 2 gives one row to the whole of `features.mlpconv1`. A layer that runs twice has
     two rows; its MACs count twice, its parameters once. The receptive field follows convolution
     and pooling through branches (the largest counts) and becomes the whole image after global
     pooling, or after a linear layer on flattened maps.
 
-    Raises ValueError for an ``input_shape`` of another kind and NotImplementedError for a
+    Raises ValueError for an `input_shape` of another kind and NotImplementedError for a
     transposed convolution; errors of the model itself pass through.
     """
     model = getattr(model, "_orig_mod", model)  # torch.compile wraps the model
@@ -164,18 +158,17 @@ def receptive_field(
 ) -> tuple[int, int]:
     """(height, width) in pixels of the part of the image that one unit depends on, measured.
 
-    The unit stands in the middle of the output of ``layer`` (a module or its name; the whole
-    model if left out). Measured is where its gradient is not zero, in a copy of the model in
-    which nothing cancels: weights positive, biases zero, averages in place of maxima. What
-    would reach over the border of the image does not count. Raises ValueError for an unknown
-    layer.
+    The unit is the middle one of the output of `layer` (a module or its name; the whole model if
+    left out). The part is where its gradient is not zero, in a copy of the model in which nothing
+    cancels: weights positive, biases zero, averages in place of maxima. What would reach over the
+    border of the image does not count. Raises ValueError for an unknown layer.
     """
     model = getattr(model, "_orig_mod", model)
     names = {module: name for name, module in model.named_modules()}
     name = names.get(layer) if isinstance(layer, nn.Module) else layer or ""
     if name not in names.values():
         raise ValueError(f"The model has no layer {layer!r}: summary.table(...) lists its layers.")
-    table(model, input_shape, depth=0)  # an error of the model comes now; lazy layers get a shape
+    table(model, input_shape, depth=0)  # raises the model's own errors, gives lazy layers a shape
     twin = copy.deepcopy(model).cpu().double().eval()
     for key, tensor in (*twin.named_parameters(), *twin.named_buffers()):
         if tensor.is_floating_point():
@@ -198,7 +191,7 @@ class _View(NamedTuple):
 
     field: tuple[int, int] | None
     stride: tuple[int, int] | None
-    flat: bool = False  # positions lie side by side with channels, so a linear layer mixes them
+    flat: bool = False  # positions are mixed with channels, so a linear layer sees all of them
 
     def slide(self, kernel: Sequence[int], step: Sequence[int], dilation: Sequence[int]) -> "_View":
         if self.field is None:

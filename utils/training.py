@@ -24,7 +24,7 @@ from utils.runs.checkpoints import CheckpointError, load_weights, save_checkpoin
 from utils.runs.history import Evaluation, History, Total
 from utils.runs.keeper import Keeper
 from utils.runs.place import Place
-from utils.runs.run import Run
+from utils.runs.run import Diverged, Run
 from utils.runs.schedule import Rates, make_optimizer, one_cycle
 from utils.runs.team import Team
 
@@ -160,7 +160,7 @@ def fit(
                 run.bar.finish_epoch()
         except KeyboardInterrupt:
             keeper.end_by_hand(history)
-        except failure.Diverged as error:
+        except Diverged as error:
             history.end("diverged", failure.diverged_message(model, history, run, error))
             keeper.restore_last_good()
     model.eval()

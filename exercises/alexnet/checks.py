@@ -1,4 +1,4 @@
-"""Exercises of chapter 02: AlexNet."""
+"""Checks of chapter 02: AlexNet."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from exercises.compare import (
     call,
     describe,
     describe_call,
-    expect_number,
+    expect_keys,
+    expect_numbers,
     make,
     same_outputs,
     same_results,
 )
-from exercises.engine import exercise, question
-
-CHAPTER = "02_alexnet"
 
 
 class _Without(TorchFunctionMode):
@@ -54,16 +52,7 @@ class _WithoutGroups(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def _number(
-    key: str, answer: dict, right: float, common: dict[float, str], tolerance: float = 0.0
-) -> None:
-    try:
-        expect_number(answer[key], right, common, tolerance)
-    except Wrong as error:
-        raise Wrong(f'"{key}": {error}') from None
-
-
-# --- alexnet.1: sizes ----------------------------------------------------------------------------
+# --- alexnet.1: sizes -----------------------------------------------------------------------------
 
 
 def _map_sizes(
@@ -114,64 +103,7 @@ def _convolutions_only(pixels: int, padding: int) -> list[float]:
     return [sizes[number] for number in (0, 2, 4, 5, 6)]
 
 
-@exercise(
-    "alexnet.1",
-    title="224 or 227, and what becomes of it",
-    answer="map_sizes",
-    difficulty=2,
-    minutes=12,
-    task="""
-        Write `map_sizes(pixels, padding)`. It gives the height of the maps after conv1, pool1,
-        conv2, pool2, conv3, conv4, conv5 and pool5, as a list of eight whole numbers, for images
-        of `pixels` × `pixels` and a first convolution with this `padding`.
-
-        | layer | kernel | stride | padding |
-        |---|---|---|---|
-        | conv1 | 11 | 4 | `padding` |
-        | conv2 | 5 | 1 | 2 |
-        | conv3, conv4, conv5 | 3 | 1 | 1 |
-        | pool1, pool2, pool5 | 3 | 2 | 0 |
-
-        A kernel that does not fit any more at the right border is left out, so sizes are rounded
-        down. Calculate; build no network.
-    """,
-    stub="""
-        def map_sizes(pixels: int, padding: int) -> list[int]:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        A kernel of size k, moved by s over n pixels with p zeros on either side, finds
-        (n + 2p − k) / s + 1 places, where the division is rounded down.
-        """,
-        """
-        Python's `//` rounds down. A small function `after(size, kernel_size, stride, padding)`
-        serves convolutions and poolings alike.
-        """,
-        """
-        Eight layers, one after the other: (11, 4, padding), (3, 2, 0), (5, 1, 2), (3, 2, 0), then
-        (3, 1, 1) three times, then (3, 2, 0).
-        """,
-    ],
-    solution="""
-        def map_sizes(pixels: int, padding: int) -> list[int]:
-            pool, conv = (3, 2, 0), (3, 1, 1)
-            layers = [(11, 4, padding), pool, (5, 1, 2), pool, conv, conv, conv, pool]
-            sizes, size = [], pixels
-            for kernel_size, stride, padded in layers:
-                size = (size + 2 * padded - kernel_size) // stride + 1
-                sizes.append(size)
-            return sizes
-    """,
-    explanation="""
-        A padding of (k − 1) / 2 with stride 1 keeps the size, so only conv1 and the poolings
-        change it. At 227 pixels everything divides without remainder: 55, 27, 13, 6. At 224
-        without padding conv1 gives 54, and the last maps are 5×5, so that fc6 would have 6,400
-        inputs instead of 9,216.
-    """,
-)
-def _(answer):
+def alexnet_1(answer):
     def variant(**options):
         return lambda pixels, padding: _map_sizes(pixels, padding, **options)
 
@@ -236,74 +168,17 @@ def _(answer):
     return "227 without padding and 224 with padding 2 both give 55, 27, 13 and 6."
 
 
-# --- alexnet.2: counting -------------------------------------------------------------------------
+# --- alexnet.2: counting --------------------------------------------------------------------------
 
 
-@exercise(
-    "alexnet.2",
-    title="Where sixty million parameters sit",
-    answer="linear_layers",
-    difficulty=1,
-    minutes=10,
-    task="""
-        After pool5 the 2012 network has 256 maps of 6×6. They are flattened; then come three
-        linear layers with biases: fc6 with 4,096 outputs, fc7 with 4,096, fc8 with 1,000.
-
-        How many parameters does fc6 have, and how many have all three together? What share is
-        that of the whole network's 60,965,224, in percent with at least one decimal? Use paper, or
-        Python as a calculator, but build no network.
-    """,
-    stub="""
-        linear_layers = {
-            "fc6": ...,
-            "all_three": ...,
-            "percent": ...,
-        }
-    """,
-    hints=[
-        """
-        Every output of a linear layer has one weight for each input, and one bias. How many
-        inputs does fc6 have?
-        """,
-        "256 maps of 6×6 are 9,216 numbers. fc7 and fc8 have 4,096 inputs each.",
-        "The share in percent is 100 · all three / 60,965,224.",
-    ],
-    solution="""
-        fc6 = (256 * 6 * 6 + 1) * 4096
-        fc7 = (4096 + 1) * 4096
-        fc8 = (4096 + 1) * 1000
-        linear_layers = {
-            "fc6": fc6,
-            "all_three": fc6 + fc7 + fc8,
-            "percent": 100 * (fc6 + fc7 + fc8) / 60_965_224,
-        }
-    """,
-    explanation="""
-        fc6 alone holds 62 % of the network, because it has a weight of its own for each of 9,216
-        inputs and 4,096 outputs. The five convolutions share their weights among all positions
-        and need only 2.3 million. (In torchvision's AlexNet the share is 96.0 %.)
-    """,
-)
-def _(answer):
-    if not isinstance(answer, dict) or not {"fc6", "all_three", "percent"} <= answer.keys():
-        raise Wrong(
-            'A dictionary with the keys "fc6", "all_three" and "percent" is expected, not '
-            f"{describe(answer)}."
-        )
+def alexnet_2(answer):
     inputs, total = 256 * 6 * 6, 60_965_224
     weights = [inputs * 4096, 4096 * 4096, 4096 * 1000]
     biases = [4096, 4096, 1000]
     fc6, fc7, fc8 = (w + b for w, b in zip(weights, biases))
-    for key, value in {"fc6": fc6, "all_three": fc6 + fc7 + fc8}.items():
-        given = answer[key]
-        if isinstance(given, (int, float)) and abs(given - value / 1e6) < 0.1:
-            raise Wrong(f'"{key}": {given} looks like millions; write the whole number.')
-    _number(
-        "fc6",
-        answer,
-        fc6,
-        {
-            weights[0]: "These are the weights. Each of the 4,096 outputs has a bias too.",
+    share = 100 * (fc6 + fc7 + fc8) / total
+    common = {
+        "fc6": {
             weights[0] + inputs: "Biases belong to the outputs: 4,096 of them, not 9,216.",
             256 * 4096 + 4096: "A map has 6 · 6 values; all of them are inputs.",
             256 * 4096: "A map has 6 · 6 values; all of them are inputs. Each output has a bias.",
@@ -316,13 +191,7 @@ def _(answer):
             4 * fc6: "These are bytes. Count parameters.",
             inputs: "These are its inputs. Each of the 4,096 outputs has a weight for every one.",
         },
-    )
-    _number(
-        "all_three",
-        answer,
-        fc6 + fc7 + fc8,
-        {
-            sum(weights): "These are the weights. Every output has a bias too.",
+        "all_three": {
             fc6 + sum(weights[1:]): "fc7 and fc8 have biases too: 4,096 and 1,000.",
             fc6 + fc7: "fc8, the layer with the 1,000 logits, is missing.",
             fc7 + fc8: "fc6 is missing.",
@@ -332,13 +201,7 @@ def _(answer):
             total: "This is the whole network; the convolutions have parameters too.",
             total - (fc6 + fc7 + fc8): "This is what the convolutions have.",
         },
-    )
-    share = 100 * (fc6 + fc7 + fc8) / total
-    _number(
-        "percent",
-        answer,
-        share,
-        {
+        "percent": {
             share / 100: "This is the share as a fraction; give it in percent.",
             round(share) / 100: "This is the share as a fraction; give it in percent.",
             100 * fc6 / total: "This is the share of fc6 alone.",
@@ -346,12 +209,18 @@ def _(answer):
             96.0: "At least one decimal is asked for. (96.0 is torchvision's AlexNet.)",
             97.0: "At least one decimal is asked for.",
         },
-        tolerance=0.051,
+    }
+    expect_numbers(
+        answer,
+        {"fc6": fc6, "all_three": fc6 + fc7 + fc8, "percent": share},
+        common,
+        without_biases={"fc6": weights[0], "all_three": sum(weights)},
+        tolerance={"percent": 0.051},
     )
     return "Of 61 million parameters the five convolutions have 2.3 million."
 
 
-# --- alexnet.3: two groups -----------------------------------------------------------------------
+# --- alexnet.3: two groups ------------------------------------------------------------------------
 
 
 def _halves(
@@ -390,49 +259,7 @@ def _halves(
     return torch.cat(results, dim={"cat": 1, "batch": 0, "height": 2}[join])
 
 
-@exercise(
-    "alexnet.3",
-    title="One convolution on two cards",
-    answer="two_groups",
-    difficulty=2,
-    minutes=12,
-    task="""
-        Write `two_groups(maps, weight, bias, padding)`, a convolution with `groups=2` and stride
-        1, from two ordinary convolutions. The first card holds the first half of the maps and the
-        first half of the kernels, the second card the rest of both. The result has the maps of
-        the first card first.
-
-        Shapes: `maps` (N, in_channels, H, W), `weight` (out_channels, in_channels / 2, k, k),
-        `bias` (out_channels,). Both numbers of channels are even. Use `F.conv2d` and leave its
-        argument `groups` alone.
-    """,
-    stub="""
-        def two_groups(
-            maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, padding: int
-        ) -> torch.Tensor:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        "`maps.chunk(2, dim=1)` gives the two halves of the maps. Which axis has the kernels?",
-        "The biases belong to the kernels, so they are halved along with them.",
-        "`torch.cat([first, second], dim=1)` puts maps after maps.",
-    ],
-    solution="""
-        def two_groups(
-            maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, padding: int
-        ) -> torch.Tensor:
-            halves = zip(maps.chunk(2, dim=1), weight.chunk(2), bias.chunk(2))
-            cards = [F.conv2d(seen, kernels, b, padding=padding) for seen, kernels, b in halves]
-            return torch.cat(cards, dim=1)
-    """,
-    explanation="""
-        Each of the two convolutions runs on its own card and needs nothing of the other. That is
-        the whole point: no map has to travel. A kernel sees half of the maps, so it has half of
-        the weights.
-    """,
-)
-def _(answer):
+def alexnet_3(answer):
     def variant(**options):
         return lambda *arguments: _halves(*arguments, **options)
 
@@ -490,17 +317,10 @@ def _(answer):
     return "It gives what a convolution with groups=2 gives."
 
 
-# --- alexnet.4: an experiment --------------------------------------------------------------------
+# --- alexnet.4: an experiment ---------------------------------------------------------------------
 
 _GROUPED = {"conv2": (96, 256, 5, 27), "conv4": (384, 384, 3, 13), "conv5": (384, 256, 3, 13)}
 _PARAMETERS, _MACS = 60_965_224, 724_406_816  # of the 2012 network, with two groups
-
-
-_CONV3 = "conv3 has been grouped too; only conv2, conv4 and conv5 have groups."
-
-
-def _in_millions(value: float, right: int) -> bool:
-    return any(abs(value - right / unit) <= 0.006 * right / unit for unit in (1e6, 1e9))
 
 
 def _cost(groups: int, conv3: bool = False) -> tuple[int, int]:
@@ -518,116 +338,46 @@ def _cost(groups: int, conv3: bool = False) -> tuple[int, int]:
     return parameters, macs
 
 
-@exercise(
-    "alexnet.4",
-    title="An experiment: what do the groups save?",
-    answer="cost_of_groups",
-    difficulty=1,
-    minutes=10,
-    task="""
-        The two groups of conv2, conv4 and conv5 save parameters and MACs. How many of the whole
-        network's? First write down a guess: would `groups=1` need twice as much of both, a tenth
-        more, or hardly anything?
-
-        Then count. Build `alexnet_2012` with `groups` 1, 2 and 4, and write down two numbers for
-        each: the parameters and the MACs (at 227 pixels) of the whole network. Under
-        `torch.device("meta")` a network has shapes but no numbers, and is built in no time.
-    """,
-    stub="""
-        cost_of_groups = {  # groups: (parameters, MACs)
-            1: ...,
-            2: ...,
-            4: ...,
-        }
-    """,
-    given="""
-        from utils import networks, summary
-    """,
-    hints=[
-        """
-        `with torch.device("meta"):` and inside it
-        `network = networks.build("alexnet_2012", groups=4)`.
-        """,
-        """
-        `summary.count_parameters(network)` and `summary.count_macs(network, (3, 227, 227))`
-        count the whole network.
-        """,
-    ],
-    solution="""
-        cost_of_groups = {}
-        for groups in (1, 2, 4):
-            with torch.device("meta"):
-                network = networks.build("alexnet_2012", groups=groups)
-            cost_of_groups[groups] = (
-                summary.count_parameters(network),
-                summary.count_macs(network, (3, 227, 227)),
+def alexnet_4(answer):
+    groups = (1, 2, 4)
+    expect_keys(answer, groups)
+    for g in groups:
+        if not isinstance(answer[g], (tuple, list)) or len(answer[g]) != 2:
+            raise Wrong(
+                f"For {g} groups two numbers are expected, (parameters, MACs), not "
+                f"{describe(answer[g])}."
             )
-    """,
-    explanation="""
-        Without groups the network has 2 % more parameters and 57 % more MACs. The three layers
-        hold few of the parameters, which sit in fc6, but most of the MACs. Each doubling of the
-        groups halves what these three have left, so it saves half as much as the one before.
-    """,
-)
-def _(answer):
-    if isinstance(answer, dict) and set(answer) == {"1", "2", "4"}:
-        raise Wrong("The keys are texts; they should be numbers: 1 and not '1'.")
-    if not isinstance(answer, dict) or set(answer) != {1, 2, 4}:
-        raise Wrong(f"A dictionary with the keys 1, 2 and 4 is expected, not {describe(answer)}.")
-    right = {groups: _cost(groups) for groups in (1, 2, 4)}
-    for position, key in enumerate(("parameters", "MACs")):
-        given = {}
-        for groups in (1, 2, 4):
-            entry = answer[groups]
-            if not isinstance(entry, (tuple, list)) or len(entry) != 2:
-                raise Wrong(
-                    f"For {groups} groups two numbers are expected, (parameters, MACs), not "
-                    f"{describe(entry)}."
+    given, right, common, without_biases = {}, {}, {}, {}
+    for position, what in enumerate(("parameters", "MACs")):
+        for g in groups:
+            key = f"{what} for groups={g}"
+            given[key], right[key] = answer[g][position], _cost(g)[position]
+            common[key] = {
+                _cost(g)[1 - position]: "Parameters and MACs have changed places.",
+                _cost(g, conv3=True)[position]: (
+                    "conv3 has been grouped too; only conv2, conv4 and conv5 have groups."
+                ),
+            }
+            common[key] |= {_cost(n)[position]: f"This is what {n} groups need." for n in groups}
+            layers = [(i * o * k * k // g, o, side) for i, o, k, side in _GROUPED.values()]
+            three = {sum(weights * side**2 for weights, _, side in layers)}
+            if what == "parameters":
+                three = {sum(w for w, _, _ in layers), sum(w + o for w, o, _ in layers)}
+                without_biases[key] = right[key] - 10_568
+            common[key] |= dict.fromkeys(
+                three, "These are the three layers; the whole network is asked for."
+            )
+            if g == 1:
+                common[key][2 * _cost(2)[position]] = (
+                    "Only conv2, conv4 and conv5 have groups; the rest does not double."
                 )
-            try:
-                expect_number(entry[position], right[groups][position])
-            except Wrong as error:
-                given[groups] = (entry[position], str(error))
-        if not given:
-            continue
-        groups, (value, message) = next(iter(given.items()))
-        others = {right[g][position]: g for g in right if g != groups}
-        cause = ""
-        if value in others:
-            cause = f"This is what {others[value]} groups need."
-        elif isinstance(value, (int, float)) and _in_millions(value, right[groups][position]):
-            cause = "This looks like millions (or thousands of millions); write the whole number."
-        elif isinstance(value, (int, float)) and abs(value / right[groups][position] - 1) < 0.005:
-            cause = "This is close: has it been rounded? The exact number is asked for."
-            if key == "parameters" and value == right[groups][0] - 10_568:
-                cause = "The biases are missing."
-            elif value == _cost(groups, conv3=True)[position]:
-                cause = _CONV3
-        elif value == _cost(groups, conv3=True)[position]:
-            cause = _CONV3
-        elif key == "MACs" and value == 2 * right[groups][1]:
-            cause = "These are FLOPs; one multiply-accumulate is two of them."
-        elif value == right[groups][1 - position]:
-            cause = "Parameters and MACs have changed places."
-        elif key == "parameters":
-            layers = [
-                i * o * k * k // groups + bias * o
-                for bias in (0, 1)
-                for i, o, k, _ in _GROUPED.values()
-            ]
-            if value in (sum(layers[:3]), sum(layers[3:])):
-                cause = "These are the three layers; the whole network is asked for."
-            elif groups == 1 and value == 2 * _PARAMETERS:
-                cause = "Only conv2, conv4 and conv5 have groups; the rest does not double."
-        elif value == sum(i * o * k * k // groups * s * s for i, o, k, s in _GROUPED.values()):
-            cause = "These are the three layers; the whole network is asked for."
-        elif groups == 1 and value == 2 * _MACS:
-            cause = "Only conv2, conv4 and conv5 have groups; the rest does not double."
-        raise Wrong(f"{key} for groups={groups}: {message} {cause}".strip())
+            common[key].pop(right[key])
+    macs = [key for key in right if key.startswith("MACs")]
+    expect_numbers(given, right, common, macs=macs, without_biases=without_biases)
     return "Without groups: 2 % more parameters, 57 % more MACs."
 
 
-# --- alexnet.5: local response normalisation -----------------------------------------------------
+# --- alexnet.5: local response normalisation ------------------------------------------------------
 
 
 def _respond(
@@ -676,64 +426,7 @@ def _over_space(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):
     return maps / (k + alpha * total) ** beta
 
 
-@exercise(
-    "alexnet.5",
-    title="Local response normalisation from the paper",
-    answer="local_response_norm",
-    difficulty=3,
-    minutes=20,
-    task=r"""
-        Write `local_response_norm(maps, n, k, alpha, beta)` as the paper has it:
-
-        $$b^i = \frac{a^i}{\big(k + \alpha \sum_j (a^j)^2\big)^{\beta}}$$
-
-        Here $a^i$ is the value of map $i$ at one position. The sum goes over the values of `n`
-        neighbouring maps at the same position: map $i$ itself and `n // 2` maps before and after
-        it, as far as they exist; `n` is odd. `maps` has shape (N, C, H, W), the result too. A
-        loop over the channels is fine. Leave torch's own `LocalResponseNorm` alone.
-    """,
-    stub="""
-        def local_response_norm(
-            maps: torch.Tensor,
-            n: int = 5,
-            k: float = 2.0,
-            alpha: float = 1e-4,
-            beta: float = 0.75,
-        ) -> torch.Tensor:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        `maps[:, i]` is map i of every image. For n = 5 the neighbours of map i are i − 2 to
-        i + 2, as far as they exist: `maps[:, max(0, i - n // 2) : i + n // 2 + 1]`. (A slice may
-        reach beyond the end.)
-        """,
-        "Square first, then sum over axis 1. The sum has shape (N, H, W), like `maps[:, i]`.",
-        "Collect the results of all channels in a list; `torch.stack(list, dim=1)` joins them.",
-    ],
-    solution="""
-        def local_response_norm(
-            maps: torch.Tensor,
-            n: int = 5,
-            k: float = 2.0,
-            alpha: float = 1e-4,
-            beta: float = 0.75,
-        ) -> torch.Tensor:
-            results = []
-            for i in range(maps.shape[1]):
-                near = maps[:, max(0, i - n // 2) : i + n // 2 + 1]
-                total = near.square().sum(dim=1)
-                results.append(maps[:, i] / (k + alpha * total) ** beta)
-            return torch.stack(results, dim=1)
-    """,
-    explanation="""
-        At the first and the last maps there are fewer neighbours, and the sum is simply shorter.
-        torch computes the same with alpha / n in place of alpha, so the paper's network is
-        `nn.LocalResponseNorm(size=5, alpha=5e-4, beta=0.75, k=2.0)`.
-    """,
-)
-def _(answer):
+def alexnet_5(answer):
     def variant(**options):
         return lambda *arguments: _respond(*arguments, **options)
 
@@ -887,7 +580,7 @@ def _sum_of_all(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):
     return torch.stack(results, 1)
 
 
-# --- alexnet.6: dropout --------------------------------------------------------------------------
+# --- alexnet.6: dropout ---------------------------------------------------------------------------
 
 _FORBIDDEN_DROPOUT = {
     name: "This is torch's own dropout. Draw the mask yourself, for example with torch.rand."
@@ -1023,59 +716,7 @@ def _check_independence(layer: nn.Module, first: Tensor, x: Tensor) -> None:
         )
 
 
-@exercise(
-    "alexnet.6",
-    title="Dropout from scratch",
-    answer="Dropout",
-    difficulty=2,
-    minutes=15,
-    task="""
-        Write the module `Dropout(p)`, for 0 ≤ p < 1.
-
-        - In training every single value becomes zero with probability p, each by its own draw and
-          anew in every call. The values that are kept are divided by 1 − p.
-        - In evaluation the input comes back as it is.
-
-        It works on tensors of any shape. Leave `nn.Dropout` and `F.dropout` alone;
-        `torch.rand_like(x)` gives a uniform number between 0 and 1 for each value of x.
-    """,
-    stub="""
-        class Dropout(nn.Module):
-            def __init__(self, p: float = 0.5):
-                super().__init__()
-                self.p = p
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                # Your code here.
-                ...
-    """,
-    hints=[
-        """
-        Every module has `self.training`; `network.eval()` sets it to False in all its parts.
-        """,
-        "`torch.rand_like(x) >= self.p` is True with probability 1 − p, for each value by itself.",
-        "The input times the mask, divided by 1 − p. True multiplies as 1 and False as 0.",
-    ],
-    solution="""
-        class Dropout(nn.Module):
-            def __init__(self, p: float = 0.5):
-                super().__init__()
-                self.p = p
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                if not self.training:
-                    return x
-                kept = torch.rand_like(x) >= self.p
-                return x * kept / (1 - self.p)
-    """,
-    explanation="""
-        Dividing by 1 − p keeps the mean: a value is multiplied by 1 / (1 − p) with probability
-        1 − p and by 0 otherwise, which is 1 on average. So nothing needs to be changed in
-        evaluation. The paper did it the other way round: it left the kept values as they were and
-        multiplied all outputs by 0.5 at test time.
-    """,
-)
-def _(answer):
+def alexnet_6(answer):
     if isinstance(answer, nn.Module):
         raise Wrong(
             f"A class is expected, not a module: give Dropout itself, not {type(answer).__name__}()"
@@ -1117,7 +758,7 @@ def _(answer):
     return "Right share, right scale, a new draw for every value, and silent in evaluation."
 
 
-# --- alexnet.7: repair ---------------------------------------------------------------------------
+# --- alexnet.7: repair ----------------------------------------------------------------------------
 
 
 class _Small(nn.Module):
@@ -1177,82 +818,7 @@ class _Small(nn.Module):
         return F.dropout(logits, self.p, self.training) if self.dropout == "logits" else logits
 
 
-@exercise(
-    "alexnet.7",
-    title="Repair an AlexNet that does not run, and then does not agree with itself",
-    answer="RepairedAlexNet",
-    difficulty=2,
-    minutes=15,
-    task="""
-        A small network in the manner of AlexNet, with 16, 32, 48 and 48 maps, the last
-        convolution in two groups, and dropout on the output of its first linear layer. Widths,
-        kernels and poolings are as they were meant, but three mistakes are in it. Two of them stop
-        it from running. The third is silent: the network learns, but in evaluation mode the same
-        images get other logits in every call. Mend the three and nothing else.
-    """,
-    stub="""
-        class RepairedAlexNet(nn.Module):
-            def __init__(self, num_classes: int = 10):
-                super().__init__()
-                self.pool = nn.MaxPool2d(3, stride=2)
-                self.conv1 = nn.Conv2d(1, 16, kernel_size=5, padding=2)
-                self.conv2 = nn.Conv2d(16, 32, kernel_size=5, padding=2)
-                self.conv3 = nn.Conv2d(32, 48, kernel_size=3, padding=1)
-                self.conv4 = nn.Conv2d(24, 48, kernel_size=3, padding=1, groups=2)
-                self.fc5 = nn.Linear(48 * 3 * 3, 64)
-                self.fc6 = nn.Linear(64, num_classes)
-
-            def forward(self, images: torch.Tensor) -> torch.Tensor:
-                maps = self.pool(F.relu(self.conv1(images)))
-                maps = self.pool(F.relu(self.conv2(maps)))
-                maps = F.relu(self.conv3(maps))
-                maps = self.pool(F.relu(self.conv4(maps)))
-                hidden = F.dropout(F.relu(self.fc5(maps.flatten(1))), p=0.5)
-                return self.fc6(hidden)
-    """,
-    hints=[
-        """
-        In `nn.Conv2d` in_channels counts all maps that go in. How many of them one kernel sees is
-        what `groups` decides.
-        """,
-        """
-        28 pixels; a 3×3 pooling with stride 2 gives (28 − 3) // 2 + 1 = 13. Go on from there: how
-        large are the last maps?
-        """,
-        """
-        `F.dropout(x, p)` is a function and knows nothing of the network's mode. It has a third
-        argument, `training`, which is True unless you say otherwise.
-        """,
-    ],
-    solution="""
-        class RepairedAlexNet(nn.Module):
-            def __init__(self, num_classes: int = 10):
-                super().__init__()
-                self.pool = nn.MaxPool2d(3, stride=2)
-                self.conv1 = nn.Conv2d(1, 16, kernel_size=5, padding=2)
-                self.conv2 = nn.Conv2d(16, 32, kernel_size=5, padding=2)
-                self.conv3 = nn.Conv2d(32, 48, kernel_size=3, padding=1)
-                self.conv4 = nn.Conv2d(48, 48, kernel_size=3, padding=1, groups=2)
-                self.fc5 = nn.Linear(48 * 2 * 2, 64)
-                self.fc6 = nn.Linear(64, num_classes)
-
-            def forward(self, images: torch.Tensor) -> torch.Tensor:
-                maps = self.pool(F.relu(self.conv1(images)))
-                maps = self.pool(F.relu(self.conv2(maps)))
-                maps = F.relu(self.conv3(maps))
-                maps = self.pool(F.relu(self.conv4(maps)))
-                hidden = F.dropout(F.relu(self.fc5(maps.flatten(1))), 0.5, self.training)
-                return self.fc6(hidden)
-    """,
-    explanation="""
-        The last maps are 2×2, because the sizes go 28, 13, 6, 2. The silent mistake is the worst
-        of the three: nothing complains, training looks as usual, and every answer in
-        evaluation comes from one thinned network; the figure above this exercise shows what one of
-        them loses. `nn.Dropout` as a module would have followed `network.eval()` by itself. A
-        test worth having: call the network twice in evaluation mode and compare.
-    """,
-)
-def _(answer):
+def alexnet_7(answer):
     def variant(**options):
         return lambda: _Small(**options)
 
@@ -1320,39 +886,3 @@ def _(answer):
             "expected."
         )
     return "It runs, and in evaluation mode it agrees with itself."
-
-
-# --- alexnet.8: an open question -----------------------------------------------------------------
-
-question(
-    "alexnet.8",
-    title="Where would you save?",
-    difficulty=2,
-    minutes=15,
-    task="""
-        Someone wants AlexNet on a telephone. Two complaints: the file of 233 MiB takes too long
-        to download, and one image takes too long to classify. Which layers would you change for
-        the first complaint, and which for the second? What would you try, what do you expect it
-        to cost in accuracy, and how would you find out?
-    """,
-    hints=[
-        "Look at the figure with the two bars for each layer again.",
-        "How many parameters would fc6 have if pool5 gave maps of 3×3? Or 1×1?",
-    ],
-    discussion="""
-        The download is fc6 and fc7: nine tenths of the file. One may make them narrower, pool the
-        last maps to fewer positions (an average over each whole map leaves 256 inputs and a
-        fc6 of one million parameters), store the weights with fewer bits, or do away with the
-        layers, as chapter 4 does. By MACs none of this can save more than the 8 %
-        that the linear layers have. By the clock it may save more: with one image at a time
-        their weights have to be fetched from memory for a single use, so they may
-        take a larger share of the time: measure it. The rest of the second complaint is the
-        convolutions: for them one takes a smaller image, fewer channels, more groups, or a larger
-        stride.
-
-        What it costs nobody can say without measuring. Train the candidates and the original with
-        the same several seeds and the same recipe, compare seed by seed on validation images, and
-        look at the test set once, at the end. For the speed, use the clock on the telephone:
-        MACs only hint at it.
-    """,
-)

@@ -1,8 +1,7 @@
-"""Exercises of chapter 10: choosing a network."""
+"""Checks of chapter 10: choosing a network."""
 
 import functools
 import itertools
-import math
 import re
 import statistics
 from collections.abc import Callable, Mapping
@@ -19,89 +18,30 @@ from exercises.compare import (
     close,
     describe,
     describe_call,
+    expect_keys,
     expect_number,
+    expect_numbers,
     layers,
     same_results,
 )
-from exercises.engine import exercise, question
 
-CHAPTER = "10_choosing_a_network"
-
-
-def _keys(answer: Any, keys: tuple[str, ...]) -> None:
-    names = ", ".join(f'"{key}"' for key in keys)
-    if not isinstance(answer, dict):
-        raise Wrong(f"A dictionary with the keys {names} is expected, not {describe(answer)}.")
-    if missing := [key for key in keys if key not in answer]:
-        raise Wrong(f'The key "{missing[0]}" is missing. There should be {names}.')
-
-
-# --- choosing.1: bytes ---------------------------------------------------------------------------
+# --- choosing.1: bytes ----------------------------------------------------------------------------
 
 _VGG16 = 138_357_544
 
 
-@exercise(
-    "choosing.1",
-    title="Megabytes by hand",
-    answer="megabytes",
-    difficulty=1,
-    minutes=8,
-    task="""
-        A float32 number takes 4 bytes, an int8 number 1 byte, and a megabyte (MB) is 10⁶ bytes
-        here. Work out:
-
-        - `"weights"`: the MB of VGG-16's 138,357,544 parameters in float32;
-        - `"weights_int8"`: the MB of the same parameters in int8;
-        - `"maps"`: the MB of what VGG-16's first convolution gives for **one** image: 64 maps of
-          224×224 in float32;
-        - `"most"`: how many float32 parameters fit into 1 MB. This is a number of parameters, not
-          of MB.
-
-        Two decimals are enough for the first three.
-    """,
-    stub="""
-        megabytes = {
-            "weights": ...,
-            "weights_int8": ...,
-            "maps": ...,
-            "most": ...,
-        }
-    """,
-    hints=[
-        """
-        Bytes are numbers times bytes for each number; MB are bytes divided by 10⁶.
-        """,
-        """
-        How many numbers are in 64 maps with 224 rows and 224 columns?
-        """,
-    ],
-    solution="""
-        megabytes = {
-            "weights": 138_357_544 * 4 / 1e6,
-            "weights_int8": 138_357_544 * 1 / 1e6,
-            "maps": 64 * 224 * 224 * 4 / 1e6,
-            "most": 1_000_000 / 4,
-        }
-    """,
-    explanation="""
-        553.43, 138.36, 12.85 and 250,000. The weights are loaded once, the maps are there once for
-        each image: with a batch of 64 the first maps of VGG-16 take more room than all its
-        weights. Watch the unit when you read tables. Many tools divide by 2²⁰ = 1,048,576 and
-        write MB all the same; VGG-16 is then "527.8 MB".
-    """,
-)
-def _(answer):
-    _keys(answer, ("weights", "weights_int8", "maps", "most"))
+def choosing_1(answer):
     maps = 64 * 224 * 224
     rows = {
         "weights": (_VGG16, 4),
         "weights_int8": (_VGG16, 1),
         "maps": (maps, 4),
     }
-    for key, (numbers, size) in rows.items():
-        right = numbers * size / 1e6
-        common = {
+    megabytes = {key: numbers * size / 1e6 for key, (numbers, size) in rows.items()}
+    every: dict[str, dict[float, str]] = {}
+    for key, (_, size) in rows.items():
+        right = megabytes[key]
+        common = every[key] = {
             right * 1e6: "This is in bytes; a MB is 10⁶ bytes.",
             right * 1e3: "This is in kilobytes; a MB is 10⁶ bytes.",
             right / 1e3: "This is in gigabytes; a MB is 10⁶ bytes.",
@@ -122,46 +62,20 @@ def _(answer):
             common[64 * 224 * 4 / 1e6] = "A map has 224 rows and 224 columns."
             kernels = "The weights of the kernels are in it; the maps alone are asked for."
             common |= {right + count * 4 / 1e6: kernels for count in (64 * 27, 64 * 28)}
-        _number(key, answer, right, common, 0.006)
-    _number(
-        "most",
-        answer,
-        250_000,
-        {
-            1_000_000: "That many bytes are in 1 MB; each float32 parameter takes 4 of them.",
-            4_000_000: "Divide by the 4 bytes of a parameter instead of multiplying.",
-            0.25: "This is in millions; write the number itself.",
-            250: "This is in thousands; write the number itself.",
-            2**20 / 4: "This takes 2²⁰ bytes for a MB. A MB is 10⁶ bytes here.",
-            125_000: "That would be 8 bytes a number, as in float64; float32 takes 4.",
-            31_250: "32 are the bits of a float32 number; it has 4 bytes.",
-        },
+    every["most"] = {
+        1_000_000: "That many bytes are in 1 MB; each float32 parameter takes 4 of them.",
+        4_000_000: "Divide by the 4 bytes of a parameter instead of multiplying.",
+        2**20 / 4: "This takes 2²⁰ bytes for a MB. A MB is 10⁶ bytes here.",
+        125_000: "That would be 8 bytes a number, as in float64; float32 takes 4.",
+        31_250: "32 are the bits of a float32 number; it has 4 bytes.",
+    }
+    expect_numbers(
+        answer, megabytes | {"most": 250_000}, every, tolerance=dict.fromkeys(rows, 0.006)
     )
     return "553 MB of weights, and 12.85 MB of maps after the first layer for each image."
 
 
-def _number(
-    key: str, answer: dict, right: float, common: Mapping[float, str], tolerance: float = 0.0
-) -> None:
-    value = answer[key]
-    try:
-        try:
-            expect_number(value, right, common, tolerance=tolerance)
-        except Wrong as error:
-            unnamed = str(error).endswith("is not right.")
-            if unnamed and isinstance(value, (int, float)) and not isinstance(value, bool):
-                # The same mistakes, rounded.
-                near = [m for v, m in common.items() if math.isclose(value, v, rel_tol=1e-3)]
-                if tolerance and math.isclose(value, right, rel_tol=2e-3):
-                    near = ["That is close: write it with two decimals."]
-                if near:
-                    raise Wrong(f"{value:,} is not right. {near[0]}") from None
-            raise
-    except Wrong as error:
-        raise Wrong(f'"{key}": {error}') from None
-
-
-# --- choosing.2: the Pareto front ----------------------------------------------------------------
+# --- choosing.2: the Pareto front -----------------------------------------------------------------
 
 
 def _front(points: dict, better: Callable[[tuple, tuple], bool]) -> list[str]:
@@ -188,10 +102,6 @@ def _best_of_each(points: dict) -> list[str]:
     return sorted(ends, key=lambda name: points[name][0])
 
 
-def _without_doubles(points: dict) -> list[str]:
-    return _front(points, lambda a, b: a[0] <= b[0] and a[1] >= b[1])
-
-
 def _both_strictly(points: dict) -> list[str]:
     return _front(points, lambda a, b: a[0] < b[0] and a[1] > b[1])
 
@@ -200,61 +110,7 @@ def _by_cost(points: dict) -> list[str]:
     return sorted(points, key=lambda name: points[name][0])
 
 
-@exercise(
-    "choosing.2",
-    title="The Pareto front",
-    answer="pareto_front",
-    difficulty=2,
-    minutes=15,
-    task="""
-        A network is **dominated** if another one is at least as cheap *and* at least as accurate,
-        and strictly better in one of the two. The **Pareto front** holds the networks that nobody
-        dominates: whoever wants something else than those gives something away for nothing.
-
-        Write `pareto_front(points)`. `points` maps a name to `(cost, accuracy)`; a low cost and a
-        high accuracy are good. Return the **list of the names** on the front, the cheapest first.
-        Two networks with equal cost and equal accuracy do not dominate each other. An empty
-        dictionary has an empty front.
-    """,
-    stub="""
-        def pareto_front(points: dict[str, tuple[float, float]]) -> list[str]:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        Write the definition down as a condition for two networks first: when does `other` dominate
-        `own`? Four comparisons, joined by `and` and `or`.
-        """,
-        """
-        A network is on the front if the condition holds for *none* of the others: `not any(…)`.
-        """,
-        """
-        `sorted(names, key=lambda name: points[name][0])` puts the cheapest first.
-        """,
-    ],
-    solution="""
-        def pareto_front(points: dict[str, tuple[float, float]]) -> list[str]:
-            def dominates(other: tuple[float, float], own: tuple[float, float]) -> bool:
-                as_good = other[0] <= own[0] and other[1] >= own[1]
-                better = other[0] < own[0] or other[1] > own[1]
-                return as_good and better
-
-            front = [
-                name
-                for name, own in points.items()
-                if not any(dominates(other, own) for other in points.values())
-            ]
-            return sorted(front, key=lambda name: points[name][0])
-    """,
-    explanation="""
-        The second condition, strictly better in one, is what lets two equal networks stand side by
-        side; without it each would throw the other out, and a network would even throw out
-        itself. Sorting by cost and keeping each network that beats the best accuracy so far is
-        faster, and as good as long as equal costs are treated with care.
-    """,
-)
-def _(answer, reference):
+def choosing_2(answer, reference):
     generator = torch.Generator().manual_seed(10)
 
     def some(count: int, levels: int) -> dict[str, tuple[float, float]]:
@@ -339,7 +195,7 @@ def _(answer, reference):
     return "It finds the front of eight sets of networks, ties included."
 
 
-# --- choosing.3: a stopwatch ---------------------------------------------------------------------
+# --- choosing.3: a stopwatch ----------------------------------------------------------------------
 
 
 class _Clock:
@@ -373,76 +229,7 @@ class _Timed(nn.Module):
         return self.linear(images.flatten(1))
 
 
-@exercise(
-    "choosing.3",
-    title="Repair a stopwatch",
-    answer="latency",
-    difficulty=2,
-    minutes=15,
-    task="""
-        This function should say how many **milliseconds** a network needs for `images`. It makes
-        every common mistake: it counts the slow first calls, it lets one accident (the machine
-        did something else) spoil the result, it runs in whatever mode the network is in, it
-        records everything for gradients, and it has the wrong unit. Repair it:
-
-        - call the network 3 times first, without timing;
-        - then time `rounds` single calls and return the **median** of the times, in ms;
-        - all calls in evaluation mode and without gradients; afterwards the network is in the mode
-          in which it was.
-
-        Read the time from `clock()`, in seconds, so that the check can bring a clock of its own.
-    """,
-    stub="""
-        import statistics
-        import time
-
-
-        def latency(network, images, rounds=20, clock=time.perf_counter):
-            start = clock()
-            for _ in range(rounds):
-                network(images)
-            return (clock() - start) / rounds
-    """,
-    hints=[
-        """
-        `network.training` says in which mode it is; `network.train(before)` puts it back.
-        """,
-        """
-        The clock has to be read twice in each round, so that each call has its own time.
-        """,
-        """
-        `with torch.inference_mode():` around the calls records nothing for gradients.
-        `statistics.median(times)` is the middle of the sorted times.
-        """,
-    ],
-    solution="""
-        import statistics
-        import time
-
-
-        def latency(network, images, rounds=20, clock=time.perf_counter):
-            before = network.training
-            network.eval()
-            times = []
-            with torch.inference_mode():
-                for _ in range(3):
-                    network(images)
-                for _ in range(rounds):
-                    start = clock()
-                    network(images)
-                    times.append(clock() - start)
-            network.train(before)
-            return 1000 * statistics.median(times)
-    """,
-    explanation="""
-        The first calls choose algorithms and ask for memory. The median forgets accidents, where a
-        mean of 20 calls of 2 ms with one of 500 ms says 27 ms. In training mode batch norm and
-        dropout do other work, and batch norm would even change its statistics. On a GPU one more
-        line is needed: the call only hands the work over, so `torch.cuda.synchronize()` has to
-        wait for it before the clock is read.
-    """,
-)
-def _(answer, reference):
+def choosing_3(answer, reference):
     def run(function: Callable, rounds: int, training: bool) -> tuple[Any, _Timed, _Clock]:
         clock = _Clock()
         network = _Timed(clock).train(training)
@@ -523,7 +310,7 @@ def _(answer, reference):
     return "Slow first calls, accidents and modes do not disturb it."
 
 
-# --- choosing.4: a test by flipping signs --------------------------------------------------------
+# --- choosing.4: a test by flipping signs ---------------------------------------------------------
 
 
 def _flip(
@@ -537,61 +324,7 @@ def _flip(
     return sum(count(flipped, own) for flipped in sums) / len(sums)
 
 
-@exercise(
-    "choosing.4",
-    title="Is the difference real?",
-    answer="sign_flip",
-    difficulty=2,
-    minutes=20,
-    task="""
-        Two networks were trained from the same seeds, and `differences` holds first minus second,
-        one number for each seed. Suppose there were no difference between the networks. Then each
-        number could as well have had the other sign. So flip the signs in **all** possible ways
-        (with n numbers there are 2ⁿ ways; the one without any flip is among them) and see how
-        often the mean is **at least as far from zero** as the mean that was measured.
-
-        Write `sign_flip(differences)`: the share of the ways in which
-        `abs(mean of the flipped) >= abs(mean of the measured)`. It is a number from 0 to 1, called
-        the p-value of this test. Allow for rounding: let values that differ by less than 1e-9
-        count as equal.
-    """,
-    stub="""
-        def sign_flip(differences: list[float]) -> float:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        `itertools.product((1, -1), repeat=3)` gives (1, 1, 1), (1, 1, -1) and so on, 8 in all.
-        """,
-        """
-        The way without any flip reproduces the measured mean, so it always counts, and so does the
-        way in which every sign is flipped. Can the answer be 0?
-        """,
-    ],
-    solution="""
-        import itertools
-
-
-        def sign_flip(differences: list[float]) -> float:
-            measured = abs(sum(differences) / len(differences))
-            ways = list(itertools.product((1, -1), repeat=len(differences)))
-            far = 0
-            for signs in ways:
-                mean = sum(s * d for s, d in zip(signs, differences)) / len(differences)
-                far += abs(mean) >= measured - 1e-9
-            return far / len(ways)
-    """,
-    explanation="""
-        With five seeds there are 32 ways, and two of them always count: the measured one and its
-        mirror image. So five pairs can never give less than 2/32 = .0625, even if one network
-        wins every time. If you want to claim more, you need more seeds: eight pairs can reach
-        2/256. The range of five runs is honest; a p-value below .0625 from five runs is not to be
-        had with this test. (Other tests give smaller ones. They assume a shape of the
-        distribution, which five runs cannot confirm.)
-    """,
-)
-def _(answer, reference):
+def choosing_4(answer, reference):
     # In sums of eighths, or of 1024ths, nothing is rounded; in sums of tenths it is.
     exact = [
         ([1.0, 2.0, 3.0],),
@@ -682,15 +415,15 @@ def _(answer, reference):
     return "Exact for one to seven pairs. Five pairs can never give less than 2/32."
 
 
-# --- choosing.5: three puzzles -------------------------------------------------------------------
+# --- choosing.5: three puzzles --------------------------------------------------------------------
 
 RUNS = 24  # of the second puzzle
 
 
 def _rows() -> dict[str, dict[str, Any]]:
-    from utils.topics import choosing
+    from utils.topics import network_tables
 
-    return choosing.small_networks()
+    return network_tables.small_networks()
 
 
 def _pick(
@@ -710,78 +443,9 @@ def _name(key: str, answer: Any, rows: Mapping[str, Any]) -> str:
     return answer
 
 
-@exercise(
-    "choosing.5",
-    title="Three puzzles with one table",
-    answer="choice",
-    difficulty=2,
-    minutes=15,
-    task=f"""
-        `table` holds the networks of the course, as `choosing.small_networks()` reads them from
-        the results. Give the **name** of the network for each customer:
-
-        - `"shelf"`, under 1 MB and 5 ms: a camera on a shelf has room for less than 1 MB of
-          float32 weights (`weights_mb`) and sorts one image at a time, in less than 5 ms. On its
-          processor LeNet takes 1 ms; suppose that the ratios of our table hold there
-          (`one_ratio`, the median of the rounds' ratios). The customer wants the highest accuracy
-          (median over the seeds).
-        - `"hour"`, no GPU, one hour: somebody has one thread of a machine like ours for one hour
-          and wants to train the same network {RUNS} times: {RUNS - 5} short runs to find good
-          settings, then 5 seeds. Count all as whole runs of our recipe (`training_minutes`). Again
-          the highest median accuracy.
-        - `"gate"`: a gate sorts single images as they come. The customer has LeNet and wants
-          something that is clearly better and as fast as can be: the lowest `one_ms` among the
-          networks whose **worst** run (`low`) is above the **best** run of LeNet (`high`).
-
-        Write code that finds them, or read the table; only the names are checked.
-    """,
-    stub="""
-        choice = {
-            "shelf": ...,
-            "hour": ...,
-            "gate": ...,
-        }
-    """,
-    hints=[
-        """
-        Each puzzle is a filter and then a maximum or minimum:
-        `max((name for name, row in table.items() if …), key=lambda name: table[name]["accuracy"])`.
-        """,
-        f"""
-        "hour": {RUNS} runs in 60 minutes leave {60 / RUNS:g} minutes for each.
-        """,
-        """
-        "gate": compare `row["low"]` with `table["lenet"]["high"]`, and take the minimum of
-        `row["one_ms"]`.
-        """,
-    ],
-    solution=f"""
-        from utils.topics import choosing
-
-        table = choosing.small_networks()
-
-
-        def best(fits, key, sign=1):
-            names = [name for name, row in table.items() if fits(row)]
-            return max(names, key=lambda name: sign * table[name][key])
-
-
-        choice = {{
-            "shelf": best(lambda row: row["weights_mb"] < 1 and row["one_ratio"] < 5, "accuracy"),
-            "hour": best(lambda row: {RUNS} * row["training_minutes"] < 60, "accuracy"),
-            "gate": best(lambda row: row["low"] > table["lenet"]["high"], "one_ms", sign=-1),
-        }}
-    """,
-    explanation="""
-        The same table, three filters: each customer pays with something else. Notice how much
-        stands in the words "suppose that the ratios hold": on another processor they hold only
-        roughly, so a real choice ends with a measurement on the device itself. And "worst above
-        best" is a rule of thumb with five runs, not a law; it is strict, and simple to check.
-    """,
-)
-def _(answer):
+def choosing_5(answer):
     keys = ("shelf", "hour", "gate")
-    _keys(answer, keys)
+    expect_keys(answer, keys)
     rows = _rows()
     shelf, hour, gate = (_name(key, answer[key], rows) for key in keys)
 
@@ -835,80 +499,19 @@ def _expect_best(key: str, name: str, best: list[str], rows: Mapping[str, Mappin
         )
 
 
-# --- choosing.6: a phone -------------------------------------------------------------------------
+# --- choosing.6: a phone --------------------------------------------------------------------------
 
 
-@exercise(
-    "choosing.6",
-    title="224 pixels on a phone",
-    answer="phone",
-    difficulty=2,
-    minutes=15,
-    task="""
-        `choosing.phone_networks()` holds MobileNet v1 in widths and image sizes for which the
-        paper (arXiv 1704.04861) gives an accuracy on ImageNet. A key is `(width, pixels)`, a row
-        holds `top1` (the paper's, in percent) and `parameters` and `macs` (counted). For each
-        phone, give the **key** of the network with the highest `top1`:
+def choosing_6(answer):
+    from utils.topics import network_tables
 
-        - `"slow"`: at most 200 million MACs;
-        - `"slow_and_full"`: at most 200 million MACs and at most 10 MB (10⁷ bytes) of float32
-          weights (count the parameters only);
-        - `"tiny_download"`: at most 3 MB of weights when each takes one byte (int8), any number of
-          MACs. Suppose that int8 costs no accuracy; chapter 9 measures that for small networks on
-          garments.
-    """,
-    stub="""
-        phone = {
-            "slow": ...,
-            "slow_and_full": ...,
-            "tiny_download": ...,
-        }
-    """,
-    hints=[
-        """
-        A smaller image lowers the MACs and leaves the weights as they are. A smaller width lowers
-        both.
-        """,
-        """
-        10 MB of float32 weights are 2.5 million parameters; 3 MB of int8 weights are 3 million.
-        """,
-    ],
-    solution="""
-        from utils.topics import choosing
-
-        offers = choosing.phone_networks()
-
-
-        def most_accurate(fits):
-            names = [name for name, row in offers.items() if fits(row)]
-            return max(names, key=lambda name: offers[name]["top1"])
-
-
-        phone = {
-            "slow": most_accurate(lambda row: row["macs"] <= 200e6),
-            "slow_and_full": most_accurate(
-                lambda row: row["macs"] <= 200e6 and 4 * row["parameters"] <= 10e6
-            ),
-            "tiny_download": most_accurate(lambda row: row["parameters"] <= 3e6),
-        }
-    """,
-    explanation="""
-        If only the MACs count, the wide network on a small image wins. As soon as the weights have
-        to be small as well, the narrow network on a large image does: the size of the image
-        changes the MACs, and not one weight. In int8 even the network of width 0.75 fits into
-        3 MB.
-    """,
-)
-def _(answer):
-    from utils.topics import choosing
-
-    rows = choosing.phone_networks()
+    rows = network_tables.phone_networks()
     limits = {
         "slow": (200e6, None, 4),
         "slow_and_full": (200e6, 10e6, 4),
         "tiny_download": (None, 3e6, 1),
     }
-    _keys(answer, tuple(limits))
+    expect_keys(answer, tuple(limits))
     for key, (macs, most_bytes, size) in limits.items():
         chosen = answer[key]
         if isinstance(chosen, list) and len(chosen) == 2:
@@ -947,13 +550,13 @@ def _(answer):
     return "Small images save MACs, small widths save weights as well."
 
 
-# --- choosing.7: the capstone --------------------------------------------------------------------
+# --- choosing.7: the capstone ---------------------------------------------------------------------
 
 
 def _limits() -> tuple[int, int]:
-    from utils.topics import choosing
+    from utils.topics import capstone
 
-    return choosing.LIMITS["macs"], choosing.LIMITS["parameters"]
+    return capstone.LIMITS["macs"], capstone.LIMITS["parameters"]
 
 
 def _fresh(answer: Any, seed: int) -> nn.Module:
@@ -1017,10 +620,10 @@ def _expect_network(network: nn.Module) -> None:
 
 def _expect_budget(network: nn.Module) -> Any:
     """Within the limits, everything counted."""
-    from utils.topics import choosing
+    from utils.topics import capstone
 
     most_macs, most_parameters = _limits()
-    cost = choosing.measure(network)
+    cost = capstone.measure(network)
     if cost.uncounted:
         raise Wrong(
             f"The MACs of {', '.join(cost.uncounted)} cannot be counted here: use convolutions, "
@@ -1088,96 +691,9 @@ def _expect_untrained(network: nn.Module) -> None:
         )
 
 
-@exercise(
-    "choosing.7",
-    title="Capstone: design a network within a budget",
-    answer="build",
-    difficulty=3,
-    minutes=60,
-    task="""
-        Design a network for Fashion-MNIST (one channel, 28×28 pixels, 10 classes) with **at most
-        1,000,000 MACs** for one image and **at most 30,000 parameters**. Write it as a function
-        `build()` that takes no argument and returns a **fresh, untrained** network at every call,
-        with weights drawn anew.
-
-        The check counts everything that the network multiplies and every number that it brings
-        along, in whatever way they are written. Then it trains your network by the short recipe
-        `choosing.RECIPES["cpu"]`: 8,000 images, 4 epochs, batches of 32, one-cycle with a peak
-        learning rate of 0.1. It scores the accuracy on the 5,000 validation images. The bar lies
-        between careless designs of the same budget and the course's own network, trained in the
-        same way; the text above says how it was set. The recipe is fixed: the network has to suit
-        it.
-
-        The check takes half a minute on a slow machine. You have all blocks of the course; choose.
-    """,
-    stub="""
-        def build() -> nn.Module:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        Where do MACs go? A 3×3 convolution at 28×28 pixels with 16 channels in and out takes
-        1.8 million. Halve the image early (stride 2), then there is room for channels.
-        """,
-        """
-        Where do parameters go? A linear layer takes inputs times outputs: from 1,000 flattened
-        numbers to 10 classes that is 10,000, to a hidden layer of 40 already 40,000. After global
-        average pooling it takes few.
-        """,
-        """
-        Few steps and a high learning rate: batch norm after each convolution lets the network
-        learn at once. Plain convolutions, depthwise-separable blocks, residual blocks and 1×1
-        layers all work.
-        """,
-    ],
-    solution="""
-        def build() -> nn.Module:
-            def convolution(inputs, outputs, kernel_size, stride=1, groups=1):
-                return nn.Sequential(
-                    nn.Conv2d(
-                        inputs,
-                        outputs,
-                        kernel_size,
-                        stride,
-                        padding=kernel_size // 2,
-                        groups=groups,
-                        bias=False,
-                    ),
-                    nn.BatchNorm2d(outputs),
-                    nn.ReLU(),
-                )
-
-            def separable(inputs, outputs, stride):
-                return nn.Sequential(
-                    convolution(inputs, inputs, 3, stride, groups=inputs),
-                    convolution(inputs, outputs, 1),
-                )
-
-            return nn.Sequential(
-                convolution(1, 14, 3, stride=2),  # 14x14 pixels from here
-                separable(14, 28, 1),
-                separable(28, 56, 2),  # 7x7
-                separable(56, 56, 1),
-                separable(56, 113, 2),  # 4x4
-                separable(113, 113, 1),
-                nn.AdaptiveAvgPool2d(1),
-                nn.Flatten(),
-                nn.Linear(113, 10),
-            )
-    """,
-    explanation="""
-        This is the course's own network, a MobileNet v1 of width 0.59: one full convolution with
-        stride 2, five depthwise-separable blocks, global average pooling, one linear layer. It is
-        neither the only way nor the best one known: residual and NiN-like networks reach about the
-        same, and three plain convolutions with one linear layer after the flattened maps reach
-        more (the figure shows them). What the budget punishes is large maps with many channels;
-        what the short recipe punishes is a network without batch norm.
-    """,
-)
-def _(answer):
+def choosing_7(answer):
     from utils import results
-    from utils.topics import choosing
+    from utils.topics import capstone
 
     if isinstance(answer, nn.Module):
         raise Wrong(
@@ -1200,10 +716,10 @@ def _(answer):
             "made before would not know them. Create all layers in `__init__`."
         )
 
-    name = choosing.recipe_name()
+    name = capstone.recipe_name()
     stored = results.load("capstone.json")["recipes"][name]
     own, bar = stored["designs"]["own"]["accuracy"], stored["bar"]
-    run = choosing.short_run(answer, name, choosing.SEED)
+    run = capstone.short_run(answer, name, capstone.SEED)
     made_of = f"It consists of {layers(networks[0])}."
     if run.status != "finished":
         raise Wrong(f"The training ended as {run.status}. {run.message} {made_of}")
@@ -1237,38 +753,3 @@ def _(answer):
         f"{own['median']:.3f} (median of {len(own['runs'])} runs, {own['min']:.3f} to "
         f"{own['max']:.3f})."
     )
-
-
-# --- choosing.8: open ----------------------------------------------------------------------------
-
-question(
-    "choosing.8",
-    title="Your own task",
-    difficulty=3,
-    minutes=30,
-    task="""
-        Take a task of your own: what are the images, how many have labels, what happens when the
-        answer is wrong, where does the network run? Write down, before you train anything: which
-        two networks you would try first and why; what you would measure, on which images, with how
-        many seeds; and what result would make you take the other one.
-    """,
-    hints=[
-        """
-        How different are your images from Fashion-MNIST and from ImageNet? Which conclusions of
-        this course would you still trust?
-        """,
-        """
-        Which of your limits is hard (the memory of a chip) and which is only a wish (a bit
-        faster)? Hard ones come first, and leave a shorter list.
-        """,
-    ],
-    discussion="""
-        There is no right answer, but there are signs of a good one. It starts from limits and from
-        the cost of mistakes, not from a favourite network. One of the two candidates is simple, so
-        that the other has something to beat. Test images are set aside and looked at once. The
-        difference that would matter is written down beforehand and is larger than what two seeds
-        of the same network differ by. The time is measured where the network will run. And for
-        photographs, a network that was trained on many others is usually the first candidate: this
-        course trained everything from nothing, in order to see what the architecture does.
-    """,
-)

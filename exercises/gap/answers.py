@@ -1,5 +1,8 @@
 """Answers to the exercises of chapter 06."""
 
+import torch
+from torch import nn
+
 
 def heads(flatten, pooled=513_000, large=431_924_200):
     return f'heads = {{"flatten": {flatten}, "pooled": {pooled}, "flatten_448": {large}}}'
@@ -131,8 +134,8 @@ wrong_answers = {
             r"still 4096 biases",
         ),
         ("large twice", heads(FLATTEN, POOLED, 226_403_304), r"make four times as many values"),
-        ("in millions", heads(123.6), r'"flatten": 123\.6 is in millions'),
-        ("in thousands", heads(FLATTEN, 513.0), r'"pooled": 513\.0 is in thousands'),
+        ("in millions", heads(123.6), r'"flatten": 123\.6 .*in millions'),
+        ("in thousands", heads(FLATTEN, 513.0), r'"pooled": 513 .*in thousands'),
         ("a tuple", "heads = (1, 2, 3)", r"A dictionary with the keys"),
         ("a text", heads("'many'"), r'"flatten": A number is expected'),
     ],
@@ -682,3 +685,78 @@ def iou(a, b):
         ),
     ],
 }
+
+
+# --- mutants that the checks accept, and why they may ---------------------------------------------
+
+equivalent = {
+    "gap.2": [
+        (
+            "The order of the two dimensions does not matter to a mean.",
+            "`2` and `3` exchanged",
+        ),
+    ],
+    "gap.5": [
+        (
+            "Weight and bias are filled in either order.",
+            "`layer.weight.copy_(l … , None])` and `layer.bias.copy_(linear.bias)` exchanged",
+        ),
+    ],
+    "gap.6": [
+        (
+            "SciPy takes tensors too; a part with a number too high is empty; the largest "
+            "sum has the largest mean; numpy's whole numbers are as good as Python's.",
+            "`one.numpy()` becomes `one`",
+            "`1` becomes `2` in `largest = max(range( … ).sum())` #2",
+            "`(parts == n).sum` becomes `(parts == n).mean`",
+            "`int(columns.min())` becomes `columns.min()`",
+            "`int(rows.min())` becomes `rows.min()`",
+            "`int(columns.max())` becomes `columns.max()`",
+            "`int(rows.max())` becomes `rows.max()`",
+        ),
+    ],
+    "gap.7": [
+        (
+            "min and max do not mind the order, and the two boxes may be exchanged.",
+            "`min(a[2], b[2]) - ma … ], b[0])` and `0` exchanged",
+            "`a[2]` and `b[2]` exchanged",
+            "`a[0]` and `b[0]` exchanged",
+            "`min(a[3], b[3]) - ma … ], b[1])` and `0` exchanged",
+            "`a[3]` and `b[3]` exchanged",
+            "`a[1]` and `b[1]` exchanged",
+            "`a` and `b` exchanged",
+        ),
+    ],
+}
+accepted = {
+    "gap.3": [
+        (
+            "Which shifts they are is asked for, not their order; a set is right as well.",
+            "answer: [0] and [1] exchanged",
+            "answer: [1] and [2] exchanged",
+        ),
+    ],
+}
+
+
+# --- probes: what the equivalent ones are compared on ---------------------------------------------
+
+probe_arguments = {  # how a network is built, and the shape of its input
+    "gap.2": (((7,), (2, 1, 17, 23)),),
+}
+
+
+def probe_gap_5(class_map_layer):
+    return class_map_layer(nn.Linear(5, 3))(torch.randn(2, 5, 6, 4)).detach()
+
+
+def probe_gap_6(box_from_map):
+    smooth = nn.functional.avg_pool2d(torch.rand(6, 1, 40, 50), 5, stride=1)
+    return [box_from_map(one[0] ** 3, share) for one in smooth for share in (0.3, 0.6, 0.8)]
+
+
+def probe_gap_7(iou):
+    corners = torch.randint(0, 9, (40, 2, 2))
+    sizes = torch.randint(1, 9, (40, 2, 2))
+    boxes = torch.cat([corners, corners + sizes], dim=2).tolist()
+    return [iou(tuple(a), tuple(b)) for a, b in boxes]

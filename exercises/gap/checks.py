@@ -1,4 +1,4 @@
-"""Exercises of chapter 06: global average pooling and class activation maps."""
+"""Checks of chapter 06: global average pooling and class activation maps."""
 
 import contextlib
 import functools
@@ -18,86 +18,37 @@ from exercises.compare import (
     count_parameters,
     describe,
     describe_call,
-    expect_number,
+    expect_numbers,
     layers,
     make,
     same_outputs,
     same_results,
 )
-from exercises.engine import exercise, question
 
-CHAPTER = "06_global_average_pooling"
-
-
-# --- gap.1: counting -----------------------------------------------------------------------------
+# --- gap.1: counting ------------------------------------------------------------------------------
 
 
-@exercise(
-    "gap.1",
-    title="Count two heads by hand",
-    answer="heads",
-    difficulty=1,
-    minutes=8,
-    task="""
-        The convolutions of VGG-16 turn an image of 224×224 into 512 maps of 7×7. There are 1000
-        classes. Count the parameters, biases included, of what comes after the maps:
-
-        - `"flatten"`: VGG's own head: flatten, linear layer to 4096, linear layer to 4096, linear
-          layer to 1000;
-        - `"pooled"`: global average pooling, then one linear layer to 1000;
-        - `"flatten_448"`: the first head again, if it is built for images of 448×448, whose maps
-          are 14×14.
-
-        Use paper, or Python as a calculator, but build no network.
-    """,
-    stub="""
-        heads = {
-            "flatten": ...,
-            "pooled": ...,
-            "flatten_448": ...,
-        }
-    """,
-    hints=[
-        """
-        A linear layer from n to m numbers has n · m weights and m biases. What comes out of
-        flattening 512 maps of 7×7?
-        """,
-        """
-        Global average pooling makes one number of each map, whatever the map's size, and has no
-        parameters. So how many numbers go into its linear layer?
-        """,
-        """
-        With 14×14 maps only the first linear layer changes: it takes four times as many numbers.
-        """,
-    ],
-    solution="""
-        after_first = (4096 * 4096 + 4096) + (4096 * 1000 + 1000)
-        heads = {
-            "flatten": (512 * 7 * 7 * 4096 + 4096) + after_first,
-            "pooled": 512 * 1000 + 1000,
-            "flatten_448": (512 * 14 * 14 * 4096 + 4096) + after_first,
-        }
-    """,
-    explanation="""
-        123,642,856 against 513,000: the first head has 241 times as many. And it grows with the
-        image: at 448 pixels its first layer alone has four times the weights it had. The pooled
-        head has the same 513,000 parameters at any size, and that is why it works at any size.
-    """,
-)
-def _(answer):
-    keys = ("flatten", "pooled", "flatten_448")
-    if not isinstance(answer, dict) or not set(keys) <= answer.keys():
-        raise Wrong(
-            'A dictionary with the keys "flatten", "pooled" and "flatten_448" is expected, not '
-            f"{describe(answer)}."
-        )
+def gap_1(answer):
     rest = 4096 * 4096 + 4096 + 4096 * 1000 + 1000
+    right = {
+        "flatten": 512 * 7 * 7 * 4096 + 4096 + rest,
+        "pooled": 512 * 1000 + 1000,
+        "flatten_448": 512 * 14 * 14 * 4096 + 4096 + rest,
+    }
+    common: dict[str, dict[int, str]] = {
+        "pooled": {
+            512 * 7 * 7 * 1000 + 1000: (
+                "The pooling comes first: each map arrives at the linear layer as one "
+                "number, not as 7 · 7."
+            ),
+            0: "The pooling itself has none, but a linear layer follows it.",
+            512 + 512 * 1000 + 1000: "The pooling has no parameters.",
+            512 * 4096 + 4096 + rest: "One linear layer to 1000 follows the pooling, not three.",
+        }
+    }
     for key, side in (("flatten", 7), ("flatten_448", 14)):
         first = 512 * side * side * 4096
-        mistakes = {
-            first + 4096 * 4096 + 4096 * 1000: (
-                "These are the weights. Every output of a linear layer has a bias too."
-            ),
+        common[key] = {
             first + 4096: "This is the first linear layer alone; two more follow.",
             first: "These are the weights of the first linear layer alone.",
             first + 4096 + 4096 * 1000 + 1000: "The second linear layer, 4096 to 4096, is missing.",
@@ -112,7 +63,7 @@ def _(answer):
             ),
         }
         if side == 14:
-            mistakes |= {
+            common[key] |= {
                 512 * 7 * 7 * 4096 + 4096 + rest: (
                     "This is the head for 7×7 maps. With 14×14 maps its first layer takes four "
                     "times as many numbers."
@@ -128,39 +79,12 @@ def _(answer):
                     "The first layer has four times the weights, but still 4096 biases."
                 ),
             }
-        _count(key, answer, first + 4096 + rest, mistakes)
-        if key == "flatten":
-            _count(
-                "pooled",
-                answer,
-                512 * 1000 + 1000,
-                {
-                    512 * 1000: "These are the weights. Each of the 1000 outputs has a bias too.",
-                    512 * 7 * 7 * 1000 + 1000: (
-                        "The pooling comes first: each map arrives at the linear layer as one "
-                        "number, not as 7 · 7."
-                    ),
-                    0: "The pooling itself has none, but a linear layer follows it.",
-                    512 + 512 * 1000 + 1000: "The pooling has no parameters.",
-                    512 * 4096 + 4096 + rest: (
-                        "One linear layer to 1000 follows the pooling, not three."
-                    ),
-                },
-            )
+    without_biases = {key: number - 4096 - 4096 - 1000 for key, number in right.items()}
+    expect_numbers(answer, right, common, without_biases=without_biases | {"pooled": 512 * 1000})
     return "241 times as many parameters, and at 448 pixels 834 times."
 
 
-def _count(key: str, answer: dict, right: int, common: dict[int, str]) -> None:
-    try:
-        for factor, unit in ((1_000_000, "millions"), (1_000, "thousands")):
-            if isinstance(answer[key], float) and abs(answer[key] * factor / right - 1) < 0.01:
-                raise Wrong(f"{answer[key]} is in {unit}; write the number itself, every digit.")
-        expect_number(answer[key], right, common)
-    except Wrong as error:
-        raise Wrong(f'"{key}": {error}') from None
-
-
-# --- gap.2: any size -----------------------------------------------------------------------------
+# --- gap.2: any size ------------------------------------------------------------------------------
 
 
 def _network(*head: nn.Module) -> nn.Sequential:
@@ -221,69 +145,7 @@ def _what_arrives(network: nn.Module, shape: tuple[int, ...]) -> str:
     return f"{what} it should be {(count, 32)}."
 
 
-@exercise(
-    "gap.2",
-    title="Repair a network that knows one size only",
-    answer="any_size",
-    difficulty=2,
-    minutes=10,
-    task="""
-        This network takes images of 28×28 and of no other size. Change its head, and only its
-        head, so that it takes images of any size (the check uses 4 to 64 pixels): every map becomes
-        one number, its **average** over all positions, and one linear layer makes `num_classes`
-        logits of these numbers. The same weights must serve for all sizes.
-
-        Do it without `nn.AdaptiveAvgPool2d` and its relatives if you want to see what is in it.
-    """,
-    stub="""
-        def any_size(num_classes: int = 10) -> nn.Module:
-            return nn.Sequential(
-                nn.Conv2d(1, 16, kernel_size=5, stride=2, padding=2),
-                nn.ReLU(),
-                nn.Conv2d(16, 32, kernel_size=3, stride=2, padding=1),
-                nn.ReLU(),
-                nn.Flatten(),
-                nn.Linear(32 * 7 * 7, num_classes),
-            )
-    """,
-    hints=[
-        """
-        Which layer has a number in it that comes from the size of the image?
-        """,
-        """
-        `maps.mean(dim=(2, 3))` turns (N, 32, H, W) into (N, 32). In an `nn.Sequential` it has to
-        be a layer, for example a small class with this line in `forward`;
-        `nn.AdaptiveAvgPool2d(1)` and `nn.Flatten()` do the same.
-        """,
-        """
-        32 numbers go into the linear layer now.
-        """,
-    ],
-    solution="""
-        class GlobalAveragePooling(nn.Module):
-            def forward(self, maps: torch.Tensor) -> torch.Tensor:
-                return maps.mean(dim=(2, 3))  # (N, C, H, W) to (N, C)
-
-
-        def any_size(num_classes: int = 10) -> nn.Module:
-            return nn.Sequential(
-                nn.Conv2d(1, 16, kernel_size=5, stride=2, padding=2),
-                nn.ReLU(),
-                nn.Conv2d(16, 32, kernel_size=3, stride=2, padding=1),
-                nn.ReLU(),
-                GlobalAveragePooling(),
-                nn.Linear(32, num_classes),
-            )
-    """,
-    explanation="""
-        Convolutions never knew the size of the image; the linear layer on the flattened maps did,
-        because it has weights of its own for each position of each map. The average makes 32
-        numbers of any maps. It has to be the average: a sum would grow with the number of
-        positions, and the weights of the linear layer, learned at one size, would meet numbers
-        four times as large at twice the side.
-    """,
-)
-def _(answer, reference):
+def gap_2(answer, reference):
     if isinstance(answer, nn.Module):
         raise Wrong(
             "A function is expected, not a network: `any_size(num_classes)` should build one."
@@ -348,7 +210,7 @@ def _(answer, reference):
     return "One set of weights for 4, 28, 33×34 and 64 pixels."
 
 
-# --- gap.3: shifts -------------------------------------------------------------------------------
+# --- gap.3: shifts --------------------------------------------------------------------------------
 
 _SHIFTS = range(1, 13)
 
@@ -366,74 +228,7 @@ def _same_logits() -> list[int]:
     return [s for s in _SHIFTS if (logits[s] - logits[0]).abs().max() < 1e-6]
 
 
-@exercise(
-    "gap.3",
-    title="An experiment: which shifts change nothing?",
-    answer="same_shifts",
-    difficulty=2,
-    minutes=15,
-    task="""
-        A garment lies in the middle of a large black canvas and moves to the right, pixel by
-        pixel. Which shifts leave the ten logits of a network with global average pooling exactly
-        as they were? Write down what you expect, then measure.
-
-        Take the network of the cell below and the first of `garments`, shape (1, 1, 28, 28) with
-        values from 0 to 1. Put it in the middle of a canvas of 96×96 zeros (`F.pad`), then 1, 2,
-        … 12 pixels further to the right. List the shifts at which no logit differs from the
-        unshifted one by more than 0.000001. The network need not be trained: what is asked does
-        not depend on its weights.
-    """,
-    stub="""
-        torch.manual_seed(0)
-        network = localisation.network().eval()
-        garment = garments[:1]  # (1, 1, 28, 28)
-
-        same_shifts = ...
-    """,
-    given="""
-        from utils import data
-        from utils.topics import localisation
-
-        garments = data.load(device="cpu").validation.images / 255
-    """,
-    hints=[
-        """
-        `F.pad(garment, (left, right, top, bottom))` with 34 on all sides puts it in the middle.
-        For a shift to the right there is more on the left and less on the right.
-        """,
-        """
-        `(network(shifted) - network(centred)).abs().max()` is the largest difference. Collect the
-        shifts where it is below 0.000001.
-        """,
-        """
-        What does a stride of 2 do with a picture that has moved by one pixel? And two of them, one
-        after the other?
-        """,
-    ],
-    solution="""
-        torch.manual_seed(0)
-        network = localisation.network().eval()
-        garment = garments[:1]  # (1, 1, 28, 28)
-
-        with torch.no_grad():
-            centred = network(F.pad(garment, (34, 34, 34, 34)))
-            same_shifts = []
-            for shift in range(1, 13):
-                shifted = network(F.pad(garment, (34 + shift, 34 - shift, 34, 34)))
-                if (shifted - centred).abs().max() < 1e-6:
-                    same_shifts.append(shift)
-    """,
-    explanation="""
-        A convolution or a pooling with stride 1 gives the same numbers one pixel further. With
-        stride 2 that is so for every second pixel only, and this network has two such layers: its
-        maps move by one whole position when the image moves by 4 pixels, and the average does not
-        mind where. In between the maps hold other numbers, because the layers look at the garment
-        at other places. The average forgets where something is, but only on the grid of the
-        strides. A head that flattens has other weights at each position: for it no shift is
-        harmless.
-    """,
-)
-def _(answer):
+def gap_3(answer):
     if isinstance(answer, Tensor | np.ndarray):
         answer = answer.tolist()
     if isinstance(answer, set | range):
@@ -497,7 +292,7 @@ def _(answer):
     )
 
 
-# --- gap.4: class activation map -----------------------------------------------------------------
+# --- gap.4: class activation map ------------------------------------------------------------------
 
 
 def _class_map(features: Tensor, weight: Tensor, classes: Tensor) -> Tensor:
@@ -509,60 +304,7 @@ def _scaled(maps: Tensor) -> Tensor:
     return (maps - low) / (high - low)
 
 
-@exercise(
-    "gap.4",
-    title="A class activation map",
-    answer="class_map",
-    difficulty=2,
-    minutes=15,
-    task="""
-        Write `class_map(features, weight, classes)` for a network with global average pooling and
-        one linear layer:
-
-        - `features`, (N, K, H, W): the maps that go into the pooling;
-        - `weight`, (num_classes, K): the weight of the linear layer;
-        - `classes`, (N,): for each image the class to draw.
-
-        The result has shape (N, H, W): at each position the **sum** over the channels of weight
-        times feature, with the weights of that image's class. No ReLU, no scaling, no bias.
-    """,
-    stub="""
-        def class_map(
-            features: torch.Tensor,
-            weight: torch.Tensor,
-            classes: torch.Tensor,
-        ) -> torch.Tensor:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        `weight[classes]` has one row of K weights for each image: shape (N, K).
-        """,
-        """
-        Give these weights two more axes, `[:, :, None, None]`, and they can be multiplied with the
-        features.
-        """,
-        """
-        Then sum over the axis of the channels. `torch.einsum("nk,nkhw->nhw", …)` does both.
-        """,
-    ],
-    solution="""
-        def class_map(
-            features: torch.Tensor,
-            weight: torch.Tensor,
-            classes: torch.Tensor,
-        ) -> torch.Tensor:
-            mix = weight[classes][:, :, None, None]  # (N, K, 1, 1)
-            return (mix * features).sum(dim=1)
-    """,
-    explanation="""
-        It is a 1×1 convolution with one filter, and the filter is the class's row of the linear
-        layer. Nothing is trained for it: the weights are there already, they are only used before
-        the pooling instead of after it.
-    """,
-)
-def _(answer):
+def gap_4(answer):
     if not callable(answer):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
     cases = (
@@ -646,59 +388,10 @@ def _(answer):
     return "The linear layer's own weights, used before the pooling."
 
 
-# --- gap.5: pooling and mixing change places -----------------------------------------------------
+# --- gap.5: pooling and mixing change places ------------------------------------------------------
 
 
-@exercise(
-    "gap.5",
-    title="Let pooling and mixing change places",
-    answer="class_map_layer",
-    difficulty=2,
-    minutes=12,
-    task="""
-        A network ends in global average pooling and a linear layer. Make a NiN of it: write
-        `class_map_layer(linear)`, which returns a 1×1 convolution with a copy of the values of
-        `linear` (an `nn.Linear`) in it. Applied to the features (N, K, H, W) it gives one map
-        for each class, (N, num_classes, H, W), and the **average of each map is exactly the logit**
-        that the old network gave, bias included. Leave `linear` as it is.
-    """,
-    stub="""
-        def class_map_layer(linear: nn.Linear) -> nn.Conv2d:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        `nn.Conv2d(linear.in_features, linear.out_features, kernel_size=1)` has a weight of shape
-        (num_classes, K, 1, 1), and the linear layer one of (num_classes, K).
-        """,
-        """
-        Copy inside `with torch.no_grad():`, for example
-        `layer.weight.copy_(linear.weight[:, :, None, None])`.
-        """,
-        """
-        What is the average of a map to which the same number was added at each position?
-        """,
-    ],
-    solution="""
-        def class_map_layer(linear: nn.Linear) -> nn.Conv2d:
-            layer = nn.Conv2d(linear.in_features, linear.out_features, kernel_size=1)
-            with torch.no_grad():
-                layer.weight.copy_(linear.weight[:, :, None, None])
-                layer.bias.copy_(linear.bias)
-            return layer
-    """,
-    explanation="""
-        Averaging and mixing are both sums, and sums may change places: the average over positions
-        of a weighted sum over channels is the weighted sum over channels of the averages over
-        positions. The bias, added at each of the H · W positions and divided by H · W, comes out
-        as itself. So a NiN, whose 1×1 layer makes class maps before the pooling, and a network
-        with a linear layer after the pooling are one and the same, as long as no ReLU stands
-        between the 1×1 layer and the average (D2L's NiN has one). This is the whole proof that a
-        class activation map belongs to the logit.
-    """,
-)
-def _(answer):
+def gap_5(answer):
     for inputs, outputs in ((6, 4), (5, 5), (3, 7)):
         linear = nn.Linear(inputs, outputs)
         before = [p.detach().clone() for p in linear.parameters()]
@@ -787,7 +480,7 @@ def _compare_logits(maps: Tensor, features: Tensor, linear: nn.Linear) -> None:
     )
 
 
-# --- gap.6: a box from a map ---------------------------------------------------------------------
+# --- gap.6: a box from a map ----------------------------------------------------------------------
 
 
 def _box(inside: np.ndarray, last: int = 1) -> tuple[int, int, int, int]:
@@ -840,69 +533,7 @@ def _map_of(height: int, width: int, *blobs: tuple[int, int, int, int, float]) -
     return one
 
 
-@exercise(
-    "gap.6",
-    title="A box from a map",
-    answer="box_from_map",
-    difficulty=3,
-    minutes=20,
-    task="""
-        Write `box_from_map(one, threshold=0.2)` as the paper does it. `one` is a map (H, W) with
-        at least one positive value.
-
-        1. Keep the positions whose value is above `threshold` times the maximum of the map.
-        2. They fall into connected parts, where a position is connected to the four beside it.
-           Keep the part with the most positions. `ndimage.label(inside)` numbers the parts 1, 2,
-           … (0 is outside) and returns the numbered array and how many there are.
-        3. Return the smallest box around it, `(left, top, right, bottom)` as whole numbers, right
-           and bottom just after the last column and row: one position at column 2, row 5 is
-           `(2, 5, 3, 6)`.
-    """,
-    stub="""
-        from scipy import ndimage
-
-
-        def box_from_map(one: torch.Tensor, threshold: float = 0.2) -> tuple[int, int, int, int]:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        `values = one.numpy()` and `inside = values > threshold * values.max()` are step 1.
-        """,
-        """
-        `parts, count = ndimage.label(inside)`. The size of part n is `(parts == n).sum()`. Which n
-        from 1 to `count` has the largest?
-        """,
-        """
-        `rows, columns = (parts == n).nonzero()` gives the places of the part. The box goes from
-        the smallest to one after the largest of each.
-        """,
-    ],
-    solution="""
-        from scipy import ndimage
-
-
-        def box_from_map(one: torch.Tensor, threshold: float = 0.2) -> tuple[int, int, int, int]:
-            values = one.numpy()
-            parts, count = ndimage.label(values > threshold * values.max())
-            largest = max(range(1, count + 1), key=lambda n: (parts == n).sum())
-            rows, columns = (parts == largest).nonzero()
-            return (
-                int(columns.min()),
-                int(rows.min()),
-                int(columns.max()) + 1,
-                int(rows.max()) + 1,
-            )
-    """,
-    explanation="""
-        The threshold is a share of the maximum, so it does not matter how large the numbers of a
-        map are. Keeping one part only throws away small bright spots elsewhere. Whether the
-        largest part is the right one is another question: it is a rule of the paper, and one can
-        measure how well it does.
-    """,
-)
-def _(answer):
+def gap_6(answer):
     if not callable(answer):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
     at_threshold = torch.zeros(8, 9)
@@ -1014,7 +645,7 @@ def _(answer):
     return "Threshold, largest part, box: as in the paper."
 
 
-# --- gap.7: intersection over union --------------------------------------------------------------
+# --- gap.7: intersection over union ---------------------------------------------------------------
 
 
 def _overlap(a: tuple, b: tuple, extra: int = 0, clamp: bool = True) -> float:
@@ -1031,49 +662,7 @@ def _iou(a: tuple, b: tuple, extra: int = 0, clamp: bool = True) -> float:
     return common / (_area(a, extra) + _area(b, extra) - common)
 
 
-@exercise(
-    "gap.7",
-    title="How well do two boxes agree?",
-    answer="iou",
-    difficulty=1,
-    minutes=10,
-    task="""
-        The usual measure is **intersection over union** (IoU): the area that two boxes share,
-        divided by the area that they cover together. It is 1 for equal boxes and 0 for boxes that
-        do not touch. Write `iou(a, b)` for two boxes `(left, top, right, bottom)`, right and
-        bottom being just after the last pixel, so that a width is `right - left`.
-    """,
-    stub="""
-        def iou(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        The shared part is a box too. Its left side is the larger of the two left sides, its right
-        side the smaller of the two right sides.
-        """,
-        """
-        If the boxes do not overlap, that part has a width or a height below zero. `max(…, 0)`.
-        """,
-        """
-        Both areas added count the shared part twice, so it has to be taken away once.
-        """,
-    ],
-    solution="""
-        def iou(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
-            width = max(min(a[2], b[2]) - max(a[0], b[0]), 0)
-            height = max(min(a[3], b[3]) - max(a[1], b[1]), 0)
-            areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
-            return width * height / (sum(areas) - width * height)
-    """,
-    explanation="""
-        IoU is strict. Two squares of equal size, one moved by a third of its side, share two
-        thirds of each, but their IoU is only one half. One half is also where the paper and the
-        ImageNet challenge draw the line between found and not found.
-    """,
-)
-def _(answer):
+def gap_7(answer):
     if not callable(answer):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
     cases = (
@@ -1155,37 +744,3 @@ def _(answer):
         },
     )
     return "1 for equal boxes, 0 for boxes apart."
-
-
-# --- gap.8: an open question ---------------------------------------------------------------------
-
-question(
-    "gap.8",
-    title="What would convince you?",
-    difficulty=2,
-    minutes=15,
-    task="""
-        A hospital's network tells two diseases apart on X-ray images, with 95 % accuracy on
-        held-out images. A colleague shows ten class activation maps; in nine of them the bright
-        spot lies on the lung. "So it looks at the right thing," he says. What do these maps show,
-        what do they not show, and what would you measure before you believe him?
-    """,
-    hints=[
-        "How was it chosen which ten images are shown, and which class is drawn?",
-        "What would a map look like whose network has learned something that is next to the lung, "
-        "or all over the image?",
-    ],
-    discussion="""
-        A map shows which positions of the last feature maps raised the logit of one class. It
-        does not say what was seen there: texture, a marking, an edge. Each position sees a wide
-        field, so the bright spot need not be where the evidence lies. It does not say what would
-        have happened without it. And ten images are few: a square in the middle of an X-ray image
-        would often lie on the lung as well.
-
-        So: fix the choice of images and the rule before looking; measure pointing accuracy or IoU
-        against regions that doctors have drawn, on hundreds of images, beside a centre box and
-        beside the maps of a network with random weights; cover what the map marks and see whether
-        the logit falls, and cover as much elsewhere; draw the map of the other class too, and
-        those of the images that the network gets wrong; test on images of another hospital.
-    """,
-)

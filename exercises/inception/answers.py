@@ -1,7 +1,10 @@
 """Answers to the exercises of chapter 07."""
 
+import torch
 
-# --- inception.1 ---------------------------------------------------------------------------------
+from utils import networks
+
+# --- inception.1 ----------------------------------------------------------------------------------
 
 
 def naive(
@@ -34,7 +37,7 @@ A, B, C = (f"F.relu(self.{name}(maps))" for name in "abc")
 POOL = "self.pool(maps)"
 
 
-# --- inception.2 ---------------------------------------------------------------------------------
+# --- inception.2 ----------------------------------------------------------------------------------
 
 NAIVE = 480 * (192 + 9 * 208 + 25 * 48)
 REDUCED = 480 * (192 + 96 + 16 + 64) + 9 * 96 * 208 + 25 * 16 * 48
@@ -47,7 +50,7 @@ def costs(naive=196 * NAIVE, channels=928, reduced=196 * REDUCED, out=512):
     )
 
 
-# --- inception.3 ---------------------------------------------------------------------------------
+# --- inception.3 ----------------------------------------------------------------------------------
 
 
 def module(**changes):
@@ -92,7 +95,7 @@ class Inception(nn.Module):
 """
 
 
-# --- inception.4 ---------------------------------------------------------------------------------
+# --- inception.4 ----------------------------------------------------------------------------------
 
 
 def widths(step="in_channels += one + three[1] + five[1]", result="found", before="found = []"):
@@ -107,7 +110,7 @@ def channels_without_projection(modules, in_channels):
 """
 
 
-# --- inception.7 ---------------------------------------------------------------------------------
+# --- inception.7 ----------------------------------------------------------------------------------
 
 
 def loss(
@@ -125,7 +128,7 @@ def training_loss(logits, auxiliary, labels):
 """
 
 
-# --- inception.8 ---------------------------------------------------------------------------------
+# --- inception.8 ----------------------------------------------------------------------------------
 
 
 def thin(*lines):
@@ -143,7 +146,7 @@ RELU = "nn.ReLU()"
 BOTH = (ROW, RELU, COLUMN, RELU)
 
 
-# --- inception.6 ---------------------------------------------------------------------------------
+# --- inception.6 ----------------------------------------------------------------------------------
 
 
 def taken(**changes):
@@ -241,7 +244,7 @@ wrong_answers = {
         ("pool counted", costs(naive=196 * (NAIVE + 9 * 480)), r"Pooling compares"),
         ("one channel", costs(naive=196 * NAIVE // 480), r"sees all 480"),
         ("the other", costs(naive=196 * REDUCED), r'"naive_macs": .*form with reductions'),
-        ("flops", costs(naive=392 * NAIVE), r"are one MAC"),
+        ("flops", costs(naive=392 * NAIVE), r"often called FLOPs"),
         ("naive channels projected", costs(channels=512), r"pooled maps are 480"),
         ("no pool channels", costs(channels=448), r"pooled maps are joined too"),
         ("one pooled map", costs(channels=449), r"480 maps come out"),
@@ -871,3 +874,76 @@ def take_away(network, module, branch, images):
         ),
     ],
 }
+
+
+# --- mutants that the checks accept, and why they may ---------------------------------------------
+
+equivalent = {
+    "inception.4": [
+        (
+            "Both are used in the same way, in a sum.",
+            "`three` and `five` exchanged",
+        ),
+    ],
+    "inception.6": [
+        (
+            "The import and the class are given by the exercise already; a tensor may be "
+            "stored before `super().__init__()`.",
+            "without `import copy`",
+            "without `class Constant(nn.Mo … , width)`",
+            "`super().__init__()` and `self.values = values` exchanged",
+        ),
+        (
+            "Images and maps of this network are square.",
+            "`height` and `width` exchanged in `count, _, height, wi … ps.shape`",
+            "`height` and `width` exchanged in `return self.values[: … , width)`",
+        ),
+        (
+            "The branch with the hook leaves the network, and the order of these steps does"
+            " not matter; one batch was seen; gradients would be recorded and not used; a "
+            "mean does not mind the order of its dimensions.",
+            "`seen = []` and `handle = getattr(par … 2, 3))))` exchanged",
+            "without `handle.remove()`",
+            "`handle.remove()` and `setattr(part, branch … een[0]))` exchanged",
+            "`setattr(part, branch … een[0]))` and `for layer in changed … .train()` exchanged",
+            "without `torch.no_grad()`",
+            "`0` and `2` exchanged",
+            "`2` and `3` exchanged",
+            "`handle.remove()` becomes `handle`",
+            "`0` becomes `-1` in `setattr(part, branch … een[0]))`",
+            "`layer.reset_running_stats()` and `layer.momentum = None` exchanged",
+            "`layer.momentum = None` and `layer.train()` exchanged",
+        ),
+    ],
+}
+accepted = {
+    "inception.5": [
+        (
+            "Which rows are wrong is asked for, not their order; a set is right as well.",
+            "answer: [0] and [1] exchanged",
+        ),
+    ],
+}
+
+
+# --- probes: what the equivalent ones are compared on ---------------------------------------------
+
+
+def probe_inception_4(channels_without_projection):
+    modules = {
+        "a": (5, (1, 7), (2, 3), 4),
+        "b": (8, (3, 2), (6, 9), 1),
+        "c": (1, (1, 1), (1, 2), 3),
+    }
+    return list(channels_without_projection(modules, 11))
+
+
+def probe_inception_6(take_away):
+    network, images = networks.build("googlenet_small", dropout=0.3), torch.randn(12, 1, 28, 28)
+    found = []
+    for place in (("inception4a", "branch2"), ("inception4a", "branch4")):
+        changed = take_away(network, *place, images)
+        with torch.no_grad():
+            found += [changed(torch.randn(5, 1, 28, 28)), changed.training, network.training]
+        found += [b.detach() for b in changed.buffers()]
+    return found

@@ -1,4 +1,4 @@
-"""Exercises of chapter 07: Inception-V1 / GoogLeNet."""
+"""Checks of chapter 07: Inception-V1 / GoogLeNet."""
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
@@ -14,19 +14,15 @@ from exercises.compare import (
     close,
     describe,
     describe_call,
-    expect_number,
+    expect_numbers,
     layers,
     make,
     same_outputs,
     same_results,
 )
-from exercises.engine import exercise, question
 from utils.networks.googlenet import MODULES
 
-CHAPTER = "07_inception"
-
-
-# --- inception.1: paddings -----------------------------------------------------------------------
+# --- inception.1: paddings ------------------------------------------------------------------------
 
 
 class _Naive(nn.Module):
@@ -114,75 +110,7 @@ def _sizes(module: nn.Module, maps: Tensor) -> str:
     return f" Of maps of {maps.shape[2]}×{maps.shape[3]}, {', '.join(found)}.{joined}"
 
 
-@exercise(
-    "inception.1",
-    title="Repair a module whose branches do not fit",
-    answer="NaiveInception",
-    difficulty=1,
-    minutes=10,
-    task="""
-        This module should look at its input through four branches at once: convolutions of 1×1, 3×3
-        and 5×5, and max pooling over 3×3. Each branch has to give maps of the **same height and
-        width as the input**, whatever they are, so that they can be joined channel by channel: 1×1
-        first, the pooled maps last. As it stands it fails. Repair it. Kernel sizes, numbers of
-        channels and ReLUs are right; paddings, strides and the joining need not be.
-    """,
-    stub="""
-        class NaiveInception(nn.Module):
-            def __init__(self, in_channels: int, one: int, three: int, five: int) -> None:
-                super().__init__()
-                self.conv1x1 = nn.Conv2d(in_channels, one, kernel_size=1, padding=1)
-                self.conv3x3 = nn.Conv2d(in_channels, three, kernel_size=3, padding=1)
-                self.conv5x5 = nn.Conv2d(in_channels, five, kernel_size=5, padding=1)
-                self.pool = nn.MaxPool2d(kernel_size=3)
-
-            def forward(self, maps: torch.Tensor) -> torch.Tensor:
-                branches = [
-                    F.relu(self.conv1x1(maps)),
-                    F.relu(self.conv3x3(maps)),
-                    F.relu(self.conv5x5(maps)),
-                    self.pool(maps),
-                ]
-                return torch.cat(branches, dim=0)
-    """,
-    hints=[
-        """
-        With stride 1, a kernel of k and padding p, a side of n becomes n + 2p − k + 1. Which p
-        leaves n as it is, for k = 1, 3, 5?
-        """,
-        """
-        A max pooling whose stride is not given moves by its own size, here 3.
-        """,
-        """
-        Shapes are (N, C, H, W). Which axis are the channels?
-        """,
-    ],
-    solution="""
-        class NaiveInception(nn.Module):
-            def __init__(self, in_channels: int, one: int, three: int, five: int) -> None:
-                super().__init__()
-                self.conv1x1 = nn.Conv2d(in_channels, one, kernel_size=1)
-                self.conv3x3 = nn.Conv2d(in_channels, three, kernel_size=3, padding=1)
-                self.conv5x5 = nn.Conv2d(in_channels, five, kernel_size=5, padding=2)
-                self.pool = nn.MaxPool2d(kernel_size=3, stride=1, padding=1)
-
-            def forward(self, maps: torch.Tensor) -> torch.Tensor:
-                branches = [
-                    F.relu(self.conv1x1(maps)),
-                    F.relu(self.conv3x3(maps)),
-                    F.relu(self.conv5x5(maps)),
-                    self.pool(maps),
-                ]
-                return torch.cat(branches, dim=1)
-    """,
-    explanation="""
-        n + 2p − k + 1 = n gives p = (k − 1) / 2: paddings 0, 1 and 2. That needs an odd k, which is
-        one reason why kernels are odd. The pooling needs stride 1 as well, and then padding 1 like
-        any 3×3. Channels are axis 1; axis 0 would put the branches under each other as if they
-        were more images.
-    """,
-)
-def _(answer, reference):
+def inception_1(answer, reference):
     if isinstance(answer, nn.Module):
         raise Wrong("The class itself is expected, not a module made with it.")
     widths = (5, 2, 3, 4)
@@ -230,74 +158,10 @@ def _(answer, reference):
     return "Four branches, one size, joined along the channels."
 
 
-# --- inception.2: what a module costs ------------------------------------------------------------
+# --- inception.2: what a module costs -------------------------------------------------------------
 
 
-@exercise(
-    "inception.2",
-    title="Count module 4a with reductions and without",
-    answer="costs",
-    difficulty=2,
-    minutes=12,
-    task="""
-        Module 4a gets 480 maps of 14×14. With reductions it has
-
-        - a 1×1 convolution to 192 channels;
-        - a 1×1 to 96, then a 3×3 to 208;
-        - a 1×1 to 16, then a 5×5 to 48;
-        - a 3×3 max pooling with stride 1, then a 1×1 to 64.
-
-        The naive form has the same 1×1, 3×3 and 5×5, but straight on the input, and nothing after
-        the pooling. All keep the size of the maps. Count the MACs of both (convolutions only, no
-        biases) and the channels that come out of both. Use paper, or Python as a calculator, but
-        build no network.
-    """,
-    stub="""
-        costs = {
-            "naive_macs": ...,
-            "naive_channels": ...,
-            "reduced_macs": ...,
-            "reduced_channels": ...,
-        }
-    """,
-    hints=[
-        """
-        A convolution costs H · W · k · k · in_channels · out_channels MACs. H · W is 14 · 14 for
-        all of them, so count the weights first and multiply once.
-        """,
-        """
-        Naive: all three kernels see 480 channels, and the pooled maps pass on as they are, 480 of
-        them. Reduced: the 3×3 sees 96 channels, the 5×5 sees 16.
-        """,
-        """
-        The reductions and the projection are convolutions too. Each of them sees 480 channels.
-        """,
-    ],
-    solution="""
-        positions = 14 * 14
-        naive = 480 * (192 + 9 * 208 + 25 * 48)
-        reduced = 480 * (192 + 96 + 16 + 64) + 9 * 96 * 208 + 25 * 16 * 48
-        costs = {
-            "naive_macs": positions * naive,
-            "naive_channels": 192 + 208 + 48 + 480,
-            "reduced_macs": positions * reduced,
-            "reduced_channels": 192 + 208 + 48 + 64,
-        }
-    """,
-    explanation="""
-        307,077,120 against 73,608,192 MACs: the module with reductions saves three quarters,
-        although it has three convolutions more. 57 % of the work of the naive form is in its 3×3,
-        37 % in its 5×5. And 928 channels against 512: the naive form would hand nearly twice as
-        many to the next module, whose cost grows with them.
-    """,
-)
-def _(answer):
-    keys = ("naive_macs", "naive_channels", "reduced_macs", "reduced_channels")
-    if not isinstance(answer, dict) or not set(keys) <= answer.keys():
-        raise Wrong(
-            "A dictionary with the keys " + ", ".join(f'"{key}"' for key in keys) + " is expected, "
-            f"not {describe(answer)}."
-        )
+def inception_2(answer):
     at, kernels = 196, 192 + 9 * 208 + 25 * 48
     joined = 192 + 96 + 16 + 64
     inner = 9 * 96 * 208 + 25 * 16 * 48
@@ -314,9 +178,7 @@ def _(answer):
             at * (naive + 480 * 64): "The naive form has no projection after the pooling.",
             at * (naive + 9 * 480): "Pooling compares, it multiplies nothing: no MACs.",
             at * kernels: "Each kernel sees all 480 channels.",
-            at * (naive + 448): "These are the MACs and the biases; leave the biases out.",
             at * reduced: "This is the form with reductions.",
-            2 * at * naive: "A multiplication and its addition are one MAC, not two.",
         },
         "naive_channels": {
             512: "Without a projection the pooled maps are 480, as many as came in, not 64.",
@@ -343,7 +205,6 @@ def _(answer):
                 "The 3×3 sees 96 channels and the 5×5 sees 16, not one."
             ),
             at * naive: "This is the naive form.",
-            2 * at * reduced: "A multiplication and its addition are one MAC, not two.",
         },
         "reduced_channels": {
             928: "The projection makes 64 channels of the 480 pooled ones.",
@@ -358,19 +219,13 @@ def _(answer):
         "reduced_macs": at * reduced,
         "reduced_channels": 512,
     }
-    for key in keys:
-        value = answer[key]
-        for unit, factor in (("millions", 1e6), ("thousands", 1e3)):
-            if isinstance(value, float) and abs(value * factor / right[key] - 1) < 0.01:
-                raise Wrong(f'"{key}": {value} is in {unit}; write every digit.')
-        try:
-            expect_number(value, right[key], common[key])
-        except Wrong as error:
-            raise Wrong(f'"{key}": {error}') from None
+    macs = ("naive_macs", "reduced_macs")
+    with_biases = {"naive_macs": at * (naive + 448)}
+    expect_numbers(answer, right, common, macs=macs, with_biases=with_biases)
     return "A quarter of the work, and 512 channels in place of 928."
 
 
-# --- inception.3: the module ---------------------------------------------------------------------
+# --- inception.3: the module ----------------------------------------------------------------------
 
 _ALL = frozenset({"one", "reduce3", "three", "reduce5", "five", "project"})
 
@@ -422,79 +277,7 @@ class _Inception(nn.Module):
         return torch.cat([found[i] for i in self.order], dim=1)
 
 
-@exercise(
-    "inception.3",
-    title="The Inception module",
-    answer="Inception",
-    difficulty=2,
-    minutes=15,
-    task="""
-        Write `Inception(in_channels, one, three, five, pool)`, the module with reductions, as a
-        class or a function. `three` and `five` are pairs: the channels of the 1×1 reduction, and
-        of the convolution after it. Four branches:
-
-        1. 1×1 to `one` channels;
-        2. 1×1 to `three[0]`, then 3×3 to `three[1]`;
-        3. 1×1 to `five[0]`, then 5×5 to `five[1]`;
-        4. 3×3 max pooling with stride 1, then 1×1 to `pool`.
-
-        **Every** one of the six convolutions has a bias and is followed by a ReLU. All branches
-        keep height and width; they are joined channel by channel in this order. (Keep the three
-        1×1 that see the same input apart: the next cell copies their weights one by one.)
-    """,
-    stub="""
-        class Inception(nn.Module):
-            def __init__(self, in_channels, one, three, five, pool):
-                super().__init__()
-                # Your code here.
-
-            def forward(self, maps: torch.Tensor) -> torch.Tensor:
-                # Maps (N, in_channels, H, W) in, (N, one + three[1] + five[1] + pool, H, W) out.
-                ...
-    """,
-    hints=[
-        """
-        Write a small helper first: a convolution with padding `kernel_size // 2` and a ReLU after
-        it, as an `nn.Sequential`. The module needs it six times.
-        """,
-        """
-        Each branch is an `nn.Sequential`. The second: `conv(in_channels, three[0], 1)`, then
-        `conv(three[0], three[1], 3)`.
-        """,
-        """
-        The fourth: `nn.MaxPool2d(3, stride=1, padding=1)`, then `conv(in_channels, pool, 1)`.
-        Then `torch.cat([branch(maps) for branch in branches], dim=1)`.
-        """,
-    ],
-    solution="""
-        def conv(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
-            padding = kernel_size // 2
-            layer = nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding)
-            return nn.Sequential(layer, nn.ReLU())
-
-
-        class Inception(nn.Module):
-            def __init__(self, in_channels, one, three, five, pool):
-                super().__init__()
-                self.branch1 = conv(in_channels, one, 1)
-                self.branch2 = nn.Sequential(conv(in_channels, three[0], 1), conv(*three, 3))
-                self.branch3 = nn.Sequential(conv(in_channels, five[0], 1), conv(*five, 5))
-                self.branch4 = nn.Sequential(
-                    nn.MaxPool2d(3, stride=1, padding=1), conv(in_channels, pool, 1)
-                )
-
-            def forward(self, maps: torch.Tensor) -> torch.Tensor:
-                branches = (self.branch1, self.branch2, self.branch3, self.branch4)
-                return torch.cat([branch(maps) for branch in branches], dim=1)
-    """,
-    explanation="""
-        The ReLUs after the reductions are easy to forget and not there for decoration: without
-        them a 1×1 and the kernel after it are two linear maps in a row, which one kernel could
-        do. The projection stands after the pooling, so that it mixes the pooled maps. In the
-        other order the shapes are the same and the values are not.
-    """,
-)
-def _(answer, reference):
+def inception_3(answer, reference):
     if isinstance(answer, nn.Module):
         raise Wrong("A class or a function is expected, not a module made with it.")
     for widths in ((6, 2, (3, 4), (2, 3), 5), (4, 3, (5, 2), (4, 6), 2)):
@@ -576,7 +359,7 @@ def _(answer, reference):
     return "The same outputs and gradients as the paper's module."
 
 
-# --- inception.4: channels without projections ---------------------------------------------------
+# --- inception.4: channels without projections ----------------------------------------------------
 
 
 def _channels(modules: Mapping, in_channels: int, *, keep: str = "previous") -> list[int]:
@@ -591,52 +374,7 @@ def _channels(modules: Mapping, in_channels: int, *, keep: str = "previous") -> 
 _GROWN = _channels(MODULES, 192)
 
 
-@exercise(
-    "inception.4",
-    title="What the projection after the pooling prevents",
-    answer="channels_without_projection",
-    difficulty=2,
-    minutes=10,
-    task="""
-        Suppose the pooled maps were joined without the 1×1 after the pooling. Then a module would
-        pass on all channels that it got, plus those of its other three branches. Write
-        `channels_without_projection(modules, in_channels)`: the channels that come out of each
-        module, as a list, when they stand one after the other. `modules` is a dictionary such as
-        `MODULES`, whose values are `(one, three, five, pool)`, where `three` and `five` are pairs
-        as before; `in_channels` go into the first. (The poolings between the modules change no
-        channels.)
-    """,
-    stub="""
-        def channels_without_projection(modules: dict, in_channels: int) -> list[int]:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        Of the pairs only the second number comes out of the module. The last number of a module,
-        `pool`, is not used here at all.
-        """,
-        """
-        In a loop: `in_channels = one + three[1] + five[1] + in_channels`, and append it to a list.
-        """,
-    ],
-    solution="""
-        def channels_without_projection(modules: dict, in_channels: int) -> list[int]:
-            found = []
-            for one, three, five, _ in modules.values():
-                in_channels += one + three[1] + five[1]
-                found.append(in_channels)
-            return found
-    """,
-    explanation=f"""
-        From 192 channels they would grow to {_GROWN[0]}, {_GROWN[1]} and so on to {_GROWN[-1]},
-        where the paper's network ends with 1024. They never shrink, because each module passes on
-        all that it got.
-        The paper says of its naive form that pooling alone would let the number of outputs grow
-        from stage to stage.
-    """,
-)
-def _(answer):
+def inception_4(answer):
     if not callable(answer):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
     small = {"first": (2, (9, 3), (8, 4), 50), "second": (1, (7, 2), (6, 5), 60)}
@@ -710,7 +448,7 @@ def _(answer):
     return f"From 192 to {_GROWN[-1]} channels; the paper's network ends with 1024."
 
 
-# --- inception.5: Table 1 ------------------------------------------------------------------------
+# --- inception.5: Table 1 -------------------------------------------------------------------------
 
 _PRINTED = {
     **{"3a": 159, "3b": 380, "4a": 364, "4b": 437, "4c": 463, "4d": 580, "4e": 840},
@@ -739,66 +477,7 @@ def _wrong_rows(
     return found
 
 
-@exercise(
-    "inception.5",
-    title="Find the rows of Table 1 that cannot be right",
-    answer="wrong_rows",
-    difficulty=2,
-    minutes=15,
-    task="""
-        Table 1 of the paper prints a number of parameters for each module. They stand in
-        `PRINTED`, in K as in the paper. Count the weights of each module from its channels in
-        `MODULES` (no biases; 192 channels go into 3a) and put into the list `wrong_rows` the names
-        of those modules whose printed number differs by **more than 5 %** from yours.
-
-        What is a K? The paper's last row gives it away: the linear layer from 1024 to 1000 is
-        printed as 1000K.
-    """,
-    stub="""
-        wrong_rows = ...
-    """,
-    hints=[
-        """
-        Which number times 1000 is 1024 · 1000?
-        """,
-        """
-        Weights of a module: `in_channels * (one + three[0] + five[0] + pool)` for the four 1×1,
-        plus `9 * three[0] * three[1]`, plus `25 * five[0] * five[1]`.
-        """,
-        """
-        The input of a module has as many channels as the module before it gives:
-        `one + three[1] + five[1] + pool`.
-        """,
-    ],
-    solution="""
-        MODULES = {
-            "3a": (64, (96, 128), (16, 32), 32),
-            "3b": (128, (128, 192), (32, 96), 64),
-            "4a": (192, (96, 208), (16, 48), 64),
-            "4b": (160, (112, 224), (24, 64), 64),
-            "4c": (128, (128, 256), (24, 64), 64),
-            "4d": (112, (144, 288), (32, 64), 64),
-            "4e": (256, (160, 320), (32, 128), 128),
-            "5a": (256, (160, 320), (32, 128), 128),
-            "5b": (384, (192, 384), (48, 128), 128),
-        }
-        PRINTED = dict(zip(MODULES, [159, 380, 364, 437, 463, 580, 840, 1072, 1388]))
-        wrong_rows, in_channels = [], 192
-        for name, (one, three, five, pool) in MODULES.items():
-            weights = in_channels * (one + three[0] + five[0] + pool)
-            weights += 9 * three[0] * three[1] + 25 * five[0] * five[1]
-            if abs(PRINTED[name] * 1024 / weights - 1) > 0.05:
-                wrong_rows.append(name)
-            in_channels = one + three[1] + five[1] + pool
-    """,
-    explanation="""
-        4c is printed as 463K and has 497.5K; 5a is printed as 1072K and has 1018K. For 4c the
-        table even contradicts itself: 463K weights used at 14×14 positions make 93 million
-        operations, and the table prints 100 million, which fits 497.5K. Why, the paper does not
-        say. Even a table that has been copied into many articles deserves a recount.
-    """,
-)
-def _(answer):
+def inception_5(answer):
     if isinstance(answer, str) or not isinstance(answer, Iterable):
         raise Wrong(f'A list of names such as ["3a", "4e"] is expected, not {describe(answer)}.')
     if isinstance(answer, Mapping):
@@ -836,43 +515,7 @@ def _(answer):
     raise Wrong(f"{said} is not right. {cause}")
 
 
-# --- inception.6: a branch taken away ------------------------------------------------------------
-
-_CONSTANT = """
-import copy
-
-
-class Constant(nn.Module):
-    def __init__(self, values: torch.Tensor) -> None:
-        super().__init__()
-        self.values = values  # (channels,)
-
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        count, _, height, width = maps.shape
-        return self.values[:, None, None].expand(count, -1, height, width)
-"""
-
-_TAKE_AWAY = """
-
-@torch.no_grad()
-def take_away(network, module: str, branch: str, images: torch.Tensor) -> nn.Module:
-    changed = copy.deepcopy(network).eval()
-    part = getattr(changed.features, module)
-    seen = []
-    handle = getattr(part, branch).register_forward_hook(
-        lambda layer, inputs, maps: seen.append(maps.mean(dim=(0, 2, 3)))
-    )
-    changed(images)
-    handle.remove()
-    setattr(part, branch, Constant(seen[0]))
-    for layer in changed.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.reset_running_stats()
-            layer.momentum = None  # the plain mean of what comes
-            layer.train()
-    changed(images)
-    return changed.eval()
-"""
+# --- inception.6: a branch taken away -------------------------------------------------------------
 
 
 class _Fixed(nn.Module):
@@ -936,59 +579,7 @@ def _branch_maps(
     return found[0]
 
 
-@exercise(
-    "inception.6",
-    title="Take a branch away without breaking the rest",
-    answer="take_away",
-    difficulty=3,
-    minutes=25,
-    task="""
-        Write `take_away(network, module, branch, images)` for a trained `googlenet_small`, so that
-        `take_away(network, "inception4a", "branch3", images)` gives a network in which that branch
-        always says the same. The class `Constant` of the cell above helps.
-
-        1. Measure, with the weights as they are and in **eval mode** (the network may come in
-           either mode), the mean of **each feature map** that the branch gives for `images`
-           (N, 1, 28, 28): one number for each channel, over all images and positions.
-        2. In a **copy** of the network put `Constant` with these numbers in place of the branch.
-        3. In the copy, estimate the running mean and variance of **every** batch norm anew: from
-           `images` alone, given once, all together. Dropout stays off, and no weight changes.
-        4. Give back the copy, in eval mode. `network` stays as it was.
-
-        The branches of `network.features.inception4a` are called `branch1` to `branch4`.
-    """,
-    stub="""
-        def take_away(network, module: str, branch: str, images: torch.Tensor) -> nn.Module:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        `copy.deepcopy(network)` makes the copy. `part = getattr(network.features, module)` is the
-        module, `getattr(part, branch)` the branch, and `setattr(part, branch, Constant(values))`
-        replaces it. Take care to replace it in the copy.
-        """,
-        """
-        What does the branch give? A hook sees it:
-        `handle = the_branch.register_forward_hook(lambda m, inputs, maps: seen.append(maps))`, then
-        run the network, then `handle.remove()`.
-        """,
-        """
-        A batch norm forgets with `reset_running_stats()`. It then takes over what it sees, whole,
-        if `momentum = None` (or 1.0) and if it, alone of all layers, is in training mode during
-        one pass over the images.
-        """,
-    ],
-    solution=_CONSTANT + _TAKE_AWAY,
-    explanation="""
-        A branch that is constant says nothing about the image, so what the network loses now is
-        what it used the branch for. With zeros in its place later layers get sums that they
-        never met in training, and the loss is that of a shock as well. The batch norms are
-        estimated anew because they still hold the statistics of the network with the branch.
-    """,
-    given=_CONSTANT,
-)
-def _(answer):
+def inception_6(answer):
     from utils import networks
 
     if not callable(answer) or isinstance(answer, nn.Module):
@@ -1133,7 +724,7 @@ def _check_constant(
     )
 
 
-# --- inception.7: the loss with auxiliary classifiers --------------------------------------------
+# --- inception.7: the loss with auxiliary classifiers ---------------------------------------------
 
 
 def _loss(
@@ -1143,55 +734,7 @@ def _loss(
     return F.cross_entropy(logits, labels) + weight * sum(extra)
 
 
-@exercise(
-    "inception.7",
-    title="The loss with auxiliary classifiers",
-    answer="training_loss",
-    difficulty=2,
-    minutes=10,
-    task="""
-        Write `training_loss(logits, auxiliary, labels)` as in the paper. `logits` (N, classes) come
-        from the end of the network; `auxiliary` is a dictionary with the logits of the auxiliary
-        classifiers, of the same shape, as `network.all_logits(images)` gives them; it may have any
-        number of entries, under any names. The loss is the
-        cross-entropy of the last classifier plus **0.3 times the cross-entropy of each** auxiliary
-        one. A network without auxiliary classifiers gives an empty dictionary; then the loss is the
-        ordinary one. Gradients have to reach all logits.
-    """,
-    stub="""
-        def training_loss(
-            logits: torch.Tensor, auxiliary: dict[str, torch.Tensor], labels: torch.Tensor
-        ) -> torch.Tensor:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        `F.cross_entropy(logits, labels)` takes logits, without a softmax before it, and gives the
-        mean over the images.
-        """,
-        """
-        Start with the main loss and add `0.3 * F.cross_entropy(other, labels)` in a loop over
-        `auxiliary.values()`. With an empty dictionary the loop adds nothing.
-        """,
-    ],
-    solution="""
-        def training_loss(
-            logits: torch.Tensor, auxiliary: dict[str, torch.Tensor], labels: torch.Tensor
-        ) -> torch.Tensor:
-            loss = F.cross_entropy(logits, labels)
-            for other in auxiliary.values():
-                loss = loss + 0.3 * F.cross_entropy(other, labels)
-            return loss
-    """,
-    explanation="""
-        Each classifier has its own loss against the same labels, and the losses are added, not the
-        logits. At test the auxiliary classifiers are left out altogether: their logits are not
-        averaged with the main ones. That is why `forward` of the course's GoogLeNet does not even
-        compute them.
-    """,
-)
-def _(answer):
+def inception_7(answer):
     if not callable(answer):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
     torch.manual_seed(3)
@@ -1309,7 +852,7 @@ def _(answer):
     return "The same value, and the gradients reach every classifier."
 
 
-# --- inception.8: factorised kernels -------------------------------------------------------------
+# --- inception.8: factorised kernels --------------------------------------------------------------
 
 
 class _Factorised(nn.Module):
@@ -1350,52 +893,7 @@ class _Factorised(nn.Module):
         return maps.relu() if self.last else maps
 
 
-@exercise(
-    "inception.8",
-    title="n×n becomes 1×n and n×1",
-    answer="factorised",
-    difficulty=2,
-    minutes=12,
-    task="""
-        Write `factorised(in_channels, out_channels, kernel_size)`, for an odd `kernel_size` n: a
-        convolution whose kernel is **one row high and n columns wide**, from `in_channels` to
-        `out_channels`, then one of **n rows and one column**, from `out_channels` to
-        `out_channels`. A ReLU follows each of the two, both have biases, and height and width of
-        the maps stay as they are, by padding with zeros. Each output value must depend on the same
-        n×n positions as that of an n×n convolution.
-    """,
-    stub="""
-        def factorised(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        `nn.Conv2d` takes pairs, (rows, columns): `kernel_size=(1, 7)`, and `padding` likewise.
-        """,
-        """
-        A kernel of one row needs no padding above and below, and `kernel_size // 2` at the left and
-        at the right.
-        """,
-    ],
-    solution="""
-        def factorised(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
-            n, p = kernel_size, kernel_size // 2
-            return nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, kernel_size=(1, n), padding=(0, p)),
-                nn.ReLU(),
-                nn.Conv2d(out_channels, out_channels, kernel_size=(n, 1), padding=(p, 0)),
-                nn.ReLU(),
-            )
-    """,
-    explanation="""
-        With as many channels in as out, n · n weights for each pair of channels become 2n: 9
-        become 6 (−33 %), 49 become 14 (−71 %). The second kernel looks at n rows of values, each of
-        which has seen n columns: n×n positions in all. It is not the same function as an n×n
-        kernel, of course; the saving has its price in what the pair can express.
-    """,
-)
-def _(answer, reference):
+def inception_8(answer, reference):
     if isinstance(answer, nn.Module):
         raise Wrong("A function is expected, not a module: `factorised(3, 4, 7)` should make one.")
     for case in ((3, 4, 7), (5, 2, 3), (2, 2, 5)):
@@ -1467,38 +965,3 @@ def _(answer, reference):
             },
         )
     return "The same reach, with 2n weights in place of n · n."
-
-
-# --- inception.9: an open question ---------------------------------------------------------------
-
-question(
-    "inception.9",
-    title="Whose credit is it?",
-    difficulty=2,
-    minutes=15,
-    task="""
-        GoogLeNet came with many things at once: modules of four branches, reductions, global
-        average pooling, auxiliary classifiers, a new way of cropping, and averages over seven
-        networks and 144 crops. A blog says: "GoogLeNet won ILSVRC 2014 with 6.7 % because Inception
-        modules look at several scales at once." Which experiments would you need before you believe
-        that sentence? Which would you do first, if you had a week on one GPU?
-    """,
-    hints=[
-        "What would the same error be with one network and one crop? The paper says it; it is in "
-        "this chapter.",
-        "What does a network without several scales look like that costs the same? You can change "
-        "one thing only.",
-    ],
-    discussion="""
-        6.67 % belongs to seven networks and 144 crops; one network with one crop has 10.07 %. So
-        a third of the errors went away by averaging, with no change of the module at all. To give
-        credit to the scales one needs a network that differs in them alone: the same number of
-        modules, reductions, MACs and steps, and only 3×3 kernels in place of 1×1, 3×3, 5×5 and
-        pooling, with several seeds each. VGG beside it does not help: it differs in everything.
-
-        With a week: plain 3×3 modules at equal MACs against Inception modules, on a smaller set of
-        classes, five seeds, the learning rate chosen for each. Later networks point to an answer:
-        ResNet has one scale in each block and did better a year later. And torchvision's GoogLeNet
-        has no 5×5 kernels at all, by mistake; the page of its weights states 69.8 % top-1.
-    """,
-)

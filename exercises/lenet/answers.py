@@ -1,5 +1,8 @@
 """Answers to the exercises of chapter 01."""
 
+import torch
+from torch import nn
+
 
 def conv2d(top="row * stride", left="column * stride", **changes):
     """The loops of the solution with some of its parts changed."""
@@ -397,23 +400,23 @@ class Subsampling(nn.Module):
         ),
     ],
     "lenet.3": [
-        ("no + 1", counts(no_padding=23), r"no_padding: 23 .*one position more"),
-        ("padded once", counts(padding_2=26), r"padding_2: 26 .*both sides"),
-        ("not rounded", counts(stride_2=14.5), r"stride_2: 14\.5 .*round down"),
-        ("rounded up", counts(window_3=14), r"window_3: 14 .*round down"),
-        ("stride forgotten", counts(window_3=26), r"window_3: 26 .*stride 1"),
-        ("padding forgotten", counts(stride_2=12), r"stride_2: 12 .*without padding"),
-        ("no biases", counts(all_six=2400), r"all_six: 2,400 .*has a bias"),
-        ("a bias for each kernel", counts(all_six=2496), r"all_six: 2,496 .*one bias"),
-        ("one input map", counts(three_each=416), r"three_each: 416 .*a kernel for each"),
-        ("the published table", counts(three_each=1516), r"three_each: 1,516 .*published"),
-        ("a text", counts(all_six="2416"), r"all_six: A number is expected"),
+        ("no + 1", counts(no_padding=23), r'"no_padding": 23 .*one position more'),
+        ("padded once", counts(padding_2=26), r'"padding_2": 26 .*both sides'),
+        ("not rounded", counts(stride_2=14.5), r'"stride_2": 14\.5 .*round down'),
+        ("rounded up", counts(window_3=14), r'"window_3": 14 .*round down'),
+        ("stride forgotten", counts(window_3=26), r'"window_3": 26 .*stride 1'),
+        ("padding forgotten", counts(stride_2=12), r'"stride_2": 12 .*without padding'),
+        ("no biases", counts(all_six=2400), r'"all_six": 2,400 .*has a bias'),
+        ("a bias for each kernel", counts(all_six=2496), r'"all_six": 2,496 .*one bias'),
+        ("one input map", counts(three_each=416), r'"three_each": 416 .*a kernel for each'),
+        ("the published table", counts(three_each=1516), r'"three_each": 1,516 .*published'),
+        ("a text", counts(all_six="2416"), r'"all_six": A number is expected'),
         (
             "anything else",
             counts(padding_2=7),
-            r"padding_2: 7 is not right.*here n is 28, the padding 2, k is 5, the stride 1",
+            r'"padding_2": 7 is not right.*here n is 28, the padding 2, k is 5, the stride 1',
         ),
-        ("any other count", counts(all_six=7), r"all_six: 7 is not right. Begin with one map"),
+        ("any other count", counts(all_six=7), r'"all_six": 7 is not right. Begin with one map'),
         ("pixels", counts(window_3=784), r"number of pixels in the image"),
         ("places", counts(no_padding=576), r"number of places in the output"),
         ("the padded image", counts(stride_2=32), r"height of the image"),
@@ -430,8 +433,8 @@ class Subsampling(nn.Module):
         ("C1", counts(all_six=156), r"parameters of C1"),
         ("at all places", counts(all_six=241_600), r"stored once"),
         ("maps exchanged", counts(all_six=2406), r"changed places: 16 maps are made"),
-        ("an entry less", "counts = {'no_padding': 24}", r'entry "padding_2" is missing'),
-        ("a list", "counts = [24, 28, 14, 13, 2416, 1216]", r"dictionary of the stub is expected"),
+        ("an entry less", "counts = {'no_padding': 24}", r'^"padding_2", .*are missing'),
+        ("a list", "counts = [24, 28, 14, 13, 2416, 1216]", r"A dictionary with the keys"),
     ],
     "lenet.4": [
         (
@@ -982,3 +985,82 @@ def receptive_field(model, size):
         ),
     ],
 }
+
+
+# --- mutants that the checks accept, and why they may ---------------------------------------------
+
+equivalent = {
+    "lenet.1": [
+        (
+            "Every value of the output is overwritten in the loop.",
+            "`torch.zeros` becomes `torch.ones` in `output = torch.zeros … columns)`",
+        ),
+        (
+            "The number of rows needs the padded image's size, not its values.",
+            "`padded[padding:paddi …  = image` and `rows = (padded.shape … ride + 1` exchanged",
+        ),
+    ],
+    "lenet.5": [
+        (
+            "Gradients are cleared before `backward()` in either place, and the model's are"
+            " those of the optimizer.",
+            "`loss = F.cross_entro …  labels)` and `optimizer.zero_grad()` exchanged",
+            "`optimizer` becomes `model` in `optimizer.zero_grad()`",
+        ),
+    ],
+    "lenet.6": [
+        (
+            "A second image in the batch is not looked at; index -1 is index 0 where there is one.",
+            "`1` becomes `2` in `images = torch.randn … ad=True)`",
+            "`0` becomes `-1` in `middle = maps[0, :,  … 3] // 2]`",
+            "`0` becomes `-1` in `rows, columns = imag … zero().T`",
+            "`0` becomes `-1` in `rows, columns = imag … zero().T` #2",
+        ),
+        (
+            "Where a gradient is zero does not depend on its scale.",
+            "`middle.sum` becomes `middle.mean`",
+        ),
+        (
+            "The same numbers, as tensors without dimensions.",
+            "`height.item()` becomes `height`",
+            "`width.item()` becomes `width`",
+        ),
+    ],
+}
+accepted = {
+    "lenet.6": [
+        (
+            "It takes one channel of the unit and not all; the task says one unit, and the "
+            "channels of a convolution see the same pixels.",
+            "`0` and `:` exchanged",
+        ),
+    ],
+}
+
+
+# --- probes: what the equivalent ones are compared on ---------------------------------------------
+
+
+def probe_lenet_1(conv2d):
+    return (
+        conv2d(torch.randn(9, 11), torch.randn(2, 4), 3, 2),
+        conv2d(torch.randn(6, 5), torch.randn(3, 3), 1, 1),
+    )
+
+
+def probe_lenet_5(training_step):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Tanh(), nn.Linear(5, 3))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    batches = [(torch.randn(8, 1, 3, 4), torch.randint(3, (8,))) for _ in range(5)]
+    losses = [training_step(model, *batch, optimizer) for batch in batches]
+    return losses, [p.detach() for p in model.parameters()]
+
+
+def probe_lenet_6(receptive_field):
+    layers = nn.Conv2d(1, 3, (3, 2)), nn.Sigmoid(), nn.Conv2d(3, 2, 5, stride=2, padding=1)
+    return (
+        receptive_field(nn.Sequential(*layers), 21),
+        receptive_field(layers[0], 8),
+        receptive_field(nn.Conv2d(1, 2, (11, 3), padding=(5, 0)), 11),
+        receptive_field(nn.Conv2d(1, 2, (3, 11), padding=(0, 5)), 11),
+    )

@@ -1,5 +1,8 @@
 """Answers to the exercises of chapter 09."""
 
+import torch
+from torch import nn
+
 STANDARD, DEEP, POINT, WEIGHTS = 231_211_008, 451_584, 25_690_112, 133_376
 
 
@@ -136,7 +139,7 @@ def quantise(weight):
 wrong_answers = {
     "mobilenet.1": [
         ("no dictionary", "counts = (1, 2, 3, 4)", r"A dictionary with the keys"),
-        ("a key missing", 'counts = {"standard": 231211008}', r"has no \"depthwise\""),
+        ("a key missing", 'counts = {"standard": 231211008}', r'^"depthwise", .*are missing'),
         ("input positions", counts(4 * STANDARD), r'"standard": .*28 · 28 positions of the input'),
         ("weights only", counts(STANDARD // 196), r'"standard": .*number of weights'),
         ("FLOPs", counts(2 * STANDARD), r"often called FLOPs"),
@@ -146,7 +149,7 @@ wrong_answers = {
         ("one filter", counts(DEEP), r"one filter; there are 512"),
         ("no padding", counts(169 * 9 * 256 * 512), r"Without padding"),
         ("pair for standard", counts(DEEP + POINT), r"one ordinary layer"),
-        ("in millions", counts(231.2), r'"standard": 231\.2 is in millions'),
+        ("in millions", counts(231.2), r'"standard": 231\.2 .*in millions'),
         ("dw as standard", counts(depthwise=STANDARD), r'"depthwise": .*sees one channel'),
         ("dw and pw swapped", counts(depthwise=POINT, pointwise=DEEP), r"value of the pointwise"),
         ("pw is dw", counts(pointwise=DEEP), r"value of the depthwise"),
@@ -263,7 +266,7 @@ wrong_answers = {
         (
             "no misprint",
             'recount = {"1x1": 1, "depthwise": 2, "full": 3, "linear": 4}',
-            r'has no "misprint"',
+            r'^"misprint" is missing',
         ),
         ("the printed value", recount(full=1.19), r'"full": .*printed value'),
         ("fractions", recount(0.94857, 0.03058, 0.01906, 0.0018), r'"1x1": .*fraction'),
@@ -272,7 +275,7 @@ wrong_answers = {
         ("without the linear layer", recount(95.03), r'"1x1": .*belongs to the whole'),
         ("one digit", recount(94.9), r'"1x1": .*one digit'),
         ("1x1 with linear", recount(95.037), r'"1x1": .*linear layer is counted'),
-        ("full and linear swapped", recount(full=0.18, linear=1.906), r'"full": .*of "linear"'),
+        ("full and linear swapped", recount(full=0.18, linear=1.906), r'"full": .*for "linear"'),
         ("parameters of convolutions", recount(74.57), r'"1x1": .*share of the parameters'),
         ("parameters without norms", recount(74.19), r'"1x1": .*share of the parameters'),
         ("other row", recount(misprint='"depthwise"'), r'"misprint": your own count'),
@@ -749,3 +752,50 @@ def quantise(weight):
         ),
     ],
 }
+
+
+# --- mutants that the checks accept, and why they may ---------------------------------------------
+
+equivalent = {
+    "mobilenet.4": [
+        (
+            "The list is empty before it; a number may be computed before `super().__init__()`.",
+            "`super().__init__()` and `wide = in_channels * expansion` exchanged",
+            "`parts += [nn.Conv2d( … ReLU6()]` becomes `parts = [nn.Conv2d(i … ReLU6()]`",
+        ),
+    ],
+    "mobilenet.6": [
+        (
+            "The expansion and the depthwise layer have as many channels.",
+            "`expand` becomes `depthwise` in `size = expand.out_ch … / slices`",
+            "`expand` becomes `depthwise` in `for start in range(0 … ], bias)`",
+        ),
+    ],
+}
+accepted = {
+    "mobilenet.7": [
+        (
+            "For an output channel of zeros it computes 0/0, and what int8 makes of NaN is "
+            "0 on common machines: the result is right there.",
+            "`scale = torch.where( … , scale)` and `steps = weight / sca … e, None]` exchanged",
+        ),
+    ],
+}
+
+
+# --- probes: what the equivalent ones are compared on ---------------------------------------------
+
+probe_arguments = {  # how a network is built, and the shape of its input
+    "mobilenet.4": (
+        ((3, 5, 2, 4), (2, 3, 7, 9)),
+        ((4, 4, 1, 3), (2, 4, 5, 6)),
+        ((2, 2, 1, 1), (2, 2, 4, 4)),
+    ),
+}
+
+
+def probe_mobilenet_6(in_slices):
+    expand, project = nn.Conv2d(3, 12, 1), nn.Conv2d(12, 5, 1)
+    depthwise = nn.Conv2d(12, 12, 5, stride=2, padding=2, groups=12)
+    maps = 4 * torch.randn(2, 3, 9, 7)
+    return [in_slices(maps, expand, depthwise, project, n).detach() for n in (1, 3, 4, 12)]

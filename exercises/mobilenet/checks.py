@@ -1,4 +1,4 @@
-"""Exercises of chapter 09: MobileNet v1 and v2."""
+"""Checks of chapter 09: MobileNet v1 and v2."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,83 +15,18 @@ from exercises.compare import (
     close,
     describe,
     describe_call,
-    expect_number,
+    expect_keys,
+    expect_numbers,
     layers,
     make,
     same_outputs,
     same_results,
 )
-from exercises.engine import exercise, question
-
-CHAPTER = "09_mobilenet"
-
-
-def _expect_keys(answer: Any, keys: Sequence[str]) -> None:
-    listed = ", ".join(f'"{key}"' for key in keys)
-    if not isinstance(answer, dict):
-        raise Wrong(f"A dictionary with the keys {listed} is expected, not {describe(answer)}.")
-    if missing := [f'"{key}"' for key in keys if key not in answer]:
-        raise Wrong(f"The dictionary has no {' and no '.join(missing)}; it should have {listed}.")
-
 
 # --- mobilenet.1: counting ------------------------------------------------------------------------
 
 
-@exercise(
-    "mobilenet.1",
-    title="Count a block by hand",
-    answer="counts",
-    difficulty=1,
-    minutes=10,
-    task="""
-        A block of MobileNet v1 gets 256 maps of 28×28 and gives 512 maps of 14×14. Count its
-        convolutions, without batch norm and without biases:
-
-        - `"standard"`: the MACs of one ordinary 3×3 convolution from 256 to 512 channels with
-          stride 2 and padding 1;
-        - `"depthwise"`: the MACs of a depthwise 3×3 convolution with stride 2 and padding 1;
-        - `"pointwise"`: the MACs of the 1×1 convolution after it, from 256 to 512 channels;
-        - `"weights"`: the weights of these last two together.
-
-        Use paper, or Python as a calculator, but build no layer.
-    """,
-    stub="""
-        counts = {
-            "standard": ...,
-            "depthwise": ...,
-            "pointwise": ...,
-            "weights": ...,
-        }
-    """,
-    hints=[
-        """
-        A layer costs (positions of its output) times (products for one position). Stride 2 halves
-        height and width; which of the layers see 14×14 positions at their output?
-        """,
-        """
-        One output value of the depthwise layer needs 3 · 3 products: it looks at one channel only.
-        There are 256 such values at each position.
-        """,
-        "The 1×1 layer comes after the stride. It works on 14×14 positions.",
-    ],
-    solution="""
-        positions = 14 * 14
-        counts = {
-            "standard": positions * 3 * 3 * 256 * 512,
-            "depthwise": positions * 3 * 3 * 256,
-            "pointwise": positions * 256 * 512,
-            "weights": 3 * 3 * 256 + 256 * 512,
-        }
-    """,
-    explanation="""
-        231,211,008 MACs against 451,584 + 25,690,112 = 26,141,696: 8.84 times fewer. The stride
-        changes nothing in the ratio, 1/512 + 1/9, because all layers are counted at the positions
-        of their outputs. And the 1×1 layer, which sees no neighbours, now does 98 % of the work.
-    """,
-)
-def _(answer):
-    keys = ("standard", "depthwise", "pointwise", "weights")
-    _expect_keys(answer, keys)
+def mobilenet_1(answer):
     positions, many = 14 * 14, 28 * 28
     one, deep, point = 9 * 256 * 512, 9 * 256, 256 * 512
     stride = (
@@ -99,10 +34,6 @@ def _(answer):
         "the 28 · 28 positions of the input."
     )
     no_positions = "This is the number of weights; each is used at every one of 14 · 14 positions."
-    twice = (
-        "One multiply-accumulate is one MAC. Counting the multiplication and the addition apart "
-        "gives twice as much (often called FLOPs)."
-    )
     side = "There are 14 · 14 positions, not 14."
     right = {
         "standard": positions * one,
@@ -114,7 +45,6 @@ def _(answer):
         key: {
             many * value: stride,
             value: no_positions,
-            2 * positions * value: twice,
             14 * value: side,
         }
         for key, value in (("standard", one), ("depthwise", deep), ("pointwise", point))
@@ -123,7 +53,6 @@ def _(answer):
         positions * 3 * 256 * 512: "The kernel has 3 · 3 places, not 3.",
         positions * 9 * 512: "Every filter sees all 256 channels: 3 · 3 · 256 products.",
         positions * deep: "This is one filter; there are 512.",
-        positions * (one + 512): "Biases are left out.",
         13 * 13 * one: "Without padding there would be 13 · 13 positions; padding 1 gives 14 · 14.",
         positions * (deep + point): "This is the pair of depthwise and 1×1; one ordinary layer is "
         "asked for.",
@@ -159,20 +88,14 @@ def _(answer):
         9 * 512 + point: "The depthwise layer has 256 filters, one for each channel it gets.",
         one + deep + point: "The ordinary convolution does not belong to the pair.",
     }
-    for key in keys:
-        value = answer[key]
-        try:
-            for factor, unit in ((1_000_000, "millions"), (1_000, "thousands")):
-                if isinstance(value, float) and abs(value * factor / right[key] - 1) < 0.01:
-                    raise Wrong(f"{value} is in {unit}; write the number itself, every digit.")
-            expect_number(
-                value,
-                right[key],
-                common[key],
-                otherwise="Begin with the products for one position of the output.",
-            )
-        except Wrong as error:
-            raise Wrong(f'"{key}": {error}') from None
+    expect_numbers(
+        answer,
+        right,
+        common,
+        macs=("standard", "depthwise", "pointwise"),
+        with_biases={"standard": positions * (one + 512)},
+        otherwise="Begin with the products for one position of the output.",
+    )
     return "8.84 times fewer MACs; 1/512 + 1/9 = 1/8.84."
 
 
@@ -226,10 +149,6 @@ def _convolutions(module: nn.Module) -> list[nn.Conv2d]:
     return [m for m in module.modules() if isinstance(m, nn.Conv2d)]
 
 
-def _norms(module: nn.Module) -> list[nn.BatchNorm2d]:
-    return [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
-
-
 def _same_block(
     block: nn.Module, reference: nn.Module, shape: tuple[int, ...], mistakes: Mapping
 ) -> None:
@@ -256,69 +175,7 @@ def _builds(answer: Any, name: str) -> None:
         )
 
 
-@exercise(
-    "mobilenet.2",
-    title="Write the block of v1",
-    answer="separable",
-    difficulty=2,
-    minutes=12,
-    task="""
-        Write `separable`, the block of MobileNet v1. It returns a module that turns maps of shape
-        (N, in_channels, H, W) into (N, out_channels, H, W), or half of H and W with `stride=2`
-        (rounded up):
-
-        - a depthwise 3×3 convolution with the given stride and padding 1: every channel gets a
-          filter of its own;
-        - a 1×1 convolution to `out_channels`.
-
-        Each of the two is followed by its own batch norm and ReLU, and so has no bias. The check
-        copies weights into your block and compares outputs and gradients, so names do not matter.
-    """,
-    stub="""
-        def separable(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        A convolution with `groups=g` cuts its channels into g groups and connects each group with
-        itself only. How many groups are there if every channel is its own group?
-        """,
-        """
-        Six layers: convolution, batch norm, ReLU, and once more. The stride belongs to the first
-        convolution.
-        """,
-        """
-        `nn.Conv2d(in_channels, in_channels, 3, stride, padding=1, groups=in_channels, bias=False)`
-        """,
-    ],
-    solution="""
-        def separable(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
-            return nn.Sequential(
-                nn.Conv2d(
-                    in_channels,
-                    in_channels,
-                    kernel_size=3,
-                    stride=stride,
-                    padding=1,
-                    groups=in_channels,
-                    bias=False,
-                ),
-                nn.BatchNorm2d(in_channels),
-                nn.ReLU(),
-                nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False),
-                nn.BatchNorm2d(out_channels),
-                nn.ReLU(),
-            )
-    """,
-    explanation="""
-        `groups=in_channels` is all that makes a convolution depthwise. Neither of the two layers
-        could stand alone: the first never mixes channels, the second never looks at a neighbour.
-        The stride goes to the first, which alone looks at neighbours; at the 1×1 layer it would
-        throw away positions already computed.
-    """,
-)
-def _(answer):
+def mobilenet_2(answer):
     _builds(answer, "separable")
     cases = [((4, 6), (3, 4, 9, 8)), ((6, 3, 2), (3, 6, 8, 11)), ((5, 5, 1), (3, 5, 7, 7))]
     for arguments, shape in cases:
@@ -481,135 +338,32 @@ _PARAMETERS = {  # with batch norms, without them, and of the total without them
 }
 
 
-@exercise(
-    "mobilenet.3",
-    title="An experiment: recount a table",
-    answer="recount",
-    difficulty=2,
-    minutes=12,
-    task="""
-        Table 2 of the MobileNet paper says where the network of width 1 spends its MACs at 224
-        pixels, in percent of all MACs:
-
-        | 1×1 convolutions | depthwise 3×3 | the full 3×3 at the start | linear layer |
-        |---|---|---|---|
-        | 94.86 | 3.06 | 1.19 | 0.18 |
-
-        Measure the four shares yourself, in percent, to two digits after the point or more. Then
-        set `"misprint"` to the key of the row whose printed value cannot be right: one of
-        `"1x1"`, `"depthwise"`, `"full"`, `"linear"`.
-
-        The cell gives you a table with one row for each layer; a row has `.name`, `.kind` and
-        `.macs`, and `table.macs` is the total. Print it to see the names.
-    """,
-    stub="""
-        with torch.device("meta"):  # shapes are enough to count
-            mobilenet = networks.build("mobilenet_v1")
-        table = summary.table(mobilenet, (3, 224, 224))
-
-        recount = {
-            "1x1": ...,
-            "depthwise": ...,
-            "full": ...,
-            "linear": ...,
-            "misprint": ...,
-        }
-    """,
-    given="""
-        from utils import networks, summary
-    """,
-    hints=[
-        """
-        The names of the 1×1 layers contain "pointwise", those of the
-        depthwise ones "depthwise".
-        """,
-        """
-        `100 * sum(row.macs for row in table.rows if "pointwise" in row.name) / table.macs`
-        """,
-        "Four shares of a whole add up to 100. What do the printed ones add up to?",
-    ],
-    solution="""
-        with torch.device("meta"):  # shapes are enough to count
-            mobilenet = networks.build("mobilenet_v1")
-        table = summary.table(mobilenet, (3, 224, 224))
-
-
-        def share(part: str) -> float:
-            return 100 * sum(row.macs for row in table.rows if part in row.name) / table.macs
-
-
-        recount = {
-            "1x1": share("pointwise"),
-            "depthwise": share("depthwise"),
-            "full": share("features.conv."),
-            "linear": share("linear"),
-            "misprint": "full",
-        }
-    """,
-    explanation="""
-        The full convolution has 1.91 %, and 1.19 is two digits in the wrong order. One could have
-        suspected it without counting: the printed shares add up to 99.29. The true ones say what
-        MobileNet is made of: 95 % of its work are 1×1 convolutions, which are plain matrix
-        products, the operation that libraries compute best.
-    """,
-)
-def _(answer):
-    _expect_keys(answer, (*_ROWS, "misprint"))
-    for key in _ROWS:
-        right = _SHARES[key]
-        common = dict.fromkeys(
+def mobilenet_3(answer):
+    expect_keys(answer, (*_ROWS, "misprint"))
+    total, linear = 568_740_352, 1_024_000
+    tolerance = {key: 0.006 if share > 0.5 else 0.0025 for key, share in _SHARES.items()}
+    common = {}
+    for key, right in _SHARES.items():
+        known = {1.19: "This is the printed value. Measure it."} if key == "full" else {}
+        if key != "linear":
+            known[right * total / (total - linear)] = (
+                "This is the share of the convolutions' MACs; the linear layer belongs to the "
+                "whole."
+            )
+            known[right + _SHARES["linear"]] = (
+                "The linear layer is counted here too; it has a row of its own."
+            )
+        known |= dict.fromkeys(
             _PARAMETERS[key], "This is the share of the parameters; MACs are asked for."
         )
-        common |= {
-            _SHARES[other]: f'This is the share of "{other}".' for other in _ROWS if other != key
+        known |= {round(right, 1): "This is rounded to one digit; two or more are asked for."}
+        known |= {right / 100: "This is a fraction; percent are asked for, so times 100."}
+        known |= {
+            right * total / 100: "This is a number of MACs; its share of all MACs, in percent, is "
+            "asked for."
         }
-        common |= {
-            right / 100: "This is a fraction; percent are asked for, so times 100.",
-        }
-        if key == "full":
-            common[1.19] = "This is the printed value. Measure it."
-        value = answer[key]
-        if isinstance(value, str):
-            raise Wrong(f'"{key}": A number is expected, not {describe(value)}.')
-        tolerance = 0.006 if right > 0.5 else 0.0025
-        try:
-            for wrong, message in common.items():
-                if (
-                    isinstance(value, (int, float))
-                    and abs(value - wrong) <= max(0.004 * wrong, 0.00005)
-                    and abs(value - right) > tolerance
-                ):
-                    raise Wrong(f"{value:.6g} is not right. {message}")
-            if isinstance(value, (int, float)) and value > 100:
-                raise Wrong(
-                    f"{value:,} is a number of MACs; its share of all MACs, in percent, is asked "
-                    "for."
-                )
-            if (
-                isinstance(value, (int, float))
-                and 0 < abs(value - right) < 0.06
-                and abs(value - round(right, 1)) < 1e-9
-            ):
-                raise Wrong(f"{value} is rounded to one digit; two or more are asked for.")
-            total = 568_740_352
-            if isinstance(value, (int, float)) and key != "linear":
-                without = 100 * right / 100 * total / (total - 1_024_000)
-                if abs(value - without) <= 0.004 and abs(value - right) > tolerance:
-                    raise Wrong(
-                        f"{value:.6g} is not right. This is the share of the convolutions' MACs; "
-                        "the linear layer belongs to the whole."
-                    )
-            both = (
-                {}
-                if key == "linear"
-                else {
-                    right + _SHARES["linear"]: "The linear layer is counted "
-                    "here too; it has a row of its own."
-                }
-            )
-            expect_number(value, right, both, tolerance=tolerance)
-        except Wrong as error:
-            raise Wrong(f'"{key}": {error}') from None
+        common[key] = {v: text for v, text in known.items() if abs(v - right) > tolerance[key]}
+    expect_numbers(answer, _SHARES, common, tolerance=tolerance)
     misprint = answer["misprint"]
     if not isinstance(misprint, str) or misprint not in _ROWS:
         listed = ", ".join(f'"{row}"' for row in _ROWS)
@@ -682,87 +436,7 @@ class _Inverted(nn.Module):
         return maps + self.activation(result)
 
 
-@exercise(
-    "mobilenet.4",
-    title="Write the block of v2",
-    answer="InvertedResidual",
-    difficulty=2,
-    minutes=18,
-    task="""
-        Write the class `InvertedResidual`, the block of MobileNet v2. With
-        `wide = in_channels * expansion` its branch is
-
-        - a 1×1 convolution to `wide` channels, batch norm, ReLU6; with `expansion=1` this part is
-          left out;
-        - a depthwise 3×3 convolution of the `wide` channels with the given stride and padding 1,
-          batch norm, ReLU6;
-        - a 1×1 convolution to `out_channels` and batch norm, **no activation**.
-
-        If the stride is 1 and `in_channels == out_channels`, the block gives its input plus what
-        the branch gives; otherwise what the branch gives. Nothing follows the sum. No convolution
-        has a bias.
-    """,
-    stub="""
-        class InvertedResidual(nn.Module):
-            def __init__(
-                self, in_channels: int, out_channels: int, stride: int = 1, expansion: int = 6
-            ) -> None:
-                super().__init__()
-                # Your code here.
-                ...
-
-            def forward(self, maps: torch.Tensor) -> torch.Tensor:
-                # Your code here.
-                ...
-    """,
-    hints=[
-        """
-        Collect the layers of the branch in a list, and append the first three only if `expansion`
-        is not 1. `self.branch = nn.Sequential(*parts)` makes them part of the module.
-        """,
-        """
-        Depthwise means as many groups as the convolution has channels. Here it has `wide` of them.
-        """,
-        """
-        Store the rule, `self.skip = stride == 1 and in_channels == out_channels`, and use it in
-        `forward`.
-        """,
-    ],
-    solution="""
-        class InvertedResidual(nn.Module):
-            def __init__(
-                self, in_channels: int, out_channels: int, stride: int = 1, expansion: int = 6
-            ) -> None:
-                super().__init__()
-                wide = in_channels * expansion
-                parts = []
-                if expansion != 1:
-                    parts += [
-                        nn.Conv2d(in_channels, wide, kernel_size=1, bias=False),
-                        nn.BatchNorm2d(wide),
-                        nn.ReLU6(),
-                    ]
-                parts += [
-                    nn.Conv2d(wide, wide, 3, stride, padding=1, groups=wide, bias=False),
-                    nn.BatchNorm2d(wide),
-                    nn.ReLU6(),
-                    nn.Conv2d(wide, out_channels, kernel_size=1, bias=False),
-                    nn.BatchNorm2d(out_channels),
-                ]
-                self.branch = nn.Sequential(*parts)
-                self.skip = stride == 1 and in_channels == out_channels
-
-            def forward(self, maps: torch.Tensor) -> torch.Tensor:
-                return maps + self.branch(maps) if self.skip else self.branch(maps)
-    """,
-    explanation="""
-        ResNet's bottleneck is wide, narrow, wide; this block is narrow, wide, narrow, hence
-        *inverted*. The sum joins the narrow ends, and no activation stands there: neither at the
-        end of the branch nor after the sum. Where the stride is 2 or the number of channels
-        changes there is nothing to add to, and MobileNet v2 puts no projection there either.
-    """,
-)
-def _(answer):
+def mobilenet_4(answer):
     _builds(answer, "InvertedResidual")
     cases = [
         ((4, 4, 1, 3), (3, 4, 8, 7)),
@@ -916,90 +590,7 @@ def _features(
     return nn.Sequential(*parts)
 
 
-@exercise(
-    "mobilenet.5",
-    title="Repair a loop over blocks",
-    answer="repaired_features",
-    difficulty=2,
-    minutes=15,
-    task="""
-        This code should build the feature maps of a small MobileNet v2 from a table, as in Table 2
-        of the paper: each row holds expansion, output channels, number of blocks, and the stride of
-        the *first* of these blocks. Images of 1×28×28 should become 64 maps of 4×4. At both ends
-        stands a convolution with batch norm and ReLU6, and the blocks are your own.
-
-        Four mistakes are in it. Only one raises an error, and one more gives maps of the wrong
-        size; the other two are silent. Repair all four; change nothing else. The numbers in the
-        table are right.
-    """,
-    stub="""
-        def repaired_features(in_channels: int = 1) -> nn.Module:
-            parts = [
-                nn.Conv2d(in_channels, 16, 3, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(16),
-                nn.ReLU6(),
-            ]
-            channels = 16
-            for expansion, out_channels, repeats, stride in (
-                (1, 8, 1, 1),
-                (4, 12, 2, 2),
-                (4, 16, 3, 2),
-            ):
-                for _ in range(repeats):
-                    parts.append(InvertedResidual(channels, out_channels, stride, expansion))
-                    parts.append(nn.ReLU6())
-                channels = out_channels
-            parts += [nn.Conv2d(channels, 64, kernel_size=1, bias=False), nn.ReLU6()]
-            return nn.Sequential(*parts)
-    """,
-    needs=["mobilenet.4"],
-    hints=[
-        """
-        Draw up a list of the six blocks with their input channels and strides, once as the table
-        means it and once as the code builds them.
-        """,
-        """
-        Why is the bottleneck called linear? And what stands between every other convolution of this
-        network and its activation?
-        """,
-        """
-        Give the inner loop a variable, `for number in …`: the stride holds for `number == 0` only;
-        the channels are handed on inside the inner loop;
-        no ReLU6 after a block; and the last convolution wants its batch norm.
-        """,
-    ],
-    solution="""
-        def repaired_features(in_channels: int = 1) -> nn.Module:
-            parts = [
-                nn.Conv2d(in_channels, 16, 3, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(16),
-                nn.ReLU6(),
-            ]
-            channels = 16
-            for expansion, out_channels, repeats, stride in (
-                (1, 8, 1, 1),
-                (4, 12, 2, 2),
-                (4, 16, 3, 2),
-            ):
-                for number in range(repeats):
-                    first_stride = stride if number == 0 else 1
-                    parts.append(InvertedResidual(channels, out_channels, first_stride, expansion))
-                    channels = out_channels
-            parts += [
-                nn.Conv2d(channels, 64, kernel_size=1, bias=False),
-                nn.BatchNorm2d(64),
-                nn.ReLU6(),
-            ]
-            return nn.Sequential(*parts)
-    """,
-    explanation="""
-        With the stride in every block and the channels handed on too late no block has equal
-        channels and stride 1, so not one shortcut is left. The ReLU6 after each block makes the
-        thin tensors non-negative, the very thing the linear bottleneck avoids. And without the
-        batch norm nothing keeps the last maps in the range where ReLU6 is neither 0 nor 6.
-    """,
-)
-def _(answer):
+def mobilenet_5(answer):
     if isinstance(answer, nn.Module):
         raise Wrong(
             f"repaired_features is {describe(answer)}; it should stay a function that builds one."
@@ -1164,86 +755,7 @@ def _layers_of(given: int, wide: int, out: int, stride: int) -> tuple[nn.Conv2d,
     return three
 
 
-@exercise(
-    "mobilenet.6",
-    title="An expansion that is never there as a whole",
-    answer="in_slices",
-    difficulty=3,
-    minutes=20,
-    task="""
-        In evaluation mode a batch norm multiplies and adds per channel, so it can be **folded**
-        into the weights and the bias of the convolution before it. The branch of a block of v2 is
-        then three layers with biases: `project(relu6(depthwise(relu6(expand(maps)))))`.
-
-        Write `in_slices(maps, expand, depthwise, project, slices)`. It computes the same, but it
-        goes through the wide channels in `slices` equal slices: expand to one slice, filter it,
-        project it, and add the result to those of the other slices. The tensor with all wide
-        channels must never exist, nor a list that together is one. `slices` divides the number of
-        wide channels. The layers are `nn.Conv2d` with biases; take weights, biases, stride and
-        padding from them (`F.conv2d`), and leave them as they are.
-
-        The check compares the outputs, and the number of values alive at one time
-        (`memory.peak`).
-    """,
-    stub="""
-        def in_slices(
-            maps: torch.Tensor,
-            expand: nn.Conv2d,
-            depthwise: nn.Conv2d,
-            project: nn.Conv2d,
-            slices: int,
-        ) -> torch.Tensor:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        Output channel c of a convolution needs `weight[c]` and `bias[c]`. A depthwise convolution
-        of a slice is a depthwise convolution of fewer channels: how many groups does it have?
-        """,
-        """
-        The projection sums over the wide channels. A sum can be made in parts:
-        `project.weight[:, part]` are the weights of one slice.
-        """,
-        """
-        A bias belongs to the sum, not to its parts. How often is `project.bias` added?
-        """,
-    ],
-    solution="""
-        def in_slices(
-            maps: torch.Tensor,
-            expand: nn.Conv2d,
-            depthwise: nn.Conv2d,
-            project: nn.Conv2d,
-            slices: int,
-        ) -> torch.Tensor:
-            size = expand.out_channels // slices
-            total = 0
-            for start in range(0, expand.out_channels, size):
-                part = slice(start, start + size)
-                wide = F.relu6(F.conv2d(maps, expand.weight[part], expand.bias[part]))
-                wide = F.relu6(
-                    F.conv2d(
-                        wide,
-                        depthwise.weight[part],
-                        depthwise.bias[part],
-                        stride=depthwise.stride,
-                        padding=depthwise.padding,
-                        groups=size,
-                    )
-                )
-                bias = project.bias if start == 0 else None
-                total = total + F.conv2d(wide, project.weight[:, part], bias)
-            return total
-    """,
-    explanation="""
-        It works because nothing between the thin ends mixes the wide channels: the expansion makes
-        each of them from the thin maps alone, ReLU6 and the depthwise convolution keep them apart,
-        and the projection is a sum over them. An ordinary 3×3 convolution in the middle, as in
-        ResNet's bottleneck, would need all channels at once.
-    """,
-)
-def _(answer):
+def mobilenet_6(answer):
     if not callable(answer) or isinstance(answer, nn.Module):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
     cases = [
@@ -1369,59 +881,7 @@ def _quantise(weight: Tensor, how: Callable = torch.round) -> tuple[Tensor, Tens
     return how(_steps(weight, scale)).to(torch.int8), scale
 
 
-@exercise(
-    "mobilenet.7",
-    title="int8 by hand",
-    answer="quantise",
-    difficulty=2,
-    minutes=15,
-    task="""
-        Write `quantise(weight)`. It gets the weights of a convolution (four axes, the first for the
-        output channels) and returns two tensors: the weights as whole numbers of type
-        `torch.int8`, in the shape they came in, and one scale for each **output channel**, a float
-        tensor of shape (out_channels,), so that
-
-            weight ≈ integers * scale
-
-        with the scale of its channel. Take the scales so that the largest absolute value of each
-        channel becomes 127 or −127, and round to the nearest whole number. There is no zero point:
-        0 stays 0. A channel of zeros gets the scale 1. Do not change `weight`.
-    """,
-    stub="""
-        def quantise(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        The scale is the size of one step: the largest absolute value of the channel, divided by
-        127.
-        """,
-        """
-        `weight.abs().flatten(1).amax(dim=1)` has one number for each output channel.
-        """,
-        """
-        To divide each channel by its own scale, the scale needs axes of length 1 after the first:
-        `scale[:, None, None, None]`. `torch.where(scale == 0, 1.0, scale)` deals
-        with channels of zeros.
-        """,
-    ],
-    solution="""
-        def quantise(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            scale = weight.abs().flatten(1).amax(dim=1) / 127
-            scale = torch.where(scale == 0, 1.0, scale)
-            steps = weight / scale[:, None, None, None]
-            return steps.round().to(torch.int8), scale
-    """,
-    explanation="""
-        No weight moves by more than half a step of its own channel. With one scale for the whole
-        tensor the step would be that of the largest channel, and a channel whose weights are a
-        hundred times smaller would be left with −1, 0 and 1. Depthwise layers need this most: each
-        of their channels is a filter of its own, and batch norms folded into them stretch each by
-        its own factor.
-    """,
-)
-def _(answer):
+def mobilenet_7(answer):
     torch.manual_seed(1)
     weights = [
         torch.randn(6, 4, 3, 3),
@@ -1551,39 +1011,3 @@ def _expect_pair(answer: Any, weight: Tensor) -> None:
             f"The scales have shape {tuple(scales.shape)}; ({len(weight)},) is asked for, one for "
             "each output channel."
         )
-
-
-# --- mobilenet.8: an open question ----------------------------------------------------------------
-
-question(
-    "mobilenet.8",
-    title="Is it faster?",
-    difficulty=2,
-    minutes=15,
-    task="""
-        A colleague has replaced the 3×3 convolutions of a network by depthwise-separable ones.
-        "It has a ninth of the MACs," she says, "so our application on the phone will answer nine
-        times faster, and need less memory, too." Which of this need not be so? What would you
-        measure, where, and how, before the change is made?
-    """,
-    hints=[
-        "Which parts of the waiting time do not depend on MACs at all?",
-        "Has the network's accuracy been measured again? Has it been trained as long?",
-    ],
-    discussion="""
-        MACs count arithmetic. Time also goes into moving numbers: a depthwise layer reads and
-        writes as many values as its neighbours and does little with each. It goes into starting
-        each of now twice as many layers, and into everything around the network: decoding the
-        image, resizing it, showing the answer. Layers that were not replaced cost what they did.
-        And libraries differ: on one device the depthwise kernel is well written, on another it
-        falls back on something slow. Memory in use is decided by the tensors that live at the same
-        time, not by weights; with expansions as in v2 it may grow. The file does get smaller.
-
-        So: measure on that phone, with the library that the application uses, with one image at a
-        time if that is how it is used; warm up first, repeat, give the median and the spread, and
-        look at what happens when the phone gets hot. Measure the old network in the same run.
-        Measure peak memory there as well. Train both the same way, with several seeds, and compare
-        the accuracy; look at which images change their answer. And ask what is gained: below some
-        hundredths of a second nobody notices.
-    """,
-)

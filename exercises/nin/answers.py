@@ -1,5 +1,7 @@
 """Answers to the exercises of chapter 04."""
 
+import torch
+
 
 def block(*parts, first="first, second, third = widths"):
     """Source of an mlpconv that is an nn.Sequential of these parts."""
@@ -1412,3 +1414,75 @@ for seed in range(10):
         ),
     ],
 }
+
+
+# --- mutants that the checks accept, and why they may ---------------------------------------------
+
+equivalent = {
+    "nin.4": [
+        (
+            "The order of the two dimensions does not matter to a mean.",
+            "`2` and `3` exchanged",
+        ),
+    ],
+    "nin.5": [
+        (
+            "A 1×1 convolution and an average over the positions may be exchanged: both are"
+            " linear.",
+            "`nn.Conv2d(num_classe … sses, 1)` and `nn.AdaptiveAvgPool2d(1)` exchanged",
+        ),
+    ],
+    "nin.6": [
+        (
+            "The order of the dimensions does not matter to mean and variance; 1 is the "
+            "default of `correction`; (C, 1, 1) broadcasts as (1, C, 1, 1) does.",
+            "`0` and `2` exchanged in `mean = x.mean(dim=(0, 2, 3))`",
+            "`2` and `3` exchanged in `mean = x.mean(dim=(0, 2, 3))`",
+            "`0` and `2` exchanged in `var = x.var(dim=(0,  … ction=0)`",
+            "`2` and `3` exchanged in `var = x.var(dim=(0,  … ction=0)`",
+            "without `correction=1`",
+            "`0` and `2` exchanged in `unbiased = x.var(dim … ction=1)`",
+            "`2` and `3` exchanged in `unbiased = x.var(dim … ction=1)`",
+            "without `1` in `mean, var, weight, b … , bias))`",
+        ),
+    ],
+}
+accepted = {
+    "nin.7": [
+        (
+            "One class of a hundred may fall the other way, because a GPU rounds "
+            "differently; these are at most one off in each count.",
+            "`0` becomes `1`",
+            "`0` becomes `-1`",
+            "`torch.manual_seed(seed)` and `network = networks.b … xavier')` exchanged",
+            "`10` becomes `11`",
+            "answer[0.0]: + 1",
+            "answer[0.0]: - 1",
+            "answer[0.05]: + 1",
+            "answer[0.05]: - 1",
+            "answer[0.1]: + 1",
+            "answer[0.1]: - 1",
+            "answer[0.3]: + 1",
+            "answer[0.3]: - 1",
+        ),
+    ],
+}
+
+
+# --- probes: what the equivalent ones are compared on ---------------------------------------------
+
+probe_arguments = {  # how a network is built, and the shape of its input
+    "nin.5": (((7,), (2, 1, 28, 28)),),
+}
+
+
+def probe_nin_4(global_average_pooling):
+    return global_average_pooling(torch.randn(2, 3, 4, 7))
+
+
+def probe_nin_6(batch_norm):
+    def run(*rest):
+        vectors = torch.randn(3), torch.randn(3), torch.randn(3), torch.rand(3) + 0.1
+        return batch_norm(3 * torch.randn(2, 3, 5, 4) + 1, *vectors, *rest)
+
+    return run(True), run(False), run(True, 0.4, 0.2), run(False, 0.4, 0.2)

@@ -1,5 +1,8 @@
 """Answers to the exercises of chapter 05."""
 
+import torch
+from torch import nn
+
 
 def counts(weights=6_144, macs=4_816_896, direct=120_422_400, detour=12_443_648):
     return f"""counts = {{
@@ -156,7 +159,11 @@ wrong_answers = {
         ("both 1x1", counts(detour=2_408_448 + 401_408), r"second layer is 5×5"),
         ("a product", counts(detour=784 * 3_072 * 12_800), r"add them"),
         ("a list", "counts = [6_144, 4_816_896]", r"A dictionary with the keys"),
-        ("a key is missing", 'counts = {"weights": 6_144}', r'missing: "macs", "direct", "detour"'),
+        (
+            "a key is missing",
+            'counts = {"weights": 6_144}',
+            r'^"macs", "direct" and "detour" are missing',
+        ),
         ("a text", counts(weights="'6,144'"), r"A number is expected"),
         ("nothing", counts(macs="None"), r"A number is expected, not nothing"),
         ("anything", counts(macs=7), r'"macs": 7 is not right'),
@@ -581,7 +588,11 @@ for name, layer in looks.items():
 """,
             r'"1x1, stride 3": .*gradients of the layers before it',
         ),
-        ("a missing key", "never_read = {'1x1, stride 2': 0.75}", r"missing: \"1x1, stride 3\""),
+        (
+            "a missing key",
+            "never_read = {'1x1, stride 2': 0.75}",
+            r'^"1x1, stride 3", .*are missing',
+        ),
         ("a list", "never_read = [0.75, 8 / 9]", r"A dictionary with the keys"),
         ("None", never_read(e=None), r"A number is expected, not nothing"),
         ("anything", never_read(e=0.3), r"0.3 is not right. Build one image"),
@@ -598,7 +609,7 @@ for name, layer in looks.items():
         ("stride", notices("ffftft"), r"reads a quarter"),
         ("linear", notices("fffttf"), r"a weight of its own for every place"),
         ("a list", "notices = [False, False]", r"A dictionary with the keys"),
-        ("a missing key", "notices = {'1x1, average': False}", r"missing: \"1x1, maximum\""),
+        ("a missing key", "notices = {'1x1, average': False}", r'^"1x1, maximum", .*are missing'),
         (
             "differences",
             f"notices = dict.fromkeys({KINDS}, 0.3)",
@@ -817,3 +828,71 @@ for name, layer in looks.items():
         ),
     ],
 }
+
+
+# --- mutants that the checks accept, and why they may ---------------------------------------------
+
+equivalent = {
+    "one_by_one.2": [
+        (
+            "Weight and bias are filled in either order; a 1×1 kernel has one row and one "
+            "column; a sum does not mind the order of its dimensions.",
+            "`merged.weight.copy_( … matrix))` and `merged.bias.copy_(second.bias)` exchanged",
+            "`0` becomes `-1` in `matrix = first.weigh … :, 0, 0]`",
+            "`0` becomes `-1` in `matrix = first.weigh … :, 0, 0]` #2",
+            "`2` and `3` exchanged",
+        ),
+    ],
+    "one_by_one.3": [
+        (
+            "The batch has one image: the last is the first.",
+            "`0` becomes `-1` in `return mixed[0].perm … 1, 2, 0)` #2",
+        ),
+    ],
+    "one_by_one.4": [
+        (
+            "The pixels may come in any order as long as each keeps its channels; weights "
+            "and biases are filled in any order.",
+            "`0` and `2` exchanged",
+            "`2` and `3` exchanged",
+            "`reduce.weight.copy_( … , None])` and `reduce.bias.copy_(-d …  @ mean)` exchanged",
+            "`reduce.bias.copy_(-d …  @ mean)` and `restore.weight.copy_ … , None])` exchanged",
+            "`restore.weight.copy_ … , None])` and `restore.bias.copy_(mean)` exchanged",
+        ),
+    ],
+    "one_by_one.5": [
+        (
+            "Weight and bias are filled in either order.",
+            "`convolution.weight.c … .shape))` and `convolution.bias.cop … ar.bias)` exchanged",
+        ),
+    ],
+}
+
+
+# --- probes: what the equivalent ones are compared on ---------------------------------------------
+
+
+def probe_one_by_one_2(merge):
+    def run(first, second):
+        merged, maps = merge(first, second), torch.randn(2, first.in_channels, 9, 8)
+        return merged(maps).detach(), merged.weight.detach(), merged.bias.detach()
+
+    return (
+        run(nn.Conv2d(3, 5, 1), nn.Conv2d(5, 4, (2, 3), stride=2)),
+        run(nn.Conv2d(3, 2, 1, bias=False), nn.Conv2d(2, 4, 3, padding=1)),
+    )
+
+
+def probe_one_by_one_3(recolour):
+    return recolour(torch.rand(4, 7, 3), torch.randn(3, 3))
+
+
+def probe_one_by_one_4(pca_layers):
+    maps = torch.randn(3, 5, 4, 6) * torch.arange(1, 6)[:, None, None] + 2
+    reduce, restore = pca_layers(maps, 3)
+    return restore(reduce(maps)).detach(), reduce(maps).detach().abs()
+
+
+def probe_one_by_one_5(as_convolution):
+    layer = as_convolution(nn.Linear(5 * 3 * 3, 4), 5, 3)
+    return layer(torch.randn(2, 5, 7, 6)).detach()

@@ -1,8 +1,8 @@
-"""Exercises of chapter 05: 1×1 convolution."""
+"""Checks of chapter 05: 1×1 convolution."""
 
 import copy
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,29 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exercises.compare import Wrong, call, close, describe, expect_number, layers, same_results
-from exercises.engine import exercise, question
-
-CHAPTER = "05_one_by_one_convolution"
-
-
-def _expect_keys(answer: Any, keys: tuple[str, ...]) -> None:
-    listed = ", ".join(f'"{key}"' for key in keys)
-    if not isinstance(answer, Mapping):
-        raise Wrong(f"A dictionary with the keys {listed} is expected, not {describe(answer)}.")
-    missing = [f'"{key}"' for key in keys if key not in answer]
-    if missing:
-        raise Wrong(f"The dictionary should have the keys {listed}; missing: {', '.join(missing)}.")
-
-
-def _expect_numbers(
-    answer: Mapping, right: Mapping, common: Mapping, tolerance: float = 0, otherwise: str = ""
-) -> None:
-    for key, number in right.items():
-        try:
-            expect_number(answer[key], number, common.get(key), tolerance, otherwise)
-        except Wrong as error:
-            raise Wrong(f'"{key}": {error}') from None
+from exercises.compare import (
+    Wrong,
+    call,
+    close,
+    describe,
+    expect_keys,
+    expect_numbers,
+    layers,
+    plain,
+    same_results,
+)
 
 
 @dataclass
@@ -143,70 +131,14 @@ def _random_parts(answer: Callable, given: _Given) -> str:
     return ""
 
 
-# --- one_by_one.1: counting ----------------------------------------------------------------------
+# --- one_by_one.1: counting -----------------------------------------------------------------------
 
 
-@exercise(
-    "one_by_one.1",
-    title="Count a layer, and a detour",
-    answer="counts",
-    difficulty=1,
-    minutes=8,
-    task="""
-        A layer of a network gets 192 maps of 28×28. Count without building anything; leave biases
-        out everywhere.
-
-        - `"weights"` and `"macs"` of a 1×1 convolution from 192 to 32 channels;
-        - `"direct"`: the MACs of a 5×5 convolution from 192 to 32 channels, with padding 2;
-        - `"detour"`: the MACs of two layers that also end at 32 maps: a 1×1 convolution from 192
-          to 16 channels, and then a 5×5 convolution from 16 to 32 channels, with padding 2.
-    """,
-    stub="""
-        counts = {
-            "weights": ...,
-            "macs": ...,
-            "direct": ...,
-            "detour": ...,
-        }
-    """,
-    hints=[
-        """
-        One kernel has k · k · in_channels weights, and there are out_channels kernels.
-        """,
-        """
-        Every weight is used once at each position. There are 28 · 28 positions, because padding
-        2 keeps the size under a 5×5 kernel.
-        """,
-        """
-        The detour is a sum of two products: 28 · 28 · 192 · 16, and 28 · 28 · 5 · 5 · … · ….
-        """,
-    ],
-    solution="""
-        positions = 28 * 28
-        counts = {
-            "weights": 192 * 32,
-            "macs": positions * 192 * 32,
-            "direct": positions * 5 * 5 * 192 * 32,
-            "detour": positions * 192 * 16 + positions * 5 * 5 * 16 * 32,
-        }
-    """,
-    explanation="""
-        The detour costs about a tenth. The 1×1 layer itself is not free, it takes 2,408,448 of the
-        12,443,648 MACs; what it saves is in the 5×5 layer after it, which reads 16 channels
-        instead of 192.
-    """,
-)
-def _(answer):
+def one_by_one_1(answer):
     positions, one, five, detour = 28 * 28, 192 * 32, 25 * 192 * 32, (192 * 16, 25 * 16 * 32)
-    _expect_keys(answer, ("weights", "macs", "direct", "detour"))
-    flops = (
-        "One multiply-accumulate is one MAC. Counting the multiplication and the addition apart "
-        "gives twice as much (often called FLOPs)."
-    )
     no_positions = "Each weight is used at every one of the 28 · 28 positions."
     common = {
         "weights": {
-            one + 32: "These are the parameters; the 32 biases are left out here.",
             192: "This is one kernel. There is one for each of the 32 channels that come out.",
             32: "Each of the 32 kernels has a weight for every one of the 192 channels.",
             192 + 32: "Channels in and out are multiplied: each of the 32 kernels has 192 weights.",
@@ -215,8 +147,6 @@ def _(answer):
         },
         "macs": {
             one: no_positions,
-            2 * positions * one: flops,
-            positions * (one + 32): "Biases are added, not multiplied; MACs leave them out.",
             28 * one: "There are 28 · 28 positions, not 28.",
             positions * 32: "Every output is a sum of 192 products, one for each channel.",
             positions * 192: "This is one kernel; there are 32.",
@@ -224,7 +154,6 @@ def _(answer):
         },
         "direct": {
             five: no_positions,
-            2 * positions * five: flops,
             positions * one: "The kernel is 5×5: each output is a sum of 5 · 5 · 192 products.",
             positions * 5 * 192 * 32: "The kernel has 5 · 5 places, not 5.",
             24 * 24 * five: "24×24 would be without padding; padding 2 keeps 28×28 positions.",
@@ -233,7 +162,6 @@ def _(answer):
         },
         "detour": {
             sum(detour): no_positions,
-            2 * positions * sum(detour): flops,
             positions * detour[0]: "This is the 1×1 layer alone. The 5×5 after it is missing.",
             positions * detour[1]: "This is the 5×5 layer alone. The 1×1 before it costs too.",
             positions * (detour[0] + five): (
@@ -252,11 +180,17 @@ def _(answer):
         },
     }
     right = {"weights": one, "macs": positions * one, "direct": positions * five}
-    _expect_numbers(answer, right | {"detour": positions * sum(detour)}, common)
+    expect_numbers(
+        answer,
+        right | {"detour": positions * sum(detour)},
+        common,
+        macs=("macs", "direct", "detour"),
+        with_biases={"weights": one + 32, "macs": positions * (one + 32)},
+    )
     return "The detour takes 9.7 times fewer MACs than the direct way."
 
 
-# --- one_by_one.2: merging -----------------------------------------------------------------------
+# --- one_by_one.2: merging ------------------------------------------------------------------------
 
 
 def _merged(
@@ -314,66 +248,7 @@ def _two(channels: tuple[int, int, int], k: int, shape: tuple, **options: Any) -
     return _Given(f"{layers(first)}, {layers(second)}", (first, second), (torch.randn(shape),))
 
 
-@exercise(
-    "one_by_one.2",
-    title="Two layers become one",
-    answer="merge",
-    difficulty=3,
-    minutes=20,
-    task="""
-        Write `merge(first, second)`. `first` is a 1×1 convolution, `second` the convolution that
-        comes right after it, with a square kernel of any size (1×1 is one of them). Return one
-        `nn.Conv2d` that gives what `second(first(images))` gives. Keep the stride and the padding
-        of `second`, and leave both layers as they are.
-
-        Every `second` has a bias. Where `second` has padding, `first` has no bias
-        (`first.bias is None`); after the exercise you will see why.
-    """,
-    stub="""
-        def merge(first: nn.Conv2d, second: nn.Conv2d) -> nn.Conv2d:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        Begin with kernels of one pixel. At a pixel $x$ the first layer gives $W_1 x + b_1$, the
-        second $W_2 (W_1 x + b_1) + b_2$. Multiply out: what is the matrix in front of $x$, and
-        what is left?
-        """,
-        """
-        A k×k kernel is k · k such matrices, one for each place of the kernel. Each of them is
-        multiplied by $W_1$. `torch.einsum("omhw,mi->oihw", …)` does all of them at once: o, m and
-        i are the channels going out, in the middle and coming in.
-        """,
-        """
-        $b_1$ is there at every pixel, so it comes in through every place of the kernel: sum the
-        second kernel over its height and width, multiply by $b_1$, and add $b_2$.
-        """,
-    ],
-    solution="""
-        def merge(first: nn.Conv2d, second: nn.Conv2d) -> nn.Conv2d:
-            merged = nn.Conv2d(
-                first.in_channels,
-                second.out_channels,
-                second.kernel_size,
-                stride=second.stride,
-                padding=second.padding,
-            )
-            with torch.no_grad():
-                matrix = first.weight[:, :, 0, 0]  # (between, in)
-                merged.weight.copy_(torch.einsum("omhw,mi->oihw", second.weight, matrix))
-                merged.bias.copy_(second.bias)
-                if first.bias is not None:
-                    merged.bias.add_(second.weight.sum(dim=(2, 3)) @ first.bias)
-            return merged
-    """,
-    explanation="""
-        Both layers are linear, so one after the other is linear too: a product of matrices, one
-        for each place of the kernel. The bias of the first layer is the same number at every
-        pixel; the second layer sees it at all k · k places at once.
-    """,
-)
-def _(answer):
+def one_by_one_2(answer):
     def finish(result: Any, given: _Given) -> _Output:
         layer = _is_convolution(result, f"merge({given})")
         return _Output(call(layer, images) for images in given.images)
@@ -458,7 +333,7 @@ def _(answer):
     return "One layer gives what the two gave."
 
 
-# --- one_by_one.3: repair ------------------------------------------------------------------------
+# --- one_by_one.3: repair -------------------------------------------------------------------------
 
 
 def _recoloured(
@@ -470,64 +345,7 @@ def _recoloured(
     return mixed[0].permute(1, 2, 0) if back else mixed.reshape(height, width, -1)
 
 
-@exercise(
-    "one_by_one.3",
-    title="Repair a recolouring",
-    answer="recolour",
-    difficulty=2,
-    minutes=10,
-    task="""
-        `recolour(photo, matrix)` should give a photograph other colours with a 1×1 convolution.
-        `photo` has the shape (H, W, 3), as image files are read: the channels are last. Each row
-        of `matrix` (3, 3) says how one new channel is mixed from red, green and blue. The result
-        has the shape (H, W, 3) again.
-
-        The function below runs, its shapes are right, and its pictures are wrong. It has more than
-        one mistake. Repair it.
-
-        `plt.imshow(recolour(photo, torch.eye(3)))` should show the photograph as it is: the
-        matrix with ones on the diagonal changes nothing. That test finds some of the mistakes, but
-        not all.
-    """,
-    stub="""
-        def recolour(photo: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-            height, width, channels = photo.shape
-            image = photo.reshape(1, channels, height, width)  # (N, C, H, W)
-            weight = matrix.T[:, :, None, None]  # (out, in, 1, 1)
-            mixed = F.conv2d(image, weight)
-            return mixed.reshape(height, width, channels)
-    """,
-    given="""
-        import torch.nn.functional as F
-    """,
-    hints=[
-        """
-        `reshape` keeps the numbers in their order and only cuts them into other rows. Where do the
-        first three numbers of `photo` end up?
-        """,
-        """
-        `permute` moves axes. From (H, W, C) to (C, H, W) it takes `permute(2, 0, 1)`. Which one
-        leads back?
-        """,
-        """
-        The weight of a convolution has the shape (out, in, 1, 1). Each row of `matrix` belongs to
-        one channel that comes out. Is there anything to transpose?
-        """,
-    ],
-    solution="""
-        def recolour(photo: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-            image = photo.permute(2, 0, 1)[None]  # (1, 3, H, W)
-            weight = matrix[:, :, None, None]  # (out, in, 1, 1)
-            mixed = F.conv2d(image, weight)
-            return mixed[0].permute(1, 2, 0)  # (H, W, 3)
-    """,
-    explanation="""
-        A reshape to the right shape is the most common mistake with images: nothing complains. Two
-        such mistakes even cancel for the matrix that changes nothing, and the transposed matrix
-        shows only if the matrix is not symmetric.
-    """,
-)
-def _(answer):
+def one_by_one_3(answer):
     def variant(*options: bool) -> Callable:
         return lambda photo, matrix: _recoloured(photo, matrix, *options)
 
@@ -595,7 +413,7 @@ def _(answer):
     )
 
 
-# --- one_by_one.4: principal components ----------------------------------------------------------
+# --- one_by_one.4: principal components -----------------------------------------------------------
 
 
 def _pca(
@@ -671,71 +489,7 @@ def _maps(shape: tuple[int, ...], width: int) -> _Given:
     return _Given(f"maps of shape {shape}, {width}", (known, width), (known, new))
 
 
-@exercise(
-    "one_by_one.4",
-    title="Principal components as a 1×1 convolution",
-    answer="pca_layers",
-    difficulty=3,
-    minutes=25,
-    task="""
-        **Principal component analysis** (PCA) looks for the `width` directions in the space of the
-        channels along which the pixels differ most. Kept are only the coordinates along them,
-        counted from the mean pixel. Among all ways to squeeze pixels linearly to `width` numbers
-        and to stretch them back, this one has the smallest squared error.
-
-        Write `pca_layers(maps, width)`. `maps` has the shape (N, C, H, W); every pixel is one
-        sample of C numbers. Return two 1×1 convolutions: `reduce`, from C to `width` channels,
-        and `restore`, from `width` back to C, so that `restore(reduce(maps))` is PCA's best copy
-        of `maps`. The mean pixel belongs into the biases.
-
-        The directions are the eigenvectors of the covariance matrix (C, C) of the pixels with the
-        largest eigenvalues. `torch.cov` wants one row for each channel;
-        `torch.linalg.eigh(matrix)` gives eigenvalues in **ascending** order, and the eigenvectors
-        as the **columns** of its second result.
-    """,
-    stub="""
-        def pca_layers(maps: torch.Tensor, width: int) -> tuple[nn.Conv2d, nn.Conv2d]:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        `pixels = maps.permute(0, 2, 3, 1).reshape(-1, C)` has one row for each pixel. Its mean
-        over axis 0 is the mean pixel $m$, `torch.cov(pixels.T)` the covariance matrix.
-        """,
-        """
-        Put the `width` eigenvectors of the largest eigenvalues into the rows of a matrix $V$. The
-        coordinates of a pixel are $V(x - m) = Vx - Vm$: a weight and a bias.
-        """,
-        """
-        The way back is $V^\\top z + m$. Copy with `layer.weight.copy_(…[:, :, None, None])` inside
-        `torch.no_grad()`.
-        """,
-    ],
-    solution="""
-        def pca_layers(maps: torch.Tensor, width: int) -> tuple[nn.Conv2d, nn.Conv2d]:
-            channels = maps.shape[1]
-            pixels = maps.permute(0, 2, 3, 1).reshape(-1, channels)
-            mean = pixels.mean(dim=0)
-            _, vectors = torch.linalg.eigh(torch.cov(pixels.T))
-            directions = vectors[:, -width:].T  # (width, C)
-
-            reduce = nn.Conv2d(channels, width, kernel_size=1)
-            restore = nn.Conv2d(width, channels, kernel_size=1)
-            with torch.no_grad():
-                reduce.weight.copy_(directions[:, :, None, None])
-                reduce.bias.copy_(-directions @ mean)
-                restore.weight.copy_(directions.T[:, :, None, None])
-                restore.bias.copy_(mean)
-            return reduce, restore
-    """,
-    explanation="""
-        PCA is a 1×1 convolution whose weights come from a formula instead of from training. No
-        label takes part in it: it keeps what differs most, whether or not that is what the task
-        needs.
-    """,
-)
-def _(answer):
+def one_by_one_4(answer):
     def finish(result: Any, given: _Given) -> tuple[Tensor, ...]:
         what, (maps, width) = f"pca_layers({given})", given.values
         if result is None:
@@ -841,7 +595,7 @@ def _(answer):
     return "No other pair of linear 1×1 layers of this width gives a smaller squared error."
 
 
-# --- one_by_one.5: a linear layer as a convolution -----------------------------------------------
+# --- one_by_one.5: a linear layer as a convolution ------------------------------------------------
 
 
 def _as_convolution(
@@ -900,50 +654,7 @@ def _explain_layer(answer: Any, given: _Given) -> None:
         raise Wrong("The bias is a new random one each time: copy that of the linear layer too.")
 
 
-@exercise(
-    "one_by_one.5",
-    title="A linear layer becomes a convolution",
-    answer="as_convolution",
-    difficulty=2,
-    minutes=12,
-    task="""
-        `linear` reads maps of the shape (channels, kernel_size, kernel_size), flattened. Write
-        `as_convolution(linear, channels, kernel_size)`. It returns an `nn.Conv2d` with the same
-        weights, so that for `maps` (N, channels, kernel_size, kernel_size) the values of
-        `convolution(maps)` are those of `linear(maps.flatten(1))`, in the shape
-        (N, out_features, 1, 1). On larger maps the convolution slides, one pixel at a time, and
-        gives at every place what `linear` says of the window there.
-    """,
-    stub="""
-        def as_convolution(linear: nn.Linear, channels: int, kernel_size: int) -> nn.Conv2d:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        `linear.weight` has the shape (out_features, channels · k · k), the weight of the
-        convolution (out_features, channels, k, k). Is anything more than a reshape needed?
-        """,
-        """
-        `flatten` puts a map row by row, channel after channel, into one line. A reshape undoes
-        exactly that. And which padding leaves one single place for a k×k kernel on a k×k map?
-        """,
-    ],
-    solution="""
-        def as_convolution(linear: nn.Linear, channels: int, kernel_size: int) -> nn.Conv2d:
-            convolution = nn.Conv2d(channels, linear.out_features, kernel_size)
-            with torch.no_grad():
-                convolution.weight.copy_(linear.weight.reshape(convolution.weight.shape))
-                convolution.bias.copy_(linear.bias)
-            return convolution
-    """,
-    explanation="""
-        The same numbers in another shape. The kernel is as large as the map, so on that map there
-        is one place for it. Where the map is 1×1, after the first linear layer, the kernel is
-        1×1 too.
-    """,
-)
-def _(answer):
+def one_by_one_5(answer):
     def finish(result: Any, given: _Given) -> tuple[Tensor, ...]:
         linear, channels, k = given.values
         layer = _is_convolution(result, f"as_convolution({given})")
@@ -1004,7 +715,7 @@ def _(answer):
     return "The same weights, now able to slide."
 
 
-# --- one_by_one.6: an experiment -----------------------------------------------------------------
+# --- one_by_one.6: an experiment ------------------------------------------------------------------
 
 _LOOKS = {
     "1x1, stride 2": 3 / 4,
@@ -1015,75 +726,7 @@ _LOOKS = {
 }
 
 
-@exercise(
-    "one_by_one.6",
-    title="An experiment: pixels that are never read",
-    answer="never_read",
-    difficulty=2,
-    minutes=15,
-    task="""
-        Five ways to make a map of 12×12 smaller. For each of them: which share of the 144 pixels
-        has no influence on the result? Write down what you expect, then measure it.
-
-        Whether a pixel is read shows in the gradient. Give the layer a random image
-        `torch.randn(1, 4, 12, 12, requires_grad=True)`, sum up what comes out, and call
-        `backward()`. A pixel is never read if the gradient of all its four channels is exactly
-        zero. Enter shares from 0 to 1, with at least three decimals.
-    """,
-    stub="""
-        looks = {
-            "1x1, stride 2": nn.Conv2d(4, 4, 1, stride=2),
-            "1x1, stride 3": nn.Conv2d(4, 4, 1, stride=3),
-            "1x1, stride 2, twice": nn.Sequential(
-                nn.Conv2d(4, 4, 1, stride=2), nn.Conv2d(4, 4, 1, stride=2)
-            ),
-            "2x2 average, then 1x1": nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(4, 4, 1)),
-            "3x3, then 1x1, stride 2": nn.Sequential(
-                nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 1, stride=2)
-            ),
-        }
-        never_read = dict.fromkeys(looks, ...)
-    """,
-    hints=[
-        """
-        `image.grad` has the shape (1, 4, 12, 12). `(image.grad == 0).all(dim=1)` says for each
-        pixel whether all four channels have gradient zero.
-        """,
-        """
-        Make a new image for each layer, or the gradients of all layers add up in the same
-        `image.grad`.
-        """,
-        """
-        The share of a tensor of True and False is `.float().mean().item()`.
-        """,
-    ],
-    solution="""
-        looks = {
-            "1x1, stride 2": nn.Conv2d(4, 4, 1, stride=2),
-            "1x1, stride 3": nn.Conv2d(4, 4, 1, stride=3),
-            "1x1, stride 2, twice": nn.Sequential(
-                nn.Conv2d(4, 4, 1, stride=2), nn.Conv2d(4, 4, 1, stride=2)
-            ),
-            "2x2 average, then 1x1": nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(4, 4, 1)),
-            "3x3, then 1x1, stride 2": nn.Sequential(
-                nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 1, stride=2)
-            ),
-        }
-        never_read = {}
-        for name, layer in looks.items():
-            image = torch.randn(1, 4, 12, 12, requires_grad=True)
-            layer(image).sum().backward()
-            unread = (image.grad == 0).all(dim=1)  # (1, 12, 12)
-            never_read[name] = unread.float().mean().item()
-    """,
-    explanation="""
-        With stride s a 1×1 kernel reads one pixel of s · s. Two of them with stride 2 read one of
-        16. A mean, or a 3×3 convolution, in front of the stride lets every pixel take part: its
-        value has been mixed into a neighbour that is read.
-    """,
-)
-def _(answer):
-    _expect_keys(answer, tuple(_LOOKS))
+def one_by_one_6(answer):
     common = {}
     for name, share in _LOOKS.items():
         common[name] = {
@@ -1091,8 +734,11 @@ def _(answer):
             100 * share: "This is a percentage; shares go from 0 to 1.",
             1 - share: "This is the share that is read; asked for is the share that is not.",
             share / 4: "Divide by the 144 pixels, not by the 576 numbers of the four channels.",
-            round(share, 2): "This is rounded too much; give four decimals, or a fraction.",
         }
+        if abs(share - round(share, 2)) > 1e-3:
+            common[name][round(share, 2)] = (
+                "This is rounded too much; give four decimals, or a fraction."
+            )
         if share == 0:
             common[name] = {
                 1.0: "This is the share that is read; asked for is the share that is not.",
@@ -1111,7 +757,7 @@ def _(answer):
         "The second layer skips three quarters of what the first has left."
     )
     start = "Build one image, call backward() and look at where its gradient is exactly zero."
-    _expect_numbers(answer, _LOOKS, common, tolerance=1e-3, otherwise=start)
+    expect_numbers(answer, _LOOKS, common, tolerance=1e-3, otherwise=start)
     return "A stride alone throws pixels away; a mean or a larger kernel before it does not."
 
 
@@ -1143,80 +789,13 @@ _WHY = {
     ),
     "1x1, flatten, linear": "The linear layer has a weight of its own for every place.",
 }
-_SHUFFLED_STUB = """
-    def network(*parts: nn.Module) -> nn.Sequential:
-        return nn.Sequential(nn.Conv2d(1, 8, 1), nn.ReLU(), *parts)
 
 
-    average = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    maximum = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten())
-    candidates = {
-        "1x1, average": network(nn.Conv2d(8, 10, 1), average),
-        "1x1, maximum": network(nn.Conv2d(8, 10, 1), maximum),
-        "1x1, 2x2 average, 1x1, average": network(nn.AvgPool2d(2), nn.Conv2d(8, 10, 1), average),
-        "1x1, 2x2 maximum, 1x1, average": network(nn.MaxPool2d(2), nn.Conv2d(8, 10, 1), average),
-        "1x1, stride 2, average": network(nn.Conv2d(8, 10, 1, stride=2), average),
-        "1x1, flatten, linear": network(nn.Flatten(), nn.Linear(8 * 28 * 28, 10)),
-    }
-"""
-
-
-@exercise(
-    "one_by_one.7",
-    title="Who notices that the pixels are shuffled?",
-    answer="notices",
-    difficulty=2,
-    minutes=15,
-    task="""
-        Six small networks whose only convolutions are 1×1. Which of them give an image the same
-        logits when its 784 pixels are shuffled? Write down what you expect, then test it: shuffle
-        the pixels inside each image of `images` (64, 1, 28, 28), all with one and the same random
-        order, and compare the logits with `torch.allclose(…, atol=1e-5)`: sums in another order
-        differ in their last digit. Enter `True` for a network that notices (its logits change) and
-        `False` for one that does not.
-    """,
-    stub=_SHUFFLED_STUB
-    + """
-    notices = dict.fromkeys(candidates, ...)
-    """,
-    given="""
-        from utils import data
-
-        images, labels = next(iter(data.load(batch_size=64).validation))
-    """,
-    hints=[
-        """
-        `order = torch.randperm(784)` is a random order. `images.flatten(2)[:, :, order]` are the
-        shuffled pixels in one line; `.reshape(images.shape)` makes images of them again.
-        """,
-        """
-        `torch.allclose(candidate(images), candidate(shuffled), atol=1e-5)` is True where the
-        logits stay. True stands for the opposite here: `not torch.allclose(…)`.
-        """,
-    ],
-    solution=_SHUFFLED_STUB
-    + """
-    order = torch.randperm(28 * 28)
-    shuffled = images.flatten(2)[:, :, order].reshape(images.shape)
-    notices = {
-        name: not torch.allclose(candidate(images), candidate(shuffled), atol=1e-5)
-        for name, candidate in candidates.items()
-    }
-    """,
-    explanation="""
-        After a 1×1 convolution everything depends on what is done with the positions. Averages
-        and maxima over the whole map forget the order altogether. Pooling of 2×2 maxima, a stride
-        and a linear layer on the flattened maps do not; but none of them can bring a 1×1
-        convolution to compare two neighbours. The 2×2 average changes nothing here, because no
-        ReLU follows it: the mean of the means is the mean of all pixels.
-    """,
-)
-def _(answer):
-    _expect_keys(answer, tuple(_NOTICES))
+def one_by_one_7(answer):
+    expect_keys(answer, _NOTICES)
     given = {}
     for name in _NOTICES:
-        value = answer[name]
-        value = value.item() if hasattr(value, "item") and getattr(value, "size", 0) != 0 else value
+        value = plain(answer[name])
         if not isinstance(value, bool):
             raise Wrong(f'"{name}": True or False is expected, not {describe(value)}.')
         given[name] = value
@@ -1247,45 +826,3 @@ def _(answer):
         )
     name = next(name for name in _NOTICES if given[name] is not _NOTICES[name])
     raise Wrong(f'"{name}": {given[name]} is not right. {_WHY[name]}')
-
-
-# --- one_by_one.8: an open question --------------------------------------------------------------
-
-question(
-    "one_by_one.8",
-    title="Three rows of VGG's table",
-    difficulty=2,
-    minutes=15,
-    task="""
-        The VGG paper compares three configurations at one image size (top-1 and top-5 error on
-        ImageNet's validation set, %): **B**, ten convolutions of 3×3: 28.7 and 9.9. **C**, as B
-        with a 1×1 convolution, with ReLU, added in three blocks: 28.1 and 9.4. **D**, as C with
-        3×3 in place of those 1×1: 27.0 and 8.8.
-
-        Chapter 3 read the paper's conclusions from these rows: C against B, and D against C. What
-        else differs between C and D besides what the kernels see? Describe a network that would
-        take that difference away, and say how many runs you would need to believe the result.
-    """,
-    hints=[
-        "Count weights: 1×1 and 3×3 from 512 to 512 channels.",
-        "One could leave D as it is and make C's extra layers more expensive, or make D's "
-        "cheaper. Which changes fewer other things?",
-    ],
-    discussion="""
-        C against B: three more layers that see no neighbour, each with a ReLU, and the error
-        falls. The paper reads it so: the added nonlinearity helps. D against C: the same number of
-        layers, and the ones that see neighbours are better; so it is worth looking at more than
-        one pixel.
-
-        But D's three layers also have nine times as many weights and MACs as C's, and C has more
-        of both than B. Part of each gain may be size alone. One could give C's 1×1 layers more
-        channels, until both cost the same, for example 1×1 to a larger number of channels and 1×1
-        back. Then depth differs; or make the 3×3 of D cheaper by splitting channels into groups,
-        and then each output sees fewer channels. There is no way to change one thing only; one
-        can report several such networks.
-
-        The differences are .6 and 1.1 points in single runs, on 50,000 images. Without the
-        spread between seeds one cannot tell how much of it is chance. Five or more seeds of each,
-        compared in pairs, would be a start.
-    """,
-)

@@ -1,5 +1,10 @@
 """Answers to the exercises of chapter 08."""
 
+import torch
+from torch import nn
+
+from utils import networks
+
 
 def counts(parameters=230_144, macs=179_830_784, blocks=27, option_b=2_752):
     return (
@@ -172,7 +177,7 @@ wrong_answers = {
         ("shortcut without its convolution", counts(221_952), r"1×1 convolution of the shortcut"),
         ("first as second", counts(2 * 147_456 + 8_192 + 768), r"first convolution takes 64"),
         ("shortcut 3x3", counts(221_184 + 9 * 8_192 + 768), r"1×1, not 3×3"),
-        ("in thousands", counts(230.144), r'"parameters": 230\.144 is in thousands'),
+        ("in thousands", counts(230.144), r'"parameters": 230\.144 .*in thousands'),
         ("macs without stride", counts(macs=229_376 * 56 * 56), r'"macs": .*28 · 28 positions'),
         (
             "first at full size",
@@ -180,11 +185,11 @@ wrong_answers = {
             r"first convolution has stride 2",
         ),
         ("macs without shortcut", counts(macs=221_184 * 784), r'"macs": .*1×1 convolution'),
-        ("macs twice", counts(macs=2 * 179_830_784), r"one multiply-accumulate"),
+        ("macs twice", counts(macs=2 * 179_830_784), r"One multiply-accumulate"),
         ("macs with norms", counts(macs=230_144 * 784), r"Only the MACs of the convolutions"),
         ("macs with norms, once", counts(macs=229_760 * 784), r"Only the MACs of the convolutions"),
         ("macs and parameters", counts(macs=229_376 * 784 + 768), r"Only the MACs of the conv"),
-        ("macs in millions", counts(macs=179.8), r'"macs": 179\.8 is in millions'),
+        ("macs in millions", counts(macs=179.8), r'"macs": 179\.8 .*in millions'),
         ("n", counts(blocks=9), r'"blocks": .*three stages'),
         ("layers", counts(blocks=54), r"each block has two"),
         ("half", counts(blocks=28), r"linear layer as a block"),
@@ -873,3 +878,64 @@ def accuracy_without(network, images, labels):
         ),
     ],
 }
+
+
+# --- mutants that the checks accept, and why they may ---------------------------------------------
+
+equivalent = {
+    "resnet.5": [
+        (
+            "A number may be computed before `super().__init__()`.",
+            "`super().__init__()` and `out_channels = 4 * width` exchanged",
+        ),
+    ],
+    "resnet.7": [
+        (
+            "The block adds branch and shortcut, in either order.",
+            "`branch` and `nn.Identity()` exchanged",
+        ),
+    ],
+    "resnet.8": [
+        (
+            "A dictionary with the same entries, in another order or with tensors without "
+            "dimensions as numbers; replacing a block does not change the list of names.",
+            "`network.eval()` and `found = {}` exchanged",
+            "`'stage1'` and `'stage2'` exchanged",
+            "`'stage2'` and `'stage3'` exchanged",
+            "`list(stage.named_children())` becomes `stage.named_children()`",
+            "`found[f'{stage_name} … ).item()` and `setattr(stage, name, block)` exchanged",
+            "`right.float().mean().item()` becomes `right.float().mean()`",
+        ),
+    ],
+}
+
+
+# --- probes: what the equivalent ones are compared on ---------------------------------------------
+
+probe_arguments = {  # how a network is built, and the shape of its input
+    "resnet.5": (((4, 3, 2), (2, 4, 7, 5)), ((8, 2), (2, 8, 6, 6))),
+}
+
+
+def probe_resnet_7(lengthen):
+    blocks = [networks.resnet.basic_branch(6, 6) for _ in range(2)]
+    stage = nn.Sequential(*(networks.resnet.ResidualBlock(b, nn.Identity()) for b in blocks))
+    longer, maps = lengthen(stage, 6), torch.randn(2, 6, 5, 7)
+    results = [longer.train(mode)(maps).detach() for mode in (True, False)]
+    return results, len(list(longer.parameters()))
+
+
+def probe_resnet_8(accuracy_without):
+    network = networks.build("resnet20", in_channels=1, width=4).train()
+    images = torch.randn(200, 1, 14, 14)
+    with torch.no_grad():  # as after a training: running statistics, and predictions that differ
+        for _ in range(20):
+            network(images)
+        logits = network.eval()(images)
+        network.classifier.linear.bias -= logits.mean(dim=0)
+    labels = (logits - logits.mean(dim=0)).argmax(dim=1)
+    seen = []
+    for mode in (False, True):
+        found = accuracy_without(network.train(mode), images, labels)
+        seen += [dict(sorted(found.items())), network.training]
+    return seen, network.eval()(images).detach()

@@ -1,4 +1,4 @@
-"""Exercises of chapter 08: residual networks."""
+"""Checks of chapter 08: residual networks."""
 
 import copy
 from collections import Counter
@@ -14,104 +14,29 @@ from exercises.compare import (
     close,
     describe,
     describe_call,
-    expect_number,
+    expect_numbers,
     expect_parameters,
     make,
     same_outputs,
     same_results,
 )
-from exercises.engine import exercise, question
 from utils.networks import build
 from utils.networks.resnet import ResidualBlock, basic_branch
 
-CHAPTER = "08_resnet"
+# --- resnet.1: counting ---------------------------------------------------------------------------
 
 
-# --- resnet.1: counting --------------------------------------------------------------------------
-
-
-@exercise(
-    "resnet.1",
-    title="Count a residual block by hand",
-    answer="counts",
-    difficulty=1,
-    minutes=10,
-    task="""
-        A residual block gets 64 maps of 56×56 and gives 128 maps of 28×28. Its branch is: 3×3
-        convolution with stride 2, batch norm, ReLU, 3×3 convolution, batch norm. Its shortcut,
-        which has to change the shape as well, is a 1×1 convolution with stride 2, then batch norm.
-        No convolution has a bias; a batch norm has a weight and a bias for each channel. Work out,
-        as whole numbers:
-
-        - `"parameters"`: the parameters of the block, shortcut included;
-        - `"macs"`: its MACs (those of the three convolutions);
-        - `"blocks"`: how many residual blocks the network for CIFAR-10 with 56 layers has
-          altogether, if depth is 6n + 2;
-        - `"option_b"`: ResNet-20 has 16, 32 and 64 channels, and two of its blocks change the
-          shape. How many parameters more has it with such a shortcut in these two (option B of the
-          paper) than with one that has no parameters (option A)?
-    """,
-    stub="""
-        counts = {
-            "parameters": ...,
-            "macs": ...,
-            "blocks": ...,
-            "option_b": ...,
-        }
-    """,
-    hints=[
-        """
-        A convolution from c to d channels has c · d · k · k weights. The first takes 64 channels
-        to 128, the second 128 to 128, the shortcut 64 to 128 with k = 1.
-        """,
-        """
-        Each weight of a convolution is used once for each position of its **output**. All three
-        outputs have 28 · 28 positions.
-        """,
-        """
-        Three stages of n blocks, two layers in each block: 6n. The other two layers are the first
-        convolution and the linear one.
-        """,
-        """
-        Only two shortcuts of ResNet-20 change the shape: 16 to 32 channels and 32 to 64. With
-        option B each has a 1×1 convolution and a batch norm; with option A none has parameters.
-        """,
-    ],
-    solution="""
-        weights = 64 * 128 * 9 + 128 * 128 * 9 + 64 * 128
-        counts = {
-            "parameters": weights + 3 * 2 * 128,
-            "macs": weights * 28 * 28,
-            "blocks": 3 * ((56 - 2) // 6),
-            "option_b": (16 * 32 + 2 * 32) + (32 * 64 + 2 * 64),
-        }
-    """,
-    explanation="""
-        230,144 parameters, of which the shortcut has 8,448, and 179,830,784 MACs. ResNet-56 has
-        27 blocks. Option B costs ResNet-20 2,752 parameters: 272,474 in place of 269,722.
-    """,
-)
-def _(answer):
-    keys = ("parameters", "macs", "blocks", "option_b")
-    if not isinstance(answer, dict) or not set(keys) <= answer.keys():
-        raise Wrong(
-            'A dictionary with the keys "parameters", "macs", "blocks" and "option_b" is expected, '
-            f"not {describe(answer)}."
-        )
+def resnet_1(answer):
     first, second, beside = 64 * 128 * 9, 128 * 128 * 9, 64 * 128
     weights = first + second + beside
     positions = 28 * 28
-    _count(
-        "parameters",
-        answer,
-        weights + 768,
-        {
+    common = {
+        "parameters": {
             weights: "These are the convolutions alone; each batch norm has 2 · 128 parameters.",
             weights + 512: "There are three batch norms; the shortcut has one too.",
             weights + 256: "There are three batch norms, not one.",
             weights + 384: "A batch norm has a weight and a bias for each channel: 2 · 128.",
             weights + 768 + 384: "The convolutions have no biases here.",
-            weights + 384 + 384: "The convolutions have no biases here.",
             weights + 3 * 512: (
                 "Running means and variances are no parameters: they are not trained."
             ),
@@ -124,12 +49,7 @@ def _(answer):
                 "All three batch norms have 128 channels: they stand after the convolutions."
             ),
         },
-    )
-    _count(
-        "macs",
-        answer,
-        weights * positions,
-        {
+        "macs": {
             weights * 56 * 56: "The outputs have 28 · 28 positions; the stride skips the others.",
             first * 56 * 56 + (second + beside) * positions: (
                 "The first convolution has stride 2: it computes 28 · 28 positions."
@@ -138,9 +58,6 @@ def _(answer):
                 "The shortcut has stride 2 too: it computes 28 · 28 positions."
             ),
             (first + second) * positions: "The 1×1 convolution of the shortcut is missing.",
-            2 * weights * positions: (
-                "A multiplication and an addition together are one multiply-accumulate."
-            ),
             **{
                 weights * positions + norms: (
                     "Only the MACs of the convolutions count, not those of the batch norms."
@@ -150,24 +67,14 @@ def _(answer):
             weights: "This is the number of weights; each is used at every position of the output.",
             weights * 28: "The output has 28 · 28 positions, not 28.",
         },
-    )
-    _count(
-        "blocks",
-        answer,
-        27,
-        {
+        "blocks": {
             9: "This is n, the blocks of one stage; there are three stages.",
             54: "This is the number of convolutions in the blocks; each block has two.",
             56: "This is the number of layers.",
             28: "56 / 2 counts the first convolution and the linear layer as a block.",
             18: "There are three stages of n = 9 blocks, not two.",
         },
-    )
-    _count(
-        "option_b",
-        answer,
-        2752,
-        {
+        "option_b": {
             2560: "These are the convolutions; each shortcut has a batch norm as well.",
             2656: "A batch norm has a weight and a bias for each channel.",
             192: "These are the batch norms; the 1×1 convolutions are missing.",
@@ -184,21 +91,13 @@ def _(answer):
                 "The first stage starts with the shape it is given, so it needs no projection."
             ),
         },
-    )
+    }
+    right = {"parameters": weights + 768, "macs": weights * positions}
+    expect_numbers(answer, right | {"blocks": 27, "option_b": 2752}, common, macs=["macs"])
     return "The shortcut has 8,448 of the 230,144 parameters: less than 4 %."
 
 
-def _count(key: str, answer: dict, right: int, common: dict[int, str]) -> None:
-    try:
-        for factor, unit in ((10**9, "billions"), (10**6, "millions"), (10**3, "thousands")):
-            if isinstance(answer[key], float) and abs(answer[key] * factor / right - 1) < 0.01:
-                raise Wrong(f"{answer[key]} is in {unit}; write the number itself, every digit.")
-        expect_number(answer[key], right, common)
-    except Wrong as error:
-        raise Wrong(f'"{key}": {error}') from None
-
-
-# --- what the checks below compare with ----------------------------------------------------------
+# --- what the checks below compare with -----------------------------------------------------------
 
 
 class _Joined(nn.Module):
@@ -383,67 +282,10 @@ def _all_used(block: nn.Module, shape: tuple[int, ...]) -> None:
         )
 
 
-# --- resnet.2: the block -------------------------------------------------------------------------
+# --- resnet.2: the block --------------------------------------------------------------------------
 
 
-@exercise(
-    "resnet.2",
-    title="The residual block",
-    answer="BasicBlock",
-    difficulty=2,
-    minutes=15,
-    task="""
-        Write the module `BasicBlock(channels)`. It takes maps (N, channels, H, W) and gives maps
-        of the same shape:
-
-        `relu(branch(maps) + maps)`
-
-        where the branch is 3×3 convolution, batch norm, ReLU, 3×3 convolution, batch norm. The
-        convolutions have padding 1 and no bias. The check copies weights into your block and
-        compares outputs and gradients, in training and in evaluation mode.
-    """,
-    stub="""
-        class BasicBlock(nn.Module):
-            def __init__(self, channels: int) -> None:
-                super().__init__()
-                # Your code here.
-                ...
-
-            def forward(self, maps: torch.Tensor) -> torch.Tensor:
-                # Your code here.
-                ...
-    """,
-    hints=[
-        """
-        Two `nn.Conv2d(channels, channels, 3, padding=1, bias=False)` and two
-        `nn.BatchNorm2d(channels)`. Each batch norm has statistics of its own, so one object
-        cannot serve twice.
-        """,
-        """
-        In `forward`: convolution, norm, `.relu()`, convolution, norm. Then add `maps`, as they
-        came in, and only then take the ReLU of the sum.
-        """,
-    ],
-    solution="""
-        class BasicBlock(nn.Module):
-            def __init__(self, channels: int) -> None:
-                super().__init__()
-                self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-                self.norm1 = nn.BatchNorm2d(channels)
-                self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-                self.norm2 = nn.BatchNorm2d(channels)
-
-            def forward(self, maps: torch.Tensor) -> torch.Tensor:
-                branch = self.norm1(self.conv1(maps)).relu()
-                branch = self.norm2(self.conv2(branch))
-                return (branch + maps).relu()
-    """,
-    explanation="""
-        The last ReLU comes after the addition. So the branch may lower a value as well as raise
-        it; after a ReLU of its own it could only raise it.
-    """,
-)
-def _(answer):
+def resnet_2(answer):
     _a_class(answer)
     for channels in (4, 6):
         block = make(answer, channels)
@@ -523,78 +365,10 @@ def _(answer):
     return "Outputs and gradients agree in both modes, and the shortcut is there."
 
 
-# --- resnet.3: repair ----------------------------------------------------------------------------
+# --- resnet.3: repair -----------------------------------------------------------------------------
 
 
-@exercise(
-    "resnet.3",
-    title="Repair a block that changes the shape",
-    answer="DownBlock",
-    difficulty=2,
-    minutes=12,
-    task="""
-        This block should take maps (N, in_channels, H, W) to (N, out_channels, H/stride,
-        W/stride) and compute `relu(branch(maps) + shortcut(maps))` with the shortcut of option B:
-        1×1 convolution with the same stride as the branch, then batch norm. It has **three**
-        mistakes. One makes it stop with an error; the two others would go unnoticed. Repair it,
-        and keep the branch's convolutions and batch norms as they are.
-    """,
-    stub="""
-        class DownBlock(nn.Module):
-            def __init__(self, in_channels: int, out_channels: int, stride: int = 2) -> None:
-                super().__init__()
-                self.branch = nn.Sequential(
-                    nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False),
-                    nn.BatchNorm2d(out_channels),
-                    nn.ReLU(),
-                    nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
-                    nn.BatchNorm2d(out_channels),
-                    nn.ReLU(),
-                )
-                self.shortcut = nn.Conv2d(in_channels, out_channels, 1, bias=False)
-
-            def forward(self, maps: torch.Tensor) -> torch.Tensor:
-                return self.branch(maps) + self.shortcut(maps)
-    """,
-    hints=[
-        """
-        What shapes do `self.branch(maps)` and `self.shortcut(maps)` have for maps of 8×8?
-        """,
-        """
-        Where is the ReLU in `relu(branch(maps) + shortcut(maps))`, and where is it in the code?
-        """,
-        """
-        The branch ends in a batch norm, which gives its output a size of its own for each
-        channel. Option B treats the shortcut alike.
-        """,
-    ],
-    solution="""
-        class DownBlock(nn.Module):
-            def __init__(self, in_channels: int, out_channels: int, stride: int = 2) -> None:
-                super().__init__()
-                self.branch = nn.Sequential(
-                    nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False),
-                    nn.BatchNorm2d(out_channels),
-                    nn.ReLU(),
-                    nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
-                    nn.BatchNorm2d(out_channels),
-                )
-                self.shortcut = nn.Sequential(
-                    nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
-                    nn.BatchNorm2d(out_channels),
-                )
-
-            def forward(self, maps: torch.Tensor) -> torch.Tensor:
-                return (self.branch(maps) + self.shortcut(maps)).relu()
-    """,
-    explanation="""
-        With the ReLU before the addition the output may be negative where the shortcut is, and
-        the branch can only add. Without a batch norm the shortcut's size depends on the size of
-        its input; in deep stacks that matters. Neither mistake stops the network from learning,
-        so no error and no flat loss curve would have told you.
-    """,
-)
-def _(answer):
+def resnet_3(answer):
     _a_class(answer)
     for inside, outside, stride in ((4, 6, 2), (3, 8, 1), (5, 5, 3)):
         block = make(answer, inside, outside, stride)
@@ -667,7 +441,7 @@ def _(answer):
     return "All three are mended: stride and batch norm in the shortcut, ReLU after the addition."
 
 
-# --- resnet.4: option A --------------------------------------------------------------------------
+# --- resnet.4: option A ---------------------------------------------------------------------------
 
 
 def _zero_pad(maps: Tensor, out_channels: int, stride: int = 2) -> Tensor:
@@ -675,46 +449,7 @@ def _zero_pad(maps: Tensor, out_channels: int, stride: int = 2) -> Tensor:
     return F.pad(maps[:, :, ::stride, ::stride], (0, 0, 0, 0, 0, missing))
 
 
-@exercise(
-    "resnet.4",
-    title="A shortcut without parameters",
-    answer="zero_pad",
-    difficulty=2,
-    minutes=10,
-    task="""
-        Option A joins maps of different shapes without any parameter. Write
-        `zero_pad(maps, out_channels, stride=2)` for maps (N, C, H, W):
-
-        - of rows and columns it keeps every `stride`-th, beginning with the first;
-        - after the C channels it adds channels of zeros, so that there are `out_channels`.
-    """,
-    stub="""
-        def zero_pad(maps: torch.Tensor, out_channels: int, stride: int = 2) -> torch.Tensor:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        `maps[:, :, ::stride, ::stride]` keeps every `stride`-th row and column.
-        """,
-        """
-        `F.pad` counts axes from the last one: (left, right, top, bottom, before the first
-        channel, after the last channel). Or `torch.cat` with `maps.new_zeros(…)` along `dim=1`.
-        """,
-    ],
-    solution="""
-        def zero_pad(maps: torch.Tensor, out_channels: int, stride: int = 2) -> torch.Tensor:
-            kept = maps[:, :, ::stride, ::stride]
-            missing = out_channels - maps.shape[1]
-            return F.pad(kept, (0, 0, 0, 0, 0, missing))
-    """,
-    explanation="""
-        Three quarters of the positions are thrown away, and the new channels get nothing from
-        the shortcut: there the block has only its branch. This is what the paper's networks for
-        CIFAR-10 use, so plain and residual networks have exactly the same parameters.
-    """,
-)
-def _(answer):
+def resnet_4(answer):
     if not callable(answer) or isinstance(answer, type):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
     cases = (
@@ -860,7 +595,7 @@ def _(answer):
     return "No parameters, and the gradient passes."
 
 
-# --- resnet.5: the bottleneck --------------------------------------------------------------------
+# --- resnet.5: the bottleneck ---------------------------------------------------------------------
 
 
 def _bottleneck(
@@ -876,77 +611,7 @@ def _bottleneck(
     )
 
 
-@exercise(
-    "resnet.5",
-    title="The bottleneck, with the stride in the right place",
-    answer="Bottleneck",
-    difficulty=2,
-    minutes=15,
-    task="""
-        Write the module `Bottleneck(in_channels, width, stride=1)`, which gives `4 * width`
-        channels. Its branch is
-
-        1×1 convolution to `width` channels, batch norm, ReLU; 3×3 convolution (padding 1), batch
-        norm, ReLU; 1×1 convolution to `4 * width` channels, batch norm.
-
-        The stride is on the **3×3** convolution, as torchvision has it. No convolution has a bias.
-        The shortcut is the identity where the shape stays; where it changes, 1×1 convolution with
-        the stride, then batch norm. A ReLU comes after the addition.
-    """,
-    stub="""
-        class Bottleneck(nn.Module):
-            def __init__(self, in_channels: int, width: int, stride: int = 1) -> None:
-                super().__init__()
-                # Your code here.
-                ...
-
-            def forward(self, maps: torch.Tensor) -> torch.Tensor:
-                # Your code here.
-                ...
-    """,
-    hints=[
-        """
-        Put the eight layers of the branch into one `nn.Sequential`. Two ReLUs are in it, not
-        three.
-        """,
-        """
-        The shape stays only if `stride == 1` **and** `in_channels == 4 * width`. Then
-        `nn.Identity()` is the shortcut.
-        """,
-    ],
-    solution="""
-        class Bottleneck(nn.Module):
-            def __init__(self, in_channels: int, width: int, stride: int = 1) -> None:
-                super().__init__()
-                out_channels = 4 * width
-                self.branch = nn.Sequential(
-                    nn.Conv2d(in_channels, width, 1, bias=False),
-                    nn.BatchNorm2d(width),
-                    nn.ReLU(),
-                    nn.Conv2d(width, width, 3, stride, padding=1, bias=False),
-                    nn.BatchNorm2d(width),
-                    nn.ReLU(),
-                    nn.Conv2d(width, out_channels, 1, bias=False),
-                    nn.BatchNorm2d(out_channels),
-                )
-                self.shortcut = nn.Identity()
-                if stride != 1 or in_channels != out_channels:
-                    self.shortcut = nn.Sequential(
-                        nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
-                        nn.BatchNorm2d(out_channels),
-                    )
-
-            def forward(self, maps: torch.Tensor) -> torch.Tensor:
-                return (self.branch(maps) + self.shortcut(maps)).relu()
-    """,
-    explanation="""
-        With the stride on the first 1×1 convolution, as in the paper, that layer would read one
-        position in four and never see the others. The parameters are the same in both cases, so
-        weights of the one load into the other without a word, and the network gives other answers
-        than the trained one.
-    """,
-)
-def _(answer):
+def resnet_5(answer):
     _a_class(answer)
     for inside, width, stride in ((6, 3, 2), (8, 2, 1), (5, 2, 1), (8, 2, 2)):
         block = make(answer, inside, width, stride)
@@ -1023,7 +688,7 @@ def _(answer):
     return "It is torchvision's block, stride and all."
 
 
-# --- resnet.6: pre-activation --------------------------------------------------------------------
+# --- resnet.6: pre-activation ---------------------------------------------------------------------
 
 
 class _PreActivation(nn.Module):
@@ -1045,66 +710,7 @@ class _PreActivation(nn.Module):
         return result.relu() if self.last else result
 
 
-@exercise(
-    "resnet.6",
-    title="Pre-activation",
-    answer="PreActivation",
-    difficulty=2,
-    minutes=12,
-    task="""
-        Three months after ResNet its authors moved batch norm and ReLU to the front of the
-        convolutions (arXiv 1603.05027). Write `PreActivation(channels)`, which keeps the shape of
-        its maps:
-
-        the branch is batch norm, ReLU, 3×3 convolution, batch norm, ReLU, 3×3 convolution; the
-        output is `branch(maps) + maps`, with **nothing** after the addition and nothing on the
-        shortcut. Padding 1, no biases in the convolutions.
-    """,
-    stub="""
-        class PreActivation(nn.Module):
-            def __init__(self, channels: int) -> None:
-                super().__init__()
-                # Your code here.
-                ...
-
-            def forward(self, maps: torch.Tensor) -> torch.Tensor:
-                # Your code here.
-                ...
-    """,
-    hints=[
-        """
-        The five layers of the branch of `BasicBlock` and one ReLU more, six in all, in another
-        order.
-        """,
-        """
-        The shortcut takes `maps` as they came in, before the first batch norm. Beware of
-        `nn.ReLU(inplace=True)` and `maps += …`.
-        """,
-    ],
-    solution="""
-        class PreActivation(nn.Module):
-            def __init__(self, channels: int) -> None:
-                super().__init__()
-                self.branch = nn.Sequential(
-                    nn.BatchNorm2d(channels),
-                    nn.ReLU(),
-                    nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-                    nn.BatchNorm2d(channels),
-                    nn.ReLU(),
-                    nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-                )
-
-            def forward(self, maps: torch.Tensor) -> torch.Tensor:
-                return self.branch(maps) + maps
-    """,
-    explanation="""
-        Now nothing stands on the way from block to block: the output of the last block is the
-        input of the first plus the sum of all branches, exactly, negative values included. In
-        `BasicBlock` a ReLU stands after every addition. Because nothing is normed after the last
-        addition, such a network needs one more batch norm and ReLU before its head.
-    """,
-)
-def _(answer):
+def resnet_6(answer):
     _a_class(answer)
     for channels in (4, 6):
         block = make(answer, channels)
@@ -1173,7 +779,7 @@ def _(answer):
     return "The way from block to block is free."
 
 
-# --- resnet.7: a block that changes nothing ------------------------------------------------------
+# --- resnet.7: a block that changes nothing -------------------------------------------------------
 
 
 def _stage(channels: int, blocks: int = 2) -> nn.Sequential:
@@ -1191,61 +797,7 @@ def _stage(channels: int, blocks: int = 2) -> nn.Sequential:
     return stage
 
 
-@exercise(
-    "resnet.7",
-    title="A longer stage that computes the same",
-    answer="lengthen",
-    difficulty=2,
-    minutes=15,
-    task="""
-        Write `lengthen(stage, channels)`. `stage` is an `nn.Sequential` of residual blocks with
-        `channels` channels, perhaps trained. Return a **new** `nn.Sequential`: the blocks of the
-        stage, then one residual block more, which at first changes nothing:
-
-        - the outputs are exactly those of `stage`, in training and in evaluation mode;
-        - the new block can learn: its two 3×3 convolutions begin with weights that training moves
-          within a few steps;
-        - `stage` itself is left as it is.
-
-        `ResidualBlock(branch, shortcut)` and `basic_branch(in_channels, out_channels)` of
-        `utils.networks.resnet` are there for you; the layers of a branch are called `conv1`,
-        `norm1`, `relu1`, `conv2`, `norm2`.
-    """,
-    given="""
-        from utils.networks.resnet import ResidualBlock, basic_branch
-    """,
-    stub="""
-        def lengthen(stage: nn.Sequential, channels: int) -> nn.Sequential:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        `relu(branch(maps) + maps)` is `maps` if the branch gives zero and `maps` are not
-        negative. What the stage gives comes from a ReLU.
-        """,
-        """
-        The last layer of the branch is a batch norm: normalised values times its weight, plus its
-        bias. A fresh one has weight 1 and bias 0. `nn.init.zeros_(…)` sets a tensor to zero.
-        """,
-        """
-        `nn.Sequential(*stage, block)` is a new stage with the same blocks.
-        """,
-    ],
-    solution="""
-        def lengthen(stage: nn.Sequential, channels: int) -> nn.Sequential:
-            branch = basic_branch(channels, channels)
-            nn.init.zeros_(branch.norm2.weight)
-            return nn.Sequential(*stage, ResidualBlock(branch, nn.Identity()))
-    """,
-    explanation="""
-        One layer at zero is enough, and it has to be the last one. In the first step only the last
-        batch norm's weight and bias get a gradient, because all else is multiplied by the zero;
-        from the second step on the convolutions learn too. If both convolutions were zero as well,
-        they would stay zero for ever; only the last bias could move.
-    """,
-)
-def _(answer):
+def resnet_7(answer):
     if not callable(answer) or isinstance(answer, nn.Module | type):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
     for channels, count in ((4, 2), (6, 1)):
@@ -1333,7 +885,7 @@ def _can_learn(longer: nn.Module, convs: list[nn.Conv2d], maps: Tensor) -> None:
         )
 
 
-# --- resnet.8: taking blocks away ----------------------------------------------------------------
+# --- resnet.8: taking blocks away -----------------------------------------------------------------
 
 STAGES = ("stage1", "stage2", "stage3")
 
@@ -1380,71 +932,7 @@ def _accuracy_without(
     return found
 
 
-@exercise(
-    "resnet.8",
-    title="Take one block away",
-    answer="accuracy_without",
-    difficulty=3,
-    minutes=20,
-    task="""
-        Write `accuracy_without(network, images, labels)`. `network` is one of the CIFAR family
-        with option A, such as `networks.build("resnet20", …)`: its blocks are
-        `network.features.stage1.block1`, `network.features.stage1.block2`, …, in three stages, and
-        each has a `.shortcut`. For every block whose shortcut is an `nn.Identity`, so that it
-        keeps the shape, measure the accuracy of the network **without this one block** (what
-        comes in goes on unchanged) in evaluation mode.
-
-        Return a dictionary such as `{"stage1.block1": 0.78, "stage1.block2": 0.81, …}` with shares
-        from 0 to 1, and leave the network as it was, its mode (training or evaluation) included.
-    """,
-    stub="""
-        def accuracy_without(
-            network: nn.Module, images: torch.Tensor, labels: torch.Tensor
-        ) -> dict[str, float]:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        `getattr(network.features, "stage1")` is the first stage, and `stage.named_children()`
-        gives its blocks with their names.
-        """,
-        """
-        `setattr(stage, name, nn.Identity())` puts the identity where the block was. Put the block
-        back before you take the next one, or work on a `copy.deepcopy`.
-        """,
-        """
-        `list(stage.named_children())` makes the list before anything is exchanged.
-        """,
-    ],
-    solution="""
-        def accuracy_without(
-            network: nn.Module, images: torch.Tensor, labels: torch.Tensor
-        ) -> dict[str, float]:
-            was_training = network.training
-            network.eval()
-            found = {}
-            for stage_name in ("stage1", "stage2", "stage3"):
-                stage = getattr(network.features, stage_name)
-                for name, block in list(stage.named_children()):
-                    if not isinstance(block.shortcut, nn.Identity):
-                        continue
-                    setattr(stage, name, nn.Identity())
-                    with torch.no_grad():
-                        right = network(images).argmax(dim=1) == labels
-                    found[f"{stage_name}.{name}"] = right.float().mean().item()
-                    setattr(stage, name, block)
-            network.train(was_training)
-            return found
-    """,
-    explanation="""
-        The blocks that remain never trained without the missing one. How much they mind shows how
-        closely the layers depend on each other. In evaluation mode the batch norms use their
-        running statistics; in training mode they would adapt to the damage, and their statistics
-        would be changed for good.
-    """,
-)
-def _(answer):
+def resnet_8(answer):
     if not callable(answer) or isinstance(answer, nn.Module | type):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
     for name in ("resnet20", "resnet32"):
@@ -1564,48 +1052,3 @@ def _same_names(found: Mapping, right: dict, network: nn.Module) -> None:
     text = f"There is no block called {extra[0]!r}. " if extra else ""
     text += f"{missing[0]!r} is missing." if missing else ""
     raise Wrong(f"{text} The keys should be such as 'stage1.block1'.")
-
-
-# --- resnet.9: an open question ------------------------------------------------------------------
-
-question(
-    "resnet.9",
-    title="Why does the shortcut help?",
-    difficulty=3,
-    minutes=20,
-    task="""
-        Three explanations can be read: "the gradient no longer vanishes", "the identity is easy to
-        learn, and a deep network needs little more than the identity in most blocks", "a residual
-        network is a collection of many shallow ones". Choose two of them. For each, say what it
-        predicts that could turn out to be false, and which measurement in this chapter, or of your
-        own, speaks for or against it.
-    """,
-    hints=[
-        """
-        What does each say about a plain network *with* batch norm, whose gradient does not vanish?
-        """,
-        """
-        What does each say about the size of the branches' outputs beside the shortcuts', and about
-        a network that has lost a block?
-        """,
-    ],
-    discussion="""
-        *Gradients.* If vanishing were all, then a plain network whose gradients have a healthy
-        size should train as well. The paper checked this: with batch norm neither the maps nor the
-        gradients of its plain networks vanish, and it calls vanishing gradients an unlikely cause.
-        A test: compare gradient sizes layer by layer at the start and after a hundred steps, in
-        networks that fail and in networks that do not. Size is not all there is to a gradient,
-        though: gradients of nearby images may still point in unrelated directions.
-
-        *Near the identity.* Then trained branches should be small beside their shortcuts, the more
-        so in deeper networks, and a start at exactly the identity should help or at least not
-        harm. Both can be measured; this chapter does, at its small scale.
-
-        *Many shallow networks.* Then taking out one block should cost little, taking out several
-        should cost more and more gradually, and exchanging blocks should be bearable. A plain
-        network has one path only, and one missing block should ruin it. But "costs little" also
-        follows from small branches, so this measurement alone does not tell the two apart. To tell
-        them apart one could remove blocks whose branches are *large*, or train with blocks dropped
-        at random and see what changes.
-    """,
-)

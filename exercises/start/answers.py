@@ -1,5 +1,7 @@
 """Answers to the exercises of chapter 00."""
 
+import torch
+
 wrong_answers = {
     "start.1": [
         ("rounded down", "batches_per_epoch = 55_000 // 128", r"88 images are left over"),
@@ -186,3 +188,22 @@ def accuracy(scores, targets):
         ("a lambda", "accuracy = lambda x, y: (x.softmax(1).argmax(1) == y).sum() / len(y)"),
     ],
 }
+
+
+# --- mutants that the checks accept, and why they may ---------------------------------------------
+
+equivalent = {
+    "start.2": [
+        (
+            "The same number, as a tensor without dimensions; checks take numbers in either form.",
+            "`(predictions == labe … ).item()` becomes `(predictions == labe … ).mean()`",
+        ),
+    ],
+}
+
+
+# --- probes: what the equivalent ones are compared on ---------------------------------------------
+
+
+def probe_start_2(accuracy):
+    return accuracy(torch.randn(50, 7), torch.randint(7, (50,)))

@@ -1,42 +1,11 @@
-"""Exercises of chapter 00. They are small: the chapter shows with them how exercises work."""
+"""Checks of chapter 00, whose small exercises show how exercises work."""
 
 import torch
 
 from exercises.compare import expect_number, same_results
-from exercises.engine import exercise
-
-CHAPTER = "00_start_here"
 
 
-@exercise(
-    "start.1",
-    title="Batches in an epoch",
-    answer="batches_per_epoch",
-    difficulty=1,
-    minutes=2,
-    task="""
-        One epoch shows every training image to the network once. There are 55,000 training
-        images, and here a batch holds 128 of them; the last batch of the epoch may hold fewer. How
-        many batches does one epoch have?
-    """,
-    stub="""
-        batches_per_epoch = ...
-    """,
-    hints=[
-        "Divide the number of images by the batch size. What happens to the remainder?",
-        "The images that are left over need a batch too: round up, for example with `math.ceil`.",
-    ],
-    solution="""
-        import math
-
-        batches_per_epoch = math.ceil(55_000 / 128)
-    """,
-    explanation="""
-        55,000 / 128 is 429.69: 429 full batches and one with the 88 images that are left. A
-        loader that drops the last batch would have 429, and would miss those 88 images.
-    """,
-)
-def batches_per_epoch(answer, reference):
+def start_1(answer, reference):
     expect_number(
         answer,
         reference,
@@ -58,42 +27,7 @@ def batches_per_epoch(answer, reference):
     return "429 full batches and one with the 88 images that are left."
 
 
-@exercise(
-    "start.2",
-    title="Accuracy",
-    answer="accuracy",
-    difficulty=1,
-    minutes=5,
-    task="""
-        A network answers a batch of images with logits of shape (N, classes): one score for each
-        class, the highest for the class it believes in. Write `accuracy(logits, labels)`, which
-        gives the share of the N images whose highest score stands at the right class, as a number
-        from 0 to 1. `labels` has the shape (N,) and holds the number of the right class.
-    """,
-    stub='''
-        def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
-            """Share of images (0 to 1) whose highest logit is that of the right class."""
-            # Your code here.
-            ...
-    ''',
-    hints=[
-        "`logits.argmax(dim=…)` gives the place of the highest score. Along which dimension do "
-        "the classes lie?",
-        "`predictions == labels` is a tensor of True and False. Turn it into numbers with "
-        "`.float()`; what is the mean of zeros and ones?",
-    ],
-    solution='''
-        def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
-            """Share of images (0 to 1) whose highest logit is that of the right class."""
-            predictions = logits.argmax(dim=1)
-            return (predictions == labels).float().mean().item()
-    ''',
-    explanation="""
-        `argmax(dim=1)` goes along the classes and leaves one prediction for each image. The mean
-        of ones and zeros is the share of ones.
-    """,
-)
-def accuracy(answer, reference):
+def start_2(answer, reference):
     def batch(images: int, classes: int, right: int) -> tuple[torch.Tensor, torch.Tensor]:
         logits = torch.randn(images, classes)
         labels = logits.argmax(dim=1)

@@ -1,5 +1,7 @@
 """Answers to the exercises of chapter 03."""
 
+import torch
+
 
 def counts(three=442_752, one=802_944, saved=1_130_364_928):
     return f'stack = {{"three_3x3": {three}, "one_7x7": {one}, "macs_saved": {saved}}}'
@@ -146,7 +148,7 @@ for name in "ABDE":
 
 wrong_answers = {
     "vgg.1": [
-        ("no biases", counts(three=442_368), r'"three_3x3": 442,368.*128 biases too'),
+        ("no biases", counts(three=442_368), r'"three_3x3": 442,368.*has a bias too'),
         ("biases of one layer", counts(three=442_496), r"not one of them"),
         ("one layer", counts(three=147_584), r"one layer. There are three"),
         ("weights of one layer", counts(three=147_456), r"weights of one layer"),
@@ -156,7 +158,7 @@ wrong_answers = {
         ("times positions", counts(three=442_752 * 3136), r"stored once"),
         ("swapped", counts(three=802_944, one=442_752), r"This is the 7×7 layer"),
         ("anything", counts(three=7), r"9 · 128 weights for each of its 128 outputs"),
-        ("7x7 without biases", counts(one=802_816), r'"one_7x7": 802,816.*128 biases too'),
+        ("7x7 without biases", counts(one=802_816), r'"one_7x7": 802,816.*has a bias too'),
         ("7x7 with one input", counts(one=49 * 128 + 128), r"all 128 input channels"),
         ("7 for 49", counts(one=7 * 16_384 + 128), r"49 weights for each pair"),
         ("5x5", counts(one=25 * 16_384 + 128), r"a 5×5 layer"),
@@ -171,9 +173,9 @@ wrong_answers = {
         ("one row", counts(saved=360_448 * 56), r"not 56"),
         ("against one 3x3", counts(saved=40 * 16_384 * 3136), r"three layers, not one"),
         ("no padding", counts(saved=49 * 16_384 * 2500 - 9 * 16_384 * 8120), r"With the padding"),
-        ("in millions", counts(saved="1130.4"), r"It is in millions"),
-        ("in billions", counts(saved="1.13"), r"It is in billions"),
-        ("rounded", counts(saved="1.13e9"), r"It is rounded"),
+        ("in millions", counts(saved="1130.4"), r"This is in millions"),
+        ("in billions", counts(saved="1.13"), r"This is in billions"),
+        ("rounded", counts(saved="1.13e9"), r"This is rounded"),
         ("any number saved", counts(saved="1e5"), r"weights times positions"),
         ("not a number", counts(saved="float('nan')"), r"nan is not right"),
         ("a text", counts(one="'802,944'"), r"A number is expected"),
@@ -1064,3 +1066,93 @@ for name in "EDBA":
         ),
     ],
 }
+
+
+# --- mutants that the checks accept, and why they may ---------------------------------------------
+
+equivalent = {
+    "vgg.2": [
+        (
+            "The ReLU has no channels; a pooling's stride is its kernel size unless it is given.",
+            "`parts.append(nn.ReLU())` and `in_channels = out_channels` exchanged",
+            "without `stride=2`",
+        ),
+    ],
+    "vgg.3": [
+        (
+            "Both names get the same 1.",
+            "`field` and `distance` exchanged",
+        ),
+    ],
+    "vgg.4": [
+        (
+            "There are as many widths as blocks; 0.5 is the default of nn.Dropout; 225 // 2"
+            " is 224 // 2.",
+            "`224` becomes `225`",
+            "without `strict=True`",
+            "`True` becomes `False`",
+            "`blocks` becomes `widths` in `size = image_size // … (blocks)`",
+            "without `0.5` in `return nn.Sequential … lasses))`",
+            "without `0.5` in `return nn.Sequential … lasses))` #2",
+        ),
+        (
+            "Dropout leaves a value, doubles it or makes it zero; so it may stand before a "
+            "ReLU or behind it.",
+            "`nn.ReLU()` and `nn.Dropout(0.5)` exchanged in `return nn.Sequential … lasses))`",
+            "`nn.ReLU()` and `nn.Dropout(0.5)` exchanged in `return nn.Sequential … lasses))` #2",
+        ),
+    ],
+    "vgg.5": [
+        (
+            "The ReLU has no channels.",
+            "`parts.append(nn.ReLU())` and `channels = width` exchanged",
+        ),
+    ],
+    "vgg.6": [
+        (
+            "Kernels are square: the last two sizes are equal.",
+            "`1` becomes `2` in `k, l = (first.shape[ … ape[-1])`",
+            "`1` becomes `2` in `k, l = (first.shape[ … ape[-1])` #2",
+        ),
+    ],
+}
+accepted = {
+    "vgg.7": [
+        (
+            "5 % is within what the check allows on purpose, because other machines and "
+            "ways to measure differ a little; the columns differ by factors.",
+            "answer['A']: + 5 %",
+            "answer['A']: - 5 %",
+            "answer['B']: + 5 %",
+            "answer['B']: - 5 %",
+            "answer['D']: + 5 %",
+            "answer['D']: - 5 %",
+            "answer['E']: + 5 %",
+            "answer['E']: - 5 %",
+        ),
+    ],
+}
+
+
+# --- probes: what the equivalent ones are compared on ---------------------------------------------
+
+probe_arguments = {  # how a network is built, and the shape of its input
+    "vgg.2": (((2, 3, "131"), (2, 2, 7, 9)), ((1, 4), (2, 1, 6, 6))),
+    "vgg.4": (((("3", "31", "1"), (3, 5, 4), 2, 4, 17, 30), (2, 2, 17, 17)),),
+    "vgg.5": (((7,), (2, 1, 32, 32)),),
+}
+
+
+def probe_vgg_3(field_of_stack):
+    return [field_of_stack(layers) for layers in ([], [(2, 2), (5, 1), (7, 3), (4, 1)])]
+
+
+def probe_vgg_4(vgg):
+    """The network that the defaults give, without its memory."""
+    with torch.device("meta"):
+        network = vgg(("1", "1", "1", "1", "1"))
+    return {name: tuple(values.shape) for name, values in network.state_dict().items()}
+
+
+def probe_vgg_6(merge):
+    return merge(torch.randn(3, 2, 7, 7), torch.randn(4, 3, 2, 2))

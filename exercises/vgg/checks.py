@@ -1,4 +1,4 @@
-"""Exercises of chapter 03: VGG."""
+"""Checks of chapter 03: VGG."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -16,81 +16,23 @@ from exercises.compare import (
     call,
     count_parameters,
     describe,
-    expect_number,
+    expect_keys,
+    expect_numbers,
     layers,
     make,
     same_outputs,
     same_results,
 )
-from exercises.engine import exercise, question
 
-CHAPTER = "03_vgg"
-
-
-# --- vgg.1: counting -----------------------------------------------------------------------------
+# --- vgg.1: counting ------------------------------------------------------------------------------
 
 
-@exercise(
-    "vgg.1",
-    title="Three small kernels against one large",
-    answer="stack",
-    difficulty=1,
-    minutes=8,
-    task="""
-        A feature map has 128 channels and 56×56 positions. On the one side stand three 3×3
-        convolutions in a row, on the other a single 7×7 convolution. Every layer takes 128
-        channels and gives 128, has a bias, and is padded so that height and width stay.
-
-        How many parameters do the three layers have together, and how many has the single one,
-        biases included? How many MACs does the stack save for one image, biases left out? Use
-        paper, or Python as a calculator, but build no network.
-    """,
-    stub="""
-        stack = {
-            "three_3x3": ...,
-            "one_7x7": ...,
-            "macs_saved": ...,
-        }
-    """,
-    hints=[
-        """
-        A layer has k · k weights for every pair of an input and an output channel. How many such
-        pairs are there, and how many layers?
-        """,
-        """
-        With the padding every layer has 56 · 56 positions, and at each of them it uses each of
-        its weights once.
-        """,
-    ],
-    solution="""
-        pairs = 128 * 128
-        stack = {
-            "three_3x3": 3 * (3 * 3 * pairs + 128),
-            "one_7x7": 7 * 7 * pairs + 128,
-            "macs_saved": (7 * 7 - 3 * 3 * 3) * pairs * 56 * 56,
-        }
-    """,
-    explanation="""
-        27 weights for each pair of channels against 49: the single layer has 81 % more. The biases
-        hardly count. As all layers have the same positions, the MACs are saved in the same
-        proportion as the weights.
-    """,
-)
-def _(answer):
-    keys = {"three_3x3", "one_7x7", "macs_saved"}
-    if not isinstance(answer, dict) or not keys <= answer.keys():
-        raise Wrong(
-            'A dictionary with the keys "three_3x3", "one_7x7" and "macs_saved" is expected, not '
-            f"{describe(answer)}."
-        )
+def vgg_1(answer):
     pairs, places = 128 * 128, 56 * 56
     one, seven = 9 * pairs, 49 * pairs
-    _count(
-        "three_3x3",
-        answer,
-        3 * (one + 128),
-        {
-            3 * one: "These are the weights. Each of the three layers has 128 biases too.",
+    saved = (seven - 3 * one) * places
+    common = {
+        "three_3x3": {
             3 * one + 128: "Each of the three layers has 128 biases, not one of them.",
             one + 128: "This is one layer. There are three.",
             one: "These are the weights of one layer. There are three.",
@@ -112,14 +54,7 @@ def _(answer):
             seven + 128: "This is the 7×7 layer.",
             seven: "These are the weights of the 7×7 layer.",
         },
-        "A 3×3 layer has 9 · 128 weights for each of its 128 outputs, and 128 biases.",
-    )
-    _count(
-        "one_7x7",
-        answer,
-        seven + 128,
-        {
-            seven: "These are the weights. There are 128 biases too.",
+        "one_7x7": {
             49 * 128 + 128: (
                 "Every filter sees all 128 input channels: 49 · 128 weights for each of the 128 "
                 "output channels."
@@ -134,29 +69,15 @@ def _(answer):
                 "A weight is stored once, however many positions it is used at."
             ),
         },
-        "Count as for one layer of the stack, with another kernel.",
-    )
-    saved = (seven - 3 * one) * places
-    _count(
-        "macs_saved",
-        answer,
-        saved,
-        {
+        "macs_saved": {
             -saved: "The stack saves MACs: take its MACs from those of the 7×7 layer.",
             seven - 3 * one: "These are weights. Each is used at every one of the 56 · 56 places.",
             seven + 128 - 3 * (one + 128): (
                 "This is the difference of the parameters. Each weight is used at every one of the "
                 "56 · 56 places, and biases are left out."
             ),
-            (seven + 128 - 3 * (one + 128)) * places: (
-                "Biases are added, not multiplied; MACs are counted without them."
-            ),
             3 * one * places: "These are the MACs of the stack. How many fewer are they?",
             seven * places: "These are the MACs of the 7×7 layer. How many fewer has the stack?",
-            2 * saved: (
-                "One multiply-accumulate is one MAC. Counting the multiplication and the addition "
-                "apart gives twice as much (often called FLOPs)."
-            ),
             (seven - 3 * one) * 56: "There are 56 · 56 positions, not 56.",
             (seven - one) * places: "The stack has three layers, not one.",
             seven * 50 * 50 - 3 * one * 54 * 54: "With the padding all layers have 56·56 places.",
@@ -164,37 +85,30 @@ def _(answer):
                 "With the padding all layers have 56 · 56 places."
             ),
         },
-        "MACs are weights times positions, here 56 · 56 for every layer.",
+    }
+    expect_numbers(
+        answer,
+        {"three_3x3": 3 * (one + 128), "one_7x7": seven + 128, "macs_saved": saved},
+        common,
+        macs=["macs_saved"],
+        without_biases={"three_3x3": 3 * one, "one_7x7": seven},
+        with_biases={"macs_saved": (seven + 128 - 3 * (one + 128)) * places},
+        otherwise={
+            "three_3x3": (
+                "A 3×3 layer has 9 · 128 weights for each of its 128 outputs, and 128 biases."
+            ),
+            "one_7x7": "Count as for one layer of the stack, with another kernel.",
+            "macs_saved": "MACs are weights times positions, here 56 · 56 for every layer.",
+        },
     )
     return "27 weights for each pair of channels instead of 49."
-
-
-def _count(key: str, answer: dict, right: int, common: dict[int, str], otherwise: str) -> None:
-    try:
-        expect_number(answer[key], right, _other_units(answer[key], right) | common, 0, otherwise)
-    except Wrong as error:
-        raise Wrong(f'"{key}": {error}') from None
-
-
-def _other_units(value: object, right: int) -> dict[float, str]:
-    """What to say about a number that is right in thousands, millions or billions, or is NaN."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, RuntimeError):
-        return {}
-    for name, unit in (("thousands", 1e3), ("millions", 1e6), ("billions", 1e9)):
-        if abs(number * unit / right - 1) < 0.01:
-            return {number: f"It is in {name}; give the whole number, in ones."}
-    if abs(number / right - 1) < 0.01 and number % 1000 == 0:
-        return {number: "It is rounded; give the exact number."}
-    return {}
 
 
 def _be(things: Sequence) -> str:
     return "is" if len(things) == 1 else "are"
 
 
-# --- vgg.2: the block ----------------------------------------------------------------------------
+# --- vgg.2: the block -----------------------------------------------------------------------------
 
 
 def _block(
@@ -396,58 +310,7 @@ def _expect_parameters(module: nn.Module, what: str) -> None:
         )
 
 
-@exercise(
-    "vgg.2",
-    title="Write the block",
-    answer="vgg_block",
-    difficulty=2,
-    minutes=12,
-    task="""
-        Write `vgg_block`. It returns a module that turns maps of shape (N, in_channels, H, W)
-        into maps of shape (N, out_channels, H // 2, W // 2):
-
-        - one convolution for each digit of `kernel_sizes`, with that kernel size: `"33"` is two
-          3×3 convolutions, `"331"` has a 1×1 after them. All keep height and width, have a bias
-          and give `out_channels` channels;
-        - a ReLU after each convolution;
-        - at the end one max pooling, 2×2 with stride 2.
-
-        `nn.Sequential` will do. The check copies weights into your block and compares outputs and
-        gradients, so names do not matter.
-    """,
-    stub="""
-        def vgg_block(in_channels: int, out_channels: int, kernel_sizes: str = "33") -> nn.Module:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        Collect the layers in a list, then `nn.Sequential(*parts)`. `int("3")` makes a number of a
-        digit.
-        """,
-        """
-        Which channels does the second convolution take? After the first one, the maps have
-        `out_channels` channels.
-        """,
-        "A k×k kernel loses k // 2 positions on each side, so that is the padding it needs.",
-    ],
-    solution="""
-        def vgg_block(in_channels: int, out_channels: int, kernel_sizes: str = "33") -> nn.Module:
-            parts = []
-            for k in map(int, kernel_sizes):
-                parts.append(nn.Conv2d(in_channels, out_channels, k, padding=k // 2))
-                parts.append(nn.ReLU())
-                in_channels = out_channels
-            parts.append(nn.MaxPool2d(kernel_size=2, stride=2))
-            return nn.Sequential(*parts)
-    """,
-    explanation="""
-        `in_channels = out_channels` hands the channels on: only the first convolution changes
-        their number. The convolutions keep the size and the pooling halves it, so a block can be
-        made longer without any change elsewhere. That is what makes it a unit of design.
-    """,
-)
-def _(answer):
+def vgg_2(answer):
     if isinstance(answer, nn.Module):
         raise Wrong(
             f"vgg_block is {describe(answer)}; it should be a function or a class that builds a "
@@ -492,7 +355,7 @@ def _expect_block(block: nn.Module, arguments: tuple, shape: tuple[int, ...]) ->
         )
 
 
-# --- vgg.3: receptive fields by formula ----------------------------------------------------------
+# --- vgg.3: receptive fields by formula -----------------------------------------------------------
 
 
 def _field(layers_: Sequence[tuple[int, int]]) -> int:
@@ -542,52 +405,7 @@ def _product(numbers: Sequence[int]) -> int:
     return result
 
 
-@exercise(
-    "vgg.3",
-    title="The receptive field of a stack",
-    answer="field_of_stack",
-    difficulty=2,
-    minutes=12,
-    task="""
-        Write `field_of_stack(layers)`. `layers` is a list of pairs (kernel size, stride), one for
-        each convolution or pooling, from the image upwards. The result is the width in pixels of
-        the part of the image that one unit of the last layer sees, along one axis and away from
-        the border.
-
-        `[(3, 1), (3, 1)]` gives 5. `[(3, 1), (2, 2), (3, 1)]` gives 8: after a pooling with
-        stride 2, neighbours on the map are two pixels apart.
-    """,
-    stub="""
-        def field_of_stack(layers: list[tuple[int, int]]) -> int:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        A unit with a kernel of k looks at k neighbours. From the first to the last of them there
-        are k - 1 steps. How many pixels of the image is one step?
-        """,
-        """
-        Keep two numbers: the field so far, and the distance in pixels between neighbours on the
-        map. Both start at 1. A layer adds (k - 1) · distance to the field; then its own stride
-        multiplies the distance.
-        """,
-    ],
-    solution="""
-        def field_of_stack(layers: list[tuple[int, int]]) -> int:
-            field, distance = 1, 1
-            for kernel_size, stride in layers:
-                field += (kernel_size - 1) * distance
-                distance *= stride
-            return field
-    """,
-    explanation="""
-        A layer's own stride spreads its outputs, not its inputs, so it counts from the next layer
-        on. Each 3×3 layer in block 1 adds 2 pixels to the field, in block 2 it adds 4, in block 5
-        it adds 32. This is why pooling between the blocks matters for what the last ones see.
-    """,
-)
-def _(answer):
+def vgg_3(answer):
     vgg16 = []
     for convolutions in (2, 2, 3, 3, 3):
         vgg16 += [(3, 1)] * convolutions + [(2, 2)]
@@ -648,7 +466,7 @@ def _(answer):
     return "VGG-16's last map sees 212 pixels of the image along each axis."
 
 
-# --- vgg.4: the network from the table -----------------------------------------------------------
+# --- vgg.4: the network from the table ------------------------------------------------------------
 
 
 def _vgg(
@@ -688,85 +506,7 @@ def _vgg(
     return nn.Sequential(*parts, *([] if after is None else [after]))
 
 
-@exercise(
-    "vgg.4",
-    title="One function for every column of the table",
-    answer="vgg",
-    difficulty=2,
-    minutes=15,
-    needs=["vgg.2"],
-    task="""
-        Write `vgg`, which builds a whole network from one column of the table. `blocks` has the
-        kernel sizes of each block, `widths` its channels: `("3", "33")` with `(64, 128)` is a
-        block of one 3×3 convolution with 64 channels, then a block of two with 128. It has
-
-        - the blocks, made with `vgg_block` of exercise vgg.2, one after the other;
-        - the maps flattened into one vector for each image;
-        - a linear layer with `hidden` outputs, a ReLU and a dropout of 0.5; the same again; and a
-          linear layer that gives the logits.
-
-        `image_size` is the height and width of the images: the first linear layer has to know how
-        many values it gets. There may be any number of blocks.
-    """,
-    stub="""
-        def vgg(
-            blocks: tuple[str, ...],
-            widths: tuple[int, ...] = (64, 128, 256, 512, 512),
-            in_channels: int = 3,
-            num_classes: int = 1000,
-            image_size: int = 224,
-            hidden: int = 4096,
-        ) -> nn.Module:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        `zip(blocks, widths)` goes through both together. What a block gives, the next one takes,
-        as with the convolutions inside a block.
-        """,
-        """
-        Every block halves height and width and rounds down, so after the loop the size is
-        `image_size // 2 ** len(blocks)`.
-        """,
-        """
-        The flattened maps have channels · size · size values. After the last linear layer comes
-        nothing: the loss function contains the softmax.
-        """,
-    ],
-    solution="""
-        def vgg(
-            blocks: tuple[str, ...],
-            widths: tuple[int, ...] = (64, 128, 256, 512, 512),
-            in_channels: int = 3,
-            num_classes: int = 1000,
-            image_size: int = 224,
-            hidden: int = 4096,
-        ) -> nn.Module:
-            parts = []
-            for kernel_sizes, width in zip(blocks, widths, strict=True):
-                parts.append(vgg_block(in_channels, width, kernel_sizes))
-                in_channels = width
-            size = image_size // 2 ** len(blocks)
-            return nn.Sequential(
-                *parts,
-                nn.Flatten(),
-                nn.Linear(in_channels * size * size, hidden),
-                nn.ReLU(),
-                nn.Dropout(0.5),
-                nn.Linear(hidden, hidden),
-                nn.ReLU(),
-                nn.Dropout(0.5),
-                nn.Linear(hidden, num_classes),
-            )
-    """,
-    explanation="""
-        Nothing in it is about one particular network: five columns of the paper's table (all but
-        A-LRN), small networks and any new idea differ in the arguments alone. The same pattern, a
-        table of blocks and one function that reads it, returns in ResNet and MobileNet.
-    """,
-)
-def _(answer):
+def vgg_4(answer):
     cases = [
         (("3", "33"), (4, 6), 2, 5, 12, 7),
         (("1", "3", "33", "5", "331"), (2, 3, 4, 5, 6), 1, 4, 32, 8),
@@ -939,7 +679,7 @@ def _explain_flattened(network: nn.Module, right: nn.Module, what: str) -> None:
             )
 
 
-# --- vgg.5: repair -------------------------------------------------------------------------------
+# --- vgg.5: repair --------------------------------------------------------------------------------
 
 _REPAIR = ((1, 8), (1, 16), (2, 24), (2, 32))
 
@@ -954,69 +694,7 @@ def _small(num_classes: int = 10, **options) -> nn.Sequential:
     return nn.Sequential(*parts)
 
 
-@exercise(
-    "vgg.5",
-    title="Repair a loop over blocks",
-    answer="repaired_vgg",
-    difficulty=2,
-    minutes=12,
-    task="""
-        This code should build a small VGG for images of 1×32×32: four blocks, with one, one, two
-        and two 3×3 convolutions, each padded and followed by a ReLU, and one 2×2 max pooling at
-        the end of each block. The maps after the last block should have 32 channels and 2×2
-        positions.
-
-        Four mistakes crept in. Some stop the network with an error message, but one of them only
-        makes it worse. Repair all four. Change nothing else: the numbers in the table and the
-        classifier are right.
-    """,
-    stub="""
-        def repaired_vgg(num_classes: int = 10) -> nn.Module:
-            parts, channels = [], 1
-            for num_convs, width in ((1, 8), (1, 16), (2, 24), (2, 32)):
-                for _ in range(num_convs):
-                    parts.append(nn.Conv2d(channels, width, kernel_size=3))
-                    parts.append(nn.MaxPool2d(2))
-                parts.append(nn.ReLU())
-                channels = width
-            classifier = [nn.Linear(32 * 2 * 2, 64), nn.ReLU(), nn.Linear(64, num_classes)]
-            return nn.Sequential(*parts, nn.Flatten(), *classifier)
-    """,
-    hints=[
-        """
-        Print what the function builds and follow one image through it: channels first, then
-        height and width. Where does it differ from what the task describes?
-        """,
-        """
-        Which lines belong into the inner loop (once for each convolution), and which after it
-        (once for each block)?
-        """,
-        """
-        Two lines must change places. One more belongs into the inner loop, because the second
-        convolution of a block already gets `width` channels. And a 3×3 kernel needs padding.
-        """,
-    ],
-    solution="""
-        def repaired_vgg(num_classes: int = 10) -> nn.Module:
-            parts, channels = [], 1
-            for num_convs, width in ((1, 8), (1, 16), (2, 24), (2, 32)):
-                for _ in range(num_convs):
-                    parts.append(nn.Conv2d(channels, width, kernel_size=3, padding=1))
-                    parts.append(nn.ReLU())
-                    channels = width
-                parts.append(nn.MaxPool2d(2))
-            classifier = [nn.Linear(32 * 2 * 2, 64), nn.ReLU(), nn.Linear(64, num_classes)]
-            return nn.Sequential(*parts, nn.Flatten(), *classifier)
-    """,
-    explanation="""
-        The pooling stood in the inner loop and the ReLU after it; the channels were handed on too
-        late, so the second convolution of a block expected the channels of the block before; and
-        without padding every convolution takes a frame of one position away. The ReLU is the
-        mistake that raises no error: without it two convolutions in a row are one linear
-        convolution.
-    """,
-)
-def _(answer):
+def vgg_5(answer):
     if isinstance(answer, nn.Module):
         raise Wrong(
             f"repaired_vgg is {describe(answer)}; it should stay a function that builds one."
@@ -1125,7 +803,7 @@ def _faults(network: nn.Module) -> list[str]:
     return found
 
 
-# --- vgg.6: two linear layers are one ------------------------------------------------------------
+# --- vgg.6: two linear layers are one -------------------------------------------------------------
 
 
 def _merge(first: Tensor, second: Tensor) -> Tensor:
@@ -1168,67 +846,7 @@ def _one_channel(first: Tensor, second: Tensor) -> Tensor:
     return F.conv2d(images, second.sum(1, keepdim=True).flip(2, 3), padding=k - 1).transpose(0, 1)
 
 
-@exercise(
-    "vgg.6",
-    title="An experiment: what is left without the ReLU",
-    answer="merge",
-    difficulty=3,
-    minutes=20,
-    task="""
-        Without a ReLU between them, two convolutions in a row are one. Find it.
-
-        `first` is the weight of a convolution, of shape (M, C, k, k), `second` that of the one
-        after it, of shape (O, M, l, l). Both have stride 1 and no bias. Write `merge(first,
-        second)`: the weight of the single convolution, of shape (O, C, k + l - 1, k + l - 1),
-        that gives the same maps for every image (no padding anywhere). Two 3×3 layers become one
-        5×5.
-
-        The check compares your kernel with the right one, and the maps that both give.
-    """,
-    stub="""
-        def merge(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-            # Your code here.
-            ...
-    """,
-    hints=[
-        """
-        Begin with one channel everywhere and write down what the second layer computes at one
-        position: a sum over its l × l weights, each times a value of the map between. Each of
-        these values is itself a sum over a k × k patch of the image. Which patch?
-        """,
-        """
-        The weight at (i, j) of the second layer brings in the first kernel shifted by (i, j). So
-        start with zeros of size k + l - 1 and add the first kernel, times that weight, at rows
-        i to i + k and columns j to j + k.
-        """,
-        """
-        With channels, "times that weight" becomes a product of matrices over the channels between:
-        `torch.einsum("om,mcxy->ocxy", second[:, :, i, j], first)`.
-        """,
-    ],
-    solution="""
-        def merge(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-            k, l = first.shape[-1], second.shape[-1]
-            merged = torch.zeros(second.shape[0], first.shape[1], k + l - 1, k + l - 1)
-            for i in range(l):
-                for j in range(l):
-                    shifted = torch.einsum("om,mcxy->ocxy", second[:, :, i, j], first)
-                    merged[:, :, i : i + k, j : j + k] += shifted
-            return merged
-    """,
-    explanation="""
-        One 3×3 kernel shifted to nine places and added up covers 5×5. But the sum has only the
-        freedom of its parts: with one channel, 25 weights are made from 18, so most 5×5 kernels
-        cannot be written like this. The paper calls that a regularisation of the large kernel.
-        With padded layers the two agree except on the outermost frame of the map, where the second
-        layer meets zeros instead of values of the first. With a ReLU between the layers there is
-        no such kernel at all: which values pass depends on the image.
-
-        torch has this sum of shifted copies as one call: `F.conv_transpose2d(second, first)`. Each
-        weight of `second` lays a copy of `first` into the result, where it stands.
-    """,
-)
-def _(answer):
+def vgg_6(answer):
     def weights(o, m, c, k, l_):
         return torch.randn(m, c, k, k), torch.randn(o, m, l_, l_)
 
@@ -1299,7 +917,7 @@ def _explain_merged(case: tuple, mine: object, right: Tensor) -> str:
     return ""
 
 
-# --- vgg.7: an experiment ------------------------------------------------------------------------
+# --- vgg.7: an experiment -------------------------------------------------------------------------
 
 _COLUMNS = ("A", "B", "D", "E")
 
@@ -1389,70 +1007,8 @@ def _spread(logits: Tensor) -> float:
     return logits.std(dim=0).mean().item()
 
 
-@exercise(
-    "vgg.7",
-    title="An experiment: does the image reach the logits?",
-    answer="spread",
-    difficulty=2,
-    minutes=12,
-    task="""
-        Before the first step of training: how much do the logits differ from image to image? If
-        they do not, the loss cannot tell the images apart, and neither can its gradient.
-
-        For each of the configurations A, B, D and E call `torch.manual_seed(0)`, build
-        `networks.build("vgg_small", blocks=CONFIGURATIONS[name], batch_norm=False, dropout=0.0)`,
-        and leave it in train mode. Compute the logits of `images`. Take their standard deviation
-        over the images, which gives one number for each class, and write down the mean of these
-        ten. Calculate in double precision, `network.double()` and `images.double()`: the numbers
-        become so small that the rounding of float32 would hide them.
-
-        Before you run it: by what factor will E's number be smaller than A's?
-    """,
-    stub="""
-        spread = {"A": ..., "B": ..., "D": ..., "E": ...}
-    """,
-    given="""
-        from utils import data, networks
-        from utils.networks.vgg import CONFIGURATIONS
-
-        images, labels = next(iter(data.load(batch_size=64, image_size=32).validation))
-        images = images.cpu()
-    """,
-    hints=[
-        """
-        A loop over the four names. `logits.std(dim=0)` is the standard deviation over the images.
-        """,
-        """
-        The seed has to be set right before each network is built. `with torch.no_grad():` saves
-        memory. A new network is in train mode, and dropout=0.0 drops nothing.
-        """,
-    ],
-    solution="""
-        spread = {}
-        for name in ("A", "B", "D", "E"):
-            torch.manual_seed(0)
-            options = dict(blocks=CONFIGURATIONS[name], batch_norm=False, dropout=0.0)
-            network = networks.build("vgg_small", **options)
-            with torch.no_grad():
-                logits = network.double()(images.double())
-            spread[name] = logits.std(dim=0).mean().item()
-    """,
-    explanation="""
-        He initialisation is made so that a layer with its ReLU keeps the size of what it gets.
-        Torch's own weights are √6, about 2.4 times, smaller, so a layer passes on about .4 of it
-        (in A the differences between images shrink to about .35 with each layer). After 11 layers
-        little is left, after 19 hardly anything. The network is not too deep for its task; it
-        begins in a place where the loss is flat.
-    """,
-)
-def _(answer):
-    if not isinstance(answer, dict):
-        raise Wrong(
-            f'A dictionary with the keys "A", "B", "D" and "E" is expected, not {describe(answer)}.'
-        )
-    missing = [name for name in _COLUMNS if name not in answer]
-    if missing:
-        raise Wrong(f"{', '.join(missing)} {_be(missing)} missing in your dictionary.")
+def vgg_7(answer):
+    expect_keys(answer, _COLUMNS)
     numbers = {}
     for name in _COLUMNS:
         value = answer[name]
@@ -1513,41 +1069,3 @@ def _(answer):
             "precision; the deviation over the images, and its mean over the classes."
         )
     raise Wrong(f"{given} {cause}")
-
-
-# --- vgg.8: an open question ---------------------------------------------------------------------
-
-question(
-    "vgg.8",
-    title="Was it the depth?",
-    difficulty=2,
-    minutes=15,
-    task="""
-        The paper's title credits depth. But from A to E more than the depth changes. What else?
-        Choose one of these other causes and design a comparison that tells it apart from depth:
-        which networks would you train, what would you keep equal, how many runs would you need,
-        and which outcome would speak against depth? `vgg(...)` of this chapter and a table of
-        blocks and widths are enough to build your networks.
-    """,
-    hints=[
-        "Compare the layer tables of A and E: parameters, MACs, receptive field, number of ReLUs.",
-        "Configurations B, C and D of the paper are such a comparison. What do B and C share?",
-    ],
-    discussion="""
-        From A to E grow, besides the number of layers: the MACs (2.6 times), the parameters, the
-        receptive field, and the number of ReLUs. The parameters grow by 8 % in the paper, where
-        the linear layers hide that those of the convolutions go from 9.2 to 20.0 million; in our
-        small networks they become 2.1 times as many. Training changed too: the deeper networks of
-        the paper began with layers of the trained A.
-
-        Against "it is the MACs": widen A until it costs as much as E. Against "it is the
-        receptive field": C adds layers to B without enlarging the field of a block; or give A 5×5
-        kernels. Against "it is the ReLUs": add 1×1 layers with and without a ReLU. Each needs
-        several seeds an arm, compared in pairs, and a setting where A and E differ at all: in this
-        chapter's small setting they do not differ in the paper's favour, so it cannot show the
-        cause.
-
-        If the widened A does as well as E at equal cost, seed by seed, then depth is not needed
-        for that result. It would not follow that depth does nothing.
-    """,
-)

@@ -13,12 +13,14 @@ import re
 import shutil
 import sys
 import tempfile
-import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tools import COMMAND, ROOT, Parser
+from tools.address import repository
+
 HERE = Path(__file__).resolve().parent
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md"}
 TREE = """
@@ -41,9 +43,27 @@ PICTURE = re.compile(r"!\[[^\]]*\]\((?![a-z]+:)([^)\s]+)\)")
 SUMMARY = re.compile(r"<summary>([^<]+)</summary>")
 
 
+MODULE = """
+
+## {name}
+
+```{{eval-rst}}
+.. automodule:: {name}
+   :members:
+```
+"""
+
+
 def address() -> str:
-    with open(ROOT / "pyproject.toml", "rb") as file:
-        return "https://github.com/" + tomllib.load(file)["tool"]["course"]["repository"]
+    return f"https://github.com/{repository()}"
+
+
+def modules() -> list[str]:
+    """What the reference describes: everything that chapters import."""
+    paths = [*sorted(ROOT.glob("utils/**/*.py")), ROOT / "exercises" / "engine.py"]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
+    names = [name.removesuffix(".__init__") for name in names]
+    return [name for name in names if name != "utils.exercises"]  # a shim for old notebooks
 
 
 def pages() -> dict[Path, Path]:
@@ -74,7 +94,7 @@ def relink(text: str, path: Path, site: dict[Path, Path]) -> str:
 
 
 def copy_pictures(text: str, path: Path, folder: Path) -> None:
-    """The pictures of a page in `docs/`, which lie in the site where they lie in the repository."""
+    """Copy the pictures of a page to the same place in the site."""
     for address in PICTURE.findall(text):
         there = (path.parent / address).resolve()
         if not there.is_file():
@@ -85,7 +105,7 @@ def copy_pictures(text: str, path: Path, folder: Path) -> None:
 
 
 def describe_pictures(nb: nbformat.NotebookNode) -> None:
-    """Say for each picture of a chapter, for who cannot see it, under which headings it stands."""
+    """Give each picture of a chapter a text for who cannot see it: the headings above it."""
     above: list[str] = []
     for cell in nb.cells:
         if cell.cell_type == "markdown":
@@ -121,6 +141,8 @@ def copy_pages(folder: Path) -> None:
             chapters = [name for name in names if name.startswith("chapters/")]
             about = [name for name in names if name not in chapters]
             text += TREE.format(chapters="\n".join(chapters), about="\n".join(about))
+        if page.name == "reference.md":
+            text += "".join(MODULE.format(name=name) for name in modules())
         target.write_text(text, encoding="utf-8")
     shutil.copy(HERE / "conf.py", folder)
     shutil.copytree(HERE / "static", folder / "static")
@@ -151,5 +173,11 @@ def build(output: Path) -> int:
     return code
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(f"{COMMAND} site", __doc__)
+    parser.add_argument("folder", nargs="?", default=ROOT / "_site", help="default: _site/")
+    return build(Path(parser.parse_args(arguments).folder).resolve())
+
+
 if __name__ == "__main__":
-    sys.exit(build(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "_site").resolve()))
+    sys.exit(main())

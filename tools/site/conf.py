@@ -7,7 +7,16 @@ author = "The authors of One by One"
 copyright = "The authors of One by One. Text and figures: CC BY 4.0; code: MIT"
 language = "en"
 
-extensions = ["myst_nb", "sphinx-mathjax-offline"]
+extensions = [
+    "myst_nb",
+    "sphinx-mathjax-offline",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+]
+# The reference: docstrings in the order of the files, `code` in single backticks.
+autodoc_member_order = "bysource"
+default_role = "code"
+python_maximum_signature_line_length = 88
 root_doc = "index"
 # What is stored in the notebooks is shown; nothing is executed.
 nb_execution_mode = "off"
@@ -17,7 +26,7 @@ myst_html_meta = {
     "description": "Convolutional networks from LeNet to MobileNet, one chapter at a time, in "
     "notebooks that run."
 }
-suppress_warnings = ["myst.header"]  # an exercise is a smaller heading wherever it stands
+suppress_warnings = ["myst.header"]  # an exercise is a smaller heading everywhere
 
 html_theme = "sphinx_book_theme"
 html_title = project
@@ -27,6 +36,8 @@ html_static_path = ["static"]
 html_css_files = ["course.css"]
 html_js_files = ["course.js"]
 html_copy_source = False
+html_domain_indices = False
+html_use_index = False
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_persistent": [],  # else there are two fields to search in
@@ -50,5 +61,14 @@ class Search(SearchEnglish):
         return super().split(input.replace("×", "x"))
 
 
+def show_code(app, what, name, thing, options, lines: list[str]) -> None:
+    """Indented lines after a colon and an empty line are code, as in Markdown."""
+    for i in range(len(lines) - 2):
+        indented = lines[i + 2].startswith(" " * (len(lines[i]) - len(lines[i].lstrip()) + 4))
+        if lines[i].endswith(":") and not lines[i + 1] and indented:
+            lines[i] += ":"
+
+
 def setup(app) -> None:
     app.add_search_language(Search)
+    app.connect("autodoc-process-docstring", show_code)

@@ -1,6 +1,7 @@
-"""What every network of the course shares: the registry, the base class, and small helpers."""
+"""What all networks of the course share: the base class, small helpers and the registry."""
 
 import difflib
+import functools
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -14,15 +15,15 @@ from torch import Tensor, nn
 class ImageClassifier(nn.Module):
     """Images of shape (N, C, H, W) in, logits of shape (N, num_classes) out.
 
-    ``features`` turns images into feature maps, ``classifier`` turns feature maps into logits.
-    Both are ``nn.Sequential`` with named layers, registered in the order in which they run.
+    `features` turns images into feature maps, `classifier` turns feature maps into logits.
+    Both are `nn.Sequential` with named layers, registered in the order in which they run.
 
-    Attributes: ``name``, ``in_channels``, ``num_classes``, ``image_size`` (the size in pixels
-    the network was made for), ``smallest_size`` (the smallest size that still gives logits) and
-    ``fixed_size`` (True where a linear layer after the feature maps allows ``image_size`` only).
+    Attributes: `name`, `in_channels`, `num_classes`, `image_size` (the size in pixels
+    the network was made for), `smallest_size` (the smallest size that still gives logits) and
+    `fixed_size` (True where a linear layer after the feature maps allows `image_size` only).
     """
 
-    name = "network"  # build() puts the registered name here
+    name = "network"  # `register` puts the name of the function here
 
     def __init__(
         self,
@@ -56,7 +57,7 @@ class ImageClassifier(nn.Module):
 
 
 def check_images(network: ImageClassifier, images: Tensor) -> None:
-    """Raise one clear sentence unless ``images`` are float images that ``network`` can take."""
+    """Raise one clear sentence unless `images` are float images that `network` can take."""
     if isinstance(images, torch.fx.Proxy):
         return  # torch.fx traces with stand-ins that have no shape yet
     channels, size = network.in_channels, network.image_size
@@ -101,59 +102,132 @@ def check_images(network: ImageClassifier, images: Tensor) -> None:
 
 
 def named(**layers: nn.Module) -> nn.Sequential:
-    """``nn.Sequential`` whose layers have names, in the order given."""
+    """`nn.Sequential` whose layers have names, in the order given."""
     return nn.Sequential(OrderedDict(layers))
 
 
+def average_and_linear(
+    channels: int, num_classes: int, dropout: float | None = None
+) -> nn.Sequential:
+    """The classifier of most networks: feature maps (N, channels, H, W) to (N, num_classes)."""
+    middle = {} if dropout is None else {"dropout": nn.Dropout(dropout)}
+    return named(
+        average=nn.AdaptiveAvgPool2d(1),
+        flatten=nn.Flatten(),
+        **middle,
+        linear=nn.Linear(channels, num_classes),
+    )
+
+
 def choose(option: str, value: str, choices: Mapping[str, Any]) -> Any:
-    """``choices[value]``, or a ValueError that lists the choices of this option."""
+    """`choices[value]`, or a ValueError that lists the choices of this option."""
     if value not in choices:
         listed = ", ".join(f'"{choice}"' for choice in choices)
         raise ValueError(f"{option} must be one of {listed}, but got {value!r}.")
     return choices[value]
 
 
-def initialise(network: nn.Module, how: str) -> None:
-    """Set the weights of every convolution and linear layer, in place.
-
-    ``how`` is ``"torch"`` (leave what torch has drawn), ``"xavier"`` (Xavier uniform, as d2l's
-    training functions do; biases stay as torch has drawn them) or ``"he"`` (He normal for ReLU,
-    arXiv 1502.01852; biases 0).
-    """
-    how = choose("initialisation", how, {name: name for name in ("torch", "xavier", "he")})
+def _xavier(network: nn.Module) -> None:
     for module in network.modules():
-        if not isinstance(module, nn.Conv2d | nn.Linear):
-            continue
-        if how == "xavier":
+        if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(module.weight)
-        elif how == "he":
+
+
+def _he(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 
+
+INITIALISATIONS = {"torch": lambda network: None, "xavier": _xavier, "he": _he}
+
+
+def initialise(network: nn.Module, how: str, choices: Mapping = INITIALISATIONS) -> None:
+    """Set the weights of every convolution and linear layer, in place.
+
+    `how` is `"torch"` (keep what torch has drawn), `"xavier"` (Xavier uniform, as d2l's training
+    functions do; biases stay as torch has drawn them) or `"he"` (He normal for ReLU, arXiv
+    1502.01852; biases 0). `choices` may offer others. Raises ValueError for an unknown name.
+    """
+    choose("initialisation", how, choices)(network)
+
+
+# --- the registry --------------------------------------------------------------------------------
+
+# What a registered function returns: features, classifier, and whatever else the class takes.
+Layers = tuple[nn.Module, ...]
+Size = int | Callable[[dict[str, Any]], int]  # pixels, or a function of the options
 
 _COMMON = ("num_classes", "in_channels")  # what every network takes; the rest are its options
 _builders: dict[str, Callable[..., ImageClassifier]] = {}
 _families: dict[str, list[str]] = {}
 
 
-def register(family: str) -> Callable[[Callable[..., ImageClassifier]], Callable]:
-    """Decorator: make a function that builds a network known to ``build`` under its own name.
+def register(
+    family: str,
+    kind: type[ImageClassifier] = ImageClassifier,
+    *,
+    image_size: Size,
+    smallest_size: Size | None = None,
+    initialisation: str | None = "torch",
+    initialisations: Mapping[str, Callable[[nn.Module], None]] = INITIALISATIONS,
+    options_of: Callable[..., Layers] | None = None,
+) -> Callable[[Callable[..., Layers]], Callable[..., ImageClassifier]]:
+    """Decorator: a function that returns the layers of a network becomes one that builds it.
 
-    The function takes keyword arguments only, ``in_channels`` and ``num_classes`` among them,
-    and its defaults are those of the paper.
+    The function takes keyword arguments only, `in_channels` and `num_classes` among them, and its
+    defaults are those of the paper. It returns `features, classifier`. `build` knows the network
+    under the name of the function.
+
+    Args:
+        family: the name under which `available` lists the network.
+        kind: the class of the network, which gets what the function returns.
+        image_size, smallest_size: see `ImageClassifier`.
+        initialisation: the default of an option `initialisation`, which the network gets besides
+            those of the function. With None it has no such option.
+        initialisations: the choices of that option, see `initialise`.
+        options_of: where the function takes `**options` only: the function whose keyword
+            arguments these are.
     """
 
-    def add(builder: Callable[..., ImageClassifier]) -> Callable[..., ImageClassifier]:
-        _builders[builder.__name__] = builder
-        _families.setdefault(family, []).append(builder.__name__)
+    def decorate(function: Callable[..., Layers]) -> Callable[..., ImageClassifier]:
+        options = inspect.signature(options_of or function).parameters.values()
+        options = [option for option in options if option.kind is option.KEYWORD_ONLY]
+        if initialisation is not None:
+            last = options[0].replace(name="initialisation", default=initialisation, annotation=str)
+            options.append(last)
+        signature = inspect.Signature(options, return_annotation=kind)
+
+        @functools.wraps(function)
+        def builder(**given: Any) -> ImageClassifier:
+            bound = signature.bind(**given)
+            bound.apply_defaults()
+            values = bound.arguments
+            start = values.pop("initialisation", "torch")
+            sizes = [s(values) if callable(s) else s for s in (image_size, smallest_size)]
+            network = kind(
+                *function(**values),
+                in_channels=values["in_channels"],
+                num_classes=values["num_classes"],
+                image_size=sizes[0],
+                smallest_size=sizes[1],
+            )
+            network.name = function.__name__
+            initialise(network, start, initialisations)
+            return network
+
+        builder.__signature__ = signature
+        _builders[function.__name__] = builder
+        _families.setdefault(family, []).append(function.__name__)
         return builder
 
-    return add
+    return decorate
 
 
 def available(family: str | None = None) -> list[str]:
-    """Names that ``build`` knows, of all families or of one (``available("nin")``).
+    """Names that `build` knows, of all families or of one (`available("nin")`).
 
     Raises ValueError for an unknown family.
     """
@@ -167,8 +241,8 @@ def build(
 ) -> ImageClassifier:
     """Build a network by name; everything left out is as in the paper.
 
-    ``available()`` lists the names; the options of each network are described in its own
-    function, for example ``utils.networks.nin.nin_small``. Raises ValueError for an unknown name
+    `available()` lists the names; the options of each network are described in its own
+    function, for example `utils.networks.nin.nin_small`. Raises ValueError for an unknown name
     and for values a network cannot take, TypeError for an unknown option.
     """
     if name not in _builders:
@@ -186,6 +260,4 @@ def build(
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{option} must be a whole number of at least 1, but got {value!r}.")
         options[option] = value
-    network = _builders[name](**options)
-    network.name = name
-    return network
+    return _builders[name](**options)

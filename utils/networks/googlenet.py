@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from utils.networks.common import ImageClassifier, initialise, named, register
+from utils.networks.common import ImageClassifier, Layers, average_and_linear, named, register
 
 # Channels of the nine modules (Table 1 of the paper): the 1x1 branch, the 1x1 and 3x3 of the
 # second branch, the 1x1 and 5x5 of the third, and the 1x1 after the pooling.
@@ -31,7 +31,7 @@ def convolution(
 ) -> nn.Sequential:
     """A convolution and a ReLU, with a batch norm between them if asked for (then no bias).
 
-    The padding keeps the size of the maps unless ``stride=2`` halves it.
+    The padding keeps the size of the maps unless `stride=2` halves it.
     """
     conv = nn.Conv2d(
         in_channels,
@@ -48,10 +48,10 @@ def convolution(
 class Inception(nn.Module):
     """An Inception module with reductions: four branches, joined channel by channel.
 
-    ``one`` is the width of the 1x1 branch; ``three`` and ``five`` are the widths of the 1x1
-    reduction and of the convolution after it; ``pool`` is the width of the 1x1 after a 3x3 max
+    `one` is the width of the 1x1 branch; `three` and `five` are the widths of the 1x1
+    reduction and of the convolution after it; `pool` is the width of the 1x1 after a 3x3 max
     pooling of stride 1. Maps of shape (N, in_channels, H, W) become (N, out_channels, H, W) with
-    ``out_channels = one + three[1] + five[1] + pool``.
+    `out_channels = one + three[1] + five[1] + pool`.
     """
 
     def __init__(
@@ -88,12 +88,12 @@ class Inception(nn.Module):
 
 
 class GoogLeNet(ImageClassifier):
-    """An ``ImageClassifier`` that may have classifiers at inner layers as well.
+    """An `ImageClassifier` that may have classifiers at inner layers as well.
 
-    ``auxiliary`` maps the name of a module of ``features`` to the classifier that reads its
-    output. ``forward`` answers with the logits of the last layer alone, in training too;
-    ``all_logits`` gives those of the auxiliary classifiers as well, for a loss such as
-    ``main + 0.3 * (aux_4a + aux_4d)``.
+    `auxiliary` maps the name of a module of `features` to the classifier that reads its
+    output. `forward` answers with the logits of the last layer alone, in training too;
+    `all_logits` gives those of the auxiliary classifiers as well, for a loss such as
+    `main + 0.3 * (aux_4a + aux_4d)`.
     """
 
     def __init__(
@@ -160,44 +160,36 @@ def _modules(in_channels: int, names: str, **options) -> tuple[dict[str, nn.Modu
     return modules, in_channels
 
 
-def _body(stem: dict[str, nn.Module], last_pool: nn.Module, **options) -> nn.Sequential:
+def _body(
+    stem: dict[str, nn.Module], pool3: nn.Module, pool4: nn.Module, **options
+) -> nn.Sequential:
+    """The stem and the nine modules of the paper, with two poolings between them."""
     third, channels = _modules(192, "3a 3b", **options)
     fourth, channels = _modules(channels, "4a 4b 4c 4d 4e", **options)
     fifth, _ = _modules(channels, "5a 5b", **options)
-    return named(**stem, **third, pool3=_pool(), **fourth, pool4=last_pool, **fifth)
+    return named(**stem, **third, pool3=pool3, **fourth, pool4=pool4, **fifth)
 
 
-def _head(channels: int, num_classes: int, dropout: float) -> nn.Sequential:
-    return named(
-        average=nn.AdaptiveAvgPool2d(1),
-        flatten=nn.Flatten(),
-        dropout=nn.Dropout(dropout),
-        linear=nn.Linear(channels, num_classes),
-    )
-
-
-def _heads(auxiliary: bool, num_classes: int, **options) -> dict[str, nn.Module]:
-    inputs = {"inception4a": 512, "inception4d": 528} if auxiliary else {}
+def _auxiliary_classifiers(num_classes: int, **options) -> dict[str, nn.Module]:
     return {
         name: auxiliary_classifier(channels, num_classes, **options)
-        for name, channels in inputs.items()
+        for name, channels in (("inception4a", 512), ("inception4d", 528))
     }
 
 
-@register("googlenet")
+@register("googlenet", GoogLeNet, image_size=224, smallest_size=31)
 def googlenet(
     *,
     in_channels: int = 3,
     num_classes: int = 1000,
     auxiliary: bool = False,
     dropout: float = 0.4,
-    initialisation: str = "torch",
-) -> GoogLeNet:
+) -> Layers:
     """The published network: 224 pixels, 6,998,552 parameters, 13,378,280 with both heads.
 
     Convolutions have biases and there is no batch norm. The paper names local response
     normalisation without its constants; they are those of Caffe's copy (BVLC/caffe,
-    bvlc_googlenet). ``auxiliary=True`` adds the classifiers after 4a and 4d.
+    bvlc_googlenet). `auxiliary=True` adds the classifiers after 4a and 4d.
     """
     stem = {
         "conv1": convolution(in_channels, 64, 7, stride=2),
@@ -208,29 +200,20 @@ def googlenet(
         "norm2": nn.LocalResponseNorm(size=5, alpha=1e-4, beta=0.75, k=1.0),
         "pool2": _pool(),
     }
-    features = _body(stem, _pool())
-    network = GoogLeNet(
-        features,
-        _head(1024, num_classes, dropout),
-        _heads(auxiliary, num_classes),
-        in_channels=in_channels,
-        num_classes=num_classes,
-        image_size=224,
-        smallest_size=31,
-    )
-    initialise(network, initialisation)
-    return network
+    features = _body(stem, _pool(), _pool())
+    classifier = average_and_linear(1024, num_classes, dropout)
+    heads = _auxiliary_classifiers(num_classes) if auxiliary else {}
+    return features, classifier, heads
 
 
-@register("googlenet")
+@register("googlenet", GoogLeNet, image_size=224, smallest_size=15)
 def googlenet_torchvision(
     *,
     in_channels: int = 3,
     num_classes: int = 1000,
     auxiliary: bool = False,
     dropout: float = 0.2,
-    initialisation: str = "torch",
-) -> GoogLeNet:
+) -> Layers:
     """torchvision's GoogLeNet: 6,624,904 parameters, 13,004,888 with both heads.
 
     Batch norm in place of biases and of local response normalisation; 3x3 kernels where the paper
@@ -244,28 +227,18 @@ def googlenet_torchvision(
         "conv2": conv(64, 192, 3),
         "pool2": _pool(),
     }
-    features = _body(stem, _pool(2), batch_norm=True, kernel_size_of_five=3)
-    network = GoogLeNet(
-        features,
-        _head(1024, num_classes, dropout),
-        _heads(auxiliary, num_classes, as_torchvision=True),
-        in_channels=in_channels,
-        num_classes=num_classes,
-        image_size=224,
-        smallest_size=15,
-    )
-    initialise(network, initialisation)
-    return network
+    features = _body(stem, _pool(), _pool(2), batch_norm=True, kernel_size_of_five=3)
+    classifier = average_and_linear(1024, num_classes, dropout)
+    heads = _auxiliary_classifiers(num_classes, as_torchvision=True) if auxiliary else {}
+    return features, classifier, heads
 
 
-@register("googlenet")
-def googlenet_d2l(
-    *, in_channels: int = 1, num_classes: int = 10, initialisation: str = "torch"
-) -> GoogLeNet:
+@register("googlenet", GoogLeNet, image_size=96, smallest_size=1)
+def googlenet_d2l(*, in_channels: int = 1, num_classes: int = 10) -> Layers:
     """The GoogLeNet of the book "Dive into Deep Learning" for Fashion-MNIST: 5,977,530 parameters.
 
     96 pixels, without normalisation, dropout or auxiliary classifiers. The book starts from
-    ``initialisation="xavier"``.
+    `initialisation="xavier"`.
     """
     pool = partial(nn.MaxPool2d, kernel_size=3, stride=2, padding=1)
     stem = {
@@ -275,22 +248,7 @@ def googlenet_d2l(
         "conv2": convolution(64, 192, 3),
         "pool2": pool(),
     }
-    features = _body(stem, pool())
-    features.pool3 = pool()
-    network = GoogLeNet(
-        features,
-        named(
-            average=nn.AdaptiveAvgPool2d(1),
-            flatten=nn.Flatten(),
-            linear=nn.Linear(1024, num_classes),
-        ),
-        in_channels=in_channels,
-        num_classes=num_classes,
-        image_size=96,
-        smallest_size=1,
-    )
-    initialise(network, initialisation)
-    return network
+    return _body(stem, pool(), pool()), average_and_linear(1024, num_classes)
 
 
 # The modules of the small network, written as in MODULES: about a quarter of the paper's widths.
@@ -303,7 +261,7 @@ SMALL_MODULES = {
 }
 
 
-@register("googlenet")
+@register("googlenet", GoogLeNet, image_size=28, smallest_size=8)
 def googlenet_small(
     *,
     in_channels: int = 1,
@@ -311,40 +269,27 @@ def googlenet_small(
     auxiliary: bool = False,
     batch_norm: bool = True,
     dropout: float = 0.2,
-    initialisation: str = "torch",
-) -> GoogLeNet:
+) -> Layers:
     """A GoogLeNet for 28 pixels that a CPU trains: a short stem and five Inception modules.
 
-    Modules 3a and 3b work at 14x14, 4a and 4b at 7x7, 5a at 3x3. Not of the paper is the batch
-    norm, which takes the place of biases. ``auxiliary=True`` adds one small classifier after 4a:
+    Modules 3a and 3b work at 14x14, 4a and 4b at 7x7, 5a at 3x3. The batch norm, which takes the
+    place of biases, is not in the paper. `auxiliary=True` adds one small classifier after 4a:
     1x1, average, linear.
     """
     conv = partial(convolution, batch_norm=batch_norm)
     layers: dict[str, nn.Module] = {"conv1": conv(in_channels, 16, 3), "pool1": _pool()}
     channels = 16
-    widths: dict[str, int] = {}
     for name, module_widths in SMALL_MODULES.items():
         if name in ("4a", "5a"):
             layers[f"pool{int(name[0]) - 1}"] = _pool()
         module = Inception(channels, *module_widths, batch_norm=batch_norm)
         layers[f"inception{name}"], channels = module, module.out_channels
-        widths[name] = channels
     heads: dict[str, nn.Module] = {}
     if auxiliary:
         heads["inception4a"] = named(
-            conv=conv(widths["4a"], 64, 1),
+            conv=conv(layers["inception4a"].out_channels, 64, 1),
             average=nn.AdaptiveAvgPool2d(1),
             flatten=nn.Flatten(),
             linear=nn.Linear(64, num_classes),
         )
-    network = GoogLeNet(
-        named(**layers),
-        _head(channels, num_classes, dropout),
-        heads,
-        in_channels=in_channels,
-        num_classes=num_classes,
-        image_size=28,
-        smallest_size=8,
-    )
-    initialise(network, initialisation)
-    return network
+    return named(**layers), average_and_linear(channels, num_classes, dropout), heads

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from utils.networks.common import ImageClassifier, choose, initialise, named, register
+from utils.networks.common import ImageClassifier, Layers, choose, named, register
 
 # Table I of the paper: which of the six maps of S2 each of the sixteen maps of C3 sees.
 C3_TABLE = (
@@ -69,8 +69,8 @@ class Subsampling(nn.Module):
 class PartialConvolution(nn.Module):
     """C3: a 5x5 convolution in which each of the 16 output maps sees only part of the 6 inputs.
 
-    (N, 6, H, W) to (N, 16, H-4, W-4). ``weight`` (60, 5, 5) holds one kernel for each cross in
-    Table I, 1,516 parameters with the biases. ``forward`` writes them into a full kernel whose
+    (N, 6, H, W) to (N, 16, H-4, W-4). `weight` (60, 5, 5) holds one kernel for each cross in
+    Table I, 1,516 parameters with the biases. `forward` writes them into a full kernel whose
     other entries are zero: one full convolution is ten times faster than 16 partial ones. A
     layer table therefore counts 240,000 MACs here, of which 150,000 have a weight.
     """
@@ -99,7 +99,7 @@ class RBFOutput(nn.Module):
     """Squared distances from (N, 84) to the ten fixed codes, negated: logits (N, 10).
 
     The nearest code has the largest logit. Cross-entropy on these logits is the paper's second
-    loss (its equation 9) without the constant that stands there for "none of the ten".
+    loss (its equation 9) without the constant that its authors add for "none of the ten".
     """
 
     def __init__(self) -> None:
@@ -110,8 +110,8 @@ class RBFOutput(nn.Module):
         return -(x[:, None, :] - self.codes).square().sum(dim=2)
 
 
-@register("lenet")
-def lenet5_1998(*, in_channels: int = 1, num_classes: int = 10) -> ImageClassifier:
+@register("lenet", image_size=32, initialisation=None)
+def lenet5_1998(*, in_channels: int = 1, num_classes: int = 10) -> Layers:
     """LeNet-5 as published: 32 pixels, 60,000 trainable parameters, 340,908 connections.
 
     C3 sees S2 through the paper's connection table, subsampling is trainable, the output
@@ -146,13 +146,11 @@ def lenet5_1998(*, in_channels: int = 1, num_classes: int = 10) -> ImageClassifi
             bound = 2.4 / module.weight[0].numel()
             nn.init.uniform_(module.weight, -bound, bound)
             nn.init.uniform_(module.bias, -bound, bound)
-    return ImageClassifier(
-        features, classifier, in_channels=in_channels, num_classes=num_classes, image_size=32
-    )
+    return features, classifier
 
 
 def connections(network: ImageClassifier) -> dict[str, int]:
-    """Connections of each layer of ``lenet5_1998``, as the paper counts them: 340,908 in all.
+    """Connections of each layer of `lenet5_1998`, as the paper counts them: 340,908 in all.
 
     Every unit has one connection for each of its inputs and one for its bias. Shared weights
     count wherever they are used.
@@ -178,20 +176,19 @@ def connections(network: ImageClassifier) -> dict[str, int]:
     return count
 
 
-@register("lenet")
+@register("lenet", image_size=28)
 def lenet(
     *,
     in_channels: int = 1,
     num_classes: int = 10,
     activation: str = "relu",
     pooling: str = "max",
-    initialisation: str = "torch",
-) -> ImageClassifier:
+) -> Layers:
     """LeNet as everyone builds it today: 28 pixels with padding 2, 61,706 parameters.
 
-    ``activation`` is ``"relu"``, ``"sigmoid"`` or ``"tanh"``; ``pooling`` is ``"max"`` or
-    ``"average"``. ``activation="sigmoid", pooling="average"`` is the network of the book "Dive
-    into Deep Learning", which also trains it from ``initialisation="xavier"``.
+    `activation` is `"relu"`, `"sigmoid"` or `"tanh"`; `pooling` is `"max"` or
+    `"average"`. `activation="sigmoid", pooling="average"` is the network of the book "Dive
+    into Deep Learning", which also trains it from `initialisation="xavier"`.
     """
     activations = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
     squash = choose("activation", activation, activations)
@@ -212,8 +209,4 @@ def lenet(
         activation4=squash(),
         linear3=nn.Linear(84, num_classes),
     )
-    initialise(features, initialisation)
-    initialise(classifier, initialisation)
-    return ImageClassifier(
-        features, classifier, in_channels=in_channels, num_classes=num_classes, image_size=28
-    )
+    return features, classifier

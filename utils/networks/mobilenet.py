@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from utils.networks.common import ImageClassifier, initialise, named, register
+from utils.networks.common import Layers, average_and_linear, named, register
 
 
 def convolution(
@@ -46,10 +46,10 @@ def depthwise_separable(in_channels: int, out_channels: int, stride: int = 1) ->
 
 
 class InvertedResidual(nn.Module):
-    """The block of v2: 1x1 to ``expansion`` times the channels, depthwise 3x3, 1x1 back.
+    """The block of v2: 1x1 to `expansion` times the channels, depthwise 3x3, 1x1 back.
 
     The last 1x1 is linear: no activation follows it. With stride 1 and as many channels out as
-    in, the input is added to the output (``self.skip``). With ``expansion=1`` there is no first
+    in, the input is added to the output (`self.skip`). With `expansion=1` there is no first
     1x1. (N, in_channels, H, W) becomes (N, out_channels, H / stride, W / stride).
     """
 
@@ -82,7 +82,7 @@ class InvertedResidual(nn.Module):
 
 
 def make_divisible(channels: float, divisor: int = 8) -> int:
-    """The multiple of ``divisor`` nearest to ``channels``, but never below 90 % of it.
+    """The multiple of `divisor` nearest to `channels`, but never below 90 % of it.
 
     The rule of the authors' code for v2, by which a width multiplier acts on channels.
     """
@@ -94,10 +94,6 @@ def _width(width: float) -> float:
     if not 0 < width <= 4:
         raise ValueError(f"width must be a number above 0 and at most 4, but got {width!r}.")
     return width
-
-
-def _network(features: nn.Module, classifier: nn.Module, **sizes) -> ImageClassifier:
-    return ImageClassifier(features, classifier, smallest_size=1, **sizes)
 
 
 # Output channels and stride of the 13 blocks of v1 (Table 1 of the paper, where the last stride is
@@ -126,33 +122,22 @@ def _v1_features(
     return named(**layers), channels
 
 
-@register("mobilenet")
+@register("mobilenet", image_size=224, smallest_size=1)
 def mobilenet_v1(
     *,
     in_channels: int = 3,
     num_classes: int = 1000,
     width: float = 1.0,
     dropout: float = 0.001,
-    initialisation: str = "torch",
-) -> ImageClassifier:
+) -> Layers:
     """The network of 2017: one full convolution and 13 depthwise-separable blocks, 4,231,976.
 
-    ``width`` multiplies the channels of every layer (the paper's alpha: 0.75, 0.5, 0.25), rounded
+    `width` multiplies the channels of every layer (the paper's alpha: 0.75, 0.5, 0.25), rounded
     down. The paper's second multiplier is the size of the images: 224, 192, 160 or 128 pixels.
     The paper writes ReLU; the authors' code has ReLU6.
     """
     features, channels = _v1_features(in_channels, 32, 2, V1_BLOCKS, _width(width))
-    classifier = named(
-        average=nn.AdaptiveAvgPool2d(1),
-        flatten=nn.Flatten(),
-        dropout=nn.Dropout(dropout),
-        linear=nn.Linear(channels, num_classes),
-    )
-    network = _network(
-        features, classifier, in_channels=in_channels, num_classes=num_classes, image_size=224
-    )
-    initialise(network, initialisation)
-    return network
+    return features, average_and_linear(channels, num_classes, dropout)
 
 
 def _v2(
@@ -166,9 +151,7 @@ def _v2(
     width: float,
     dropout: float,
     linear_bottleneck: bool,
-    initialisation: str,
-    image_size: int,
-) -> ImageClassifier:
+) -> Layers:
     channels = make_divisible(first * _width(width))
     layers: dict[str, nn.Module] = {
         "conv": convolution(in_channels, channels, 3, first_stride, activation=nn.ReLU6)
@@ -184,24 +167,10 @@ def _v2(
             channels, stride = out_channels, 1
     last = make_divisible(last * max(1.0, width))
     layers["last"] = convolution(channels, last, 1, activation=nn.ReLU6)
-    classifier = named(
-        average=nn.AdaptiveAvgPool2d(1),
-        flatten=nn.Flatten(),
-        dropout=nn.Dropout(dropout),
-        linear=nn.Linear(last, num_classes),
-    )
-    network = _network(
-        named(**layers),
-        classifier,
-        in_channels=in_channels,
-        num_classes=num_classes,
-        image_size=image_size,
-    )
-    initialise(network, initialisation)
-    return network
+    return named(**layers), average_and_linear(last, num_classes, dropout)
 
 
-@register("mobilenet")
+@register("mobilenet", image_size=224, smallest_size=1)
 def mobilenet_v2(
     *,
     in_channels: int = 3,
@@ -209,12 +178,11 @@ def mobilenet_v2(
     width: float = 1.0,
     dropout: float = 0.2,
     linear_bottleneck: bool = True,
-    initialisation: str = "torch",
-) -> ImageClassifier:
+) -> Layers:
     """The network of 2018: 17 inverted residual blocks, 3,504,872 parameters, 300.8 M MACs.
 
-    ``width`` multiplies the channels, rounded by ``make_divisible``; below 1 the last convolution
-    keeps its 1280 channels. ``linear_bottleneck=False`` puts a ReLU6 after every projection,
+    `width` multiplies the channels, rounded by `make_divisible`; below 1 the last convolution
+    keeps its 1280 channels. `linear_bottleneck=False` puts a ReLU6 after every projection,
     which the paper argues against.
     """
     return _v2(
@@ -227,38 +195,26 @@ def mobilenet_v2(
         width=width,
         dropout=dropout,
         linear_bottleneck=linear_bottleneck,
-        initialisation=initialisation,
-        image_size=224,
     )
 
 
-@register("mobilenet")
+@register("mobilenet", image_size=28, smallest_size=1)
 def mobilenet_v1_small(
     *,
     in_channels: int = 1,
     num_classes: int = 10,
     width: float = 1.0,
     blocks: Sequence[tuple[int, int]] = ((48, 1), (96, 2), (96, 1), (192, 2), (192, 1)),
-    initialisation: str = "torch",
-) -> ImageClassifier:
+) -> Layers:
     """A MobileNet v1 for 28 pixels that a CPU trains: its maps are 14, 7 and 4 pixels wide.
 
-    ``blocks`` has the output channels and the stride of each block.
+    `blocks` has the output channels and the stride of each block.
     """
     features, channels = _v1_features(in_channels, 24, 2, blocks, _width(width))
-    classifier = named(
-        average=nn.AdaptiveAvgPool2d(1),
-        flatten=nn.Flatten(),
-        linear=nn.Linear(channels, num_classes),
-    )
-    network = _network(
-        features, classifier, in_channels=in_channels, num_classes=num_classes, image_size=28
-    )
-    initialise(network, initialisation)
-    return network
+    return features, average_and_linear(channels, num_classes)
 
 
-@register("mobilenet")
+@register("mobilenet", image_size=28, smallest_size=1)
 def mobilenet_v2_small(
     *,
     in_channels: int = 1,
@@ -267,11 +223,10 @@ def mobilenet_v2_small(
     blocks: Sequence[tuple[int, int, int, int]] = ((1, 16, 1, 1), (4, 24, 2, 1), (4, 40, 3, 2)),
     dropout: float = 0.0,
     linear_bottleneck: bool = True,
-    initialisation: str = "torch",
-) -> ImageClassifier:
+) -> Layers:
     """A MobileNet v2 for 28 pixels that a CPU trains: its maps are 14 and 7 pixels wide.
 
-    ``blocks`` has expansion, output channels, number and first stride, as Table 2 of the paper.
+    `blocks` has expansion, output channels, number and first stride, as Table 2 of the paper.
     """
     return _v2(
         blocks,
@@ -283,6 +238,4 @@ def mobilenet_v2_small(
         width=width,
         dropout=dropout,
         linear_bottleneck=linear_bottleneck,
-        initialisation=initialisation,
-        image_size=28,
     )

@@ -2,17 +2,17 @@
 
 Every network is a row of mlpconv blocks with pooling between them. The last block makes one
 feature map per class, and the average of each map is the logit of its class: no linear layer.
-``features`` ends with the class maps (N, num_classes, H, W); ``classifier`` averages them.
+`features` ends with the class maps (N, num_classes, H, W); `classifier` averages them.
 
-All networks take the options ``batch_norm``, ``final_relu`` (see ``mlpconv``; it concerns the
-last block only), ``dropout`` (a probability) and ``initialisation`` (see ``common.initialise``).
+All networks take the options `batch_norm`, `final_relu` (see `mlpconv`; it concerns the
+last block only), `dropout` (a probability) and `initialisation` (see `common.initialise`).
 """
 
 from functools import partial
 
 from torch import nn
 
-from utils.networks.common import ImageClassifier, choose, initialise, named, register
+from utils.networks.common import Layers, choose, named, register
 
 
 def mlpconv(
@@ -28,10 +28,10 @@ def mlpconv(
     """A convolution and two 1x1 convolutions, each followed by a ReLU.
 
     It is a small multilayer perceptron slid over the image. The paper also calls the 1x1 layers
-    cascaded cross-channel parametric pooling, hence the names ``cccp1`` and ``cccp2``.
+    cascaded cross-channel parametric pooling, hence the names `cccp1` and `cccp2`.
 
-    ``out_channels`` is one number for all three layers, or one for each. ``final_relu=False``
-    leaves out the last ReLU. ``batch_norm`` puts a batch norm before every ReLU; a convolution
+    `out_channels` is one number for all three layers, or one for each. `final_relu=False`
+    leaves out the last ReLU. `batch_norm` puts a batch norm before every ReLU; a convolution
     in front of it has no bias, because the batch norm subtracts any constant.
     """
     if isinstance(out_channels, int):
@@ -58,7 +58,7 @@ def _average_class_maps() -> nn.Sequential:
     return named(average=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten())
 
 
-@register("nin")
+@register("nin", image_size=32, smallest_size=lambda options: 4 if options["ceil_mode"] else 7)
 def nin_cifar10(
     *,
     in_channels: int = 3,
@@ -68,15 +68,14 @@ def nin_cifar10(
     batch_norm: bool = False,
     final_relu: bool = True,
     dropout: float = 0.5,
-    initialisation: str = "torch",
-) -> ImageClassifier:
+) -> Layers:
     """The paper's network for CIFAR-10: three mlpconv blocks, 32 pixels, 966,986 parameters.
 
     The paper leaves the widths to its supplement; they are those of the first author's own
     configuration for cuda-convnet (mavenlin/cuda-convnet, NIN/cifar-10_def), where both
     poolings between the blocks take the maximum. Ports of the later Caffe model take the
-    average in the second: ``second_pooling="average"``. cuda-convnet and Caffe round the size
-    of pooled maps up, torch by default down; ``ceil_mode=False`` is torch's way.
+    average in the second: `second_pooling="average"`. cuda-convnet and Caffe round the size
+    of pooled maps up, torch by default down; `ceil_mode=False` is torch's way.
     """
     pool2 = choose("second_pooling", second_pooling, {"max": nn.MaxPool2d, "average": nn.AvgPool2d})
     block = partial(mlpconv, batch_norm=batch_norm)
@@ -91,18 +90,10 @@ def nin_cifar10(
             192, (192, 192, num_classes), kernel_size=3, padding=1, final_relu=final_relu
         ),
     )
-    initialise(features, initialisation)
-    return ImageClassifier(
-        features,
-        _average_class_maps(),
-        in_channels=in_channels,
-        num_classes=num_classes,
-        image_size=32,
-        smallest_size=4 if ceil_mode else 7,
-    )
+    return features, _average_class_maps()
 
 
-@register("nin")
+@register("nin", image_size=224, smallest_size=lambda options: 39 if options["ceil_mode"] else 67)
 def nin_imagenet(
     *,
     in_channels: int = 3,
@@ -111,12 +102,11 @@ def nin_imagenet(
     batch_norm: bool = False,
     final_relu: bool = True,
     dropout: float = 0.5,
-    initialisation: str = "torch",
-) -> ImageClassifier:
+) -> Layers:
     """The first author's network of the Caffe model zoo: four blocks, 7,595,176 parameters.
 
     The paper itself has no ImageNet experiment. Caffe rounds the size of pooled maps up, so 224
-    pixels become 54, 27, 13 and 6; with ``ceil_mode=False``, torch's way, 54, 26, 12 and 5.
+    pixels become 54, 27, 13 and 6; with `ceil_mode=False`, torch's way, 54, 26, 12 and 5.
     """
     block = partial(mlpconv, batch_norm=batch_norm)
     pool = partial(nn.MaxPool2d, kernel_size=3, stride=2, ceil_mode=ceil_mode)
@@ -132,18 +122,10 @@ def nin_imagenet(
             384, (1024, 1024, num_classes), kernel_size=3, padding=1, final_relu=final_relu
         ),
     )
-    initialise(features, initialisation)
-    return ImageClassifier(
-        features,
-        _average_class_maps(),
-        in_channels=in_channels,
-        num_classes=num_classes,
-        image_size=224,
-        smallest_size=39 if ceil_mode else 67,
-    )
+    return features, _average_class_maps()
 
 
-@register("nin")
+@register("nin", image_size=224, smallest_size=67)
 def nin_d2l(
     *,
     in_channels: int = 1,
@@ -151,11 +133,10 @@ def nin_d2l(
     batch_norm: bool = False,
     final_relu: bool = True,
     dropout: float = 0.5,
-    initialisation: str = "torch",
-) -> ImageClassifier:
+) -> Layers:
     """The NiN of the book "Dive into Deep Learning" for Fashion-MNIST: 1,992,166 parameters.
 
-    It is the Caffe network above with ``num_classes`` channels in all three layers of the last
+    It is the Caffe network above with `num_classes` channels in all three layers of the last
     block. The last ReLU acts on the class maps, so logits are never negative and a class whose
     map is zero everywhere gets no gradient.
     """
@@ -170,18 +151,10 @@ def nin_d2l(
         dropout=nn.Dropout(dropout),
         mlpconv4=block(384, num_classes, kernel_size=3, padding=1, final_relu=final_relu),
     )
-    initialise(features, initialisation)
-    return ImageClassifier(
-        features,
-        _average_class_maps(),
-        in_channels=in_channels,
-        num_classes=num_classes,
-        image_size=224,
-        smallest_size=67,
-    )
+    return features, _average_class_maps()
 
 
-@register("nin")
+@register("nin", image_size=28, smallest_size=3)
 def nin_small(
     *,
     in_channels: int = 1,
@@ -190,15 +163,14 @@ def nin_small(
     batch_norm: bool = True,
     final_relu: bool = False,
     dropout: float = 0.0,
-    initialisation: str = "torch",
-) -> ImageClassifier:
+) -> Layers:
     """A NiN for 28 pixels that a CPU trains.
 
     Three mlpconv blocks, as in the paper's network for CIFAR-10, with a first convolution of
     stride 2, as in the ImageNet network (there 4), because the large early maps are what costs
-    time on a CPU. ``widths`` are the channels of the three blocks; the class maps have 7x7
-    positions. Not of the paper are the batch norm and the missing last ReLU;
-    ``batch_norm=False, final_relu=True, dropout=0.5, initialisation="xavier"`` has the head and
+    time on a CPU. `widths` are the channels of the three blocks; the class maps have 7x7
+    positions. The batch norm and the missing last ReLU are not in the paper;
+    `batch_norm=False, final_relu=True, dropout=0.5, initialisation="xavier"` has the head and
     the start of d2l's network.
     """
     if len(widths) != 3:
@@ -215,12 +187,4 @@ def nin_small(
             second, (third, third, num_classes), kernel_size=3, padding=1, final_relu=final_relu
         ),
     )
-    initialise(features, initialisation)
-    return ImageClassifier(
-        features,
-        _average_class_maps(),
-        in_channels=in_channels,
-        num_classes=num_classes,
-        image_size=28,
-        smallest_size=3,
-    )
+    return features, _average_class_maps()

@@ -1,6 +1,6 @@
 """ResNet (He, Zhang, Ren and Sun, arXiv 1512.03385): for ImageNet, for CIFAR, plain twins, small.
 
-A residual block computes ``relu(branch(x) + shortcut(x))``. The networks differ in what the branch
+A residual block computes `relu(branch(x) + shortcut(x))`. The networks differ in what the branch
 is made of, in what the shortcut does where the shape changes, and in how many blocks there are.
 """
 
@@ -10,7 +10,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from utils.networks.common import ImageClassifier, choose, initialise, named, register
+from utils.networks.common import Layers, average_and_linear, choose, named, register
 
 
 def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, **options):
@@ -43,9 +43,9 @@ def basic_branch(
 def bottleneck_branch(
     in_channels: int, out_channels: int, stride: int = 1, *, stride_on: str = "1x1"
 ) -> nn.Sequential:
-    """A 1x1 convolution to a quarter of the channels, a 3x3, and a 1x1 to ``out_channels``.
+    """A 1x1 convolution to a quarter of the channels, a 3x3, and a 1x1 to `out_channels`.
 
-    ``stride_on`` says which convolution has the stride: the first 1x1, as in the paper, or the
+    `stride_on` says which convolution has the stride: the first 1x1, as in the paper, or the
     3x3, as in torchvision ("v1.5").
     """
     first, second = choose("stride_on", stride_on, {"1x1": (stride, 1), "3x3": (1, stride)})
@@ -64,7 +64,7 @@ def bottleneck_branch(
 
 
 class ZeroPad(nn.Module):
-    """Shortcut of option A: every ``stride``-th pixel, and channels of zeros for those missing."""
+    """Shortcut of option A: every `stride`-th pixel, and channels of zeros for those missing."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ def shortcut_layer(
 
 
 class ResidualBlock(nn.Module):
-    """``relu(branch(x) + shortcut(x))``, or ``relu(branch(x))`` where ``shortcut`` is None."""
+    """`relu(branch(x) + shortcut(x))`, or `relu(branch(x))` where `shortcut` is None."""
 
     def __init__(self, branch: nn.Module, shortcut: nn.Module | None) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ def _stage(
     branch: Callable,
     beside: Callable,
 ) -> nn.Sequential:
-    """``blocks`` residual blocks; the first changes the channels and has the stride."""
+    """`blocks` residual blocks; the first changes the channels and has the stride."""
     stage = nn.Sequential()
     for number in range(1, blocks + 1):
         block = ResidualBlock(
@@ -146,28 +146,20 @@ def _stage(
     return stage
 
 
-def _head(channels: int, num_classes: int) -> nn.Sequential:
-    return named(
-        average=nn.AdaptiveAvgPool2d(1),
-        flatten=nn.Flatten(),
-        linear=nn.Linear(channels, num_classes),
-    )
-
-
 # --- ImageNet ------------------------------------------------------------------------------------
 
 
 def _imagenet(
     blocks: tuple[int, int, int, int],
-    branch: Callable,
-    expansion: int,
+    branch: Callable = basic_branch,
+    expansion: int = 1,
     *,
-    in_channels: int,
-    num_classes: int,
-    shortcut: str,
-    zero_last_norm: bool,
-    initialisation: str,
-) -> ImageClassifier:
+    in_channels: int = 3,
+    num_classes: int = 1000,
+    shortcut: str = "B",
+    zero_last_norm: bool = False,
+) -> Layers:
+    """Four stages of `blocks` residual blocks, at 56, 28, 14 and 7 pixels."""
     beside = partial(shortcut_layer, option=shortcut)
     stages, channels = {}, 64
     for number, count in enumerate(blocks):
@@ -181,78 +173,64 @@ def _imagenet(
         pool1=nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
         **stages,
     )
-    network = ImageClassifier(
-        features,
-        _head(channels, num_classes),
+    if zero_last_norm:
+        start_branches_at_zero(features)
+    return features, average_and_linear(channels, num_classes)
+
+
+def _bottlenecks(
+    blocks: tuple[int, int, int, int],
+    *,
+    in_channels: int = 3,
+    num_classes: int = 1000,
+    stride_on: str = "1x1",
+    shortcut: str = "B",
+    zero_last_norm: bool = False,
+) -> Layers:
+    return _imagenet(
+        blocks,
+        partial(bottleneck_branch, stride_on=stride_on),
+        expansion=4,
         in_channels=in_channels,
         num_classes=num_classes,
-        image_size=224,
-        smallest_size=1,
+        shortcut=shortcut,
+        zero_last_norm=zero_last_norm,
     )
-    initialise(network, initialisation)
-    if zero_last_norm:
-        start_branches_at_zero(network)
-    return network
 
 
-def _with_basic_blocks(name: str, blocks: tuple[int, int, int, int], parameters: str) -> Callable:
-    def builder(
-        *,
-        in_channels: int = 3,
-        num_classes: int = 1000,
-        shortcut: str = "B",
-        zero_last_norm: bool = False,
-        initialisation: str = "he",
-    ) -> ImageClassifier:
-        return _imagenet(
-            blocks,
-            basic_branch,
-            expansion=1,
-            in_channels=in_channels,
-            num_classes=num_classes,
-            shortcut=shortcut,
-            zero_last_norm=zero_last_norm,
-            initialisation=initialisation,
-        )
-
-    return _register(builder, name, f"224 pixels, {sum(blocks)} basic blocks, {parameters}")
+_register = partial(register, "resnet", smallest_size=1)
+_with_basic_blocks = _register(image_size=224, initialisation="he", options_of=_imagenet)
+_with_bottlenecks = _register(image_size=224, initialisation="he", options_of=_bottlenecks)
 
 
-def _with_bottlenecks(name: str, blocks: tuple[int, int, int, int], parameters: str) -> Callable:
-    def builder(
-        *,
-        in_channels: int = 3,
-        num_classes: int = 1000,
-        stride_on: str = "1x1",
-        shortcut: str = "B",
-        zero_last_norm: bool = False,
-        initialisation: str = "he",
-    ) -> ImageClassifier:
-        return _imagenet(
-            blocks,
-            partial(bottleneck_branch, stride_on=stride_on),
-            expansion=4,
-            in_channels=in_channels,
-            num_classes=num_classes,
-            shortcut=shortcut,
-            zero_last_norm=zero_last_norm,
-            initialisation=initialisation,
-        )
-
-    return _register(builder, name, f"224 pixels, {sum(blocks)} bottlenecks, {parameters}")
+@_with_basic_blocks
+def resnet18(**options) -> Layers:
+    """The paper's ResNet-18: 224 pixels, 8 basic blocks, 11,689,512 parameters."""
+    return _imagenet((2, 2, 2, 2), **options)
 
 
-def _register(builder: Callable, name: str, description: str) -> Callable:
-    builder.__name__ = builder.__qualname__ = name
-    builder.__doc__ = f"The paper's {name}: {description} (shortcuts of option B)."
-    return register("resnet")(builder)
+@_with_basic_blocks
+def resnet34(**options) -> Layers:
+    """The paper's ResNet-34: 224 pixels, 16 basic blocks, 21,797,672 parameters."""
+    return _imagenet((3, 4, 6, 3), **options)
 
 
-resnet18 = _with_basic_blocks("resnet18", (2, 2, 2, 2), "11,689,512 parameters")
-resnet34 = _with_basic_blocks("resnet34", (3, 4, 6, 3), "21,797,672 parameters")
-resnet50 = _with_bottlenecks("resnet50", (3, 4, 6, 3), "25,557,032 parameters")
-resnet101 = _with_bottlenecks("resnet101", (3, 4, 23, 3), "44,549,160 parameters")
-resnet152 = _with_bottlenecks("resnet152", (3, 8, 36, 3), "60,192,808 parameters")
+@_with_bottlenecks
+def resnet50(**options) -> Layers:
+    """The paper's ResNet-50: 224 pixels, 16 bottlenecks, 25,557,032 parameters."""
+    return _bottlenecks((3, 4, 6, 3), **options)
+
+
+@_with_bottlenecks
+def resnet101(**options) -> Layers:
+    """The paper's ResNet-101: 224 pixels, 33 bottlenecks, 44,549,160 parameters."""
+    return _bottlenecks((3, 4, 23, 3), **options)
+
+
+@_with_bottlenecks
+def resnet152(**options) -> Layers:
+    """The paper's ResNet-152: 224 pixels, 50 bottlenecks, 60,192,808 parameters."""
+    return _bottlenecks((3, 8, 36, 3), **options)
 
 
 # --- CIFAR, and the plain twins ------------------------------------------------------------------
@@ -260,14 +238,17 @@ resnet152 = _with_bottlenecks("resnet152", (3, 8, 36, 3), "60,192,808 parameters
 
 def _cifar(
     depth: int,
-    beside: Callable,
+    beside: Callable = lambda *_: None,
     *,
-    in_channels: int,
-    num_classes: int,
-    width: int,
-    batch_norm: bool,
-    initialisation: str,
-) -> ImageClassifier:
+    in_channels: int = 3,
+    num_classes: int = 10,
+    width: int = 16,
+    batch_norm: bool = True,
+) -> Layers:
+    """A 3x3 convolution, three stages of basic blocks, average, linear; no shortcuts by default.
+
+    The stages have `width`, twice and four times `width` channels at 32, 16 and 8 pixels.
+    """
     branch = partial(basic_branch, batch_norm=batch_norm)
     blocks = (depth - 2) // 6
     features = named(
@@ -278,90 +259,105 @@ def _cifar(
         stage2=_stage(width, 2 * width, blocks, 2, branch, beside),
         stage3=_stage(2 * width, 4 * width, blocks, 2, branch, beside),
     )
-    network = ImageClassifier(
-        features,
-        _head(4 * width, num_classes),
+    return features, average_and_linear(4 * width, num_classes)
+
+
+def _residual(
+    depth: int,
+    *,
+    in_channels: int = 3,
+    num_classes: int = 10,
+    shortcut: str = "A",
+    width: int = 16,
+    batch_norm: bool = True,
+    zero_last_norm: bool = False,
+) -> Layers:
+    features, classifier = _cifar(
+        depth,
+        partial(shortcut_layer, option=shortcut, batch_norm=batch_norm),
         in_channels=in_channels,
         num_classes=num_classes,
-        image_size=32,
-        smallest_size=1,
+        width=width,
+        batch_norm=batch_norm,
     )
-    initialise(network, initialisation)
-    return network
+    if zero_last_norm:
+        start_branches_at_zero(features)
+    return features, classifier
 
 
-def _residual(depth: int) -> Callable:
-    def builder(
-        *,
-        in_channels: int = 3,
-        num_classes: int = 10,
-        shortcut: str = "A",
-        width: int = 16,
-        batch_norm: bool = True,
-        zero_last_norm: bool = False,
-        initialisation: str = "he",
-    ) -> ImageClassifier:
-        network = _cifar(
-            depth,
-            partial(shortcut_layer, option=shortcut, batch_norm=batch_norm),
-            in_channels=in_channels,
-            num_classes=num_classes,
-            width=width,
-            batch_norm=batch_norm,
-            initialisation=initialisation,
-        )
-        if zero_last_norm:
-            start_branches_at_zero(network)
-        return network
-
-    builder.__name__ = builder.__qualname__ = f"resnet{depth}"
-    builder.__doc__ = f"""The paper's residual network for CIFAR-10 with {depth} layers.
-
-    A 3x3 convolution, three stages of basic blocks with ``width``, twice and four times ``width``
-    channels at 32, 16 and 8 pixels, average, linear. Shortcuts of option A have no parameters.
-    """
-    return register("resnet")(builder)
+_with_shortcuts = _register(image_size=32, initialisation="he", options_of=_residual)
+_without_shortcuts = _register(image_size=32, initialisation="he", options_of=_cifar)
 
 
-def _plain(depth: int) -> Callable:
-    def builder(
-        *,
-        in_channels: int = 3,
-        num_classes: int = 10,
-        width: int = 16,
-        batch_norm: bool = True,
-        initialisation: str = "he",
-    ) -> ImageClassifier:
-        return _cifar(
-            depth,
-            lambda *_: None,
-            in_channels=in_channels,
-            num_classes=num_classes,
-            width=width,
-            batch_norm=batch_norm,
-            initialisation=initialisation,
-        )
-
-    builder.__name__ = builder.__qualname__ = f"plain{depth}"
-    builder.__doc__ = f"The plain twin of ``resnet{depth}``: the same layers without shortcuts."
-    return register("resnet")(builder)
+@_with_shortcuts
+def resnet20(**options) -> Layers:
+    """The paper's residual network for CIFAR-10 with 20 layers; its shortcuts are option A."""
+    return _residual(20, **options)
 
 
-resnet20, resnet32, resnet44, resnet56, resnet110 = map(_residual, (20, 32, 44, 56, 110))
-plain20, plain32, plain44, plain56, plain110 = map(_plain, (20, 32, 44, 56, 110))
+@_with_shortcuts
+def resnet32(**options) -> Layers:
+    """The paper's residual network for CIFAR-10 with 32 layers; its shortcuts are option A."""
+    return _residual(32, **options)
+
+
+@_with_shortcuts
+def resnet44(**options) -> Layers:
+    """The paper's residual network for CIFAR-10 with 44 layers; its shortcuts are option A."""
+    return _residual(44, **options)
+
+
+@_with_shortcuts
+def resnet56(**options) -> Layers:
+    """The paper's residual network for CIFAR-10 with 56 layers; its shortcuts are option A."""
+    return _residual(56, **options)
+
+
+@_with_shortcuts
+def resnet110(**options) -> Layers:
+    """The paper's residual network for CIFAR-10 with 110 layers; its shortcuts are option A."""
+    return _residual(110, **options)
+
+
+@_without_shortcuts
+def plain20(**options) -> Layers:
+    """The plain twin of `resnet20`: the same layers without shortcuts."""
+    return _cifar(20, **options)
+
+
+@_without_shortcuts
+def plain32(**options) -> Layers:
+    """The plain twin of `resnet32`: the same layers without shortcuts."""
+    return _cifar(32, **options)
+
+
+@_without_shortcuts
+def plain44(**options) -> Layers:
+    """The plain twin of `resnet44`: the same layers without shortcuts."""
+    return _cifar(44, **options)
+
+
+@_without_shortcuts
+def plain56(**options) -> Layers:
+    """The plain twin of `resnet56`: the same layers without shortcuts."""
+    return _cifar(56, **options)
+
+
+@_without_shortcuts
+def plain110(**options) -> Layers:
+    """The plain twin of `resnet110`: the same layers without shortcuts."""
+    return _cifar(110, **options)
 
 
 # --- Fashion-MNIST -------------------------------------------------------------------------------
 
 
-@register("resnet")
-def resnet18_d2l(
-    *, in_channels: int = 1, num_classes: int = 10, initialisation: str = "torch"
-) -> ImageClassifier:
+@_register(image_size=96)
+def resnet18_d2l(*, in_channels: int = 1, num_classes: int = 10) -> Layers:
     """ResNet-18 of the book "Dive into Deep Learning" for Fashion-MNIST: 11,178,378 parameters.
 
     96 pixels. Convolutions keep their biases, and the shortcuts' convolutions have no batch norm.
-    The book starts from ``initialisation="xavier"``.
+    The book starts from `initialisation="xavier"`.
     """
 
     def branch(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
@@ -387,19 +383,10 @@ def resnet18_d2l(
         stage4=_stage(128, 256, 2, 2, branch, beside),
         stage5=_stage(256, 512, 2, 2, branch, beside),
     )
-    network = ImageClassifier(
-        features,
-        _head(512, num_classes),
-        in_channels=in_channels,
-        num_classes=num_classes,
-        image_size=96,
-        smallest_size=1,
-    )
-    initialise(network, initialisation)
-    return network
+    return features, average_and_linear(512, num_classes)
 
 
-@register("resnet")
+@_register(image_size=28, initialisation="he")
 def resnet_small(
     *,
     in_channels: int = 1,
@@ -408,12 +395,11 @@ def resnet_small(
     blocks: tuple[int, int, int] = (1, 1, 1),
     shortcut: str = "B",
     zero_last_norm: bool = True,
-    initialisation: str = "he",
-) -> ImageClassifier:
+) -> Layers:
     """A ResNet for 28 pixels that a CPU trains: basic blocks in three stages.
 
     A 3x3 convolution and a pooling bring the maps to 14x14, as the stem of the networks for
-    ImageNet does; the stages work at 14, 7 and 4 pixels with ``blocks`` blocks of ``widths``
+    ImageNet does; the stages work at 14, 7 and 4 pixels with `blocks` blocks of `widths`
     channels.
     """
     if len(widths) != 3 or len(blocks) != 3:
@@ -429,15 +415,6 @@ def resnet_small(
         stage2=_stage(first, second, blocks[1], 2, basic_branch, beside),
         stage3=_stage(second, third, blocks[2], 2, basic_branch, beside),
     )
-    network = ImageClassifier(
-        features,
-        _head(third, num_classes),
-        in_channels=in_channels,
-        num_classes=num_classes,
-        image_size=28,
-        smallest_size=1,
-    )
-    initialise(network, initialisation)
     if zero_last_norm:
-        start_branches_at_zero(network)
-    return network
+        start_branches_at_zero(features)
+    return features, average_and_linear(third, num_classes)

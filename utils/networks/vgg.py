@@ -4,12 +4,13 @@ A network is five blocks of convolutions, each block ended by max pooling, and t
 The table below says everything else.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 from torch import nn
 
 from utils.networks.alexnet import local_response_norm
-from utils.networks.common import ImageClassifier, initialise, named, register
+from utils.networks.common import Layers, named, register
 
 # The kernel sizes of the convolutions in each of the five blocks, as in Table 1 of the paper.
 CONFIGURATIONS = {
@@ -27,8 +28,8 @@ def vgg_block(
 ) -> nn.Sequential:
     """Convolutions that keep height and width, a ReLU after each, then 2x2 max pooling.
 
-    ``kernel_sizes`` has one odd digit for each convolution: "33" is two 3x3 convolutions.
-    ``batch_norm`` puts a batch norm between convolution and ReLU; the convolution keeps its
+    `kernel_sizes` has one odd digit for each convolution: "33" is two 3x3 convolutions.
+    `batch_norm` puts a batch norm between convolution and ReLU; the convolution keeps its
     bias, as in torchvision. (N, in_channels, H, W) becomes (N, out_channels, H // 2, W // 2).
     """
     if not isinstance(kernel_sizes, str) or not kernel_sizes or set(kernel_sizes) - set("13579"):
@@ -58,8 +59,7 @@ def _vgg(
     hidden: int = 4096,
     batch_norm: bool,
     dropout: float,
-    initialisation: str,
-) -> ImageClassifier:
+) -> Layers:
     if len(blocks) != len(widths):
         raise ValueError(f"blocks and widths must be equally many, but got {blocks} and {widths}.")
     if not all(isinstance(width, int) and width > 0 for width in (*widths, hidden)):
@@ -83,78 +83,78 @@ def _vgg(
         dropout2=nn.Dropout(dropout),
         fc3=nn.Linear(hidden, num_classes),
     )
-    initialise(features, initialisation)
-    initialise(classifier, initialisation)
-    return ImageClassifier(
-        features,
-        classifier,
-        in_channels=in_channels,
-        num_classes=num_classes,
-        image_size=image_size,
-    )
+    return features, classifier
 
 
-def _column(name: str, configuration: str, description: str) -> Callable[..., ImageClassifier]:
-    """A column of the paper's table as a function, registered under its usual name."""
-
-    def builder(
-        *,
-        in_channels: int = 3,
-        num_classes: int = 1000,
-        batch_norm: bool = False,
-        dropout: float = 0.5,
-        initialisation: str = "torch",
-    ) -> ImageClassifier:
-        return _vgg(
-            CONFIGURATIONS[configuration],
-            in_channels=in_channels,
-            num_classes=num_classes,
-            batch_norm=batch_norm,
-            dropout=dropout,
-            initialisation=initialisation,
-        )
-
-    builder.__name__ = builder.__qualname__ = name
-    builder.__doc__ = f"Configuration {configuration} of the paper, 224 pixels: {description}"
-    return register("vgg")(builder)
-
-
-vgg11 = _column("vgg11", "A", "8 convolutions, 3 linear layers, 132,863,336 parameters.")
-
-
-@register("vgg")
-def vgg11_lrn(
+def _column(
+    configuration: str,
     *,
     in_channels: int = 3,
     num_classes: int = 1000,
+    batch_norm: bool = False,
     dropout: float = 0.5,
-    initialisation: str = "torch",
-) -> ImageClassifier:
-    """Configuration A-LRN: ``vgg11`` with AlexNet's normalisation after the first convolution.
+) -> Layers:
+    """One column of the paper's table."""
+    return _vgg(
+        CONFIGURATIONS[configuration],
+        in_channels=in_channels,
+        num_classes=num_classes,
+        batch_norm=batch_norm,
+        dropout=dropout,
+    )
+
+
+_register_column = partial(register, "vgg", image_size=224, options_of=_column)
+
+
+@_register_column()
+def vgg11(**options) -> Layers:
+    """Configuration A of the paper: 8 convolutions, 3 linear layers, 132,863,336 parameters."""
+    return _column("A", **options)
+
+
+@register("vgg", image_size=224)
+def vgg11_lrn(*, in_channels: int = 3, num_classes: int = 1000, dropout: float = 0.5) -> Layers:
+    """Configuration A-LRN: `vgg11` with AlexNet's normalisation after the first convolution.
 
     The normalisation has no parameters, and in the paper it does not help: 29.7 % top-1 error
     against 29.6 % on the validation set, at a single scale.
     """
-    network = vgg11(
-        in_channels=in_channels,
-        num_classes=num_classes,
-        dropout=dropout,
-        initialisation=initialisation,
+    features, classifier = _column(
+        "A", in_channels=in_channels, num_classes=num_classes, dropout=dropout
     )
-    first = network.features.block1
-    network.features.block1 = named(
+    first = features.block1
+    features.block1 = named(
         conv1=first.conv1, relu1=first.relu1, norm1=local_response_norm(), pool=first.pool
     )
-    return network
+    return features, classifier
 
 
-vgg13 = _column("vgg13", "B", "10 convolutions, 3 linear layers, 133,047,848 parameters.")
-vgg16 = _column("vgg16", "D", "13 convolutions, 3 linear layers, 138,357,544 parameters.")
-vgg16_c = _column("vgg16_c", "C", "as D, but the third convolution of blocks 3 to 5 is a 1x1.")
-vgg19 = _column("vgg19", "E", "16 convolutions, 3 linear layers, 143,667,240 parameters.")
+@_register_column()
+def vgg13(**options) -> Layers:
+    """Configuration B of the paper: 10 convolutions, 3 linear layers, 133,047,848 parameters."""
+    return _column("B", **options)
 
 
-@register("vgg")
+@_register_column()
+def vgg16(**options) -> Layers:
+    """Configuration D of the paper: 13 convolutions, 3 linear layers, 138,357,544 parameters."""
+    return _column("D", **options)
+
+
+@_register_column()
+def vgg16_c(**options) -> Layers:
+    """Configuration C of the paper: as D, but the third convolution of blocks 3 to 5 is a 1x1."""
+    return _column("C", **options)
+
+
+@_register_column()
+def vgg19(**options) -> Layers:
+    """Configuration E of the paper: 16 convolutions, 3 linear layers, 143,667,240 parameters."""
+    return _column("E", **options)
+
+
+@register("vgg", image_size=lambda options: options["image_size"])
 def vgg_d2l(
     *,
     in_channels: int = 1,
@@ -162,13 +162,12 @@ def vgg_d2l(
     divisor: int = 4,
     image_size: int = 224,
     dropout: float = 0.5,
-    initialisation: str = "torch",
-) -> ImageClassifier:
+) -> Layers:
     """VGG-11 of the book "Dive into Deep Learning" for Fashion-MNIST: 43,093,322 parameters.
 
-    The book divides the channels by four (``divisor=4``; 1 is the full width) and starts from
-    ``initialisation="xavier"``. ``image_size`` must be a multiple of 32; most parameters sit in
-    the first linear layer and depend on it.
+    The book divides the channels by four (`divisor=4`; 1 is the full width) and starts from
+    `initialisation="xavier"`. `image_size` must be a multiple of 32; most parameters are in
+    the first linear layer, and their number depends on it.
     """
     if not isinstance(divisor, int) or not 1 <= divisor <= WIDTHS[0]:
         raise ValueError(
@@ -184,11 +183,10 @@ def vgg_d2l(
         image_size=image_size,
         batch_norm=False,
         dropout=dropout,
-        initialisation=initialisation,
     )
 
 
-@register("vgg")
+@register("vgg", image_size=32)
 def vgg_small(
     *,
     in_channels: int = 1,
@@ -198,13 +196,12 @@ def vgg_small(
     hidden: int = 128,
     batch_norm: bool = True,
     dropout: float = 0.2,
-    initialisation: str = "torch",
-) -> ImageClassifier:
+) -> Layers:
     """A VGG for 32 pixels that a CPU trains: configuration A with narrow blocks and batch norm.
 
-    ``blocks`` and ``widths`` have five entries, as in the paper: the kernel sizes and the
-    channels of each block. ``blocks=CONFIGURATIONS["E"]`` is a small VGG-19,
-    ``blocks=("3", "3", "5", "5", "5")`` has one 5x5 where configuration A has two 3x3.
+    `blocks` and `widths` have five entries, as in the paper: the kernel sizes and the
+    channels of each block. `blocks=CONFIGURATIONS["E"]` is a small VGG-19,
+    `blocks=("3", "3", "5", "5", "5")` has one 5x5 where configuration A has two 3x3.
     """
     if len(blocks) != 5:
         raise ValueError(f"blocks must have five entries, one for each block, but got {blocks}.")
@@ -217,5 +214,4 @@ def vgg_small(
         hidden=hidden,
         batch_norm=batch_norm,
         dropout=dropout,
-        initialisation=initialisation,
     )

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from utils import device as devices
-from utils.runs.failure import is_finite
 from utils.runs.schedule import SCHEDULES
 
 
@@ -136,3 +135,8 @@ def check_labels(logits: torch.Tensor, labels: torch.Tensor) -> None:
             f"which are 0 to {classes - 1}: build it with num_classes={high + 1} or check "
             "the labels."
         )
+
+
+def is_finite(model: nn.Module) -> bool:
+    tensors = [*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())]
+    return all(bool(tensor.detach().isfinite().all()) for tensor in tensors)

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from torch import nn
 
 from utils import diagnosis
 from utils.runs.history import History
-
-if TYPE_CHECKING:
-    from utils.runs.run import Run
-
-
-class Diverged(Exception):
-    """The loss or the weights are no longer numbers."""
-
-
-def is_finite(model: nn.Module) -> bool:
-    tensors = [*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())]
-    return all(bool(tensor.detach().isfinite().all()) for tensor in tensors)
+from utils.runs.run import Diverged, Run
 
 
 def is_stuck(model: nn.Module, history: History, run: Run) -> bool:

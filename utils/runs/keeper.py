@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from utils.runs import checkpoints
+from utils.runs.arguments import is_finite
 from utils.runs.checkpoints import CheckpointError
-from utils.runs.failure import Diverged, is_finite
 from utils.runs.history import Evaluation, History
-from utils.runs.run import Run
+from utils.runs.run import Diverged, Run
 
 
 class Keeper:

@@ -11,11 +11,14 @@ from torch import nn
 
 from utils.runs.arguments import check_labels
 from utils.runs.bar import Bar
-from utils.runs.failure import Diverged
 from utils.runs.history import Total
 from utils.runs.place import Place
 from utils.runs.schedule import Rates
 from utils.runs.team import Team
+
+
+class Diverged(Exception):
+    """The loss or the weights are no longer numbers."""
 
 
 class Run:

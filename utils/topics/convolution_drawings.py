@@ -2,8 +2,8 @@
 
 `step` draws one position of the kernel, `animate` all of them one after another, `animate_beside`
 a 1x1 kernel above a larger one, and `explore` lets a reader move the kernel with sliders. Every
-output that is drawn was computed by torch's `conv2d`.
-Dumoulin and Visin draw the same arithmetic without numbers (arXiv 1603.07285).
+output in a picture was computed by torch's `conv2d`. Dumoulin and Visin draw the same arithmetic
+without numbers (arXiv 1603.07285).
 """
 
 import io
@@ -24,6 +24,7 @@ from PIL import Image as Pillow
 from PIL import ImageColor
 from torch import Tensor
 
+from utils import notebook
 from utils.plotting import style
 
 Grid = Sequence | Tensor
@@ -76,7 +77,7 @@ def step(
         rows, columns = scene.output.shape
         raise ValueError(
             f"The output has {rows} rows and {columns} columns, counted from 0: "
-            f"position {tuple(position)} lies outside."
+            f"position {tuple(position)} is outside."
         )
     with style():
         figure = plt.figure(figsize=_size(scene))
@@ -135,17 +136,13 @@ def explore() -> None:
     """Show a convolution with sliders: sizes, stride, padding, channels, kernels, position.
 
     A line above the picture gives the shape of the output, the weights and the MACs. Under pytest,
-    and wherever ipywidgets is missing, it shows one still picture instead.
+    and where COURSE_STILL is set, it shows one still picture instead.
     """
     # Sliders need a browser that answers; a run without one keeps a picture in the notebook.
-    still = any(name in os.environ for name in ("PYTEST_VERSION", "COURSE_STILL"))
-    try:
-        import ipywidgets as widgets
-    except ImportError:
-        still = True
-    if still:
+    if "COURSE_STILL" in os.environ or notebook.under_pytest():
         display(Image(data=_still(6, 3, 1, 1, 2, 0), format="png"))
         return
+    import ipywidgets as widgets
 
     def slider(name: str, value: int, least: int, most: int) -> widgets.IntSlider:
         return widgets.IntSlider(value, least, most, description=name)
@@ -206,7 +203,7 @@ def _still(
     return buffer.getvalue()
 
 
-# ------------------------------------------------------------------------------- what is computed
+# --- what is computed ----------------------------------------------------------------------------
 
 
 @dataclass
@@ -263,14 +260,14 @@ def _tensor(name: str, values: Grid) -> Tensor:
     return tensor
 
 
-# ----------------------------------------------------------------------------------- how it looks
+# --- how it looks --------------------------------------------------------------------------------
 
 DPI, ANIMATION_DPI = 100, 72  # the smaller one keeps animations under 200 kB
 MARGIN, GAP, TOP, BOTTOM = 0.4, 1.5, 1.1, 1.5  # in cells
 
 
 def _number(value: float) -> str:
-    """A number as it stands in a cell: at most two decimals and a true minus sign."""
+    """A number for a cell: at most two decimals and a true minus sign."""
     text = f"{value:.2f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text.replace("-", "−")
 
@@ -289,7 +286,7 @@ def _sentence(position: tuple[int, int], products: list[float], result: float) -
 
 @dataclass
 class _Layout:
-    """Where things lie, in cells: x to the right, y downwards."""
+    """Positions of all parts, in cells: x to the right, y downwards."""
 
     inputs: list[float]  # left edge of each channel's grid, padding included
     products: float
@@ -452,7 +449,7 @@ def _draw_output(pen: _Pen, scene: _Scene, layout: _Layout, position: tuple[int,
     pen.write(left + columns / 2, top - 0.4, f"output {rows}×{columns}", 0.36)
 
 
-# --------------------------------------------------------------------------------- animation files
+# --- animation files -----------------------------------------------------------------------------
 
 
 def _animation(scenes: list[_Scene], path: str | Path | None, seconds: float) -> Image:
@@ -506,7 +503,7 @@ def _palette() -> Pillow.Image:
 
 def _encode(frames: list[Pillow.Image], kind: str, seconds: float) -> bytes:
     buffer = io.BytesIO()
-    # The last picture, the whole output, stands longer before the animation starts again.
+    # The last picture, the whole output, is shown longer before the animation starts again.
     durations = [round(1000 * seconds)] * (len(frames) - 1) + [round(3000 * seconds)]
     frames[0].save(
         buffer,

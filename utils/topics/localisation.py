@@ -4,9 +4,9 @@ A canvas shows one whole garment of Fashion-MNIST at a random place, among piece
 garments and faint noise. A network is trained on canvases with labels only; the boxes serve to
 measure how well its maps find the garment.
 
-Boxes are (left, top, right, bottom) in pixels, right and bottom just after the last pixel. The
-map of a class is that of Zhou et al., arXiv 1512.04150, and so is the box: what exceeds 20 % of
-the map's maximum, and of that the largest connected part.
+Boxes are (left, top, right, bottom) in pixels, right and bottom just after the last pixel. The map
+of a class and the box are those of Zhou et al., arXiv 1512.04150. The box surrounds the largest
+connected part of what exceeds 20 % of the map's maximum.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def make_canvases(
         images: uint8 (N, 1, H, W), at least two, each a garment on black.
         labels: (N,).
         size: pixels a side of a canvas.
-        pieces: how many pieces of 10x10 pixels, cut from the other images, lie about. They may
-            lie on each other, but not within the box of the garment.
-        noise: to every pixel a whole number from 0 to this is added, at random.
+        pieces: how many pieces of 10x10 pixels, cut from the other images, are added. They may
+            cover each other, but not the box of the garment.
+        noise: every pixel gets a random whole number from 0 to this.
         seed: for places, pieces and noise.
 
     Raises:
@@ -100,7 +100,7 @@ def _piece(garments: np.ndarray, index: int, random: np.random.Generator) -> np.
     return garments[other, y : y + PIECE, x : x + PIECE]
 
 
-class Splits(NamedTuple):
+class CanvasSplits(NamedTuple):
     """Batches of canvases, and the true boxes of those that are not for training."""
 
     train: data.Batches
@@ -119,14 +119,18 @@ def load(
     test_images: int | None = None,
     device: str | torch.device | None = None,
     seed: int = 0,
-) -> Splits:
-    """Canvases of Fashion-MNIST, always the same ones: training, validation and test canvases show
-    training, validation and test images. Sizes, `device` and `seed` (for the order of training)
-    are those of `utils.data.load`."""
-    numbers = dict(
-        train_images=train_images, validation_images=validation_images, test_images=test_images
+) -> CanvasSplits:
+    """Canvases of Fashion-MNIST, always the same ones.
+
+    Training, validation and test canvases show training, validation and test images. Sizes,
+    `device` and `seed` (for the order of training) are those of `utils.data.load`.
+    """
+    splits = data.load(
+        device="cpu",
+        train_images=train_images,
+        validation_images=validation_images,
+        test_images=test_images,
     )
-    splits = data.load(device="cpu", **numbers)
     mean, std = STATISTICS
     options = dict(batch_size=batch_size, mean=mean, std=std, device=device, classes=splits.classes)
     batches, boxes = [], []
@@ -135,7 +139,7 @@ def load(
         shuffled = {"shuffle": True, "seed": seed} if number == 0 else {}
         batches.append(data.Batches(canvases.images, canvases.labels, **shuffled, **options))
         boxes.append(canvases.boxes)
-    return Splits(*batches, *boxes[1:], splits.classes)
+    return CanvasSplits(*batches, *boxes[1:], splits.classes)
 
 
 # --- the network ---------------------------------------------------------------------------------
@@ -199,17 +203,19 @@ def class_map(features: Tensor, weight: Tensor, classes: Tensor) -> Tensor:
 
 @torch.no_grad()
 def predicted_maps(model: nn.Module, batches: data.Batches) -> tuple[Tensor, Tensor]:
-    """The map of the class that `network` says for each image, (N, size, size), and that class
-    (N,), both on the CPU. The model is left in evaluation mode."""
+    """The predicted class (N,) of each image and the map (N, size, size) of that class, on the CPU.
+
+    `model` is made by `network`; it is left in evaluation mode. Returns maps, then classes.
+    """
     model.eval()
     maps, classes = [], []
     for images, _ in batches:
         images = images.to(next(model.parameters()).device)
         features = model.features(images)
-        said = model.linear(model.flatten(model.pool(features))).argmax(dim=1)
-        found = class_map(features, model.linear.weight, said)
-        maps.append(enlarge(found, images.shape[-1]).cpu())
-        classes.append(said.cpu())
+        predicted = model.linear(model.flatten(model.pool(features))).argmax(dim=1)
+        small = class_map(features, model.linear.weight, predicted)
+        maps.append(enlarge(small, images.shape[-1]).cpu())
+        classes.append(predicted.cpu())
     return torch.cat(maps), torch.cat(classes)
 
 
@@ -226,13 +232,13 @@ def box_around(inside: np.ndarray) -> tuple[int, int, int, int]:
     return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
-def box_from_map(one: Tensor, threshold: float = 0.2) -> tuple[int, int, int, int]:
+def box_from_map(values: Tensor, threshold: float = 0.2) -> tuple[int, int, int, int]:
     """The box around the largest connected part of a map (H, W) above `threshold` x its maximum.
 
-    Pixels are connected to the four beside them. Of a map that is nowhere positive the box is the
-    whole map.
+    Pixels are connected to the four beside them. A map without a positive value has the whole map
+    as its box.
     """
-    values = one.detach().cpu().numpy()
+    values = values.detach().cpu().numpy()
     parts, count = ndimage.label((values > threshold * values.max()) & (values > 0))
     if not count:
         return box_around(parts > 0)
@@ -241,16 +247,16 @@ def box_from_map(one: Tensor, threshold: float = 0.2) -> tuple[int, int, int, in
 
 def boxes_from_maps(maps: Tensor, threshold: float = 0.2) -> Tensor:
     """`box_from_map` for each of (N, H, W): boxes (N, 4)."""
-    return torch.tensor([box_from_map(one, threshold) for one in maps])
+    return torch.tensor([box_from_map(values, threshold) for values in maps])
 
 
 # --- how good is it ------------------------------------------------------------------------------
 
 
 def pointing(maps: Tensor, boxes: Tensor) -> Tensor:
-    """(N,) bool: does the highest value of each map (N, H, W) lie inside its box (N, 4)?
+    """(N,) bool: is the highest value of each map (N, H, W) inside its box (N, 4)?
 
-    Of equal highest values the first one counts, from the top and then from the left.
+    If several values are the highest, the topmost counts, then the leftmost.
     """
     places = maps.flatten(1).argmax(dim=1)
     y, x = places // maps.shape[2], places % maps.shape[2]
@@ -271,13 +277,15 @@ def iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def centre_map(count: int, size: int = SIZE, side: int = 28) -> Tensor:
-    """Maps (count, size, size) that are 1 in a square of `side` pixels in the middle, highest in
-    its very middle, and 0 elsewhere."""
+    """Maps (count, size, size): 1 in a square of `side` pixels in the middle, 0 elsewhere.
+
+    The middle pixel is 2, so that it is the highest.
+    """
     low, high = (size - side) // 2, (size + side) // 2
-    one = torch.zeros(size, size)
-    one[low:high, low:high] = 1
-    one[size // 2, size // 2] = 2
-    return one.expand(count, size, size)
+    values = torch.zeros(size, size)
+    values[low:high, low:high] = 1
+    values[size // 2, size // 2] = 2
+    return values.expand(count, size, size)
 
 
 def brightness_map(images: Tensor, blur: int = 1) -> Tensor:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 
 @dataclass(frozen=True)
 class Peak:
-    """What `peak` found, counted in numbers (values) and in bytes of all tensors together.
+    """The most memory in use at one time: `values` and `bytes` of all tensors together.
 
-    ``largest`` is the number of values of the largest single tensor.
+    `largest` is the number of values of the largest single tensor.
     """
 
     values: int
@@ -53,22 +54,16 @@ class _Living(TorchDispatchMode):
         self.largest = max(self.largest, values)
 
 
-def _tensors(found: Any) -> Iterator[Tensor]:
-    if isinstance(found, Tensor):
-        yield found
-    elif isinstance(found, list | tuple):
-        for one in found:
-            yield from _tensors(one)
-    elif isinstance(found, dict):
-        yield from _tensors(list(found.values()))
+def _tensors(values: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
 def peak(function: Callable[..., Any], *inputs: Any) -> Peak:
-    """The most that ``function(*inputs)`` holds at one time, without gradients.
+    """The most that `function(*inputs)` holds at one time, without gradients.
 
-    Counted are the tensors that it makes, its result among them, from the operation that makes
-    them until they are freed. Its inputs, its weights and the scratch memory inside a single
-    operation are not. ``function`` may be a network; its mode is left as it is.
+    It counts the tensors that the function makes, including its result, from the operation that
+    makes them until they are freed. It does not count the inputs, the weights and the scratch
+    memory inside a single operation. `function` may be a network; its mode is left as it is.
     """
     with torch.no_grad(), _Living() as living:
         result = function(*inputs)

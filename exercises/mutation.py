@@ -1,21 +1,21 @@
-"""A mutation pass over the exercises: their checks have to notice small changes of the solutions.
+"""Solutions with small mistakes in them, and what the checks make of these.
 
 A mutant is the solution with one mistake in it: a layer of a Sequential or a statement is missing,
 two arguments are exchanged, a stride is one larger, a mean is a sum. Where the answer is a value (a
 number, a list, a dictionary), every number in it is changed as well, as by a slip of the pen. Each
-mutant goes through `engine.evaluate`, as a learner's answer does.
-`python -m benchmarks.mutation` runs it.
+mutant goes through `engine.evaluate`, as a learner's answer does. `python -m benchmarks.mutation`
+tries all of them.
 
-What survives stands in mutation_survivors.toml, with the reason why it may. "equivalent" are
-mutants that compute the same: mutation_probes.py compares them with the solution on inputs of its
-own, not the check's. (Values are compared as they are, and need not be listed.) "accepted" are
-mutants that do something else and still what the task asks for. Any other survivor is a mistake
-that the check does not see, and fails the tests.
+What survives is listed in the group's answers.py, with the reason why it may. `equivalent` are
+mutants that compute the same: the probe of the exercise, also in answers.py, compares them with the
+solution on inputs of its own, not the check's. (Values are compared as they are, and need not be
+listed.) `accepted` are mutants that do something else and still what the task asks for. Any other
+survivor is a mistake that the check does not see, and fails the tests.
 
-mutmut and cosmic-ray mutate the files of a package under a test suite; solutions are texts inside
-one. Their operators are those of arithmetic and comparison; what goes wrong in a network (a layer,
-a keyword, two arguments, an activation) would have to be written for them as well, and both bring
-a dozen packages. With the standard library's `ast` it is this page.
+mutmut and cosmic-ray mutate the files of a package under a test suite; solutions are texts. Their
+operators are those of arithmetic and comparison; what goes wrong in a network (a layer, a keyword,
+two arguments, an activation) would have to be written for them too, and both bring a dozen
+packages. With the standard library's `ast` it is this page.
 """
 
 from __future__ import annotations
@@ -23,23 +23,22 @@ from __future__ import annotations
 import ast
 import copy
 import ctypes
+import importlib
 import threading
 import time
-import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-import mutation_probes as probes
+import torch
 
 from exercises import engine
-from exercises.compare import close
+from exercises.compare import close, same_outputs
 
-SURVIVORS = Path(__file__).with_name("mutation_survivors.toml")
 SECONDS = 120  # for one mutant; a loop that never ends is rejected as one that does not run
 
 
@@ -52,7 +51,7 @@ class Mutant:
     answer: Any = None
 
 
-# --- changing source -----------------------------------------------------------------------------
+# --- changing source ------------------------------------------------------------------------------
 
 OPERATORS = {
     ast.Add: ast.Sub,
@@ -121,13 +120,10 @@ WITH_BIAS = {"Conv2d", "Linear"}
 NOT_CODE = {"annotation", "returns", "ctx", "op", "ops"}  # fields that are left as they are
 NAMESPACES = {"torch", "nn", "F", "math", "copy", "data", "networks", "summary", "time"}
 
-Change = tuple[int, list, str]  # line, the new list, and what was done in words
 
-
-def text_of(node: ast.AST | list) -> str:
-    nodes = node if isinstance(node, list) else [node]
-    text = " ".join(" ".join(ast.unparse(n).split()) for n in nodes)
-    return text if len(text) <= 60 else f"{text[:44]} … {text[-12:]}"
+def text_of(node: ast.AST) -> str:
+    text = " ".join(ast.unparse(node).split())
+    return text if len(text) <= 31 else f"{text[:20]} … {text[-8:]}"
 
 
 def changed(node: ast.AST, **fields: Any) -> ast.AST:
@@ -201,8 +197,9 @@ def _calls(node: ast.Call) -> Iterator[ast.AST]:
             yield value  # without the method behind it
 
 
-def lists(parent: ast.AST, field: str, items: list) -> Iterator[Change]:
-    """A list of arguments, elements or statements with one missing or two exchanged."""
+def lists(parent: ast.AST, field: str, items: list) -> Iterator[tuple[list, str]]:
+    """A list of arguments, elements or statements with one missing or two exchanged, and what was
+    done."""
     stored = isinstance(getattr(parent, "ctx", None), ast.Store)
     statements = field in ("body", "orelse", "handlers") and isinstance(items[0], ast.stmt)
     written = ("args", "keywords", "elts", "ifs", "defaults", "decorator_list")
@@ -213,9 +210,9 @@ def lists(parent: ast.AST, field: str, items: list) -> Iterator[Change]:
     for i, item in enumerate(items):
         if statements and isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant):
             continue  # a docstring
-        line, rest = getattr(item, "lineno", 0), items[:i] + items[i + 1 :]
+        rest = items[:i] + items[i + 1 :]
         if not stored and (field != "defaults" or i == 0):
-            yield line, rest or ([ast.Pass()] if statements else []), f"without `{text_of(item)}`"
+            yield rest or ([ast.Pass()] if statements else []), f"without `{text_of(item)}`"
         if i + 1 == len(items) or field in ("defaults", "decorator_list", "ifs"):
             continue
         other = items[i + 1]
@@ -225,10 +222,10 @@ def lists(parent: ast.AST, field: str, items: list) -> Iterator[Change]:
         if field == "keywords":
             pair = [changed(item, value=other.value), changed(other, value=item.value)]
         exchanged = f"`{text_of(item)}` and `{text_of(other)}` exchanged"
-        yield line, items[:i] + pair + items[i + 2 :], exchanged
+        yield items[:i] + pair + items[i + 2 :], exchanged
         if isinstance(item, ast.For) and isinstance(other, ast.Return):
             inside = changed(item, body=[*item.body, other])
-            yield line, [*items[:i], inside, *items[i + 2 :]], "`return` inside the loop"
+            yield [*items[:i], inside, *items[i + 2 :]], "`return` inside the loop"
 
 
 def _linked(first: ast.stmt, second: ast.stmt) -> bool:
@@ -246,30 +243,27 @@ def _linked(first: ast.stmt, second: ast.stmt) -> bool:
     return not (one and other) or bool(one & mentioned[1] or other & mentioned[0])
 
 
-def _changes(parent: ast.AST, names: list[str]) -> Iterator[tuple[int, str, Any, str]]:
-    """(line, field, what it is now, what was done) for each change of one node's fields."""
-    line = getattr(parent, "lineno", 0)
+def _changes(parent: ast.AST, names: list[str]) -> Iterator[tuple[str, Any, str]]:
+    """(field, what it is now, what was done) for each change of one node's fields."""
     for field, value in ast.iter_fields(parent):
         if field in NOT_CODE or not value:
             continue
         if isinstance(value, ast.AST):
             for new in replacements(value, names):
-                where = getattr(value, "lineno", line)
-                yield where, field, new, f"`{text_of(value)}` becomes `{text_of(new)}`"
+                yield field, new, f"`{text_of(value)}` becomes `{text_of(new)}`"
         elif isinstance(value, list) and isinstance(value[0], ast.AST):
-            for where, new, what in lists(parent, field, value):
-                yield where, field, new, what
+            for new, what in lists(parent, field, value):
+                yield field, new, what
             for i, item in enumerate(value):
                 for node in replacements(item, names) if item else ():
                     what = f"`{text_of(item)}` becomes `{text_of(node)}`"
-                    where = getattr(item, "lineno", line)
-                    yield where, field, [*value[:i], node, *value[i + 1 :]], what
+                    yield field, [*value[:i], node, *value[i + 1 :]], what
     if isinstance(parent, ast.Dict):
         for i in range(len(parent.keys) - 1):
             new = list(parent.values)
             new[i], new[i + 1] = new[i + 1], new[i]
             keys = f"{text_of(parent.keys[i])} and {text_of(parent.keys[i + 1])}"
-            yield parent.keys[i].lineno, "values", new, f"values of {keys} exchanged"
+            yield "values", new, f"values of {keys} exchanged"
 
 
 def _arguments(tree: ast.AST) -> dict[ast.AST, list[str]]:
@@ -284,38 +278,49 @@ def _arguments(tree: ast.AST) -> dict[ast.AST, list[str]]:
 
 
 def mutants(source: str) -> list[Mutant]:
-    """Every mutant of a source text, without those that spell the same."""
+    """Every mutant of a source text, without those that spell the same.
+
+    A mutant is named by what was changed. Where the same can be changed in several places the name
+    says in which statement, and the second one in the same statement is called #2.
+    """
     tree = ast.parse(source)
     arguments = _arguments(tree)
-    seen, found = {ast.unparse(tree)}, {}
-    for parent in list(_code(tree)):
-        for line, field, new, what in _changes(parent, arguments.get(parent, [])):
+    spelled, found = {ast.unparse(tree)}, []
+    for parent, statement in list(_code(tree)):
+        where = text_of(statement) if statement else ""
+        for field, new, what in _changes(parent, arguments.get(parent, [])):
             before = getattr(parent, field)
             setattr(parent, field, new)
             try:
                 text = ast.unparse(ast.fix_missing_locations(tree))
             finally:
                 setattr(parent, field, before)
-            if text in seen:
-                continue
-            seen.add(text)
-            name = f"line {line}: {what}"
-            number = sum(other.partition(" #")[0] == name for other in found) + 1
-            found[name if number == 1 else f"{name} #{number}"] = text
-    return [Mutant(name, text) for name, text in found.items()]
+            if text not in spelled:
+                spelled.add(text)
+                found.append((what, where, text))
+    counts, seen = Counter(what for what, _, _ in found), Counter()
+    made = []
+    for what, where, text in found:
+        name = what if counts[what] == 1 else f"{what} in `{where}`"
+        seen[name] += 1
+        made.append(Mutant(name if seen[name] == 1 else f"{name} #{seen[name]}", text))
+    return made
 
 
-def _code(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those of type hints."""
-    yield tree
+def _code(
+    tree: ast.AST, statement: ast.stmt | None = None
+) -> Iterator[tuple[ast.AST, ast.stmt | None]]:
+    """All nodes except those of type hints, each with the statement around it."""
+    statement = tree if isinstance(tree, ast.stmt) else statement
+    yield tree, statement
     for field, value in ast.iter_fields(tree):
         if field not in NOT_CODE:
             for node in value if isinstance(value, list) else [value]:
                 if isinstance(node, ast.AST):
-                    yield from _code(node)
+                    yield from _code(node, statement)
 
 
-# --- changing values -----------------------------------------------------------------------------
+# --- changing values ------------------------------------------------------------------------------
 
 
 def changed_values(value: Any, where: str = "answer") -> Iterator[tuple[str, Any]]:
@@ -363,7 +368,7 @@ def is_value(answer: Any) -> bool:
     return isinstance(answer, (int, float, str, dict, list, tuple))
 
 
-# --- the same in other words ---------------------------------------------------------------------
+# --- the same in other words ----------------------------------------------------------------------
 
 
 class _Restyled(ast.NodeTransformer):
@@ -474,7 +479,7 @@ def restyled(item: engine.Exercise) -> Iterator[Mutant]:
         yield Mutant("a class around it", source + module)
 
 
-# --- what becomes of them ------------------------------------------------------------------------
+# --- what becomes of them -------------------------------------------------------------------------
 
 
 class TimeUp(BaseException):
@@ -568,67 +573,87 @@ OPEN_DESIGN = "choosing.7"
 
 @contextmanager
 def _only_legal() -> Iterator[None]:
-    from utils.topics import choosing
+    from utils.topics import capstone
 
-    run = choosing.Run("finished", "", 1.0, 1.0)
-    original, choosing.short_run = choosing.short_run, lambda *_: run
+    run = capstone.Run("finished", "", 1.0, 1.0)
+    original, capstone.short_run = capstone.short_run, lambda *_: run
     try:
         yield
     finally:
-        choosing.short_run = original
+        capstone.short_run = original
 
 
-# --- the survivors -------------------------------------------------------------------------------
+# --- the survivors --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Reason:
-    """Why a mutant may survive: `kind` is "equivalent" or "accepted"."""
-
-    kind: str
-    why: str
+def _answers(id: str) -> Any:
+    """The answers.py of the exercise's group."""
+    return importlib.import_module(f"exercises.{id.partition('.')[0]}.answers")
 
 
-@cache
-def survivors() -> dict[str, dict[str, Reason]]:
-    """{exercise: {mutant: reason}} as mutation_survivors.toml lists them."""
-    found: dict[str, dict[str, Reason]] = {}
-    for entry in tomllib.loads(SURVIVORS.read_text(encoding="utf-8"))["survivor"]:
-        names = found.setdefault(entry["exercise"], {})
-        for name in entry["mutants"]:
-            if name in names:
-                raise ValueError(f"{entry['exercise']}: {name} is listed twice.")
-            names[name] = Reason(entry["kind"], entry["why"])
+def survivors(id: str) -> dict[str, str]:
+    """`{mutant: "equivalent" or "accepted"}` for what may survive the check of an exercise."""
+    found: dict[str, str] = {}
+    for kind in ("equivalent", "accepted"):
+        for _, *names in getattr(_answers(id), kind, {}).get(id, []):
+            found |= dict.fromkeys(names, kind)
     return found
+
+
+def has_probe(id: str) -> bool:
+    return hasattr(_answers(id), _probe_name(id)) or id in getattr(
+        _answers(id), "probe_arguments", {}
+    )
+
+
+def _probe_name(id: str) -> str:
+    return f"probe_{id.replace('.', '_')}"
+
+
+def difference(item: engine.Exercise, answer: Any) -> str:
+    """What an answer does otherwise than the solution, seen by the probe; or an empty text."""
+    if not has_probe(item.id):
+        return f"there is no {_probe_name(item.id)} in answers.py"
+    module = _answers(item.id)
+    probe, results = getattr(module, _probe_name(item.id), None), []
+    try:
+        with engine._undisturbed():
+            for arguments, shape in getattr(module, "probe_arguments", {}).get(item.id, []):
+                ours, theirs = (build(*arguments) for build in (answer, item.reference()))
+                same_outputs(ours, theirs, shape, tolerance=1e-5)
+            for given in (answer, item.reference()) if probe else ():
+                torch.manual_seed(20)
+                results.append(probe(given))
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "" if not probe or close(*results, 1e-5) else "the results differ"
 
 
 def complaints(item: engine.Exercise, tried: dict[Mutant, Outcome]) -> list[str]:
     """What is not as it should be about the mutants of one exercise."""
-    listed, found = survivors().get(item.id, {}), []
+    listed, found = survivors(item.id), []
     for mutant, outcome in tried.items():
-        reason = listed.get(mutant.name)
+        kind = listed.get(mutant.name)
         if outcome.kind == "crashed":
             found.append(f"the check fails over {mutant.name}: {outcome.message}")
         elif outcome.kind == "survived" and item.id == OPEN_DESIGN:
-            if problem := probes.against_the_limits(outcome.answer):
+            if problem := _answers(item.id).against_the_limits(outcome.answer):
                 found.append(f"is accepted, but {problem}: {mutant.name}")
-        elif outcome.kind == "survived" and reason is None:
+        elif outcome.kind == "survived" and kind is None:
             found.append(f"survives and is not listed: {mutant.name}")
-        elif outcome.kind != "survived" and reason is not None:
+        elif outcome.kind != "survived" and kind is not None:
             found.append(f"is listed as a survivor and is {outcome.kind}: {mutant.name}")
-        elif reason is not None and reason.kind == "equivalent":
-            difference = probes.difference(item, outcome.answer)
-            if difference:
-                found.append(f"is listed as equivalent, but {difference}: {mutant.name}")
+        elif kind == "equivalent" and (problem := difference(item, outcome.answer)):
+            found.append(f"is listed as equivalent, but {problem}: {mutant.name}")
     return [f"{item.id}: {text}" for text in found]
 
 
 def tally(item: engine.Exercise, tried: dict[Mutant, Outcome]) -> dict[str, int]:
     """How many mutants there are, and what became of them."""
-    listed = survivors().get(item.id, {})
+    listed = survivors(item.id)
     unknown = "accepted" if item.id == OPEN_DESIGN else "missed"
     kinds = [
-        getattr(listed.get(mutant.name), "kind", unknown) if o.kind == "survived" else o.kind
+        listed.get(mutant.name, unknown) if o.kind == "survived" else o.kind
         for mutant, o in tried.items()
     ]
     names = ("broken", "same", "equivalent", "accepted", "missed", "crashed", "rejected")

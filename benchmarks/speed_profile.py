@@ -1,10 +1,8 @@
 """Where the time of a training step goes, and how near the step is to what the processor can do.
 
-    python -m benchmarks.profile_networks nin_small lenet
-
-prints it; benchmarks.speed stores it. The measure of the processor is a large matrix product in
-float32. A training step counts as three times the forward MACs (forward, and backward for inputs
-and for weights), two operations each.
+A part of benchmarks.speed. The measure of the processor is a large matrix product in float32. A
+training step counts as three times the forward MACs (forward, and backward for inputs and for
+weights), two operations each.
 """
 
 from __future__ import annotations
@@ -20,7 +18,8 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, record_function
 
 from benchmarks import common
-from benchmarks.speed_rivals import Case, bare_step, batches
+from benchmarks.speed_cases import Case
+from benchmarks.speed_rivals import bare_step, batches
 from utils import summary
 from utils.runs.place import Place
 from utils.runs.schedule import make_optimizer
@@ -124,9 +123,9 @@ def times(events: Iterable[Any]) -> list[collections.Counter[str]]:
             callers.append(callers[-1].cpu_parent)
         if callers[-1].name != STEP:
             continue
-        known = [part for part in map(part_of, (c.name for c in callers)) if part != "rest"]
-        found = steps.setdefault(id(callers[-1]), collections.Counter())
-        found[known[-1] if known else "rest"] += event.self_cpu_time_total
+        known = [part for part in (part_of(c.name) for c in callers) if part != "rest"]
+        step = steps.setdefault(id(callers[-1]), collections.Counter())
+        step[known[-1] if known else "rest"] += event.self_cpu_time_total
     return list(steps.values())
 
 
@@ -135,26 +134,3 @@ def part_of(name: str) -> str:
         if any(mark in name for mark in marks):
             return part
     return "rest"
-
-
-def main() -> None:
-    from benchmarks.speed import LOOP
-
-    parser = common.parser(__doc__)
-    parser.add_argument("networks", nargs="*", default=list(LOOP), metavar="NETWORK")
-    chosen = parser.parse_args().networks
-    if unknown := sorted(set(chosen) - set(LOOP)):
-        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(LOOP)}")
-    rate = matmul(2)["gflops"]
-    print(f"matrix product: {rate['best']:.0f} GFLOP/s")
-    for name in chosen:
-        found = profile(LOOP[name], "cpu", 4, rate["best"])
-        shares = ", ".join(f"{part} {share:.0%}" for part, share in found["parts"].items())
-        print(
-            f"{name}: {found['step_milliseconds']['median']:.1f} ms a step, "
-            f"{found['share_of_matmul']:.0%} of that rate; {shares}"
-        )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""The tables of chapter 10, and the meter of the capstone, against counts that are not its own."""
+"""The meter of the capstone against counts that are not its own, and the limits and the bar."""
 
 import pytest
 import torch
@@ -7,7 +7,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from utils import networks, results, summary
-from utils.topics import choosing
+from utils.topics import capstone
+from utils.topics.network_tables import SMALL
 
 
 class Functional(nn.Module):
@@ -27,11 +28,11 @@ def parameter(*shape):
     return nn.Parameter(torch.randn(shape))
 
 
-@pytest.mark.parametrize("name", choosing.SMALL)
+@pytest.mark.parametrize("name", SMALL)
 def test_ordinary_networks_are_counted_as_torch_counts_them(name):
     network = networks.build(name)
     shape = (1, network.image_size, network.image_size)
-    cost = choosing.measure(network, shape)
+    cost = capstone.measure(network, shape)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.eval()(torch.zeros(1, *shape))
     assert 2 * cost.macs == counter.get_total_flops()
@@ -81,15 +82,15 @@ def test_ordinary_networks_are_counted_as_torch_counts_them(name):
     ],
 )
 def test_disguises_are_counted(network, parameters, macs):
-    cost = choosing.measure(network)
+    cost = capstone.measure(network)
     assert (cost.parameters, cost.macs) == (parameters, macs)
 
 
 def test_hidden_numbers_are_told_apart():
     network = Functional(lambda m, x: x.flatten(1) @ m.kept[0] + m.own, own=parameter(10))
     network.kept = [torch.randn(784, 10)]
-    assert choosing.measure(network).hidden == 7840
-    assert choosing.measure(network).parameters == 7850
+    assert capstone.measure(network).hidden == 7840
+    assert capstone.measure(network).parameters == 7850
 
 
 def test_the_dearer_mode_counts():
@@ -97,7 +98,7 @@ def test_the_dearer_mode_counts():
         lambda m, x: m.linear(x.flatten(1)) if m.training else x.flatten(1)[:, :10]
     )
     network.linear = nn.Linear(784, 10)
-    assert choosing.measure(network.eval()).macs == 7840
+    assert capstone.measure(network.eval()).macs == 7840
     assert not network.training
 
 
@@ -105,74 +106,31 @@ def test_measuring_leaves_frozen_layers_frozen():
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())
     network.train()
     network[1].eval()
-    choosing.measure(network)
+    capstone.measure(network)
     assert [module.training for module in network] == [True, False, True]
     network.append(nn.Linear(3, 3))  # does not fit
     with pytest.raises(RuntimeError):
-        choosing.measure(network)
+        capstone.measure(network)
     assert [module.training for module in network] == [True, False, True, True]
 
 
 def test_what_cannot_be_counted_is_named():
-    cost = choosing.measure(Functional(lambda m, x: torch.fft.rfft2(x).abs()))
+    cost = capstone.measure(Functional(lambda m, x: torch.fft.rfft2(x).abs()))
     assert any("fft" in name for name in cost.uncounted)
 
 
 def test_the_courses_own_network_keeps_within_the_limits():
-    cost = choosing.measure(choosing.own_network())
-    assert cost.macs <= choosing.LIMITS["macs"]
-    assert cost.parameters <= choosing.LIMITS["parameters"]
+    cost = capstone.measure(capstone.own_network())
+    assert cost.macs <= capstone.LIMITS["macs"]
+    assert cost.parameters <= capstone.LIMITS["parameters"]
 
 
 def test_the_bar_lies_between_careless_designs_and_the_courses_own():
     stored = results.load("capstone.json")
-    assert stored["limits"] == choosing.LIMITS
-    for name, recipe in choosing.RECIPES.items():
+    assert stored["limits"] == capstone.LIMITS
+    for name, recipe in capstone.RECIPES.items():
         found = stored["recipes"][name]
         assert found["recipe"] == recipe
         assert len(found["designs"]["own"]["accuracy"]["runs"]) >= 10
         assert found["bar"] < found["worst_own"]
     assert stored["recipes"]["cpu"]["best_careless"] < stored["recipes"]["cpu"]["bar"]
-
-
-def test_phones_are_counted_as_the_paper_prints_them():
-    """Millions of MACs and of parameters in arXiv 1704.04861."""
-    rows = choosing.phone_networks()
-    printed = {
-        (1.0, 224): (569, 4.2),
-        (0.75, 224): (325, 2.6),
-        (0.5, 224): (149, 1.3),
-        (0.25, 224): (41, 0.5),
-        (1.0, 192): (418, 4.2),
-        (1.0, 160): (290, 4.2),
-        (1.0, 128): (186, 4.2),
-        (0.5, 160): (76, 1.3),
-    }
-    assert rows.keys() == printed.keys()
-    for key, (macs, parameters) in printed.items():
-        assert abs(rows[key]["macs"] / 1e6 - macs) < 1
-        assert abs(rows[key]["parameters"] / 1e6 - parameters) < 0.06
-
-
-def test_large_networks_are_those_of_torchvisions_weights():
-    torchvision = pytest.importorskip("torchvision")
-    rows = choosing.large_networks()
-    assert list(rows) == list(choosing.LARGE)
-    for name, (_, weights, _) in choosing.LARGE.items():
-        if weights is None:
-            assert rows[name]["top1"] is None
-            continue
-        meta = torchvision.models.get_weight(f"{weights}.IMAGENET1K_V1").meta
-        idle = 6_379_984 if name == "googlenet" else 0  # the auxiliary classifiers it leaves out
-        assert rows[name]["parameters"] in (meta["num_params"], meta["num_params"] - idle)
-        assert rows[name]["macs"] / 1e9 == pytest.approx(meta["_ops"], abs=6e-4)
-
-
-def test_small_networks_have_a_row_for_each_measured_accuracy():
-    rows = choosing.small_networks()
-    assert {"lenet", "alexnet_small", "vgg_small", "nin_small"} <= rows.keys()
-    for name, row in rows.items():
-        assert row["low"] <= row["accuracy"] <= row["high"]
-        assert row["parameters"] == summary.count_parameters(networks.build(name))
-        assert row["weights_mb"] * 1e6 >= 4 * row["parameters"]
-    assert rows["lenet"]["one_ratio"] == 1

@@ -8,19 +8,18 @@ import time
 
 import pytest
 
-from exercises import engine
-from exercises import record as progress
+from exercises import engine, record
 from tools import authoring
 from tools.authoring import code
 
 
 def test_outcomes_are_kept_and_forgotten(tmp_path):
-    assert progress.read(tmp_path) == {}
+    assert record.read(tmp_path) == {}
     for exercise, outcome in (("nin.1", "open"), ("nin.2", "wrong"), ("nin.1", "right")):
-        assert progress.record(exercise, outcome, tmp_path) == ""
-    assert progress.read(tmp_path) == {"nin.1": "right", "nin.2": "wrong"}
-    progress.forget(["nin.2", "nin.3"], tmp_path)
-    assert progress.read(tmp_path) == {"nin.1": "right"}
+        assert record.record(exercise, outcome, tmp_path) == ""
+    assert record.read(tmp_path) == {"nin.1": "right", "nin.2": "wrong"}
+    record.forget(["nin.2", "nin.3"], tmp_path)
+    assert record.read(tmp_path) == {"nin.1": "right"}
     assert [path.name for path in tmp_path.iterdir()] == ["progress.json"]
 
 
@@ -29,25 +28,25 @@ def test_outcomes_are_kept_and_forgotten(tmp_path):
 )
 def test_a_damaged_file_counts_as_empty_and_is_kept_aside(tmp_path, content):
     (tmp_path / "progress.json").write_bytes(content)
-    assert progress.table(tmp_path)[0] == "progress.json cannot be read and counts as empty."
-    said = progress.record("nin.1", "right", tmp_path)
+    assert record.table(tmp_path)[0] == "progress.json cannot be read and counts as empty."
+    said = record.record("nin.1", "right", tmp_path)
     assert said.startswith("progress.json could not be read and is now progress-damaged.json: ")
     assert (tmp_path / "progress-damaged.json").read_bytes() == content
-    assert progress.read(tmp_path) == {"nin.1": "right"}
-    assert progress.record("nin.2", "right", tmp_path) == ""
+    assert record.read(tmp_path) == {"nin.1": "right"}
+    assert record.record("nin.2", "right", tmp_path) == ""
 
 
 def test_where_nothing_can_be_written_nothing_is_said(tmp_path, monkeypatch):
-    assert progress.record("nin.1", "right", tmp_path / "nowhere") == ""
-    progress.record("nin.1", "right", tmp_path)
+    assert record.record("nin.1", "right", tmp_path / "nowhere") == ""
+    record.record("nin.1", "right", tmp_path)
 
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(progress.json, "dump", full)
-        assert progress.record("nin.2", "right", tmp_path) == ""
-    assert progress.read(tmp_path) == {"nin.1": "right"}
+        patch.setattr(record.json, "dump", full)
+        assert record.record("nin.2", "right", tmp_path) == ""
+    assert record.read(tmp_path) == {"nin.1": "right"}
     assert [path.name for path in tmp_path.iterdir()] == ["progress.json"]
 
 
@@ -63,8 +62,8 @@ def test_a_scanner_that_holds_a_file_for_a_moment(tmp_path, monkeypatch, refused
         return real(*arguments, **options)
 
     monkeypatch.setattr(os, refused, held)
-    assert progress.record("nin.1", "right", tmp_path) == ""
-    assert refusals == [0] and progress.read(tmp_path) == {"nin.1": "right"}
+    assert record.record("nin.1", "right", tmp_path) == ""
+    assert refusals == [0] and record.read(tmp_path) == {"nin.1": "right"}
     assert [path.name for path in tmp_path.iterdir()] == ["progress.json"]
 
 
@@ -73,8 +72,8 @@ def test_a_scanner_that_holds_a_file_for_a_moment(tmp_path, monkeypatch, refused
 def test_in_a_read_only_folder_nothing_is_said(tmp_path):
     tmp_path.chmod(0o555)
     begin = time.monotonic()
-    assert progress.record("nin.1", "right", tmp_path) == ""
-    assert time.monotonic() - begin < progress.PATIENCE
+    assert record.record("nin.1", "right", tmp_path) == ""
+    assert time.monotonic() - begin < record.PATIENCE
     assert list(tmp_path.iterdir()) == []
 
 
@@ -82,25 +81,25 @@ def test_a_lock_of_a_killed_notebook_is_overcome(tmp_path, monkeypatch):
     lock = tmp_path / "progress.lock"
     lock.touch()
     os.utime(lock, (0, 0))
-    progress.record("nin.1", "right", tmp_path)
-    assert progress.read(tmp_path) == {"nin.1": "right"}
+    record.record("nin.1", "right", tmp_path)
+    assert record.read(tmp_path) == {"nin.1": "right"}
     assert not lock.exists()
 
-    monkeypatch.setattr(progress, "PATIENCE", 0.1)
+    monkeypatch.setattr(record, "PATIENCE", 0.1)
     lock.touch()  # of a notebook that is at work: the record is left out, and its lock left alone
-    assert progress.record("nin.2", "right", tmp_path) == ""
-    assert progress.read(tmp_path) == {"nin.1": "right"}
+    assert record.record("nin.2", "right", tmp_path) == ""
+    assert record.read(tmp_path) == {"nin.1": "right"}
     assert lock.exists()
 
 
 WRITER = """
 import sys
 from pathlib import Path
-from exercises import record as progress
+from exercises import record
 
-progress.PATIENCE = 60
+record.PATIENCE = 60
 for number in range(25):
-    assert progress.record(f"{sys.argv[1]}.{number}", "right", Path(sys.argv[2])) == ""
+    assert record.record(f"{sys.argv[1]}.{number}", "right", Path(sys.argv[2])) == ""
 """
 
 
@@ -111,28 +110,20 @@ def test_notebooks_that_record_at_the_same_time_lose_nothing(tmp_path):
         subprocess.Popen([*command, name, str(tmp_path)], cwd=authoring.ROOT) for name in names
     ]
     assert [writer.wait(timeout=120) for writer in writers] == [0] * 4
-    assert len(progress.read(tmp_path)) == 100
+    assert len(record.read(tmp_path)) == 100
     assert [path.name for path in tmp_path.iterdir()] == ["progress.json"]
-
-
-def test_the_exercises_found_in_the_text_are_those_of_the_course():
-    found = {}
-    for item in engine.exercises():
-        if item.check:
-            found.setdefault(item.chapter, []).append(item.id)
-    assert progress.exercises() == found
 
 
 def test_the_table_counts_every_exercise(tmp_path):
     (tmp_path / "exercises").mkdir()
     for name in ("start", "nin"):
-        text = (authoring.ROOT / "exercises" / name / "checks.py").read_text(encoding="utf-8")
+        text = (authoring.ROOT / "exercises" / name / "exercises.md").read_text(encoding="utf-8")
         (tmp_path / "exercises" / name).mkdir()
-        (tmp_path / "exercises" / name / "checks.py").write_text(text, encoding="utf-8")
+        (tmp_path / "exercises" / name / "exercises.md").write_text(text, encoding="utf-8")
     for exercise, outcome in (("nin.1", "right"), ("nin.2", "wrong"), ("start.1", "open")):
-        progress.record(exercise, outcome, tmp_path)
-    lines = [line.split() for line in progress.table(tmp_path)]
-    number = len(progress.exercises(tmp_path)["04_nin"])
+        record.record(exercise, outcome, tmp_path)
+    lines = [line.split() for line in record.table(tmp_path)]
+    number = len(record.exercises(tmp_path)["04_nin"])
     assert lines == [
         ["right", "wrong", "open", "not", "tried"],
         ["00_start_here", "0", "0", "1", "1"],
@@ -144,11 +135,11 @@ def test_the_table_counts_every_exercise(tmp_path):
 
 CELL = """
 from pathlib import Path
-from exercises import record as progress
+from exercises import record
 from exercises.engine import check
 
-keep = progress.record
-progress.record = lambda id, outcome: keep(id, outcome, Path({folder!r}))
+keep = record.record
+record.record = lambda id, outcome: keep(id, outcome, Path({folder!r}))
 check("start.1", 430)
 check("start.1", 1, example=True)
 check("start.2", ...)
@@ -167,16 +158,16 @@ check("start.2", ...)
 def test_check_records_in_a_learners_notebook_only(tmp_path, variables, expected):
     nb = authoring.notebook([code(CELL.format(folder=str(tmp_path)))], title="", minutes=1)
     authoring.execute(nb, budget="smoke", timeout=120, **variables)
-    assert progress.read(tmp_path) == expected
+    assert record.read(tmp_path) == expected
 
 
 def test_outside_of_notebooks_nothing_is_recorded(monkeypatch):
     monkeypatch.delenv("COURSE_UNDER_PYTEST", raising=False)
-    monkeypatch.setattr(progress, "record", lambda *a: pytest.fail("recorded"))
+    monkeypatch.setattr(record, "record", lambda *a: pytest.fail("recorded"))
     engine.check("start.1", 430)
 
 
 def test_the_file_is_plain_json(tmp_path):
-    progress.record("nin.1", "right", tmp_path)
+    record.record("nin.1", "right", tmp_path)
     text = (tmp_path / "progress.json").read_text(encoding="utf-8")
     assert json.loads(text) == {"nin.1": "right"}

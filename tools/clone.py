@@ -1,0 +1,118 @@
+"""The git clone that holds the course. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from tools import CourseError
+
+
+class Clone:
+    """A clone of the course; every method is one or a few calls of git in its folder."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def git(self, *arguments: str, input: str | None = None, **variables: str) -> str:
+        """What git answers; CourseError with its reason if it fails."""
+        environment = {**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **variables}
+        command = ["git", *arguments]
+        content = None if input is None else input.encode()
+        options = {"cwd": self.root, "env": environment, "capture_output": True}
+        try:
+            done = subprocess.run(command, input=content, **options)
+        except OSError:
+            raise CourseError("git is needed for this: install git first.") from None
+        if done.returncode:
+            lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason"]
+            reason = next((t for t in lines if t.startswith(("error: ", "fatal: "))), lines[-1])
+            raise CourseError(f"`git {arguments[0]}` failed: {reason.partition(': ')[2] or reason}")
+        return done.stdout.decode("utf-8", "surrogateescape")
+
+    def ask(self, *arguments: str) -> str:
+        """The same without the line's end, and nothing where git fails."""
+        try:
+            return self.git(*arguments).strip()
+        except CourseError:
+            return ""
+
+    def names(self, *arguments: str) -> list[str]:
+        """What git lists, for commands that take `-z`."""
+        return [name for name in self.git(*arguments, "-z").split("\0") if name]
+
+    def fetch(self) -> tuple[str, str]:
+        """The newest commit of the course, fetched, and the address that it came from."""
+        branch = self.ask("symbolic-ref", "--short", "--quiet", "HEAD")
+        if not branch:
+            raise CourseError("this clone is not on a branch: run `git switch main`, then update.")
+        folder = self.root / self.git("rev-parse", "--git-dir").strip()
+        busy = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
+        if any((folder / name).exists() for name in busy) or self.names("ls-files", "--unmerged"):
+            raise CourseError(
+                "a merge is unfinished in this clone: `git status` says how to finish it or how "
+                "to call it off (`git merge --abort`); update after that."
+            )
+        remote = self.ask("config", f"branch.{branch}.remote") or "origin"
+        address = re.sub(r"//[^/@]*@", "//", self.ask("remote", "get-url", remote))
+        if not address:
+            raise CourseError(
+                "this clone does not know where the course comes from: run `git remote add origin` "
+                "with its address, then update."
+            )
+        wanted = self.ask("config", f"branch.{branch}.merge") or "HEAD"
+        try:
+            self.git("fetch", "--quiet", remote, wanted)
+        except CourseError as error:
+            raise CourseError(
+                f"the course could not be fetched from {address}, and nothing was changed: check "
+                f"that you are online, and try again ({error})."
+            ) from None
+        return self.git("rev-parse", "FETCH_HEAD").strip(), address
+
+    def changes(self, before: str, after: str) -> dict[str, tuple[str, str]]:
+        """`{path: (mode, blob)}` of what differs between two commits; mode 0 where it is gone."""
+        fields = self.names("diff-tree", "-r", "--no-renames", before, after)
+        return {
+            path: tuple(entry.split()[1:4:2])  # type: ignore[misc]
+            for entry, path in zip(fields[::2], fields[1::2])
+        }
+
+    def same(self, path: str, blob: str) -> bool:
+        """Whether the file in the working tree has the content of this blob."""
+        return self.ask("hash-object", f"--path={path}", "--", path) == blob
+
+    def stage(self, entries: Mapping[str, tuple[str, str]], **variables: str) -> None:
+        """Set entries of the index; the working tree stays as it is."""
+        lines = "".join(f"{mode} {blob}\t{path}\0" for path, (mode, blob) in entries.items())
+        self.git("update-index", "-z", "--index-info", input=lines, **variables)
+
+    def merge_commit(self, head: str, theirs: str, changes: Mapping[str, tuple[str, str]]) -> str:
+        """Make a commit with both as parents, `head` with the course's changes on top."""
+        with tempfile.TemporaryDirectory() as folder:
+            index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+            self.git("read-tree", head, **index)
+            self.stage(changes, **index)
+            tree = self.git("write-tree", **index).strip()
+        name = self.ask("config", "user.name") or "course.py"
+        email = self.ask("config", "user.email") or "course.py@localhost"
+        who = {
+            f"GIT_{role}_{what}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for what, value in (("NAME", name), ("EMAIL", email))
+        }
+        command = ["commit-tree", tree, "-p", head, "-p", theirs, "-m", "Update of the course"]
+        return self.git(*command, **who).strip()
+
+
+def clone(root: Path) -> Clone | None:
+    """The clone whose top folder is `root`; None for a copy from a ZIP file."""
+    if not (root / ".git").exists():
+        return None  # a copy inside of another repository is no clone either
+    here = Clone(root)
+    here.git("rev-parse", "HEAD")
+    return here

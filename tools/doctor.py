@@ -1,0 +1,150 @@
+"""One line for each thing that the course needs: in order, or a problem and what to do.
+
+python -m tools.doctor      checks the Python that runs it; `course.py doctor` chooses which
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tools import COMMAND, ROOT, CourseError, data_files, environment, say
+
+
+def main() -> int:
+    """Make every check; 1 if there is a problem."""
+    checks = {
+        "Python": check_python,
+        "packages": check_packages,
+        "JupyterLab": lambda: check_present("jupyterlab"),
+        "nbval": lambda: check_present("nbval"),
+        "write access": check_write_access,
+        "disk": check_disk,
+        "torch": check_torch,
+        "device": check_device,
+        "d2l": check_d2l,
+        "data": check_data,
+    }
+    return max([examine(name, check) for name, check in checks.items()])
+
+
+def examine(name: str, check: Callable[[], str]) -> int:
+    """Print the line of one check; 1 if there is a problem."""
+    try:
+        say(f"ok       {name}: {check()}")
+        return 0
+    except CourseError as error:
+        say(f"problem: {name}: {error}")
+    except Exception as error:  # whatever a broken installation raises
+        reason = str(error).strip().splitlines()[-1:] or [""]
+        say(f"problem: {name}: {type(error).__name__}: {reason[0]}: {advice(error)}")
+    return 1
+
+
+def advice(error: Exception) -> str:
+    """What to do about an error that is not the course's own."""
+    of_a_library = re.search(r"\.dll|DLL load failed", str(error))
+    if os.name == "nt" and isinstance(error, (OSError, ImportError)) and of_a_library:
+        return "install Microsoft's Visual C++ Redistributable (vc_redist.x64.exe), then try again."
+    if isinstance(error, ModuleNotFoundError):
+        return f"run `{COMMAND} setup`."
+    return f"remove .venv and run `{COMMAND} setup`; if it stays, report it."
+
+
+def check_python() -> str:
+    return f"{platform.python_version()} ({sys.executable})"
+
+
+def check_packages() -> str:
+    wanted = environment.requirements()
+    if lacking := environment.missing(wanted):
+        lacking = environment.listed(lacking)
+        raise CourseError(f"this Python lacks {lacking}: run `{COMMAND} setup`.")
+    in_venv = Path(sys.prefix) == environment.VENV
+    if in_venv and environment.read_stamp() == {}:
+        raise CourseError(f".venv is unfinished: run `{COMMAND} setup`.")
+    outdated = in_venv and environment.is_outdated()
+    return f"all {len(wanted)} are here" + (
+        f" (`{COMMAND} setup` brings newer ones)" if outdated else ""
+    )
+
+
+def check_present(name: str) -> str:
+    distribution = environment.installed(name)
+    if distribution is None:
+        raise CourseError(f"{name} is not installed: run `{COMMAND} setup`.")
+    return distribution.version
+
+
+def check_write_access() -> str:
+    for folder in (ROOT, ROOT / "chapters", ROOT / "data"):
+        try:
+            # Not tempfile: on Windows it tries names for ever where the folder refuses.
+            probe = folder / f".doctor-{os.getpid()}.tmp"
+            probe.open("xb").close()
+            probe.unlink()
+        except OSError as error:
+            raise CourseError(
+                f"{folder} cannot be written ({error.strerror}): put the course into a folder that "
+                "is yours."
+            ) from None
+    return str(ROOT)
+
+
+def check_disk() -> str:
+    free = shutil.disk_usage(ROOT).free / environment.GIGABYTE
+    if free < 1:
+        raise CourseError(f"{free:.1f} GB are free, and chapters store up to 1 GB: make room.")
+    return f"{free:.0f} GB are free"
+
+
+def check_torch() -> str:
+    if problem := environment.pair_problem():
+        raise CourseError(problem)
+    import torch
+    import torchvision
+
+    # torchvision's compiled part: the first thing that fails where the two are not a pair.
+    boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    torchvision.ops.nms(boxes, torch.ones(1), 0.5)
+    return f"{torch.__version__} with torchvision {torchvision.__version__}"
+
+
+def check_device() -> str:
+    import torch
+
+    from utils import budget, device
+
+    line = f"{device.describe()}, budget {budget.current()}"
+    if shutil.which("nvidia-smi") and not torch.cuda.is_available():
+        build = "update its driver" if torch.version.cuda else "this torch is a build without CUDA"
+        line += f" (there is an NVIDIA card that torch cannot use: {build}, see pytorch.org)"
+    return line
+
+
+def check_d2l() -> str:
+    from d2l import torch as d2l
+
+    for name in ("load_data_fashion_mnist", "train_ch6", "try_gpu"):
+        getattr(d2l, name)
+    return check_present("d2l")
+
+
+def check_data() -> str:
+    data_files.check_sizes()
+    from utils import data
+
+    try:
+        arrays = data.read_raw()
+    except data.DataError as error:
+        raise CourseError(str(error)) from None
+    return f"Fashion-MNIST, {len(arrays)} files verified"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

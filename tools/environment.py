@@ -1,0 +1,493 @@
+"""The Python environment of the course: what it needs, .venv, pip, and Colab's or Kaggle's.
+
+Standard library only, because it runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import tomllib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tools import COMMAND, ROOT, CourseError, say, write
+
+VENV = ROOT / ".venv"
+STAMP = VENV / "course.json"
+GIGABYTE = 1e9
+# Measured with requirements.lock: what pip downloads, and what it takes on the disk afterwards.
+DOWNLOAD_GB, INSTALLED_GB = (3.0, 6.5) if sys.platform == "linux" else (0.3, 1.3)
+# What an environment brings itself; Colab's torch is built for Colab's GPU driver.
+HOST_PACKAGES = ("torch", "torchvision", "numpy")
+
+
+# --- what must be installed -----------------------------------------------------------------------
+
+
+class Requirement(NamedTuple):
+    name: str
+    operator: str  # ">=" or "=="
+    bound: str
+
+    def __str__(self) -> str:
+        return self.name + self.operator + self.bound
+
+
+def parse_requirement(text: str) -> Requirement:
+    match = re.fullmatch(r"([\w.-]+)(>=|==)([\w.]+)", text)
+    if match is None:
+        raise CourseError(f"pyproject.toml holds {text!r}; write it as name>=version.")
+    return Requirement(*match.groups())
+
+
+def requirements(lab: bool = True) -> list[Requirement]:
+    """What the chapters need and, with `lab`, what JupyterLab and the tests need as well."""
+    project = pyproject()["project"]
+    texts = project["dependencies"] + (project["optional-dependencies"]["lab"] if lab else [])
+    return [parse_requirement(text) for text in texts] + no_deps()
+
+
+def no_deps() -> list[Requirement]:
+    """The packages whose own pins are outdated, installed without their dependencies."""
+    return [parse_requirement(text) for text in pyproject()["dependency-groups"]["no-deps"]]
+
+
+def pyproject() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def release(version: str) -> tuple[int, ...]:
+    """The numbers of a version: 2.11.0+cu128 and 2.11.0rc1 are both (2, 11)."""
+    match = re.match(r"\d+(\.\d+)*", version)
+    numbers = [int(part) for part in match.group().split(".")] if match else []
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def fits(version: str, operator: str, bound: str) -> bool:
+    """Whether a version is new enough, or for `==` the same release."""
+    have, need = release(version), release(bound)
+    return have == need if operator == "==" else have >= need
+
+
+def installed(name: str, path: list[str] | None = None) -> importlib.metadata.Distribution | None:
+    """The package on `path` (default: this Python's), or None."""
+    candidates = importlib.metadata.distributions(
+        name=name, path=sys.path if path is None else path
+    )
+    return next((d for d in candidates if d.metadata["Version"]), None)
+
+
+def missing(wanted: list[Requirement], path: list[str] | None = None) -> dict[str, str]:
+    """What of `wanted` is not installed on `path` (default: this Python's): name and requirement.
+
+    Reads metadata only: torch is not imported, so the answer takes some milliseconds.
+    """
+    needed = {}
+    for requirement in wanted:
+        distribution = installed(requirement.name, path)
+        if distribution is None:
+            needed[requirement.name] = str(requirement)
+        elif not fits(distribution.version, requirement.operator, requirement.bound):
+            needed[requirement.name] = f"{requirement} (here {distribution.version})"
+    return needed
+
+
+def listed(needed: dict[str, str]) -> str:
+    return ", ".join(needed.values())
+
+
+def pair_problem(path: list[str] | None = None) -> str:
+    """Why torch and torchvision do not fit together, or nothing.
+
+    torchvision's own metadata says which torch it was built for.
+    """
+    torch, torchvision = installed("torch", path), installed("torchvision", path)
+    if torch is None or torchvision is None:
+        return ""
+    for line in torchvision.requires or []:
+        match = re.match(r"torch\s*\(?\s*(==|>=)\s*([\w.+]+)", line)
+        if match and not fits(torch.version, *match.groups()):
+            needed = "torch" + "".join(match.groups())
+            return (
+                f"torchvision {torchvision.version} was built for {needed}, but torch "
+                f'{torch.version} is installed: run `python -m pip install "{needed}"`, or '
+                "install both anew in one pip command."
+            )
+    return ""
+
+
+# --- the environment ------------------------------------------------------------------------------
+
+
+def venv_python() -> Path:
+    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def venv_path() -> list[str]:
+    """The folder of packages inside .venv."""
+    return [str(p) for p in (*VENV.glob("lib/python3*/site-packages"), VENV / "Lib/site-packages")]
+
+
+def fingerprint() -> str:
+    """Changes when the set of packages changes."""
+    names = ("pyproject.toml", "requirements.lock")
+    # Through text, so that Windows line endings make no difference.
+    text = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in names)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_stamp() -> dict | None:
+    """What setup wrote into .venv: None if .venv is not ours, {} if it was left unfinished."""
+    try:
+        return json.loads(STAMP.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        return {}
+
+
+def is_outdated() -> bool:
+    """Whether setup made .venv from another lock than today's."""
+    stamp = read_stamp()
+    return bool(stamp) and stamp.get("fingerprint") != fingerprint()
+
+
+def find() -> str:
+    """The interpreter of a complete environment, or "" if there is none yet.
+
+    The Python that runs this comes first: in conda or a container no .venv is made. A finished
+    .venv that is older than the lock is used as long as it meets the lower bounds.
+    """
+    wanted = requirements()
+    if not missing(wanted):
+        if problem := pair_problem():
+            raise CourseError(problem)
+        return sys.executable
+    unfinished = read_stamp() == {}
+    if unfinished or not venv_python().exists() or missing(wanted, venv_path()):
+        return ""
+    return str(venv_python())
+
+
+def prepare() -> str:
+    """The interpreter of a complete environment, made first where there is none."""
+    if python := find():
+        return python
+    if may_install_here() and missing(requirements()).keys() <= {r.name for r in no_deps()}:
+        # A conda environment from environment.yml, which cannot say --no-deps.
+        complete(lab=True)
+        return sys.executable
+    with exclusive():
+        return find() or make_venv()
+
+
+def bring_up_to_date() -> str:
+    """`prepare`, and .venv as requirements.lock says today."""
+    python = prepare()
+    if python == str(venv_python()) and is_outdated():
+        with exclusive():
+            make_venv()
+    return python
+
+
+def may_install_here() -> bool:
+    """Not into a system Python that its distribution manages itself (PEP 668)."""
+    managed = Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists()
+    return sys.prefix != sys.base_prefix or not managed
+
+
+def make_venv() -> str:
+    """Make .venv, or bring a finished one up to the lock; unfinished ones are made anew."""
+    before = read_stamp()
+    if before is None and VENV.exists() and any(VENV.iterdir()):
+        lacking = listed(missing(requirements(), venv_path())) or "a working Python"
+        raise CourseError(
+            f"{VENV} was not made by course.py and lacks {lacking}: rename or delete it, or "
+            f"activate it and run `{COMMAND} setup --here`."
+        )
+    update = bool(before) and venv_python().exists()
+    if update:
+        say(f"Bringing {VENV} up to requirements.lock.")
+    else:
+        check_machine()
+        say(f"{sys.executable} lacks some packages, so the course gets its own in {VENV}.")
+    say(
+        f"pip downloads up to {DOWNLOAD_GB:g} GB now, less what it has in its cache, and unpacks "
+        f"it to about {INSTALLED_GB:g} GB. You can interrupt it and run the command again."
+    )
+    try:
+        VENV.mkdir(exist_ok=True)
+        STAMP.write_text("{}", encoding="utf-8")  # ours, and unfinished
+        if before is not None and not update:
+            say("An earlier attempt was not finished: it is removed.")
+            for entry in VENV.iterdir():
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                elif entry != STAMP:  # it is removed last, because it marks .venv as ours
+                    entry.unlink()
+    except OSError as error:
+        raise CourseError(
+            f"course.py cannot write {VENV} ({error.strerror}): put the course into a folder that "
+            "is yours, and close programs that use this one."
+        ) from None
+    if not update:
+        run_to_end([sys.executable, "-m", "venv", str(VENV)], "making .venv failed")
+    python = str(venv_python())
+    try:
+        pip_install(python, *locked(ROOT / "requirements.lock"))
+    except CourseError:
+        if update:  # pip changes nothing before it has everything, so the old set still works
+            STAMP.write_text(json.dumps(before), encoding="utf-8")
+        raise
+    if lacking := missing(requirements(), venv_path()):
+        raise CourseError(f"pip installed requirements.lock, but {listed(lacking)} is not there.")
+    write(STAMP, json.dumps({"fingerprint": fingerprint()}).encode())  # never half-written
+    return python
+
+
+def check_machine() -> None:
+    """CourseError, before the installation starts, for what would stop it."""
+    for module in ("venv", "ensurepip"):
+        if importlib.util.find_spec(module) is None:
+            raise CourseError(
+                f"this Python has no `{module}`, so it cannot make an environment: on Debian and "
+                f"Ubuntu run `sudo apt install python{minor_version()}-venv`, elsewhere install "
+                "Python from python.org or conda."
+            )
+    if sys.platform == "darwin":
+        # An Intel Python on a newer Mac counts as an Intel Mac.
+        if platform.machine() != "arm64" or release(platform.mac_ver()[0]) < (14,):
+            raise CourseError(
+                "the torch of requirements.lock needs a Mac with Apple silicon, macOS 14 and a "
+                "Python made for both: open the chapters in Colab, or install an older torch and "
+                f"torchvision yourself and run `{COMMAND} setup --here`."
+            )
+    # Not platform.machine(): from Python 3.12 on that is the computer's, also under emulation.
+    if os.name == "nt" and sysconfig.get_platform() != "win-amd64":
+        raise CourseError("torch needs a Python for Windows x64, and this is another: install it.")
+    if sys.maxsize < 2**32:
+        raise CourseError("torch needs a 64-bit Python, and this one has 32 bits: install another.")
+    needs = {ROOT: INSTALLED_GB, Path(tempfile.gettempdir()): DOWNLOAD_GB}
+    if len({folder.stat().st_dev for folder in needs}) == 1:
+        needs = {ROOT: INSTALLED_GB + DOWNLOAD_GB}
+    for folder, need in needs.items():
+        free = shutil.disk_usage(folder).free / GIGABYTE
+        if free < need:
+            raise CourseError(
+                f"setting up takes {need:.1f} GB on the disk of {folder}, and {free:.1f} GB are "
+                "free: make room, or set TMPDIR to a larger disk if it is the temporary folder."
+            )
+
+
+def minor_version() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+lock_file = None
+
+
+@contextlib.contextmanager
+def exclusive() -> Iterator[None]:
+    """One course.py at a time works on .venv; the system drops the lock when it ends or dies.
+
+    pip inherits the lock file: where course.py was killed and pip goes on, the lock still holds.
+    """
+    global lock_file
+    try:
+        lock_file = open(ROOT / ".venv.lock", "a+", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise CourseError(
+            f"course.py cannot write in {ROOT} ({error.strerror}): put the course into a folder "
+            "that is yours, or start it from an environment that has all packages."
+        ) from None
+    with lock_file:
+        waiting = False
+        while not try_to_lock(lock_file):
+            if not waiting:
+                say("Another course.py is at work on .venv; waiting for it.")
+                waiting = True
+            time.sleep(0.5)
+        yield
+
+
+def try_to_lock(file) -> bool:
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False  # another process has it
+    except OSError:
+        pass  # a file system without locks: go on without one
+    return True
+
+
+# --- pip ------------------------------------------------------------------------------------------
+
+# What pip or venv wrote before it gave up, and what that means; the first that fits counts.
+FAILURES = {
+    "No module named pip": "this environment has no pip; run `python -m ensurepip` in it, or "
+    "leave it.",
+    "externally-managed-environment": "this Python belongs to the operating system; run "
+    f"`{COMMAND} setup` without --here.",
+    "No space left on device|Errno 28|WinError 112|not enough space": "the disk is full; make "
+    "room, or set TMPDIR to a larger disk, and run it again.",
+    "Long Path": "the path of this folder is too long for Windows; move it to C:\\one-by-one.",
+    "NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|Read timed out|"
+    "Connection refused|Connection reset|ProxyError|SSLError|CERTIFICATE_VERIFY_FAILED|"
+    "ProtocolError|IncompleteRead|Network is unreachable": "the network did not deliver the "
+    "packages; try again, or set PIP_INDEX_URL to a mirror near you, or PIP_FIND_LINKS to a "
+    "folder of wheels (with PIP_NO_INDEX=1).",
+    "DO NOT MATCH THE HASHES": "a downloaded file is not the one that requirements.lock was made "
+    "with, so nothing was installed: try again with `PIP_NO_CACHE_DIR=1`, or use another mirror.",
+    r"No matching distribution found for (?P<package>\S+)": "it found no {package} for Python "
+    f"{minor_version()} on this system; check the network and, if they are set, PIP_INDEX_URL, "
+    "PIP_FIND_LINKS and PIP_NO_INDEX, or try Python 3.12.",
+    r"Permission denied|Errno 13|WinError 5\b|Access is denied": "a file could not be written; "
+    "close JupyterLab and other users of it and try again.",
+}
+
+
+def explain_failure(messages: str, code: int) -> str:
+    """One sentence for what pip or venv wrote before it gave up."""
+    for pattern, sentence in FAILURES.items():
+        if match := re.search(pattern, messages):
+            return sentence.format(**match.groupdict())
+    last = next((line.strip() for line in reversed(messages.splitlines()) if line.strip()), "")
+    return f"it ended with code {code} ({last}); see its messages above."
+
+
+def pip_install(python: str, *arguments: str, quiet: bool = False) -> None:
+    """Run pip with its user's own settings: mirrors, folders of wheels and proxies are used."""
+    # Wheels only: building from source on a learner's machine takes long and rarely ends well.
+    options = ["--only-binary=:all:", "--disable-pip-version-check", "--no-input"]
+    options += ["--quiet"] if quiet else []
+    run_to_end([python, "-m", "pip", "install", *options, *arguments], "pip failed")
+
+
+def locked(lock: Path) -> tuple[str, ...]:
+    """The arguments of pip for a lock: files that its authors did not see are refused.
+
+    The lock names all packages, so pip looks up no dependency; d2l's own pins are outdated.
+    """
+    return ("--no-deps", "--require-hashes", "--requirement", str(lock))
+
+
+def lock_entry(package: str) -> str:
+    """The lines of requirements.lock for `name==version`, with the hashes."""
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    entry = re.search(rf"^{re.escape(package)} \\\n(    --hash=.*\n)+", text, re.MULTILINE)
+    if entry is None:
+        raise CourseError(f"requirements.lock has no hashes of {package}: fetch the file anew.")
+    return entry.group()
+
+
+def run_to_end(command: list[str], failure: str) -> None:
+    """Run a command, pass its messages on, and turn its failure into one sentence."""
+    # A user-wide `--user` cannot work in .venv; the messages are read as UTF-8 below.
+    environ = {**os.environ, "PIP_USER": "0", "PYTHONIOENCODING": "utf-8"}
+    keep = [lock_file.fileno()] if lock_file and not lock_file.closed and os.name != "nt" else []
+    sys.stdout.flush()
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, encoding="utf-8", errors="replace", env=environ,
+        pass_fds=keep,
+    )  # fmt: skip
+    messages = []
+    try:
+        for line in process.stderr:
+            messages.append(line)
+            print(line, end="", file=sys.stderr, flush=True)
+        code = process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        raise
+    if code != 0:
+        raise CourseError(f"{failure}: {explain_failure(''.join(messages), code)}")
+
+
+def complete(lab: bool, quiet: bool = False) -> None:
+    """Install into the running environment what it lacks; nothing it has is replaced.
+
+    Raises CourseError if torch, torchvision or numpy themselves are missing or too old: the
+    environment has to bring those.
+    """
+    lacking = missing(requirements(lab))
+    if problem := pair_problem():
+        raise CourseError(problem)
+    if not lacking:
+        return
+    if kept := {name: lacking[name] for name in HOST_PACKAGES if name in lacking}:
+        raise CourseError(
+            f"this environment needs {listed(kept)}, and course.py does not touch those: install "
+            f"them first, or leave the environment and run `{COMMAND} setup`."
+        )
+    say(f"Installing what is missing here: {listed(lacking)}")
+    alone = [str(r) for r in no_deps() if r.name in lacking]
+    others = [str(r) for r in requirements(lab) if r.name in lacking and str(r) not in alone]
+    with tempfile.TemporaryDirectory() as folder:
+        if others:
+            constraints = Path(folder, "constraints.txt")
+            constraints.write_text("\n".join(present_versions(lacking)), encoding="utf-8")
+            pip_install(sys.executable, *others, "--constraint", str(constraints), quiet=quiet)
+        if alone:
+            lock = Path(folder, "requirements.lock")
+            lock.write_text("".join(map(lock_entry, alone)), encoding="utf-8")
+            pip_install(sys.executable, *locked(lock), quiet=quiet)
+    importlib.invalidate_caches()
+    if lacking := missing(requirements(lab)):
+        raise CourseError(f"pip ended well, but {listed(lacking)} is still missing.")
+
+
+def present_versions(but: Collection[str]) -> list[str]:
+    """`name==version` for everything installed in the running Python, except the names in `but`."""
+    lines = set()
+    for distribution in importlib.metadata.distributions():
+        name, version = distribution.metadata["Name"], distribution.metadata["Version"]
+        plain = name and version and re.fullmatch(r"[\w.-]+", name) and release(version)
+        if plain and name.lower().replace("_", "-") not in but:
+            lines.add(f"{name}=={version}")
+    return sorted(lines)
+
+
+def complete_host() -> None:
+    """For the first cell of a chapter in Colab or Kaggle: add the few packages that are missing.
+
+    JupyterLab and the tests are left out, and all that the host has stays as it is, above all
+    torch, torchvision and numpy. Where nothing is missing this costs a few milliseconds.
+    """
+    complete(lab=False, quiet=True)
+
+
+def equip_authors(python: str) -> None:
+    """Install the tools of authors, and let `git diff` show the cells of notebooks."""
+    pip_install(python, *pyproject()["dependency-groups"]["authors"])
+    if shutil.which("git") and (ROOT / ".git").exists():
+        # With the whole path: git may be called where the environment is not active.
+        driver = f'"{Path(python).as_posix()}" -m nbdime.vcs.git.diffdriver diff --sources'
+        # The second one tells the tests that here nobody is a learner.
+        for setting in (["diff.jupyternotebook.command", driver], ["course.authors", "true"]):
+            run_to_end(["git", "-C", str(ROOT), "config", *setting], "git config failed")

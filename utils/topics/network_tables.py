@@ -1,0 +1,131 @@
+"""The tables of chapter 10: what every network of the course costs, and how well it does.
+
+They are read from results/, so the answers of the exercises follow from the measurements.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+
+from utils import networks, results, summary
+
+# In the order of the chapters.
+SMALL = (
+    *("lenet", "alexnet_small", "vgg_small", "nin_small", "googlenet_small"),
+    *("resnet_small", "mobilenet_v1_small", "mobilenet_v2_small"),
+)
+TRAINING_IMAGES = 55_000  # of one epoch
+
+
+def small_networks() -> dict[str, dict[str, Any]]:
+    """One row for each network that a CPU trains, from results/costs.json and results/accuracy/.
+
+    A row holds `accuracy` (median over the seeds, test images), `low` and `high` (its range) and
+    `runs`; `parameters`; `macs` of one image; `weights_mb` (float32, in 10⁶ bytes); `peak_kb` (the
+    most memory in use while one image goes through, in 10³ bytes, without weights); `one_ms` and
+    `batch_ms` (one image, a batch of 64, on one thread) and the same in times of LeNet's,
+    `one_ratio` and `batch_ratio`; `training_minutes` (a whole run of the recipe on one thread).
+    """
+    costs = results.load("costs.json")["small"]
+    rows = {}
+    for name in SMALL:
+        if not (results.FOLDER / "accuracy" / f"{name}.json").is_file():
+            continue  # its benchmark has not run yet
+        measured, cost = results.load(f"accuracy/{name}.json"), costs[name]
+        accuracy, epochs = measured["test_accuracy"], measured["recipe"]["epochs"]
+        milliseconds = cost["training_ms_per_image"]["median"] * TRAINING_IMAGES * epochs
+        rows[name] = {
+            "accuracy": accuracy["median"],
+            "low": accuracy["min"],
+            "high": accuracy["max"],
+            "runs": accuracy["runs"],
+            "parameters": cost["parameters"],
+            "macs": cost["macs"],
+            "weights_mb": cost["weight_bytes"] / 1e6,
+            "peak_kb": cost["peak_bytes"] / 1e3,
+            "one_ms": cost["latency_ms"]["median"],
+            "one_ratio": cost["latency_ms"]["ratio"],
+            "batch_ms": cost["batch_ms"]["median"],
+            "batch_ratio": cost["batch_ms"]["ratio"],
+            "training_minutes": milliseconds / 60_000,
+        }
+    return rows
+
+
+# Year, torchvision's weights, and what the paper itself says of its network on ImageNet.
+LARGE = {
+    "alexnet": (2012, "AlexNet_Weights", "top-1 error 40.7, 10 crops, of the two-column network"),
+    "vgg16": (2014, "VGG16_Weights", "top-1 error 27.0, one scale, whole image"),
+    "googlenet": (2014, "GoogLeNet_Weights", "top-5 error 10.07, one crop"),
+    "resnet50": (2015, "ResNet50_Weights", "top-1 error 22.85, 10 crops"),
+    "mobilenet_v1": (2017, None, "top-1 accuracy 70.6"),
+    "mobilenet_v2": (2018, "MobileNet_V2_Weights", "top-1 accuracy 72.0"),
+}
+
+
+def large_networks() -> dict[str, dict[str, Any]]:
+    """One row for each network for ImageNet at 224 pixels, from results/costs.json.
+
+    `parameters`, `macs`, `weights_mb`, `peak_mb` (10⁶ bytes); `one_ms` and `one_ratio` (one image
+    on one thread, and the same in times of MobileNet v2's); `year`; `paper` (what the paper says,
+    with its protocol). `top1` is the accuracy in percent of torchvision's first weights, one crop
+    of 224 pixels, as torchvision states it; None where it has no such network. Nothing is
+    downloaded.
+    """
+    import torchvision
+
+    costs = results.load("costs.json")["large"]
+    rows = {}
+    for name, (year, weights, paper) in LARGE.items():
+        cost, top1 = costs[name], None
+        if weights:
+            meta = torchvision.models.get_weight(f"{weights}.IMAGENET1K_V1").meta
+            top1 = meta["_metrics"]["ImageNet-1K"]["acc@1"]
+        rows[name] = {
+            "year": year,
+            "parameters": cost["parameters"],
+            "macs": cost["macs"],
+            "weights_mb": cost["weight_bytes"] / 1e6,
+            "peak_mb": cost["peak_bytes"] / 1e6,
+            "one_ms": cost["latency_ms"]["median"],
+            "one_ratio": cost["latency_ms"]["ratio"],
+            "top1": top1,
+            "paper": paper,
+        }
+    return rows
+
+
+# Top-1 accuracy (%) on ImageNet by width and image size, from arXiv 1704.04861: validation images,
+# one network, trained at this width and size.
+PHONE = {
+    (1.0, 224): 70.6,
+    (0.75, 224): 68.4,
+    (0.5, 224): 63.7,
+    (0.25, 224): 50.6,
+    (1.0, 192): 69.1,
+    (1.0, 160): 67.2,
+    (1.0, 128): 64.4,
+    (0.5, 160): 60.2,
+}
+
+
+def phone_networks() -> dict[tuple[float, int], dict[str, float]]:
+    """MobileNet v1 by (width, pixels): the paper's `top1`, and `parameters` and `macs`, counted."""
+    return {key: dict(row) for key, row in _phone_networks().items()}
+
+
+@functools.cache  # building and counting them takes seconds
+def _phone_networks() -> dict[tuple[float, int], dict[str, float]]:
+    rows = {}
+    for (width, pixels), top1 in PHONE.items():
+        with torch.device("meta"):
+            network = networks.build("mobilenet_v1", width=width)
+        rows[width, pixels] = {
+            "top1": top1,
+            "parameters": summary.count_parameters(network),
+            "macs": summary.count_macs(network, (3, pixels, pixels)),
+        }
+    return rows
