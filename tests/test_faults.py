@@ -29,7 +29,7 @@ from test_training import make_network, same_weights, train
 from benchmarks import common
 from exercises import record as progress
 from tools import numbers_in_text, write
-from utils import atomic, data
+from utils import atomic, data, results
 from utils.data import DataError
 from utils.runs import checkpoints
 from utils.runs.checkpoints import CheckpointError
@@ -247,7 +247,7 @@ def test_unpacking_killed_many_times(packed):
 
 
 def write_results(path, text, monkeypatch):
-    monkeypatch.setattr(common, "RESULTS", path.parent)
+    monkeypatch.setattr(results, "FOLDER", path.parent)
     common.write(path.name, {"text": text})
 
 

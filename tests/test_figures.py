@@ -1,6 +1,5 @@
 """The figures of docs/evidence.md are there, show the results as they are, and draw every run."""
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -8,7 +7,8 @@ import matplotlib.pyplot as plt
 import pytest
 from matplotlib.collections import PathCollection
 
-from benchmarks import figures, profile_networks
+from benchmarks import figures, speed_profile
+from tools.site import build
 from utils import plotting, results
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "evidence.md"
@@ -36,11 +36,11 @@ def test_the_page_shows_every_figure_that_can_be_drawn():
 def test_a_figure_of_the_page_shows_the_results_as_they_are(alt, address):
     path = (PAGE.parent / address).resolve()
     assert path.is_file(), f"{address} is missing: python -m benchmarks.figures"
-    found = figures.FIGURES[path.stem].data()
-    assert figures.drawn_from(path) == figures.fingerprint(found), (
+    shown = figures.FIGURES[path.stem].data()
+    assert figures.drawn_from(path) == figures.fingerprint(shown), (
         f"{address} was drawn from other results: python -m benchmarks.figures"
     )
-    assert len(alt.split()) > 15, "say in words what is to be seen"
+    assert len(alt.split()) > 15, "say in words what the figure shows"
     assert path.stat().st_size < 300_000
 
 
@@ -58,7 +58,7 @@ def test_a_figure_is_the_same_each_time_and_another_for_other_results(tmp_path, 
 
 
 def test_a_figure_without_results_is_left_out(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(figures.common, "RESULTS", tmp_path)
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
     monkeypatch.setattr(figures.sys, "argv", ["figures", "recipe", "growth"])
     assert figures.main() == 0
     printed = capsys.readouterr().out
@@ -66,31 +66,24 @@ def test_a_figure_without_results_is_left_out(tmp_path, monkeypatch, capsys):
 
 
 def test_all_runs_of_all_networks_are_dots():
-    found = figures.accuracy_data()
+    accuracies = figures.accuracy_data()
     with plotting.style():
-        figure = figures.draw_accuracy(found)
-    runs = sorted(run for row in found.values() for runs in row.values() for run in runs)
+        figure = figures.draw_accuracy(accuracies)
+    runs = sorted(run for row in accuracies.values() for runs in row.values() for run in runs)
     assert dots(*figure.axes) == runs
     assert len(figure.axes) == 2  # some of D2L's runs failed
     d2l = results.load("published/d2l_runs.csv")
-    assert len(found["NiN"]["d2l"]) == sum(run["network"] == "NiN" for run in d2l)
+    assert len(accuracies["NiN"]["d2l"]) == sum(run["network"] == "NiN" for run in d2l)
 
 
 def test_recipes_are_drawn_in_pairs(monkeypatch):
-    run = {"status": "finished", "validation_accuracy": 0.9}
-    one = {
-        "runs": [
-            {"seed": 0, "test_accuracy": 0.85, **run},
-            {"seed": 1, "test_accuracy": 0.1, **run},
-        ],
-        "difference": {"runs": [5.5, 80.25]},
-    }
-    stored = {"networks": {"nin_small": one}}
+    runs = [{"seed": 0, "test_accuracy": 0.85}, {"seed": 1, "test_accuracy": 0.1}]
+    stored = {"networks": {"nin_small": {"runs": runs, "difference": {"runs": [5.5, 80.25]}}}}
     monkeypatch.setattr(figures.common, "read", lambda name: stored)
-    found = figures.recipe_data()
-    assert found == {"NiN": [[0.85, 0.905], [0.1, 0.9025]]}
+    pairs = figures.recipe_data()
+    assert pairs == {"NiN": [[0.85, 0.905], [0.1, 0.9025]]}
     with plotting.style():
-        left, right = figures.draw_recipe(found).axes
+        left, right = figures.draw_recipe(pairs).axes
     assert dots(left) == [0.1] and dots(right) == [0.85, 0.9025, 0.905]
 
 
@@ -103,9 +96,8 @@ def test_one_axis_is_enough_where_no_run_failed():
 def test_growth_draws_median_range_and_macs():
     point = {"seconds": [1.0, 3.0, 2.0], "macs": 10, "live_mb": 5, "saved_mb": 2}
     larger = {"seconds": [4.0, 8.0, 5.0], "macs": 40, "live_mb": 9, "saved_mb": 8}
-    found = {"width": {"resnet20": {"8": point, "16": larger}}}
     with plotting.style():
-        figure = figures.draw_growth(found)
+        figure = figures.draw_growth({"width": {"resnet20": {"8": point, "16": larger}}})
     time, memory = figure.axes[0], figure.axes[4]
     median, macs = (list(line.get_ydata()) for line in time.lines)
     assert median == [2.0, 5.0] and macs == [1.25, 5.0]
@@ -119,19 +111,19 @@ def test_speed_draws_every_pair_and_its_median(monkeypatch):
     monkeypatch.setattr(
         figures.common, "read", lambda name: {"epochs": {"lenet": {"ratio": ratio}}}
     )
-    found = figures.speed_data()
-    assert found == {"LeNet": {"d2l": [3.0, 2.0, 2.5], "torchvision": [1.5, 0.9, 1.0]}}
+    ratios = figures.speed_data()
+    assert ratios == {"LeNet": {"d2l": [3.0, 2.0, 2.5], "torchvision": [1.5, 0.9, 1.0]}}
     with plotting.style():
-        (axis,) = figures.draw_speed(found).axes
+        (axis,) = figures.draw_speed(ratios).axes
     assert dots(axis) == [0.9, 1.0, 1.5, 2.0, 2.5, 3.0]
     assert [float(line.get_xdata()[0]) for line in axis.lines] == [2.5, 1.0, 1.0]
 
 
 def test_the_parts_of_a_step_fill_its_bar(monkeypatch):
     shares = [0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.05, 0.03, 0.02]
-    parts = dict(zip(profile_networks.PARTS, shares, strict=True))
-    one = {"parts": parts, "step_milliseconds": {"median": 12.3}, "share_of_matmul": 0.071}
-    monkeypatch.setattr(figures.common, "read", lambda name: {"profile": {"nin_small": one}})
+    parts = dict(zip(speed_profile.PARTS, shares, strict=True))
+    profile = {"parts": parts, "step_milliseconds": {"median": 12.3}, "share_of_matmul": 0.071}
+    monkeypatch.setattr(figures.common, "read", lambda name: {"profile": {"nin_small": profile}})
     with plotting.style():
         (axis,) = figures.draw_step(figures.step_data()).axes
     widths = {bars.get_label(): bars[0].get_width() for bars in axis.containers}
@@ -144,9 +136,6 @@ def test_the_parts_of_a_step_fill_its_bar(monkeypatch):
 
 
 def test_the_site_takes_the_pictures_along(tmp_path):
-    spec = importlib.util.spec_from_file_location("build_site", PAGE.parent / "site" / "build.py")
-    build = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build)
     picture = "../results/figures/accuracy.png"
     build.copy_pictures(f"![dots\nand bars]({picture}) [text](x.md)", PAGE, tmp_path)
     copied = (tmp_path / "docs" / picture).resolve()

@@ -5,19 +5,18 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import gpu
-from utils import networks
+from benchmarks import common, gpu
+from utils import data, networks, results, training
 from utils.training import History
 
 
-def test_trial_trains_and_writes_nothing(monkeypatch, capsys):
-    written = []
-    monkeypatch.setattr(gpu.common, "write", lambda *given: written.append(given))
+def test_trial_trains_and_writes_nothing(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
     monkeypatch.setattr("sys.argv", ["gpu.py", "resnet18_d2l", "--trial"])
     gpu.main()
     out = capsys.readouterr().out
     assert "'test_accuracy': " in out and "nothing is written" in out
-    assert written == []
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", list(gpu.NETWORKS))
@@ -45,13 +44,12 @@ def test_without_a_gpu_one_sentence(monkeypatch):
         gpu.main()
 
 
-def test_interrupted_measurement_goes_on(monkeypatch):
+def test_interrupted_measurement_goes_on(monkeypatch, tmp_path):
     """Finished trials and seeds are not repeated; another GPU's are not taken over."""
-    files, ran = {}, []
+    ran, card = [], ["a card"]
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
     monkeypatch.setattr(gpu.device, "pick", lambda: torch.device("cuda"))
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda where: "a card")
-    monkeypatch.setattr(gpu.common, "read", files.get)
-    monkeypatch.setattr(gpu.common, "write", files.__setitem__)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *where: card[0])
     monkeypatch.setattr("sys.argv", ["gpu.py", "nin_d2l"])
 
     def fit(model, train, validation, *, learning_rate, seed, **other):
@@ -60,18 +58,22 @@ def test_interrupted_measurement_goes_on(monkeypatch):
             return History(status="interrupted")  # as `fit` returns after Ctrl-C
         return History(status="finished", validation_accuracy=[learning_rate])
 
+    def stored():
+        return common.read(gpu.FILE)["networks"]["nin_d2l"]
+
     nothing = SimpleNamespace(image_size=224, train=None, validation=None, test=None, accuracy=0.9)
-    monkeypatch.setattr(gpu.training, "fit", fit)
-    monkeypatch.setattr(gpu.training, "evaluate", lambda *given: nothing)
+    monkeypatch.setattr(training, "fit", fit)
+    monkeypatch.setattr(training, "evaluate", lambda *given: nothing)
     monkeypatch.setattr(gpu.networks, "build", lambda name, **options: nothing)
-    monkeypatch.setattr(gpu.data, "load", lambda **given: nothing)
+    monkeypatch.setattr(data, "load", lambda **given: nothing)
     with pytest.raises(KeyboardInterrupt):
         gpu.main()
-    assert len(files[gpu.FILE]["networks"]["nin_d2l"]["runs"]) == 2
+    assert len(stored()["runs"]) == 2
     gpu.main()
-    found = files[gpu.FILE]["networks"]["nin_d2l"]
-    assert len(found["trials"]) == len(gpu.settings()) == 12
-    assert [one["seed"] for one in found["runs"]] == list(range(gpu.SEEDS))
-    assert found["settings"]["learning_rate"] == max(gpu.TRIED["learning_rate"])
+    assert len(stored()["trials"]) == len(gpu.settings()) == 12
+    assert [run["seed"] for run in stored()["runs"]] == list(range(gpu.SEEDS))
+    assert stored()["settings"]["learning_rate"] == max(gpu.TRIED["learning_rate"])
     assert len(ran) == 12 + gpu.SEEDS + 1  # the interrupted one twice
-    assert gpu.stored("another card") == {}
+    card[0] = "another card"
+    gpu.main()
+    assert len(ran) == 2 * (12 + gpu.SEEDS) + 1

@@ -15,8 +15,6 @@ from tools import authoring
 from utils import networks, results, summary
 from utils.topics import memory
 
-ROOT = common.RESULTS.parent
-
 
 def test_slope_and_doubling_of_a_power():
     points = {x: 3 * x**1.7 for x in (7, 20, 56, 110)}
@@ -36,12 +34,12 @@ def net():
 def test_what_is_saved_for_the_backward_pass():
     """The maps after ReLU (once, for ReLU and for the linear layer), the logarithms of softmax,
     the sum of the class weights; not the images, labels and weights."""
-    found = growth.live_bytes(net(), size=5, batch=4)
-    assert found["saved_bytes"] == 4 * (4 * 8 * 25 + 4 * 10 + 1)
+    counted = growth.live_bytes(net(), size=5, batch=4)
+    assert counted["saved_bytes"] == 4 * (4 * 8 * 25 + 4 * 10 + 1)
 
 
 def test_what_is_counted_without_computing_is_what_a_real_step_holds():
-    found = growth.live_bytes(networks.build("nin_small"), size=28, batch=4)
+    counted = growth.live_bytes(networks.build("nin_small"), size=28, batch=4)
     network = networks.build("nin_small").train()
     images, labels = growth.noise(network, 28, 4)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
@@ -55,9 +53,9 @@ def test_what_is_counted_without_computing_is_what_a_real_step_holds():
 
     real = memory.peak(lambda: [step(), step()]).bytes
     real += sum(t.nbytes for t in [*network.parameters(), *network.buffers(), images, labels])
-    assert found["live_bytes"] == pytest.approx(real, rel=0.02)
+    assert counted["live_bytes"] == pytest.approx(real, rel=0.02)
     weights = 4 * summary.count_parameters(network)
-    assert found["live_bytes"] > 3 * weights + found["saved_bytes"]  # gradients and momentum
+    assert counted["live_bytes"] > 3 * weights + counted["saved_bytes"]  # gradients and momentum
 
 
 def test_the_clock_leaves_the_first_step_out(monkeypatch):
@@ -68,21 +66,21 @@ def test_the_clock_leaves_the_first_step_out(monkeypatch):
     assert steps.seconds() == 2.5
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not say what a process held")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell what a process held")
 def test_the_memory_of_a_process_is_its_peak():
     script = (
         "import torch; from benchmarks.growth import most_resident as most\n"
         "before = most(); torch.ones(75_000_000); print(before, most())"
     )
-    printed = subprocess.check_output([sys.executable, "-c", script], cwd=ROOT, text=True)
+    printed = subprocess.check_output([sys.executable, "-c", script], cwd=common.ROOT, text=True)
     before, after = map(int, printed.split())
     assert 270e6 < after - before < 400e6 and before > 50e6
 
 
 def test_the_estimate_is_images_by_speed():
-    found = growth.estimate(100.0)
-    assert found["hours"] == pytest.approx(1_281_167 * 90 / 100 / 3600, abs=0.05)
-    assert found["days"] == pytest.approx(found["hours"] / 24, abs=0.06)
+    estimate = growth.estimate(100.0)
+    assert estimate["hours"] == pytest.approx(1_281_167 * 90 / 100 / 3600, abs=0.05)
+    assert estimate["days"] == pytest.approx(estimate["hours"] / 24, abs=0.06)
 
 
 def test_an_interrupted_measurement_goes_on(tmp_path, monkeypatch):
@@ -97,7 +95,7 @@ def test_an_interrupted_measurement_goes_on(tmp_path, monkeypatch):
         return 2.0
 
     fake = {"macs": 10, "live_bytes": 4_000_000, "saved_bytes": 2_000_000, "data_bytes": 1_000_000}
-    monkeypatch.setattr(growth.common, "RESULTS", tmp_path)
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
     monkeypatch.setattr(growth, "counts", lambda case: fake)
     monkeypatch.setattr(growth, "step_seconds", seconds)
     monkeypatch.setattr(growth, "epoch_seconds", lambda images, batch: images / 1000)
@@ -109,10 +107,10 @@ def test_an_interrupted_measurement_goes_on(tmp_path, monkeypatch):
     stepped = [c for c in growth.all_cases(growth.QUICK_SERIES) if c[0] != "images"]
     assert [case for case in asked if case != "stop"] == stepped
     (file,) = tmp_path.iterdir()
-    found = json.loads(file.read_text(encoding="utf-8"))
-    assert found["image_size"]["resnet18"]["points"]["28"]["live_mb"] == 4.0
-    assert found["image_size"]["resnet18"]["points"]["28"]["images_per_second"] == 8.0
-    assert found["images"]["lenet"]["seconds"]["slope"] == 1.0
+    written = json.loads(file.read_text(encoding="utf-8"))
+    point = written["image_size"]["resnet18"]["points"]["28"]
+    assert point["live_mb"] == 4.0 and point["images_per_second"] == 8.0
+    assert written["images"]["lenet"]["seconds"]["slope"] == 1.0
 
 
 def test_the_stored_file_belongs_to_these_networks_and_follows_from_its_points():
@@ -141,10 +139,10 @@ def test_chapters_are_summed_up():
         "a": {"seconds": 10.0, "processor_seconds": 15.0, "peak_mb": 900.0, "mapped_mb": None},
         "b": {"seconds": 30.0, "processor_seconds": 45.0, "peak_mb": 700.0, "mapped_mb": None},
     }
-    found = classroom.summed_up(chapters)
-    assert found["chapters"] == 2 and found["seconds"]["sum"] == 40.0
-    assert found["peak_mb"] == {"sum": 1600.0, "median": 800.0, "min": 700.0, "max": 900.0}
-    assert "mapped_mb" not in found
+    summed = classroom.summed_up(chapters)
+    assert summed["chapters"] == 2 and summed["seconds"]["sum"] == 40.0
+    assert summed["peak_mb"] == {"sum": 1600.0, "median": 800.0, "min": 700.0, "max": 900.0}
+    assert "mapped_mb" not in summed
 
 
 def test_a_kernel_says_what_it_held(monkeypatch):
@@ -152,14 +150,15 @@ def test_a_kernel_says_what_it_held(monkeypatch):
     code = authoring.code("import torch\nx = torch.ones(50_000_000)\ndel x")
     nb = authoring.notebook([code], title="A", minutes=1, needs=[])
     monkeypatch.setattr(authoring, "load", lambda stem: nb)
-    found = classroom.measure("00_start_here", "smoke")
-    assert found["seconds"] > 0.5 and found["processor_seconds"] > 0
+    measured = classroom.measure("00_start_here", "smoke")
+    assert measured["seconds"] > 0.5 and measured["processor_seconds"] > 0
     if sys.platform == "linux":
-        assert found["peak_bytes"] > 250e6 > 0 and 0 < found["mapped_bytes"] < found["peak_bytes"]
+        assert measured["peak_bytes"] > 250e6
+        assert 0 < measured["mapped_bytes"] < measured["peak_bytes"]
 
 
 def test_the_stored_file_has_every_chapter():
     stored = results.load("classroom.json")
-    for budget, found in stored["budgets"].items():
-        assert set(found["each"]) == set(authoring.stems()), budget
-        assert found["all"] == classroom.summed_up(found["each"])
+    for name, budget in stored["budgets"].items():
+        assert set(budget["each"]) == set(authoring.stems()), name
+        assert budget["all"] == classroom.summed_up(budget["each"])

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import common, profile_networks, speed, speed_rivals
-from benchmarks.speed_rivals import Case
-from utils import data
+from benchmarks import common, speed, speed_cases, speed_profile, speed_rivals
+from benchmarks.speed_cases import Case
+from utils import data, results
 
 TINY = Case("lenet", 28, 8, 40, 0.05)
 
@@ -45,7 +45,7 @@ def test_every_rival_does_the_same_work(rival, size, monkeypatch):
             super().__init__(*args, **kwargs)
             optimizers.append(self.defaults)
 
-    monkeypatch.setattr(speed_rivals, "build", lambda name: network)
+    monkeypatch.setattr(speed_cases, "build", lambda name: network)
     monkeypatch.setattr(torch.optim, "SGD", Sgd)
     monkeypatch.chdir(speed_rivals.ROOT / "benchmarks")
     monkeypatch.setattr("d2l.torch.get_dataloader_workers", lambda: 0, raising=False)
@@ -66,11 +66,11 @@ def test_fit_and_bare_steps_alternate_and_are_as_many(monkeypatch):
         network.register_forward_hook(lambda *_: order.append(letter))
         return network
 
-    monkeypatch.setattr(speed_rivals, "build", build)
+    monkeypatch.setattr(speed_cases, "build", build)
     case = replace(TINY, images=4 * TINY.batch_size)
-    found = speed_rivals.measure("loop", case, 0, "cpu", 0)
+    seconds = speed_rivals.measure("loop", case, 0, "cpu", 0)
     assert "".join(order) == "fbfbfbfb"
-    assert found["fit"] > 0 and found["bare"] > 0
+    assert seconds["fit"] > 0 and seconds["bare"] > 0
 
 
 def test_the_time_of_bare_steps_is_not_that_of_fit(monkeypatch):
@@ -136,7 +136,7 @@ def fake(monkeypatch, tmp_path, stop_at=None):
     monkeypatch.setattr(speed.Benchmark, "epochs", epochs)
     monkeypatch.setattr(speed, "UNFINISHED", tmp_path / "unfinished" / "speed.json")
     monkeypatch.setattr(speed, "ROOT", tmp_path)
-    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
     return asked
 
 
@@ -172,24 +172,39 @@ def test_an_interrupted_run_goes_on_and_is_stored_at_its_end(monkeypatch, tmp_pa
     assert "nothing is stored" in capsys.readouterr().out
 
 
-def test_parts_are_put_together_if_the_machine_is_the_same():
-    one = {"overhead": {"median": 0.01}}
-    two = {"overhead": {"median": 0.02}}
-    header = {"command": "x", "machine": {"threads": 2}, "versions": {"torch": "2.15"}}
-    old = {**header, "command": "y", "loop": {"lenet": one, "nin_small": one}, "imports": {"a": 1}}
-    merged = speed.merge(old, header, {"loop": {"nin_small": two}})
-    assert merged["loop"] == {"lenet": one, "nin_small": two} and merged["imports"] == {"a": 1}
-    assert merged["summary"] == {"most_overhead": {"network": "nin_small", "overhead": 0.02}}
-    elsewhere = speed.merge({**old, "machine": {}}, header, {"loop": {"nin_small": two}})
-    assert elsewhere["loop"] == {"nin_small": two} and "imports" not in elsewhere
+def test_parts_are_put_together_if_the_machine_is_the_same(monkeypatch, tmp_path):
+    fake(monkeypatch, tmp_path)
+
+    def loop(self, name):
+        return {"overhead": common.summarise([0.02])}
+
+    monkeypatch.setattr(speed.Benchmark, "loop", loop)
+    monkeypatch.setattr(sys, "argv", ["speed", "--parts", "loop", "--networks", "nin_small"])
+    old = common.header("what") | {
+        "loop": {"lenet": loop(0, 0), "nin_small": 1},
+        "imports": {"a": 1},
+    }
+    for machine, loops, parts in (
+        (common.machine(), ["lenet", "nin_small"], {"loop", "imports"}),
+        ({"threads": 99}, ["nin_small"], {"loop"}),
+    ):
+        versions = common.versions("numpy", "d2l")
+        common.write("speed.json", old | {"machine": machine, "versions": versions})
+        speed.main()
+        merged = common.read("speed.json")
+        assert list(merged["loop"]) == loops and merged.keys() & set(speed.PARTS) == parts
+        assert merged["loop"]["nin_small"]["overhead"]["median"] == 0.02
+        assert merged["machine"] == common.machine()
+        assert merged["summary"]["most_overhead"]["overhead"] == 0.02
 
 
 def test_the_summary_names_the_least_favourable():
     def ratio(d2l, torchvision):
         return {"ratio": {"d2l": {"median": d2l}, "torchvision": {"median": torchvision}}}
 
-    found = speed.summary({"epochs": {"a": ratio(3, 1.1), "b": ratio(1.2, 1.4)}})
-    assert found == {
+    content = {"epochs": {"a": ratio(3, 1.1), "b": ratio(1.2, 1.4)}}
+    speed.add_summary(content)
+    assert content["summary"] == {
         "least_ratio_to_d2l": {"network": "b", "ratio": 1.2},
         "least_ratio_to_torchvision": {"network": "a", "ratio": 1.1},
     }
@@ -221,54 +236,54 @@ def test_every_network_has_its_share_of_the_minutes():
     ],
 )
 def test_operations_belong_to_parts(name, part):
-    assert profile_networks.part_of(name) == part
+    assert speed_profile.part_of(name) == part
 
 
 def test_a_profile_adds_up_and_finds_what_the_network_has():
     case = replace(speed.LOOP["nin_small"], images=64, batch_size=64)
-    found = profile_networks.profile(case, "cpu", 0.1, best=1000.0)
-    assert set(found["parts"]) == set(profile_networks.PARTS)
-    assert sum(found["parts"].values()) == pytest.approx(1, abs=0.002)
-    assert all(found["parts"][part] > 0 for part in ("optimizer", "data", "pooling", "activation"))
-    convolutions = [found["parts"][f"convolution {way}"] for way in ("forward", "backward")]
-    assert convolutions[1] > 0.05 and sum(convolutions) > 0.2
-    assert found["parts"]["linear"] == 0  # NiN has none
-    milliseconds = found["step_milliseconds"]["median"]
-    assert found["gflops"] == pytest.approx(6 * 3_914_000 * 64 / milliseconds / 1e6, rel=0.02)
-    assert found["share_of_matmul"] == pytest.approx(found["gflops"] / 1000, abs=1e-3)
+    profile = speed_profile.profile(case, "cpu", 0.1, best=1000.0)
+    parts, milliseconds = profile["parts"], profile["step_milliseconds"]["median"]
+    assert set(parts) == set(speed_profile.PARTS)
+    assert sum(parts.values()) == pytest.approx(1, abs=0.002)
+    assert all(parts[part] > 0 for part in ("optimizer", "data", "pooling", "activation"))
+    assert parts["convolution backward"] > 0.05
+    assert parts["convolution forward"] + parts["convolution backward"] > 0.2
+    assert parts["linear"] == 0  # NiN has none
+    assert profile["gflops"] == pytest.approx(6 * 3_914_000 * 64 / milliseconds / 1e6, rel=0.02)
+    assert profile["share_of_matmul"] == pytest.approx(profile["gflops"] / 1000, abs=1e-3)
 
 
 def test_the_parts_of_a_step_are_its_time():
     lenet = replace(speed.LOOP["lenet"], images=64, batch_size=64)
     train = speed_rivals.batches(lenet, "cpu")
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-        with torch.profiler.record_function(profile_networks.STEP):
-            with torch.profiler.record_function(profile_networks.DATA):
+        with torch.profiler.record_function(speed_profile.STEP):
+            with torch.profiler.record_function(speed_profile.DATA):
                 images, _ = next(iter(train))
             lenet.model(0)(images).sum().backward()
         torch.ones(1000).add(1)  # outside
-    (step,) = profile_networks.times(profiler.events())
-    whole = next(e for e in profiler.events() if e.name == profile_networks.STEP)
+    (step,) = speed_profile.times(profiler.events())
+    whole = next(e for e in profiler.events() if e.name == speed_profile.STEP)
     assert sum(step.values()) == pytest.approx(whole.cpu_time_total, rel=0.02)
     assert step["data"] == pytest.approx(
-        next(e for e in profiler.events() if e.name == profile_networks.DATA).cpu_time_total,
+        next(e for e in profiler.events() if e.name == speed_profile.DATA).cpu_time_total,
         rel=0.02,
     )
     assert step["batch norm"] == 0 < step["activation"]
 
 
 def test_a_matrix_product_is_as_fast_as_a_clock_says():
-    found = profile_networks.matmul(0.1)
-    assert 0.1 < found["gflops"]["median"] <= found["gflops"]["best"] < 1e6
+    rate = speed_profile.matmul(0.1)["gflops"]
+    assert 0.1 < rate["median"] <= rate["best"] < 1e6
 
 
 def test_what_an_operation_calls_belongs_to_the_operation():
     def event(name, microseconds, caller=None):
         return SimpleNamespace(name=name, self_cpu_time_total=microseconds, cpu_parent=caller)
 
-    step = event(profile_networks.STEP, 1)
+    step = event(speed_profile.STEP, 1)
     convolution = event("aten::conv2d", 2, step)
     optimizer = event("Optimizer.step#SGD.step", 8, step)
     called = [event("aten::addmm", 4, convolution), event("aten::add_", 16, optimizer)]
-    (found,) = profile_networks.times([step, convolution, optimizer, *called])
-    assert found == {"rest": 1, "convolution forward": 6, "optimizer": 24}
+    (times,) = speed_profile.times([step, convolution, optimizer, *called])
+    assert times == {"rest": 1, "convolution forward": 6, "optimizer": 24}
