@@ -87,12 +87,9 @@ def first_cells(stem):
 
 def start(cells, folder, *after, **variables):
     """Runs cells in a folder, and then more code."""
+    source = "\n".join([WATCH, *cells, REPORT, *after, "print(json.dumps(found))"])
     return subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "\n".join([WATCH, *cells, REPORT, *after, "print(json.dumps(found))"]),
-        ],
+        [sys.executable, "-c", source],
         cwd=folder,
         env=clean_environment(**variables),
         capture_output=True,
