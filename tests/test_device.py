@@ -14,7 +14,6 @@ import torch
 from utils import device
 
 ROOT = Path(__file__).resolve().parent.parent
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 @pytest.fixture
@@ -118,19 +117,18 @@ def test_a_seed_out_of_range(seed):
         device.seed_everything(seed)
 
 
-def test_cpu_and_mps_stay_in_float32():
-    for kind in ("cpu", "mps"):
-        precision = device.precision(kind)
-        assert (precision.dtype, precision.scale) == (None, False)
-    with device.precision("cpu").autocast():
-        assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == torch.float32
-
-
-def test_bfloat16_on_the_cpu_if_asked_for():
-    precision = device.precision(torch.device("cpu"), "bfloat16")
-    assert (precision.dtype, precision.scale) == (torch.bfloat16, False)
+@pytest.mark.parametrize("wanted", ["auto", "float32", "bfloat16"])
+def test_the_cpu_is_in_float32_unless_asked(wanted):
+    precision = device.precision(torch.device("cpu"), wanted)
+    dtype = torch.bfloat16 if wanted == "bfloat16" else None
+    assert (precision.dtype, precision.scale) == (dtype, False)
     with precision.autocast():
-        assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == torch.bfloat16
+        product = torch.mm(torch.ones(2, 2), torch.ones(2, 2))
+    assert product.dtype == (dtype or torch.float32)
+
+
+def test_mps_stays_in_float32():
+    assert device.precision("mps") == device.Precision("mps", None, False)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +155,7 @@ def test_a_precision_that_the_device_cannot_do(kind, wanted):
         device.precision(kind, wanted)
 
 
-@needs_cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_real_card():
     picked = device.pick("cuda")
     precision = device.precision(picked)

@@ -16,8 +16,11 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 @pytest.fixture(autouse=True)
-def close_figures():
+def draw_and_close():
+    """Render every figure, which is when matplotlib complains of glyphs and layouts."""
     yield
+    for number in plt.get_fignums():
+        plt.figure(number).canvas.draw()
     plt.close("all")
 
 
@@ -30,19 +33,19 @@ def history(*accuracies: float) -> History:
     )
 
 
-def draw(figure) -> None:
-    """Render it, which is when matplotlib complains of glyphs and layouts."""
-    figure.canvas.draw()
+def texts(artist) -> set[str]:
+    return {text.get_text() for text in artist.findobj(matplotlib.text.Text)}
 
 
-def texts(figure) -> list[str]:
-    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
+def shown(axis) -> torch.Tensor:
+    return torch.as_tensor(axis.images[0].get_array())
+
+
+TWO = {"ReLU": history(0.5, 0.7, 0.8), "sigmoid": history(0.2, 0.3)}
 
 
 def test_curves_draw_every_value_of_every_history():
-    figure = plotting.curves({"ReLU": history(0.5, 0.7, 0.8), "sigmoid": history(0.2, 0.3)})
-    draw(figure)
-    loss, accuracy = figure.axes
+    loss, accuracy = plotting.curves(TWO).axes
     assert [list(line.get_ydata()) for line in accuracy.lines] == [
         pytest.approx([0.5, 0.7, 0.8]),
         pytest.approx([0.4, 0.6, 0.7]),
@@ -55,29 +58,22 @@ def test_curves_draw_every_value_of_every_history():
 
 
 def test_curves_apart_have_a_column_for_each_history_on_common_axes():
-    histories = {"ReLU": history(0.5, 0.7, 0.8), "sigmoid": history(0.2, 0.3)}
-    figure = plotting.curves(histories, apart=True)
-    draw(figure)
+    figure = plotting.curves(TWO, apart=True)
     above, below = figure.axes[:2], figure.axes[2:]
     assert [axis.get_title() for axis in above] == ["ReLU", "sigmoid"]
     for column, own, other in ((0, "ReLU", "sigmoid"), (1, "sigmoid", "ReLU")):
         drawn = [list(line.get_ydata()) for line in below[column].lines]
-        mine = histories[own].train_accuracy, histories[own].validation_accuracy
-        assert drawn == [histories[other].validation_accuracy, *mine]
-        assert list(above[column].lines[1].get_ydata()) == histories[own].train_loss
+        mine = TWO[own].train_accuracy, TWO[own].validation_accuracy
+        assert drawn == [TWO[other].validation_accuracy, *mine]
+        assert list(above[column].lines[1].get_ydata()) == TWO[own].train_loss
     assert above[0].get_ylim() == above[1].get_ylim() and below[0].get_ylim() == below[1].get_ylim()
     [legend] = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == [
-        "the others: validation",
-        "train",
-        "validation",
-    ]
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["the others: validation", "train", "validation"]
 
 
 def test_curves_of_one_history_without_validation():
-    one = History(train_loss=[1.0], train_accuracy=[0.5])
-    figure = plotting.curves(one)
-    draw(figure)
+    figure = plotting.curves(History(train_loss=[1.0], train_accuracy=[0.5]))
     assert [len(axis.lines) for axis in figure.axes] == [1, 1]
     epochs = figure.axes[0].get_xticks()
     assert all(epoch == int(epoch) for epoch in epochs), "there is no half epoch"
@@ -86,10 +82,9 @@ def test_curves_of_one_history_without_validation():
 def test_distribution_has_a_dot_for_every_run_and_the_median():
     groups = {"a": [0.1, 0.5, 0.9], "b": [0.3]}
     figure = plotting.distribution(groups, xlabel="accuracy", lines={"guessing": 0.1})
-    draw(figure)
     dots = [collection.get_offsets()[:, 0].tolist() for collection in figure.axes[0].collections]
     assert dots == [[0.1, 0.5, 0.9], [0.3]]
-    assert {".500", ".300", "guessing", "a\n3 runs", "b\n1 run"} <= set(texts(figure))
+    assert {".500", ".300", "guessing", "a\n3 runs", "b\n1 run"} <= texts(figure)
 
 
 @pytest.mark.parametrize("values", [[], [0.5, float("nan")]])
@@ -111,27 +106,23 @@ def test_distribution_is_the_same_every_time():
 
 def test_loss_log_joins_the_medians():
     figure = plotting.loss_log({"start": [0.7, 0.8, 0.75], "ReLU": [0.9, 0.85]}, xlabel="accuracy")
-    draw(figure)
     joined = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert joined[0].get_xdata() == pytest.approx([0.75, 0.875])
-    assert {".750", ".875", "start", "+ ReLU"} <= set(texts(figure))
+    assert {".750", ".875", "start", "+ ReLU"} <= texts(figure)
 
 
 def test_images_mark_wrong_predictions_without_colour():
     pictures = torch.rand(3, 1, 8, 8)
     figure = plotting.images(pictures, [0, 1, 1], [0, 1, 0], classes=("bag", "shirt"))
-    draw(figure)
     titles = [axis.get_title() for axis in figure.axes]
     assert titles == ["bag", "shirt", "shirt\n✗ bag"]
     frames = [axis.spines["left"].get_visible() for axis in figure.axes]
     assert frames == [False, False, True]
-    shown = torch.as_tensor(figure.axes[2].images[0].get_array())
-    torch.testing.assert_close(shown, pictures[2, 0])
+    torch.testing.assert_close(shown(figure.axes[2]), pictures[2, 0])
 
 
 def test_images_in_colour_and_as_bytes():
     figure = plotting.images(torch.randint(0, 256, (12, 3, 5, 5), dtype=torch.uint8), columns=5)
-    draw(figure)
     assert len([axis for axis in figure.axes if axis.get_visible()]) == 12
     assert figure.axes[0].images[0].get_array().shape == (5, 5, 3)
 
@@ -139,24 +130,20 @@ def test_images_in_colour_and_as_bytes():
 def test_filters_share_one_scale_around_zero():
     layer = nn.Conv2d(1, 6, 5)
     figure = plotting.filters(layer, title="kernels")
-    draw(figure)
     limit = float(layer.weight.detach().abs().max())
     *panels, bar = figure.axes
     assert len(panels) == 6
     assert bar.get_ylabel() == "weight"
     for axis, kernel in zip(panels, layer.weight.detach()):
-        picture = axis.images[0]
-        assert picture.get_clim() == pytest.approx((-limit, limit))
-        torch.testing.assert_close(torch.as_tensor(picture.get_array()), kernel[0])
+        assert axis.images[0].get_clim() == pytest.approx((-limit, limit))
+        torch.testing.assert_close(shown(axis), kernel[0])
 
 
 def test_1x1_filters_are_one_table():
     layer = nn.Conv2d(7, 5, 1)
     figure = plotting.filters(layer)
-    draw(figure)
     table = figure.axes[0]
-    shown = torch.as_tensor(table.images[0].get_array())
-    torch.testing.assert_close(shown, layer.weight.detach()[:, :, 0, 0])
+    torch.testing.assert_close(shown(table), layer.weight.detach()[:, :, 0, 0])
     assert (table.get_xlabel(), figure.axes[1].get_ylabel()) == ("input channel", "weight")
 
 
@@ -164,25 +151,21 @@ def test_feature_maps_are_what_the_layer_gives():
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5))
     image = torch.randn(1, 6, 6)
     figure = plotting.feature_maps(model, image, model[2])
-    draw(figure)
     expected = model[:3].eval()(image[None])[0].detach()
     picture, *maps, bar = [axis for axis in figure.axes if axis.get_visible()]
     assert len(maps) == 4
-    torch.testing.assert_close(torch.as_tensor(picture.images[0].get_array()), image[0])
+    torch.testing.assert_close(shown(picture), image[0])
     assert bar.get_ylim() == pytest.approx((float(expected.min()), float(expected.max())))
     for axis, channel in zip(maps, expected):
         assert axis.images[0].get_clim() == pytest.approx(bar.get_ylim()), "the bar is for all maps"
-        torch.testing.assert_close(torch.as_tensor(axis.images[0].get_array()), channel)
+        torch.testing.assert_close(shown(axis), channel)
 
 
 def test_maps_on_scales_of_their_own_show_what_is_weak():
-    found = torch.stack([torch.linspace(-5, 4, 9).view(3, 3), torch.linspace(0, 0.2, 9).view(3, 3)])
-    figure = plotting.maps(found, own_scale=True)
-    draw(figure)
-    assert [axis.images[0].get_clim() for axis in figure.axes] == [
-        pytest.approx((-5, 4)),
-        pytest.approx((0, 0.2)),
-    ], "no bar, and every map from its smallest value to its largest"
+    values = torch.stack([torch.linspace(-5, 4, 9), torch.linspace(0, 0.2, 9)]).view(2, 3, 3)
+    figure = plotting.maps(values, own_scale=True)
+    limits = [axis.images[0].get_clim() for axis in figure.axes]
+    assert limits == [pytest.approx((-5, 4)), pytest.approx((0, 0.2))], "and there is no bar"
     assert [axis.get_xlabel() for axis in figure.axes] == ["−5.0 to 4.0", "0.0 to 0.2"]
 
 
@@ -206,7 +189,6 @@ def test_feature_maps_refuse_a_layer_without_maps():
 
 def test_confusion_counts_rows_as_truth():
     figure = plotting.confusion([0, 0, 0, 1], torch.tensor([0, 1, 1, 1]), ("bag", "shirt"))
-    draw(figure)
     numbers = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
     assert numbers == {(0, 0): "1", (1, 0): "2", (1, 1): "1"}
 
@@ -217,31 +199,26 @@ def test_activations_draw_the_statistics():
         model.features.mlpconv3.cccp2.bias.fill_(-100)  # every class map is dead
     statistics = diagnosis.activation_statistics(model, torch.rand(8, 1, 28, 28))
     figure = plotting.activations({"dead": statistics})
-    draw(figure)
     spread, zeros, dead = figure.axes
-    stds = [one.std for one in statistics]
+    stds = [layer.std for layer in statistics]
     assert stds[-1] == 0 and "exactly 0" in texts(figure)
     drawn = [y for y, std in zip(spread.lines[0].get_ydata(), stds) if std > 0]
     assert drawn == [std for std in stds if std > 0]
-    assert list(zeros.lines[0].get_ydata()) == pytest.approx(
-        [100 * one.zeros for one in statistics]
-    )
-    assert dead.lines[0].get_ydata()[-1] == 100
-    assert dead.lines[0].get_ydata()[0] < 100
+    shares = [100 * layer.zeros for layer in statistics]
+    assert list(zeros.lines[0].get_ydata()) == pytest.approx(shares)
+    assert dead.lines[0].get_ydata()[-1] == 100 > dead.lines[0].get_ydata()[0]
 
 
 def test_blocks_draw_a_box_for_every_layer():
     columns = {"VGG": [("3×3 conv", "conv"), ("linear", "linear")], "NiN": [("1×1 conv", "1x1")]}
     figure = plotting.blocks(columns)
-    draw(figure)
-    assert {"VGG", "NiN", "3×3 conv", "linear", "1×1 conv"} <= set(texts(figure))
+    assert {"VGG", "NiN", "3×3 conv", "linear", "1×1 conv"} <= texts(figure)
     with pytest.raises(ValueError, match="kind must be one of input, conv, 1x1"):
         plotting.blocks({"VGG": [("3×3", "convolution")]})
 
 
 def test_mlpconv_figure_joins_every_unit_of_the_mlp():
     figure = plotting.mlpconv_figure()
-    draw(figure)
     linear, mlp = figure.axes
     circles = [len([p for p in a.patches if isinstance(p, plt.Circle)]) for a in (linear, mlp)]
     assert circles == [3, 4 + 4 + 3]
@@ -266,23 +243,18 @@ def test_branches_are_joined_and_their_channels_added():
         },
         source="input, 192 channels",
     )
-    naive, reduced = figure.axes
-    texts = [{text.get_text() for text in axis.texts} for axis in (naive, reduced)]
-    assert all("input, 192 channels" in found for found in texts)
-    assert "joined, 384 channels" in texts[0] and "joined, 160 channels" in texts[1]
-    arrows = [
-        sum(isinstance(patch, matplotlib.patches.FancyArrowPatch) for patch in axis.patches)
-        for axis in (naive, reduced)
-    ]
+    for axis, channels in zip(figure.axes, (384, 160), strict=True):
+        assert {"input, 192 channels", f"joined, {channels} channels"} <= texts(axis)
+    kind = matplotlib.patches.FancyArrowPatch
+    arrows = [sum(isinstance(patch, kind) for patch in axis.patches) for axis in figure.axes]
     assert arrows == [3 * 2, 2 * 3]  # into and out of each branch, and between its layers
 
 
-def test_distribution_says_what_lies_outside_its_axis():
+def test_distribution_says_what_is_outside_its_axis():
     groups = {"near": [0.8, 0.82], "far": [0.5, 0.6], "split": [0.5, 0.81, 0.82]}
     axis = plotting.distribution(groups, xlabel="accuracy", xlim=(0.75, 0.9)).axes[0]
     names = [label.get_text() for label in axis.get_yticklabels()]
     assert names == ["near\n2 runs", "far\n2 runs, 2 outside", "split\n3 runs, 1 outside"]
-    said = [text.get_text() for text in axis.texts]
-    assert said == [".810", "← .550", ".810"]
+    assert [text.get_text() for text in axis.texts] == [".810", "← .550", ".810"]
     above = plotting.distribution({"far": [1.0]}, xlabel="accuracy", xlim=(0.75, 0.9)).axes[0]
     assert [text.get_text() for text in above.texts] == ["1.000 →"]
