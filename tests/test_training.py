@@ -247,15 +247,20 @@ def test_gradient_scaling_changes_nothing(monkeypatch, tmp_path):
 
 
 def test_bfloat16_is_for_the_network_and_float32_for_its_loss():
-    model, batches = make_linear(), make_batches(64)
-    with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
-        logits = model(batches[0][0])
-    assert logits.dtype == torch.bfloat16
-    loss = pytest.approx(F.cross_entropy(logits.double(), batches[0][1]).item(), rel=1e-6)
-    assert predict(model, batches, precision="bfloat16")[0].equal(logits.float())
-    assert evaluate(model, batches, precision="bfloat16").loss == loss
-    assert train(model, batches, precision="bfloat16").train_loss == [loss]
+    dtypes = []
+    model = make_network()
+    model[-1].register_forward_hook(lambda m, i, output: dtypes.append(output.dtype))
+    history = train(model, make_batches(64), precision="bfloat16", schedule="constant")
+    assert dtypes == [torch.bfloat16]
     assert all(p.dtype == torch.float32 for p in model.parameters())
+    fresh, (images, labels) = make_network().eval(), make_batches(64)[0]
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
+        logits = fresh(images)
+    assert predict(fresh, [(images, labels)], precision="bfloat16")[0].equal(logits.float())
+    loss = F.cross_entropy(logits.double(), labels).item()
+    result = evaluate(fresh, [(images, labels)], precision="bfloat16")
+    assert result.loss == pytest.approx(loss, rel=1e-6)
+    assert history.status == "finished"
 
 
 def test_compile_trains_the_compiled_network(monkeypatch):
