@@ -240,6 +240,8 @@ DISAGREE = """
 what = {what!r} if rank == 1 else ""
 splits = data.load(train_images=300, validation_images=100, batch_size=64, seed=0)
 batches = list(splits.train) if {what!r} == "loader" else splits.train
+if what == "data":
+    batches.labels = batches.labels.roll(1)
 model = networks.build("lenet", num_classes=11 if what == "network" else 10)
 rate = 0.2 if what == "rate" else 0.1
 try:
@@ -248,10 +250,10 @@ except (RuntimeError, ValueError) as error:
     print(f"process {{rank}} says: {{error}}", flush=True)
 """
 MESSAGES = {
-    "rate": "Process 1 was given other settings than process 0: learning_rate is 0.1 in 0 and 0.2 "
-    "in 1",
-    "network": "Process 1 was given other network than process 0: classifier.linear3.weight is "
-    "[10, 84] in 0 and [11, 84] in 1",
+    "rate": "Process 1 differs from process 0: learning_rate is 0.1 in 0 and 0.2 in 1",
+    "network": "Process 1 differs from process 0: classifier.linear3.weight is [10, 84] in 0 and "
+    "[11, 84] in 1",
+    "data": "Process 1 differs from process 0: labels is",
     "loader": "list cannot be shared between 2 processes",
 }
 

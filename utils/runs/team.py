@@ -94,9 +94,7 @@ class Team:
             return train
         labels = getattr(train, "labels", None)
         digest = "" if labels is None else hashlib.sha256(labels.cpu().numpy()).hexdigest()
-        self.check_equal("network", fingerprint(model)["shapes"])
-        self.check_equal("settings", settings)
-        self.check_equal("labels", digest)
+        self._check_equal(settings | fingerprint(model)["shapes"] | {"labels": digest})
         if settings["seed"] is not None:
             torch.manual_seed((settings["seed"] + self.rank) % 2**32)
         return self.part_of(train)
@@ -119,22 +117,17 @@ class Team:
             )
         return batches.share(self.rank, self.size)
 
-    def check_equal(self, what: str, value: Any) -> None:
-        """Raise the same RuntimeError everywhere if `value` is not the same everywhere."""
-        values = self.gather(value)
-        for rank, other in enumerate(values):
-            if other == values[0]:
-                continue
-            difference = ""
-            if isinstance(other, dict):
-                name = next(k for k in values[0] | other if other.get(k) != values[0].get(k))
-                difference = (
-                    f": {name} is {values[0].get(name)} in 0 and {other.get(name)} in {rank}"
-                )
-            raise RuntimeError(
-                f"Process {rank} was given other {what} than process 0{difference}. Start all "
-                "processes with the same command, on machines with the same course and data."
-            )
+    def _check_equal(self, values: dict[str, Any]) -> None:
+        """Raise the same RuntimeError everywhere if `values` are not the same everywhere."""
+        first, *others = self.gather(values)
+        for rank, other in enumerate(others, start=1):
+            for name in first | other:
+                if first.get(name) != other.get(name):
+                    raise RuntimeError(
+                        f"Process {rank} differs from process 0: {name} is {first.get(name)} in 0 "
+                        f"and {other.get(name)} in {rank}. Start all processes with the same "
+                        "command, on machines with the same course and data."
+                    )
 
     def gather(self, value: Any) -> list[Any]:
         """The `value` of every process, in the order of their ranks."""
