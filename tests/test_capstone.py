@@ -40,42 +40,34 @@ def test_ordinary_networks_are_counted_as_torch_counts_them(name):
     assert cost.hidden == 0 and not cost.uncounted
 
 
+def unfolded(module, images):
+    """A convolution as a product that is larger than both factors."""
+    patches = F.unfold(images, 3, padding=1)[:, None]
+    return (patches * module.w[None, :, :, None]).sum(2)
+
+
 @pytest.mark.parametrize(
     ("network", "parameters", "macs"),
     [
-        (  # a convolution as a function
-            Functional(lambda m, x: F.conv2d(x, m.w, padding=1), w=parameter(4, 1, 3, 3)),
-            36,
-            36 * 784,
-        ),
-        (  # its weights in a list, where parameters() does not see them
-            Functional(lambda m, x: F.conv2d(x, m.w[0], padding=1), w=[torch.randn(4, 1, 3, 3)]),
-            36,
-            36 * 784,
-        ),
-        (  # as a product that is larger than both factors
+        (Functional(lambda m, x: F.conv2d(x, m.w, padding=1), w=parameter(4, 1, 3, 3)), 36, 28_224),
+        # weights in a list, where parameters() does not see them
+        (Functional(lambda m, x: F.conv2d(x, m.w[0]), w=[torch.randn(4, 1, 3, 3)]), 36, 24_336),
+        (Functional(unfolded, w=parameter(4, 9)), 36, 28_224),
+        # a depthwise convolution, shift by shift
+        (
             Functional(
-                lambda m, x: (F.unfold(x, 3, padding=1)[:, None] * m.w[None, :, :, None]).sum(2),
-                w=parameter(4, 9),
+                lambda m, x: sum(w * x.roll(k, 3) for k, w in enumerate(m.w)), w=parameter(9)
             ),
-            36,
-            36 * 784,
-        ),
-        (  # a depthwise one, shift by shift
-            Functional(lambda m, x: sum(m.w[k] * x.roll(k, 3) for k in range(9)), w=parameter(9)),
             9,
             9 * 784,
         ),
-        (  # einsum
+        (
             Functional(lambda m, x: torch.einsum("nchw,kc->nkhw", x, m.w), w=parameter(5, 1)),
             5,
-            5 * 784,
+            3920,
         ),
-        (  # a transposed convolution: every input meets every weight
-            nn.ConvTranspose2d(1, 2, 3, stride=2, bias=False),
-            18,
-            18 * 784,
-        ),
+        # a transposed convolution: every input meets every weight
+        (nn.ConvTranspose2d(1, 2, 3, stride=2, bias=False), 18, 18 * 784),
         (nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), 7850, 7840),
         (nn.Sequential(nn.BatchNorm2d(1), nn.ReLU(), nn.Hardswish(), nn.Dropout()), 2, 0),
         (Functional(lambda m, x: x * x.sigmoid()), 0, 0),

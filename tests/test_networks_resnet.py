@@ -11,7 +11,6 @@ from utils.networks.resnet import (
     ResidualBlock,
     ZeroPad,
     basic_branch,
-    bottleneck_branch,
     shortcut_layer,
 )
 
@@ -54,6 +53,8 @@ def test_stride_matters_for_bottlenecks():
     with torch.device("meta"):
         theirs = torchvision.models.resnet50(weights=None)
     assert same_output(theirs, "resnet50", stride_on="1x1") > 0.01
+    block = on_meta("resnet50").features.stage3.block1.branch
+    assert [conv.stride[0] for conv in of_kind(block, nn.Conv2d)] == [2, 1, 1]
 
 
 def test_resnet18_d2l_equals_the_book():
@@ -96,13 +97,11 @@ def test_resnet18_d2l_equals_the_book():
 # --- the block -----------------------------------------------------------------------------------
 
 
-def test_block_adds_before_the_last_relu():
+def test_plain_block_has_no_shortcut():
     torch.manual_seed(0)
-    block = ResidualBlock(basic_branch(4, 4), shortcut_layer(4, 4))
-    maps = torch.randn(2, 4, 6, 6)
-    assert torch.equal(block(maps), (block.branch(maps) + maps).relu())
-    plain = ResidualBlock(basic_branch(4, 4), None)
+    maps, plain = torch.randn(2, 4, 6, 6), ResidualBlock(basic_branch(4, 4), None)
     assert torch.equal(plain(maps), plain.branch(maps).relu())
+    assert all(block.shortcut is None for block in of_kind(on_meta("plain20"), ResidualBlock))
 
 
 def test_branch_that_starts_at_zero_is_the_identity_for_what_a_relu_gives():
@@ -131,16 +130,7 @@ def test_option_a_takes_every_second_pixel_and_adds_zeros():
     assert isinstance(norm, nn.BatchNorm2d)
     with pytest.raises(ValueError, match='shortcut must be one of "A", "B", "C", but got'):
         build("resnet20", shortcut="D")
-
-
-@pytest.mark.parametrize(("stride_on", "strides"), [("1x1", [2, 1, 1]), ("3x3", [1, 2, 1])])
-def test_stride_of_the_bottleneck(stride_on, strides):
-    branch = bottleneck_branch(8, 16, 2, stride_on=stride_on)
-    convs = of_kind(branch, nn.Conv2d)
-    assert [c.stride[0] for c in convs] == strides
-    assert [c.out_channels for c in convs] == [4, 4, 16]
-    assert branch(torch.rand(2, 8, 6, 6)).shape == (2, 16, 3, 3)
-    with pytest.raises(ValueError, match="stride_on must be one of"):
+    with pytest.raises(ValueError, match='stride_on must be one of "1x1", "3x3", but got'):
         build("resnet50", stride_on="5x5")
 
 
