@@ -1,5 +1,7 @@
 """The chapters as their tests read them: the files of the working tree, committed or not."""
 
+import subprocess
+
 import pytest
 
 from tools import authoring
@@ -21,3 +23,13 @@ def chapter(stem):
             "chapters: `course.py setup --authors` tells the tests)"
         )
     return nb
+
+
+def publish(bare):
+    """Make a bare repository of the working tree, as the course's published one would be."""
+    root = str(authoring.ROOT)
+    subprocess.run(["git", "clone", "--quiet", "--bare", root, str(bare)], check=True)
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    git += [f"--git-dir={bare}", f"--work-tree={root}"]
+    for command in (["add", "--all"], ["commit", "--quiet", "--allow-empty", "--message=x"]):
+        subprocess.run([*git, *command], cwd=root, check=True)

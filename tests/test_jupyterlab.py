@@ -17,8 +17,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import stored
 
-ROOT = Path(__file__).resolve().parent.parent
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -39,8 +39,10 @@ pytestmark = [
 def address(tmp_path_factory):
     """JupyterLab on a fresh clone, started by `course.py lab` as a learner would."""
     pytest.importorskip("playwright", reason="python -m pip install playwright")
-    clone = tmp_path_factory.mktemp("learner") / "one-by-one"
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    folder = tmp_path_factory.mktemp("learner")
+    published, clone = folder / "course.git", folder / "one-by-one"
+    stored.publish(published)
+    subprocess.run(["git", "clone", "--quiet", str(published), str(clone)], check=True)
     with contextlib.closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -50,7 +52,7 @@ def address(tmp_path_factory):
     ]
     ours = ("COURSE_", "MPLBACKEND", "PYTHONPATH", "PYTEST_")  # what only tests have
     environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-    log = (clone.parent / "lab.log").open("w+", encoding="utf-8")
+    log = (folder / "lab.log").open("w+", encoding="utf-8")
     server = subprocess.Popen(
         command, cwd=clone, env=environment, stdout=log, stderr=log, start_new_session=True
     )
@@ -107,60 +109,64 @@ class Notebook:
         if wait:
             self.page.wait_for_function("() => window.ran", timeout=1000 * wait)
 
-    def find(self, exercise, role):
+    def cells(self):
+        """All cells, as a notebook's file holds them."""
+        return self.script("return cells.map(cell => cell.toJSON());")
+
+    def code(self):
+        """The indices of the code cells."""
+        return [n for n, cell in enumerate(self.cells()) if cell["cell_type"] == "code"]
+
+    def outputs(self):
+        return [output for cell in self.cells() for output in cell.get("outputs", [])]
+
+    def errors(self):
+        return [o["evalue"] for o in self.outputs() if o["output_type"] == "error"]
+
+    def find(self, role, exercise=None):
         """The index of one of the four cells of an exercise, or of a generated cell."""
-        index = self.script(
-            "return cells.findIndex(c => c.metadata.role === given[1]"
-            " && (!given[0] || c.metadata.exercise === given[0]));",
-            exercise,
-            role,
-        )
-        assert index >= 0, f"{exercise} {role}"
-        return index
+        for index, cell in enumerate(self.cells()):
+            about = cell["metadata"]
+            if about.get("role") == role and exercise in (None, about.get("exercise")):
+                return index
+        raise LookupError(f"{exercise} {role}")
 
     def write(self, index, source):
         self.script("cells[given[0]].setSource(given[1]);", index, source)
 
     def text(self, index):
         """What a learner reads below a cell."""
-        return self.script(
-            "return cells[given[0]].toJSON().outputs.map(o => o.text ? [o.text].flat().join('') :"
-            " o.evalue ? o.evalue : o.data && o.data['text/plain'] ?"
-            " [o.data['text/plain']].flat().join('') : '').join('\\n');",
-            index,
-        )
-
-    def outputs(self):
-        return self.script("return cells.map(c => c.toJSON()).map(c => c.outputs || []);")
+        outputs = self.cells()[index]["outputs"]
+        texts = [o.get("text") or o.get("evalue") or _plain(o) for o in outputs]
+        return "\n".join("".join(text) for text in texts)  # each a string or a list of lines
 
     def pictures(self, index):
-        """The pictures in a cell's output, and whether one stands on the page."""
-        found = self.script(
-            "return cells[given[0]].toJSON().outputs.map(o => (o.data || {})['image/png'] || '');",
-            index,
-        )
+        """The pictures in a cell's output, and whether the page shows one."""
+        found = [o["data"]["image/png"] for o in self.cells()[index]["outputs"] if _png(o)]
         shown = self.script(
             "return [...book.widgets[given[0]].node.querySelectorAll('.jp-OutputArea img')]"
             ".some(image => image.naturalWidth > 0);",
             index,
         )
-        return [picture for picture in found if picture], shown
+        return found, shown
 
     def until(self, condition, seconds):
         """Wait in steps, so that the page goes on in between."""
         end = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < end, "waited in vain"
+            assert time.monotonic() < end, f"not so after {seconds} seconds"
             self.page.wait_for_timeout(250)
 
     def status(self):
         return self.script("return panel.sessionContext.session.kernel.status;")
 
-    def errors(self):
-        return [o["evalue"] for out in self.outputs() for o in out if o["output_type"] == "error"]
 
-    def counts(self):
-        return self.script("return cells.map(c => c.toJSON()).map(c => c.execution_count);")
+def _png(output):
+    return "image/png" in output.get("data", {})
+
+
+def _plain(output):
+    return output.get("data", {}).get("text/plain", "")
 
 
 @pytest.fixture
@@ -186,23 +192,19 @@ def test_chapter_0_runs_from_top_to_bottom(open_notebook):
     notebook.script("await app.commands.execute('notebook:clear-all-cell-outputs');")
     notebook.run(wait=900)  # seconds; the machine may be busy
     assert notebook.errors() == []
-    kinds = notebook.script("return cells.map(c => c.toJSON().cell_type);")
-    executed = [n for n, kind in zip(notebook.counts(), kinds, strict=True) if kind == "code"]
-    assert len(executed) > 10 and executed == list(range(1, len(executed) + 1))
-    pictures = [
-        o for out in notebook.outputs() for o in out if "image/png" in (o.get("data") or {})
-    ]
-    assert len(pictures) >= 2
-    shown = notebook.page.locator(".jp-OutputArea img").count()
-    assert shown >= 1
+    cells, code = notebook.cells(), notebook.code()
+    assert len(code) > 10
+    assert [cells[n]["execution_count"] for n in code] == list(range(1, len(code) + 1))
+    assert sum(map(_png, notebook.outputs())) >= 2
+    assert notebook.page.locator(".jp-OutputArea img").count() >= 1
     assert notebook.page.get_by_text("Jupyter news").count() == 0
 
 
 def test_wrong_mlpconv_is_told_what_is_wrong_and_then_right(open_notebook):
     notebook = open_notebook("04_nin")
-    first = notebook.find("", "bootstrap")
-    notebook.run(first, notebook.find("", "device"), notebook.find("", "device") + 2)
-    stub, check = notebook.find("nin.2", "stub"), notebook.find("nin.2", "check")
+    device = notebook.find("device")
+    notebook.run(notebook.find("bootstrap"), device, device + 2)
+    stub, check = notebook.find("stub", "nin.2"), notebook.find("check", "nin.2")
 
     notebook.run(stub, check)
     assert "not" in notebook.text(check).lower()  # open: a quiet line
@@ -221,7 +223,7 @@ def test_wrong_mlpconv_is_told_what_is_wrong_and_then_right(open_notebook):
     assert "Traceback" not in notebook.text(check)
     assert notebook.page.get_by_text("ReLU").count() > 0
 
-    source = notebook.script("return cells[given[0]].getSource();", stub)
+    source = notebook.cells()[stub]["source"]
     notebook.write(stub, source.replace("(b, c, kernel_size=1),", "(b, c, 1), nn.ReLU(),"))
     notebook.run(stub, check)
     assert "right" in notebook.text(check).lower(), notebook.text(check)
@@ -231,8 +233,8 @@ def test_wrong_mlpconv_is_told_what_is_wrong_and_then_right(open_notebook):
 def test_live_curve_and_interrupt_leave_a_usable_notebook(open_notebook):
     """The curve is redrawn epoch by epoch; Ctrl-C (interrupt kernel) ends the run quietly."""
     notebook = open_notebook("00_start_here")
-    notebook.run(notebook.find("", "bootstrap"), notebook.find("", "device"))
-    last = notebook.script("return cells.length - 1;")
+    notebook.run(notebook.find("bootstrap"), notebook.find("device"))
+    last = len(notebook.cells()) - 1
     notebook.script(
         "book.activeCellIndex = given[0]; await app.commands.execute("
         "'notebook:insert-cell-below'); cells[given[0] + 1].setSource(given[1]);",
@@ -269,9 +271,8 @@ def test_sliders_of_chapter_5_draw(open_notebook):
     """The interactive figure of the chapter: each move gives another picture and another sum."""
     notebook = open_notebook("05_one_by_one_convolution")
     notebook.script("await app.commands.execute('notebook:clear-all-cell-outputs');")
-    figure = notebook.script("return cells.findIndex(c => c.getSource().includes('explore()'));")
-    kinds = notebook.script("return cells.map(c => c.toJSON().cell_type);")
-    notebook.run(*[n for n in range(figure + 1) if kinds[n] == "code"])
+    (figure,) = [n for n in notebook.code() if "explore()" in notebook.cells()[n]["source"]]
+    notebook.run(*[n for n in notebook.code() if n <= figure])
     handles = notebook.page.locator(".jp-OutputArea .noUi-handle")
     handles.first.wait_for(state="attached", timeout=60_000)
     handles.first.scroll_into_view_if_needed()

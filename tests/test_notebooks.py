@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -45,12 +44,7 @@ def stream(text, name="stdout"):
 @pytest.fixture
 def clean():
     """A small chapter that has no problem."""
-    cells = [
-        markdown("A question."),
-        code("print(1)"),
-        exercise("start.1"),
-        exercise("start.2"),
-    ]
+    cells = [markdown("A question."), code("print(1)"), exercise("start.1"), exercise("start.2")]
     nb = authoring.notebook(cells, title="Small", minutes=3, needs=["01_lenet", "some Python"])
     nb = authoring.refresh(nb, STEM)
     for count, cell in enumerate((c for c in nb.cells if c.cell_type == "code"), start=1):
@@ -80,65 +74,60 @@ def set_output(output):
     return lambda nb: own_cell(nb).outputs.append(output)
 
 
-def show(data):
-    return set_output(nbformat.v4.new_output("display_data", data=data))
+def show(kind):
+    return set_output(nbformat.v4.new_output("display_data", data={kind: "…"}))
+
+
+def set_own(source):
+    return lambda nb: own_cell(nb).update(source=source)
 
 
 def set_source(role, source):
     return lambda nb: cell_of(nb, role).update(source=source)
 
 
+def without(exercise):
+    return lambda nb: nb.update(
+        cells=[cell for cell in nb.cells if cell.metadata.get("exercise") != exercise]
+    )
+
+
+def link_elsewhere(nb):
+    header = cell_of(nb, "header")
+    header.source = header.source.replace(STEM, "01_lenet")
+
+
+FAILED = nbformat.v4.new_output("error", ename="E", evalue="v", traceback=[])
+NOT_NORMALISED = "the notebook's metadata are not normalised"
 DAMAGE = {
     "counts": (set_count, "counts are not 1 to n"),
-    "error": (
-        set_output(nbformat.v4.new_output("error", ename="E", evalue="v", traceback=[])),
-        "a stored error: E: v",
-    ),
+    "error": (set_output(FAILED), "a stored error: E: v"),
     "warning": (set_output(stream("UserWarning", "stderr")), "message on stderr: UserWarning"),
-    "svg": (show({"image/svg+xml": "<svg/>"}), "an SVG image"),
-    "widget": (show({"application/vnd.jupyter.widget-view+json": {}}), "a stored widget"),
+    "svg": (show("image/svg+xml"), "an SVG image"),
+    "widget": (show("application/vnd.jupyter.widget-view+json"), "a stored widget"),
     "progress": (set_output(stream("10%\r20%")), "traces of a progress bar"),
     "machine": (set_output(stream("/home/somebody/data")), "this machine's folders"),
     "address": (set_output(stream("<object at 0x7f0011223344>")), "an object's address"),
-    "semicolon": (lambda nb: own_cell(nb).update(source="print(1);"), "ends with a semicolon"),
-    "long": (lambda nb: own_cell(nb).update(source="print(1)\n" * 51), "51 lines; at most 50"),
+    "size": (set_output(stream("x" * 1_000_000)), "at most 1,000,000"),
+    "edited": (set_own("print(2)"), "not as it was stored"),
+    "semicolon": (set_own("print(1);"), "ends with a semicolon"),
+    "long": (set_own("print(1)\n" * 51), "51 lines; at most 50"),
     "timing": (
         lambda nb: own_cell(nb).metadata.update(execution={"iopub.execute_input": "2026"}),
         "its metadata are not normalised",
     ),
-    "kernel": (
-        lambda nb: nb.metadata.kernelspec.update(name="my_env"),
-        "the notebook's metadata are not normalised",
-    ),
-    "widget state": (
-        lambda nb: nb.metadata.update(widgets={}),
-        "the notebook's metadata are not normalised",
-    ),
+    "kernel": (lambda nb: nb.metadata.kernelspec.update(name="my_env"), NOT_NORMALISED),
+    "widget state": (lambda nb: nb.metadata.update(widgets={}), NOT_NORMALISED),
+    "version": (lambda nb: nb.update(nbformat_minor=4), NOT_NORMALISED),
     "bootstrap": (set_source("bootstrap", "import os"), "cell bootstrap: not as it is generated"),
-    "badge": (
-        lambda nb: cell_of(nb, "header").update(
-            source=cell_of(nb, "header").source.replace(STEM, "01_lenet")
-        ),
-        "cell header: not as it is generated",
-    ),
-    "edited": (lambda nb: own_cell(nb).update(source="print(2)"), "not as it was stored"),
+    "badge": (link_elsewhere, "cell header: not as it is generated"),
     "deleted": (lambda nb: nb.cells.remove(own_cell(nb)), "not as it was stored"),
     "no header": (lambda nb: nb.cells.pop(0), "the first two code cells"),
     "stub filled in": (set_source("stub", "batches_per_epoch = 3"), "cell start-1-stub: not as"),
     "other solution": (set_source("help", "See the book."), "cell start-1-help: not as"),
     "check missing": (lambda nb: nb.cells.remove(cell_of(nb, "check")), "cells of an exercise"),
-    "exercise missing": (
-        lambda nb: nb.update(
-            cells=[c for c in nb.cells if c.metadata.get("exercise") != "start.1"]
-        ),
-        "exercise start.1 is declared and not shown: a Markdown cell has to hold",
-    ),
-    "dead link": (
-        lambda nb: nb.cells.append(markdown("[next](77_none.ipynb)")),
-        "link to 77_none.ipynb",
-    ),
-    "size": (set_output(stream("x" * 1_000_000)), "at most 1,000,000"),
-    "version": (lambda nb: nb.update(nbformat_minor=4), "not normalised"),
+    "exercise missing": (without("start.1"), "exercise start.1 is declared and not shown: a Mark"),
+    "dead link": (lambda nb: nb.cells.append(markdown("[next](77_none.ipynb)")), "to 77_none.ipyn"),
 }
 
 
@@ -265,7 +254,7 @@ def test_a_stub_that_its_author_changed_twice_is_no_answer(clean, tmp_path, monk
 def test_a_chapter_without_one_of_its_exercises_is_not_run(clean, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(authoring, "CHAPTERS", tmp_path)
     monkeypatch.setattr(authoring, "execute", lambda *_, **__: pytest.fail("it was run"))
-    clean.cells = [c for c in clean.cells if c.metadata.get("exercise") != "start.1"]
+    without("start.1")(clean)
     clean.cells.append(markdown("Now.\n\n<!-- exercise: start.1 -->"))
     authoring.save(clean, STEM)
     assert authoring.main(["run", STEM]) == 1
@@ -288,66 +277,6 @@ def test_a_run_that_fails_stores_nothing(clean, tmp_path, monkeypatch, capsys):
 def test_unknown_chapters_are_named(capsys):
     assert authoring.main(["check", "77_none"]) == 1
     assert "There is no chapter 77_none" in capsys.readouterr().err
-
-
-# --- the first cell, where the notebook was opened alone -----------------------------------------
-
-
-@pytest.fixture
-def published(tmp_path):
-    """A repository to clone that is the course as far as the first cell can see."""
-    if shutil.which("git") is None:
-        pytest.skip("git is not installed")
-    folder = tmp_path / "published"
-    (folder / "exercises").mkdir(parents=True)
-    (folder / "exercises" / "engine.py").write_text("", encoding="utf-8")
-    (folder / "chapters").mkdir()
-    (folder / "chapters" / "chapter.ipynb").write_text("", encoding="utf-8")
-    text = "def complete_host():\n    print('completed')\n"
-    (folder / "course.py").write_text(text, encoding="utf-8")
-    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", "-C", str(folder)]
-    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
-        subprocess.run([*git, *command], check=True)
-    return folder.as_uri()
-
-
-def start(address, folder):
-    """Runs the first cell in an empty folder, as Colab does."""
-    source = authoring.opening(STEM, {"title": "", "minutes": 1, "needs": []})[1].source
-    source = re.sub(r"https://github\.com/[^\"]+", address, source)
-    source += "\nprint(os.getcwd(), sys.path[0], sep='\\n')"
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    return subprocess.run(
-        [sys.executable, "-c", source],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-    )
-
-
-def test_the_first_cell_fetches_the_course_once(published, tmp_path):
-    alone = tmp_path / "alone"
-    alone.mkdir()
-    for _ in range(2):  # the second time is a restarted kernel
-        done = start(published, alone)
-        assert done.returncode == 0, done.stderr
-        printed, folder, path = done.stdout.splitlines()
-        assert printed == "completed"
-        assert Path(folder).samefile(alone / "one-by-one" / "chapters")
-        assert Path(path).samefile(alone / "one-by-one")
-    assert "Cloning" not in done.stderr
-
-
-def test_the_first_cell_says_when_there_is_no_network(tmp_path):
-    if shutil.which("git") is None:
-        pytest.skip("git is not installed")
-    done = start((tmp_path / "nowhere").as_uri(), tmp_path)
-    assert done.returncode == 1
-    assert (
-        "could not be fetched with git (on Kaggle: Settings, Internet on). Or unpack"
-        in done.stderr.splitlines()[-1]
-    )
 
 
 # --- pytest --nbval on a clone with a learner's answers ------------------------------------------

@@ -6,6 +6,7 @@ so the cells are those of the chapters, unchanged.
 """
 
 import functools
+import importlib.metadata
 import json
 import os
 import re
@@ -15,12 +16,14 @@ import sys
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import nbformat
 import pytest
+import stored
 
 from tools import address, authoring, cells
 
 ROOT = Path(__file__).resolve().parent.parent
-STEMS = authoring.stems()
+STEM = stored.STEMS[0]
 NEW = "/".join(("ada", "cnn-course"))  # in pieces: this file is rewritten too
 
 needs_clone = pytest.mark.skipif(
@@ -48,25 +51,27 @@ def watch(event, args):
 sys.addaudithook(watch)
 """
 REPORT = """
-import importlib.metadata, json, os, sys
+import json, os, sys
 import utils
-from utils import networks
 words = [command.split() if isinstance(command, str) else list(map(os.fsdecode, command))
          for command in started]  # on Windows it is one string
-versions = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
-print("REPORT" + json.dumps({
-    "folder": os.getcwd(), "path": sys.path[0], "utils": utils.__file__, "started": words,
-    "versions": versions, "modules": {n: sys.modules[n].__file__ for n in ("torch", "numpy")},
-    "logits": list(networks.build("lenet")(__import__("torch").zeros(2, 1, 28, 28)).shape),
-}))
+found = {"folder": os.getcwd(), "path": sys.path[0], "utils": utils.__file__, "started": words}
+"""
+COMPUTE = """
+import importlib.metadata
+import torch
+from utils import networks
+found["versions"] = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
+found["modules"] = {n: sys.modules[n].__file__ for n in ("torch", "numpy")}
+found["logits"] = list(networks.build("lenet")(torch.zeros(2, 1, 28, 28)).shape)
 """
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """The course as last committed, as a bare repository, and git's settings that lead there."""
+    """The working tree as a bare repository, and git's settings that lead there."""
     bare = tmp_path_factory.mktemp("published") / "course.git"
-    subprocess.run(["git", "clone", "--quiet", "--bare", str(ROOT), str(bare)], check=True)
+    stored.publish(bare)
     return {
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"url.{bare.as_uri()}.insteadOf",
@@ -74,10 +79,15 @@ def published(tmp_path_factory):
     }
 
 
-def first_cells(stem, folder, **variables):
-    """Runs the first two code cells of a stored chapter in a folder."""
-    cells = {c.metadata.get("role"): c.source for c in authoring.load_committed(stem).cells}
-    source = "\n".join([WATCH, cells["bootstrap"], cells["device"], REPORT])
+def first_cells(stem):
+    """The sources of the two code cells that begin a chapter."""
+    cells = {c.metadata.get("role"): c.source for c in stored.chapter(stem).cells}
+    return [cells["bootstrap"], cells["device"]]
+
+
+def start(cells, folder, *after, **variables):
+    """Runs cells in a folder, and then more code."""
+    source = "\n".join([WATCH, *cells, REPORT, *after, "print(json.dumps(found))"])
     return subprocess.run(
         [sys.executable, "-c", source],
         cwd=folder,
@@ -89,7 +99,7 @@ def first_cells(stem, folder, **variables):
 
 def report(done):
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.rpartition("REPORT")[2])
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def programs(found):
@@ -97,47 +107,52 @@ def programs(found):
     return [words for words in found["started"] if {"git", "pip"} & {Path(w).stem for w in words}]
 
 
-@functools.cache
-def before():
-    code = "import importlib.metadata as m, json; print(json.dumps({d.metadata['Name']: d.version"
-    code += " for d in m.distributions()}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-    return json.loads(done.stdout)
-
-
 @needs_clone
-@pytest.mark.parametrize("stem", STEMS)
-def test_a_chapter_starts_on_an_empty_machine(stem, published, tmp_path):
-    found = report(first_cells(stem, tmp_path, **published))
+def test_a_chapter_starts_on_an_empty_machine(published, tmp_path):
+    found = report(start(first_cells(STEM), tmp_path, COMPUTE, **published))
     clone = tmp_path / "one-by-one"
     assert Path(found["folder"]).samefile(clone / "chapters")
     assert Path(found["path"]).samefile(clone)
     assert Path(found["utils"]).samefile(clone / "utils" / "__init__.py")
     assert (clone / "data" / "FashionMNIST" / "raw" / "train-images-idx3-ubyte.gz").is_file()
     assert [words[:4] for words in programs(found)] == [["git", "clone", "--depth", "1"]]
-    assert found["versions"] == before()
+    here = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
+    assert found["versions"] == here
     for module in found["modules"].values():  # the host's own, not the clone's
         assert not Path(module).is_relative_to(tmp_path)
     assert found["logits"] == [2, 10]
 
 
+@pytest.mark.parametrize("stem", stored.STEMS)
+def test_every_chapter_starts_alike(stem):
+    assert first_cells(stem) == first_cells(STEM)
+    assert first_cells(stem)[0].endswith("\ncourse.complete_host()")
+
+
 @needs_clone
 def test_a_chapter_in_a_clone_fetches_nothing(published, tmp_path):
     """Neither in the clone itself nor when the kernel restarts beside a fetched one."""
-    report(first_cells(STEMS[0], tmp_path, **published))
+    bootstrap, _ = first_cells(STEM)
+    report(start([bootstrap], tmp_path, **published))
     nowhere = {**published, "GIT_CONFIG_KEY_0": "url.file:///nowhere.insteadOf"}
     for folder in (tmp_path, tmp_path / "one-by-one", tmp_path / "one-by-one" / "chapters"):
-        found = report(first_cells(STEMS[-1], folder, **nowhere))
+        found = report(start([bootstrap], folder, **nowhere))
         assert programs(found) == [], folder
         assert Path(found["utils"]).samefile(tmp_path / "one-by-one" / "utils" / "__init__.py")
 
 
-def test_without_git_the_first_cell_says_what_to_do(tmp_path):
-    done = first_cells(STEMS[0], tmp_path, PATH=str(tmp_path))
+@pytest.mark.parametrize("missing", ["git", "network"])
+def test_without_git_or_network_the_first_cell_says_what_to_do(missing, tmp_path):
+    variables = {"PATH": str(tmp_path)}
+    if missing == "network":
+        place = f"https://github.com/{address.repository()}"
+        setting = {"KEY_0": "url.file:///nowhere.insteadOf", "VALUE_0": place, "COUNT": "1"}
+        variables = {f"GIT_CONFIG_{key}": value for key, value in setting.items()}
+    done = start(first_cells(STEM), tmp_path, **variables)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("RuntimeError: https://github.com/")
-    assert "could not be fetched with git" in last and "unpack its ZIP file and open this" in last
+    assert "could not be fetched with git (on Kaggle: Settings, Internet on). Or unpack" in last
     assert not (tmp_path / "one-by-one").exists()
 
 
@@ -166,13 +181,15 @@ def test_every_link_to_the_course_has_its_address():
             if ours and link != repository and not path.startswith("tests/"):
                 strays.append(f"{path}: {link}{rest}")
     assert strays == []
-    assert found >= 4 * len(STEMS) + 2  # three links and a clone in each; the hub's; CITATION.cff
+    assert (
+        found >= 4 * len(stored.STEMS) + 2
+    )  # three links and a clone in each; the hub's; CITATION.cff
 
 
 @needs_clone
-@pytest.mark.parametrize("stem", STEMS)
+@pytest.mark.parametrize("stem", stored.STEMS)
 def test_a_chapter_opens_in_colab_kaggle_and_binder(stem):
-    text = authoring.load_committed(stem).cells[0].source
+    text = stored.chapter(stem).cells[0].source
     links = dict(re.findall(r"\[(Open in Colab|Kaggle|Binder)\]\((\S+)\)", text))
     slug, path = address.repository(), f"chapters/{stem}.ipynb"
     file = f"{slug}/blob/main/{path}"
@@ -203,36 +220,26 @@ def test_link_for_hubs_leads_to_chapter_0():
     assert (ROOT / "chapters" / "00_start_here.ipynb").is_file()
 
 
-def rewrite(copy, new):
-    return subprocess.run(
-        [sys.executable, "-m", "tools.address", new],
-        cwd=copy,
-        env=clean_environment(),
-        capture_output=True,
-        encoding="utf-8",
-    )
-
-
 @needs_clone
-def test_address_is_rewritten_everywhere_and_back(tmp_path):
+def test_address_is_rewritten_everywhere_and_back(tmp_path, monkeypatch, capsys):
     old, texts = address.repository(), address.texts()
     for name, text in texts.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(text.encode())
     (tmp_path / "picture.png").write_bytes(b"\0" + old.encode())
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    monkeypatch.setattr(address, "ROOT", tmp_path)
 
-    done = rewrite(tmp_path, NEW)
-    assert done.returncode == 0, done.stderr
-    changed = done.stdout.split()
-    assert {f"chapters/{stem}.ipynb" for stem in STEMS} < set(changed)
+    assert address.main([NEW]) == 0
+    changed = capsys.readouterr().out.split()
+    assert {f"chapters/{stem}.ipynb" for stem in stored.STEMS} < set(changed)
     assert {"docs/teaching.md", "CITATION.cff"} < set(changed)
     assert changed[-1] == "pyproject.toml", "what says where to look is written last"
     after = {name: (tmp_path / name).read_bytes().decode() for name in texts}
     assert [name for name, text in after.items() if old in unquote(text)] == []
     assert {name for name in texts if after[name] != texts[name]} == set(changed)
     assert hub_link(tmp_path) == expected_hub_link(NEW)
-    for stem in STEMS:
+    for stem in stored.STEMS:
         nb = json.loads(after[f"chapters/{stem}.ipynb"])
         opening = "".join(nb["cells"][0]["source"] + nb["cells"][1]["source"])
         assert opening.count(NEW) == 4
@@ -241,8 +248,9 @@ def test_address_is_rewritten_everywhere_and_back(tmp_path):
             assert listed[id] == now[id]
     assert (tmp_path / "picture.png").read_bytes() == b"\0" + old.encode()
 
-    assert rewrite(tmp_path, NEW).stdout == "Nothing had to be changed.\n"
-    assert rewrite(tmp_path, old).returncode == 0
+    assert address.main([NEW]) == 0
+    assert capsys.readouterr().out == "Nothing had to be changed.\n"
+    assert address.main([old]) == 0
     assert {name: (tmp_path / name).read_bytes().decode() for name in texts} == texts
 
 
@@ -303,18 +311,17 @@ def without_network():
     return start if done.returncode == 0 else ()
 
 
-def alone(source, folder):
+def alone(source, folder, **variables):
     """Runs Python code in a process that is watched; returns the connections it tried."""
     (folder / "sitecustomize.py").write_text(GUARD, encoding="utf-8")
     log = folder / "network.log"
     log.write_text("", encoding="utf-8")
     paths = os.pathsep.join([str(folder), str(ROOT)])
+    variables |= {"PYTHONPATH": paths, "NETWORK_LOG": str(log), "COURSE_BUDGET": "smoke"}
     done = subprocess.run(
         [*without_network(), sys.executable, "-c", source],
         cwd=folder,
-        env=clean_environment(
-            PYTHONPATH=paths, NETWORK_LOG=str(log), COURSE_BUDGET="smoke", MPLBACKEND="Agg"
-        ),
+        env=clean_environment(**variables),
         capture_output=True,
         encoding="utf-8",
     )
@@ -345,23 +352,33 @@ for item in [item for item in engine.exercises() if item.chapter.startswith(("00
         solution(item.id)
         use(item.id, ...)
 """
-    connections, printed = alone(source + CANARY, tmp_path)
+    connections, printed = alone(source + CANARY, tmp_path, MPLBACKEND="Agg")
     assert "finished 256" in printed
     assert connections == SEEN
 
 
+RUN = """
+import sys
+
+sys.modules["rfc3987_syntax"] = None  # see conftest.py
+import nbformat
+from nbclient import NotebookClient
+
+nb = nbformat.read("chapter.ipynb", as_version=4)
+NotebookClient(nb, resources={"metadata": {"path": CHAPTERS}}).execute()
+print("".join(output.text for output in nb.cells[-1].outputs))
+"""
+
+
 @pytest.mark.parametrize(
-    "stem", [STEMS[0], *(pytest.param(stem, marks=pytest.mark.long) for stem in STEMS[1:])]
+    "stem", [STEM, *(pytest.param(stem, marks=pytest.mark.long) for stem in stored.STEMS[1:])]
 )
 def test_a_chapter_needs_no_network(stem, tmp_path):
-    source = f"""
-from tools import authoring
-nb = authoring.load_committed({stem!r})
-nb.cells.append(authoring.code({CANARY!r}))
-outputs = authoring.execute(nb, budget="smoke").cells[-1].outputs
-print("".join(output.text for output in outputs))
-"""
-    connections, printed = alone(source, tmp_path)
+    nb = stored.chapter(stem)
+    nb.cells.append(authoring.code(CANARY))
+    nbformat.write(nb, tmp_path / "chapter.ipynb")
+    source = f"CHAPTERS = {str(authoring.CHAPTERS)!r}\n{RUN}"
+    connections, printed = alone(source, tmp_path, COURSE_STILL="1", COURSE_PROGRESS="0")
     assert printed.split() == ["CANARY", "PermissionError"] * 2
     assert connections == SEEN
 
@@ -374,8 +391,8 @@ def test_the_plan_of_a_course_follows_the_chapters():
     text = re.sub("<!-- =.*?-->", "", page)
     rows = re.findall(r"^\| (\d+) [^|]+ \| (\d+) \| ([^|]+) \| (\d+) \|$", text, re.M)
     minutes, wanted = {}, []
-    for stem in authoring.stems():
-        nb = authoring.load_committed(stem)
+    for stem in stored.STEMS:
+        nb = stored.chapter(stem)
         about = nb.metadata["course"]
         minutes[int(stem[:2])] = about["minutes"]
         needs = [int(need[:2]) for need in about["needs"] if re.match(r"\d\d_", need)]
