@@ -6,7 +6,6 @@ real clone of it. Each test changes both and looks at what comes together.
 
 import copy
 import json
-import os
 import random
 import shutil
 import subprocess
@@ -28,8 +27,6 @@ from tools.update import take_over
 STEM, OTHER = "00_start_here", "01_lenet"
 ANSWER = "batches_per_epoch = 430"
 SECOND = "def accuracy(logits, labels):\n    return 1.0"
-
-needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
 
 # --- notebooks -----------------------------------------------------------------------------------
@@ -336,13 +333,22 @@ class Course:
         assert (self.here / "utils" / "new.py").exists()
         return True
 
+    def refuses(self, message):
+        """The sentence with which an update is refused, and nothing was changed."""
+        before = self.state()
+        with pytest.raises(CourseError, match=message) as caught:
+            update.update(self.here)
+        assert self.state() == before
+        return str(caught.value)
+
 
 @pytest.fixture
 def course(tmp_path):
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
     return Course(tmp_path)
 
 
-@needs_git
 def test_git_pull_alone_stops_here(course):
     course.second_edition()
     course.work()
@@ -350,7 +356,6 @@ def test_git_pull_alone_stops_here(course):
     assert done.returncode != 0
 
 
-@needs_git
 @pytest.mark.parametrize("state", ["edited", "staged", "committed", "committed and edited"])
 def test_update_keeps_the_answers(course, state):
     course.second_edition()
@@ -385,7 +390,6 @@ def test_update_keeps_the_answers(course, state):
     assert course.is_updated()
 
 
-@needs_git
 def test_a_clone_without_changes_is_just_updated(course):
     course.second_edition()
     assert update.update(course.here) == [f"4 files have come from {course.origin}."]
@@ -393,7 +397,6 @@ def test_a_clone_without_changes_is_just_updated(course):
     assert not (course.here / "backups").exists()
 
 
-@needs_git
 def test_a_shallow_clone_is_updated_too(course, tmp_path):
     course.here = tmp_path / "shallow"
     address = course.origin.as_uri()
@@ -404,17 +407,12 @@ def test_a_shallow_clone_is_updated_too(course, tmp_path):
     assert course.is_updated()
 
 
-@needs_git
 def test_offline_is_one_sentence_and_changes_nothing(course):
     course.work()
     course.origin.rename(course.origin.with_name("moved"))
-    before = course.state()
-    with pytest.raises(CourseError, match=r"could not be fetched from .*check that you are online"):
-        update.update(course.here)
-    assert course.state() == before
+    course.refuses(r"could not be fetched from .*check that you are online")
 
 
-@needs_git
 @pytest.mark.parametrize("where", ["edited", "committed", "untracked"])
 def test_other_files_that_both_changed_are_refused(course, where):
     course.work()
@@ -423,24 +421,19 @@ def test_other_files_that_both_changed_are_refused(course, where):
     (course.here / name).write_text("mine\n", encoding="utf-8")
     if where == "committed":
         git(course.here, "commit", "-q", "-m", "mine", name)
-    before = course.state()
-    with pytest.raises(CourseError, match=f"changed {name}: move a copy") as caught:
-        update.update(course.here)
-    assert course.state() == before
-    # What the sentence says helps.
+    sentence = course.refuses(f"changed {name}: move a copy")
+    # What it says helps.
     if where == "untracked":
         (course.here / name).unlink()
     else:
-        command = str(caught.value).split("`")[1].split()
-        git(course.here, *command[1:])
+        git(course.here, *sentence.split("`")[1].split()[1:])
     if where == "committed":
-        assert "commit that" in str(caught.value)
+        assert "commit that" in sentence
         git(course.here, "commit", "-q", "-m", "back", name)
     update.update(course.here)
     assert course.is_updated()
 
 
-@needs_git
 def test_the_same_change_on_both_sides_is_no_conflict(course):
     course.work()
     course.second_edition()
@@ -450,7 +443,6 @@ def test_the_same_change_on_both_sides_is_no_conflict(course):
     assert course.is_updated()
 
 
-@needs_git
 def test_deleted_chapters_come_back_and_dropped_ones_are_refused(course):
     (course.here / "chapters" / f"{OTHER}.ipynb").unlink()
     course.second_edition()
@@ -460,51 +452,37 @@ def test_deleted_chapters_come_back_and_dropped_ones_are_refused(course):
     put(course.here, answer(get(course.here)))
     (course.origin / "chapters" / f"{STEM}.ipynb").unlink()
     course.publish()
-    before = course.state()
-    with pytest.raises(CourseError, match=rf"changed chapters/{STEM}\.ipynb: move a copy"):
-        update.update(course.here)
-    assert course.state() == before
+    course.refuses(rf"changed chapters/{STEM}\.ipynb: move a copy")
 
 
-@needs_git
 def test_a_notebook_that_cannot_be_read_stops_it_before_anything_happens(course):
     course.work()
     course.second_edition()
     path = course.here / "chapters" / f"{STEM}.ipynb"
     path.write_text("<<<<<<< HEAD\n{", encoding="utf-8")
-    before = course.state()
-    with pytest.raises(CourseError, match=f"chapters/{STEM}.ipynb cannot be read as a notebook"):
-        update.update(course.here)
-    assert course.state() == before
+    course.refuses(f"chapters/{STEM}.ipynb cannot be read as a notebook")
 
 
-@needs_git
 def test_an_unfinished_merge_is_refused(course):
     (course.here / ".git" / "MERGE_HEAD").write_text(git(course.here, "rev-parse", "HEAD") + "\n")
-    with pytest.raises(CourseError, match="a merge is unfinished"):
-        update.update(course.here)
+    course.refuses("a merge is unfinished")
 
 
-@needs_git
 def test_a_full_disk_for_the_backup_changes_nothing(course, monkeypatch):
     course.work()
     course.second_edition()
-    before = course.state()
 
     def copy2(*arguments):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(update.shutil, "copy2", copy2)
-    with pytest.raises(CourseError, match=r"\(No space left on device\), so nothing was changed"):
-        update.update(course.here)
-    assert course.state() == before
+    course.refuses(r"\(No space left on device\), so nothing was changed")
 
 
 class Killed(BaseException):
     pass
 
 
-@needs_git
 @pytest.mark.parametrize("committed", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_interrupted_anywhere_it_is_taken_up(course, monkeypatch, committed):
     """As if killed before the n-th step, for every n: git's commands and writes of files."""
@@ -568,39 +546,23 @@ def zipped(folder, place, around, **options):
     return place
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
-def test_a_file_that_is_replaced_keeps_its_rights(tmp_path):
-    path = tmp_path / "04_nin.ipynb"
-    update.write(path, b"{}")
-    assert path.stat().st_mode & 0o777 == 0o644
-    path.chmod(0o664)
-    update.write(path, b"[]")
-    assert path.stat().st_mode & 0o777 == 0o664 and path.read_bytes() == b"[]"
-
-
 @pytest.mark.parametrize(
     "kind", ["folder", "folder around", "zip", "zip from here", "notebook", "notebooks"]
 )
 def test_answers_come_from_an_older_copy(copies, tmp_path, kind):
     old, new = copies
-    notebook = old / "chapters" / f"{STEM}.ipynb"
-    if kind == "zip":
-        place = zipped(old, tmp_path / "old.zip", "one-by-one-main/")
-    elif kind == "zip from here":
-        place = zipped(old, tmp_path / "old.zip", "./")
-        with zipfile.ZipFile(place) as file:
-            assert all(name.startswith("./") for name in file.namelist())
-    elif kind == "folder around":
-        place = tmp_path / "around"
-        place.mkdir()
+    place = {
+        "folder": old,
+        "folder around": tmp_path / "around",
+        "zip": zipped(old, tmp_path / "old.zip", "one-by-one-main/"),
+        "zip from here": zipped(old, tmp_path / "here.zip", "./"),
+        "notebook": tmp_path / f"Copy of {STEM} (1).ipynb",
+        "notebooks": old / "chapters",
+    }[kind]
+    if kind == "folder around":
         shutil.copytree(old, place / "one-by-one-main")
-    elif kind == "notebook":
-        place = tmp_path / f"Copy of {STEM} (1).ipynb"
-        shutil.copy(notebook, place)
-    elif kind == "notebooks":
-        place = old / "chapters"
-    else:
-        place = old
+    if kind == "notebook":
+        shutil.copy(old / "chapters" / f"{STEM}.ipynb", place)
     before = put(new, get(new)).read_bytes()
     lines = update.take_from(place, new)
     nb = get(new)
@@ -704,7 +666,6 @@ def test_a_chapter_is_reset_in_a_copy_without_git(copies):
     assert stubs == [text.stub for text in authoring.texts.read("start")]
 
 
-@needs_git
 @pytest.mark.parametrize("state", ["edited", "committed", "unreadable", "deleted"])
 def test_a_chapter_is_reset_in_a_clone(course, state):
     course.work()
@@ -749,7 +710,6 @@ def test_a_stub_that_was_deleted_is_said(copies):
 # --- the commands --------------------------------------------------------------------------------
 
 
-@needs_git
 def test_the_commands_need_nothing_but_python(course, monkeypatch):
     """The real course.py, run by a Python that has no packages at all."""
     monkeypatch.delenv("PYTHONPATH")
@@ -792,7 +752,6 @@ def test_the_commands_need_nothing_but_python(course, monkeypatch):
 # --- nbgitpuller ---------------------------------------------------------------------------------
 
 
-@needs_git
 @pytest.mark.parametrize("where", ["beside", "same cell"])
 def test_nbgitpuller_keeps_answers_in_valid_notebooks(course, tmp_path, where):
     """docs/teaching.md tells what it does: its textual merge prefers what the learner wrote."""
