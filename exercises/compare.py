@@ -18,6 +18,7 @@ import sysconfig
 import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -553,6 +554,19 @@ def _wrong_parts(mine: Any, wanted: tuple, parts: Sequence[str], agree: Callable
 MOST_ORDERS = 24  # in which parameters of equal shape are tried
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Tensors as small as those of a check take longer with a team of threads than without one,
+    and many times longer where other programs keep the processor busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_one_thread()
 def same_outputs(
     answer: nn.Module,
     reference: nn.Module,
@@ -576,13 +590,31 @@ def same_outputs(
     difference = _difference(answer, reference, shapes, gradients, tolerance)
     if difference is None:
         return
+    parameters = _parameter_shapes(answer)
     for message, build in (mistakes or {}).items():
         try:
-            if _difference(answer, build(), shapes, gradients, tolerance) is None:
+            mistaken = build()
+            if parameters and parameters != _parameter_shapes(mistaken):
+                continue  # it need not be run
+            if _difference(answer, mistaken, shapes, gradients, tolerance) is None:
                 raise Wrong(f"{message} {_made_of(answer)}")
         except (RuntimeError, ValueError):  # the mistaken module cannot run on these shapes
             continue
     raise Wrong(difference)
+
+
+def _essential(tensor: Tensor) -> tuple[int, ...]:
+    # A 1×1 convolution and a linear layer differ only by entries of 1 in the weight's shape.
+    return tuple(n for n in tensor.shape if n != 1)
+
+
+def _parameter_shapes(module: nn.Module) -> list[tuple[int, ...]] | None:
+    """The shapes of the parameters in an order that two equal modules share; None while a lazy
+    layer has none yet."""
+    parameters = list(module.parameters())
+    if any(map(nn.parameter.is_lazy, parameters)):
+        return None
+    return sorted(map(_essential, parameters))
 
 
 def _difference(
@@ -674,12 +706,8 @@ def _matchings(
         found = [t for m in modules for _, t in getattr(m, kind)(recurse=False)]
         return list({id(t): t for t in found if t.is_floating_point()}.values())
 
-    def essential(tensor: Tensor) -> tuple[int, ...]:
-        # A 1×1 convolution and a linear layer differ only by entries of 1 in the weight's shape.
-        return tuple(n for n in tensor.shape if n != 1)
-
     def paired(mine: list[Tensor], right: list[Tensor]) -> list[tuple[Tensor, Tensor]] | None:
-        if [essential(t) for t in mine] != [essential(t) for t in right]:
+        if [_essential(t) for t in mine] != [_essential(t) for t in right]:
             return None
         return list(zip(mine, right))
 
@@ -694,9 +722,9 @@ def _matchings(
     # Any order among the parameters of one shape, as long as there are few orders to try.
     buffers = paired(*(tensors(modules, "named_buffers") for modules in by_call)) or []
     mine, right = (
-        sorted(tensors(modules, "named_parameters"), key=essential) for modules in by_call
+        sorted(tensors(modules, "named_parameters"), key=_essential) for modules in by_call
     )
-    groups = [list(group) for _, group in itertools.groupby(mine, essential)]
+    groups = [list(group) for _, group in itertools.groupby(mine, _essential)]
     if math.prod(math.factorial(len(group)) for group in groups) > MOST_ORDERS:
         groups = [[tensor] for tensor in mine]
     for orders in itertools.product(*map(itertools.permutations, groups)):
