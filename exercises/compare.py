@@ -51,7 +51,7 @@ _LIBRARIES = tuple(
 def learner_line(error: BaseException) -> str:
     """Where it happened: ` (line 3 of your cell: "x = self.conv(x)")`, or nothing.
 
-    It is the innermost line that stands neither in a library nor in the course's own code.
+    It is the innermost line that is neither in a library nor in the course's own code.
     """
     place = ""
     for frame, line_number in traceback.walk_tb(error.__traceback__):

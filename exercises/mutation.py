@@ -135,7 +135,7 @@ def changed(node: ast.AST, **fields: Any) -> ast.AST:
 
 
 def replacements(node: ast.AST, names: list[str]) -> Iterator[ast.AST]:
-    """What can stand in the place of a node; `names` are the arguments of its function."""
+    """What can be in the place of a node; `names` are the arguments of its function."""
     match node:
         case ast.Constant(value=bool()):
             yield ast.Constant(not node.value)

@@ -28,7 +28,7 @@ FOUND = {
 
 
 def marks(notebook: Path) -> list[str]:
-    """What stands in the claim comments of a notebook's Markdown cells."""
+    """What is in the claim comments of a notebook's Markdown cells."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
     return [mark for text in texts for mark in re.findall(r"<!--\s*claim:?\s*(.*?)\s*-->", text)]

@@ -283,11 +283,11 @@ def test_a_file_is_replaced_and_never_written_over(tmp_path, monkeypatch, name):
     """A second name for the old file keeps the old content only if the new one is another file."""
     path, second_name = tmp_path / "folder" / name, tmp_path / "before"
     path.parent.mkdir()
-    path.write_bytes(b"what stood there before")
+    path.write_bytes(b"what was there before")
     os.link(path, second_name)
     WRITERS[name](path, "what is new", monkeypatch)
     assert b"what is new" in path.read_bytes()
-    assert second_name.read_bytes() == b"what stood there before"
+    assert second_name.read_bytes() == b"what was there before"
     assert [file.name for file in path.parent.iterdir()] == [name]
 
 

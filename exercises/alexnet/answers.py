@@ -411,7 +411,7 @@ wrong_answers = {
         (
             "k outside",
             lrn(value="maps[:, i] / (k + (alpha * total) ** beta)"),
-            r"`k` stands outside",
+            r"`k` is outside",
         ),
         ("multiplied", lrn(value="maps[:, i] * (k + alpha * total) ** beta"), r"are multiplied"),
         ("divisor alone", lrn(value="(k + alpha * total) ** beta"), r"divisor alone"),
@@ -595,7 +595,7 @@ wrong_answers = {
                 hidden="F.relu(self.fc5(maps.flatten(1)))",
                 last="F.dropout(self.fc6(hidden), 0.5, self.training)",
             ),
-            r"stands on the logits",
+            r"is on the logits",
         ),
         (
             "groups gone",

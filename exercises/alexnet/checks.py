@@ -156,7 +156,7 @@ def alexnet_1(answer):
                 ]
             ),
             "The layers are applied in the order of the table, all convolutions first. A pooling "
-            "stands after conv1, after conv2 and after conv5.": _table_order,
+            "is after conv1, after conv2 and after conv5.": _table_order,
             "The list begins with the size of the image; it should begin after conv1.": variant(
                 keep="input too"
             ),
@@ -284,7 +284,7 @@ def alexnet_3(answer):
                 "Both cards use the first half of the kernels and of the biases.": variant(
                     kernels=(0, 0), biases=(0, 0)
                 ),
-                "The two results are added; they should stand one after the other, as maps.": (
+                "The two results are added; they should be one after the other, as maps.": (
                     variant(join="sum")
                 ),
                 "Only the first card's maps come back.": variant(join="first"),
@@ -538,7 +538,7 @@ def alexnet_5(answer):
                 "The power is the same whatever beta is: 0.75.": variant(
                     below=lambda k, alpha, total, beta: (k + alpha * total) ** 0.75
                 ),
-                "`k` stands outside the power; the formula has (k + alpha · sum) to the power "
+                "`k` is outside the power; the formula has (k + alpha · sum) to the power "
                 "beta.": variant(below=lambda k, alpha, total, beta: k + (alpha * total) ** beta),
                 "Alpha multiplies k as well: the formula has k + alpha · sum.": variant(
                     below=lambda k, alpha, total, beta: (alpha * (k + total)) ** beta
@@ -549,10 +549,10 @@ def alexnet_5(answer):
                 "This is the divisor alone; the maps should be divided by it.": (
                     lambda maps, *rest: maps / _respond(maps, *rest)
                 ),
-                "`k`, `alpha` and `beta` are not used: the paper's values stand in the code.": (
+                "`k`, `alpha` and `beta` are not used: the paper's values are in the code.": (
                     lambda maps, n=5, *rest: _respond(maps, n)
                 ),
-                "None of the four numbers is used: the paper's values stand in the code.": (
+                "None of the four numbers is used: the paper's values are in the code.": (
                     lambda maps, *rest: _respond(maps)
                 ),
             },
@@ -847,7 +847,7 @@ def alexnet_7(answer):
             "There is dropout on the input of fc5 as well; it was on its output only.": variant(
                 dropout="both"
             ),
-            "Dropout stands on the logits; it was on the output of fc5.": variant(dropout="logits"),
+            "Dropout is on the logits; it was on the output of fc5.": variant(dropout="logits"),
             "The groups are gone: every kernel of conv4 sees all 48 maps now. It should see half "
             "of them.": variant(groups=1),
             "conv4 is right again, but conv4's groups are gone and dropout is still on in "

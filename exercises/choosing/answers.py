@@ -502,13 +502,13 @@ wrong_answers = {
             "hidden in a list",
             wrapped("return self.own(images) + images.flatten(1) @ self.kept[0]",
                     "self.kept = [torch.randn(784, 10) / 100]"),
-            r"7,840 of them do not stand in `parameters\(\)`",
+            r"7,840 of them are not in `parameters\(\)`",
         ),
         (
             "a buffer of weights",
             wrapped("return self.own(images) + images.flatten(1) @ self.kept",
                     "self.register_buffer('kept', torch.randn(784, 10) / 100)"),
-            r"do not stand in `parameters\(\)`",
+            r"are not in `parameters\(\)`",
         ),
         (
             "a convolution in disguise",

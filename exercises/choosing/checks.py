@@ -296,7 +296,7 @@ def choosing_3(answer, reference):
         try:
             expect_number(value, 2.0, common, tolerance=1e-6)
         except Wrong as error:
-            # Its number stands there already, in full.
+            # Its number is there already, in full.
             said = re.sub(r"^[-+\d.,e]+ is not right\. ?", "2 is right. ", str(error)).strip()
             raise Wrong(f"{gives} {describe(value)}. {said}") from None
     clock = _Clock()
@@ -637,7 +637,7 @@ def _expect_budget(network: nn.Module) -> Any:
         )
     if cost.parameters > most_parameters:
         hidden = (
-            f" {cost.hidden:,} of them do not stand in `parameters()` but in buffers, lists or "
+            f" {cost.hidden:,} of them are not in `parameters()` but in buffers, lists or "
             "elsewhere; they count as well."
             if cost.hidden
             else ""

@@ -337,7 +337,7 @@ wrong_answers = {
             .replace("self.b1 = ", "self.b1 = conv(1, 1, 1)\n        self.listed = [")
             .replace("\n        self.b2", "]\n        self.b2")
             .replace("self.b1(maps)", "self.listed[0](maps)"),
-            r"`self\.listed` stand in a Python list",
+            r"`self\.listed` are in a Python list",
         ),
         (
             "no super",
@@ -354,12 +354,12 @@ wrong_answers = {
         (
             "3x3 before its 1x1",
             module(b2="conv(in_channels, three[0], 3), conv(*three, 1)"),
-            r"reduction comes first.*the 3×3 stands",
+            r"reduction comes first.*the 3×3 is",
         ),
         (
             "5x5 before its 1x1",
             module(b3="conv(in_channels, five[0], 5), conv(*five, 1)"),
-            r"reduction comes first.*the 5×5 stands",
+            r"reduction comes first.*the 5×5 is",
         ),
         (
             "both before their 1x1",
@@ -367,7 +367,7 @@ wrong_answers = {
                 b2="conv(in_channels, three[0], 3), conv(*three, 1)",
                 b3="conv(in_channels, five[0], 5), conv(*five, 1)",
             ),
-            r"reduction comes first.*5×5 stand before",
+            r"reduction comes first.*5×5 are before",
         ),
         (
             "a pair as a number",
@@ -636,7 +636,7 @@ wrong_answers = {
         (
             "padding in the first",
             thin(ROW.replace("(0, p)", "p"), RELU, COLUMN.replace("(p, 0)", "0"), RELU),
-            r"padding stands in the first",
+            r"padding is in the first",
         ),
         *(
             (

@@ -78,7 +78,7 @@ def _made(answer: Any, *widths: Any) -> nn.Module:
             isinstance(part, nn.Module) and part not in known for part in parts
         ):
             raise Wrong(
-                f"The layers in `self.{name}` stand in a Python {type(value).__name__}, where "
+                f"The layers in `self.{name}` are in a Python {type(value).__name__}, where "
                 "torch does not find them: their weights would not be trained. Use nn.ModuleList."
             )
     return module
@@ -174,7 +174,7 @@ def inception_2(answer):
             14 * naive: one_side,
             at * 480 * (192 + 208 + 48): "A 3×3 kernel has 9 weights a channel, a 5×5 has 25.",
             at * 480 * (192 + 3 * 208 + 5 * 48): "A 3×3 kernel has 9 weights, not 3; a 5×5 has 25.",
-            at * (naive + 480 * 480): "Nothing stands after the pooling in the naive form.",
+            at * (naive + 480 * 480): "Nothing comes after the pooling in the naive form.",
             at * (naive + 480 * 64): "The naive form has no projection after the pooling.",
             at * (naive + 9 * 480): "Pooling compares, it multiplies nothing: no MACs.",
             at * kernels: "Each kernel sees all 480 channels.",
@@ -331,7 +331,7 @@ def inception_3(answer, reference):
                     relu={"reduce3", "reduce5"}
                 ),
                 "There are no ReLUs.": but(relu=()),
-                "The projection stands before the pooling; it belongs after it.": but(
+                "The projection is before the pooling; it belongs after it.": but(
                     project_first=True
                 ),
                 "The pooling takes averages; the paper's takes the highest value.": but(
@@ -348,9 +348,9 @@ def inception_3(answer, reference):
                     "The reduction comes first: a 1×1, and after it the larger kernel. In yours "
                     f"the {where} before its 1×1.": but(late=late)
                     for where, late in (
-                        ("3×3 and the 5×5 stand", (3, 5)),
-                        ("3×3 stands", (3,)),
-                        ("5×5 stands", (5,)),
+                        ("3×3 and the 5×5 are", (3, 5)),
+                        ("3×3 is", (3,)),
+                        ("5×5 is", (5,)),
                     )
                 },
                 "The branches are joined in the order turned round.": but(order=(3, 2, 1, 0)),
@@ -433,7 +433,7 @@ def inception_4(answer):
             "second comes out.": inner,
             "Of the pairs only the second number comes out; the reduction stays inside.": both,
             "The projection's channels are counted as well; there is no projection now.": projected,
-            "What goes into the first module stands at the front of the list; only what comes out "
+            "What goes into the first module is at the front of the list; only what comes out "
             "of the modules is asked for.": lambda m, n: [n, *_channels(m, n)],
             "The argument `modules` is not used: these are always the nine modules of "
             "GoogLeNet.": lambda m, n: _channels(MODULES, n),
@@ -665,7 +665,7 @@ def inception_6(answer):
 def _check_constant(
     changed: nn.Module, network: nn.Module, module: str, branch: str, images: Tensor
 ) -> None:
-    """Where the branch stood, each map must hold the mean that the branch had, everywhere."""
+    """Where the branch was, each map must hold the mean that the branch had, everywhere."""
     try:
         part = getattr(getattr(changed.features, module), branch)
     except AttributeError:
@@ -931,7 +931,7 @@ def inception_8(answer, reference):
             mistakes={
                 "The paddings have changed places: a kernel of n columns needs padding at the left "
                 "and at the right.": but(crossed=True),
-                "All the padding stands in the first convolution; each has its own.": but(
+                "All the padding is in the first convolution; each has its own.": but(
                     padded_first=True
                 ),
                 "Both kernels have one row; the second has n rows and one column.": but(

@@ -137,7 +137,7 @@ wrong_answers = {
         (
             "all padding on two sides",
             conv2d(pad="F.pad(image, (0, 2 * padding, 0, 2 * padding))"),
-            r"stands below and on the right",
+            r"is below and on the right",
         ),
         (
             "padding of ones",
@@ -306,7 +306,7 @@ wrong_answers = {
         (
             "return in the loop",
             conv2d().replace("    return output", "            return output"),
-            r"`return` stands inside the loops",
+            r"`return` is inside the loops",
         ),
         (
             "written to the patch's place",
@@ -539,7 +539,7 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
         (
             "cleared too late",
             training_step(LOSS, BACK, CLEAR, STEP, RETURN),
-            r"weights do not move: `zero_grad\(\)` stands between",
+            r"weights do not move: `zero_grad\(\)` is between",
         ),
         (
             "step first",

@@ -98,7 +98,7 @@ def lenet_1(answer, reference):
             "You pad below and on the right only; all four sides get `padding` rows or columns.": (
                 lambda i, k, s, p: torch_conv2d(pad(i, (0, p, 0, p)), k, s, 0)
             ),
-            "Your padding stands below and on the right only; it belongs on all four sides.": (
+            "Your padding is below and on the right only; it belongs on all four sides.": (
                 lambda i, k, s, p: torch_conv2d(pad(i, (0, 2 * p, 0, 2 * p)), k, s, 0)
             ),
             "You pad with the pixels of the edge; padding is made of zeros.": (
@@ -147,11 +147,11 @@ def lenet_1(answer, reference):
             "You use `stride` for the columns only; it holds for the rows too.": (
                 lambda i, k, s, p: torch_conv2d(i, k, (1, s), p)
             ),
-            "`stride` stands between the pixels of a patch here (that is called dilation); it is "
+            "`stride` is between the pixels of a patch here (that is called dilation); it is "
             "the distance from one patch to the next.": (
                 lambda i, k, s, p: torch_conv2d(i, k, 1, p, dilation=s)
             ),
-            "Zeros stand above and on the left only, or the kernel never comes to those on the "
+            "Zeros are above and on the left only, or the kernel never comes to those on the "
             "other sides: the padded image is larger by 2 · padding.": (
                 lambda i, k, s, p: torch_conv2d(pad(i, (p, 0, p, 0)), k, s, 0)
             ),
@@ -195,7 +195,7 @@ def lenet_1(answer, reference):
             "The patches are cut from the image without its padding.": loops(
                 total, full=lambda i, _: i
             ),
-            "Only the first number is there: the `return` stands inside the loops.": loops(
+            "Only the first number is there: the `return` is inside the loops.": loops(
                 total, only_first=True
             ),
         },
@@ -332,7 +332,7 @@ def lenet_3(answer, reference):
         common[name] = {
             28 * 28: "That is the number of pixels in the image; the rows are asked for.",
             rows * rows: "That is the number of places in the output; the rows are asked for.",
-            28 + 2 * padding: "That is the height of the image; count where the kernel can stand.",
+            28 + 2 * padding: "That is the height of the image; count where the kernel fits.",
             28 - kernel + 2: "Add 1 once: n - k + 1 positions.",
             (28 - kernel) / stride: f"Padding is not in it, nor the last position. {plus_one}",
             (28 - kernel) // stride: f"Padding is not in it, nor the last position. {plus_one}",
@@ -562,7 +562,7 @@ def lenet_5(answer, reference):
             raise Wrong(graph)
         return "Four steps move the weights exactly as they should."
     standstill = (
-        "The weights do not move: `zero_grad()` stands between `backward()` and `step()` and "
+        "The weights do not move: `zero_grad()` is between `backward()` and `step()` and "
         "leaves no gradient to step along."
     )
     if "step" not in events:

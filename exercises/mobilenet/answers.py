@@ -183,8 +183,8 @@ wrong_answers = {
             v1(a=DEPTHWISE.replace("in_channels, 3", "out_channels, 3")),
             r"keeps the number of channels",
         ),
-        ("first norm after ReLU", v1(b=RELU, c=FIRST), r"first ReLU stands before"),
-        ("last norm after ReLU", v1(e=RELU, f=LAST), r"last ReLU stands before"),
+        ("first norm after ReLU", v1(b=RELU, c=FIRST), r"first ReLU is before"),
+        ("last norm after ReLU", v1(e=RELU, f=LAST), r"last ReLU is before"),
         (
             "depthwise gives out_channels",
             separable(

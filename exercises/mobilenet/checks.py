@@ -82,8 +82,8 @@ def mobilenet_1(answer):
         one: "These are the weights of the ordinary convolution.",
         positions * (deep + point): "A weight is stored once, however many positions it is used "
         "at.",
-        deep + point + 512: "Biases are left out: after these layers stands a batch norm.",
-        deep + point + 256 + 512: "Biases are left out: after these layers stands a batch norm.",
+        deep + point + 512: "Biases are left out: a batch norm comes after these layers.",
+        deep + point + 256 + 512: "Biases are left out: a batch norm comes after these layers.",
         9 + point: "The depthwise layer has a filter of its own for each of the 256 channels.",
         9 * 512 + point: "The depthwise layer has 256 filters, one for each channel it gets.",
         one + deep + point: "The ordinary convolution does not belong to the pair.",
@@ -233,7 +233,7 @@ def _compare_separable(block: nn.Module, arguments: tuple, shape: tuple[int, ...
         "The 1×1 convolution comes first. Depthwise, then pointwise is asked for.": lambda: (
             nn.Sequential(_cell(given, out), _cell(out, out, 3, stride, groups=out))
         ),
-        "The ReLU stands before the batch norm; batch norm comes first.": lambda: nn.Sequential(
+        "The ReLU is before the batch norm; batch norm comes first.": lambda: nn.Sequential(
             nn.Conv2d(given, given, 3, stride, 1, groups=given, bias=False),
             nn.ReLU(),
             nn.BatchNorm2d(given),
@@ -241,21 +241,17 @@ def _compare_separable(block: nn.Module, arguments: tuple, shape: tuple[int, ...
             nn.ReLU(),
             nn.BatchNorm2d(out),
         ),
-        "The first ReLU stands before its batch norm; batch norm comes first.": lambda: (
-            nn.Sequential(
-                nn.Conv2d(given, given, 3, stride, 1, groups=given, bias=False),
-                nn.ReLU(),
-                nn.BatchNorm2d(given),
-                _cell(given, out),
-            )
+        "The first ReLU is before its batch norm; batch norm comes first.": lambda: nn.Sequential(
+            nn.Conv2d(given, given, 3, stride, 1, groups=given, bias=False),
+            nn.ReLU(),
+            nn.BatchNorm2d(given),
+            _cell(given, out),
         ),
-        "The last ReLU stands before its batch norm; batch norm comes first.": lambda: (
-            nn.Sequential(
-                _cell(given, given, 3, stride, groups=given),
-                nn.Conv2d(given, out, 1, bias=False),
-                nn.ReLU(),
-                nn.BatchNorm2d(out),
-            )
+        "The last ReLU is before its batch norm; batch norm comes first.": lambda: nn.Sequential(
+            _cell(given, given, 3, stride, groups=given),
+            nn.Conv2d(given, out, 1, bias=False),
+            nn.ReLU(),
+            nn.BatchNorm2d(out),
         ),
         "The second convolution is 3×3; a pointwise one is 1×1.": lambda: nn.Sequential(
             _cell(given, given, 3, stride, groups=given), _cell(given, out, 3)
@@ -606,7 +602,7 @@ def mobilenet_5(answer):
                 f"Images of shape {shape} become {tuple(output.shape)}; (3, 64, 4, 4) is right."
             )
         mistakes |= {
-            "A ReLU6, or a ReLU, stands after each block, so after each projection; the "
+            "There is a ReLU6, or a ReLU, after each block, so after each projection; the "
             "bottleneck is linear.": lambda: _features(relu_behind_blocks=nn.ReLU6),
             "The batch norm of the last convolution is still missing.": lambda: _features(
                 norm=False
@@ -617,7 +613,7 @@ def mobilenet_5(answer):
             "The last convolution has a bias now; nothing else should change.": lambda: _features(
                 bias=True
             ),
-            "A ReLU6 still stands after each block, so after each projection; the bottleneck is "
+            "There is still a ReLU6 after each block, so after each projection; the bottleneck is "
             "linear. One more mistake is left.": lambda: _features(
                 relu_behind_blocks=nn.ReLU6, norm=False
             ),

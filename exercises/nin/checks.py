@@ -143,7 +143,7 @@ def _mlpconv_mistakes(widths: tuple[int, ...], k: int, s: int, p: int) -> dict[s
         "There is no ReLU at all, so the three layers together are one linear convolution.": {
             "relus": (False, False, False)
         },
-        "There is a ReLU too many: one stands before the first convolution and cuts off the "
+        "There is a ReLU too many: one is before the first convolution and cuts off the "
         "negative values of the input.": {"before": nn.ReLU()},
         f"The second and the third layer are {k}×{k}; they should be 1×1.": {
             "kernels": (k, k, k),
@@ -226,10 +226,10 @@ def _mlpconv_mistakes(widths: tuple[int, ...], k: int, s: int, p: int) -> dict[s
         "There is a dropout at the end; the paper puts dropout between blocks, not into them.": {
             "after": nn.Dropout()
         },
-        "There is a max pooling at the end; pooling stands between the blocks, not in them.": {
+        "There is a max pooling at the end; pooling is between the blocks, not in them.": {
             "after": nn.MaxPool2d(2)
         },
-        "There is a max pooling at the end (3×3, stride 2); pooling stands between the blocks, "
+        "There is a max pooling at the end (3×3, stride 2); pooling is between the blocks, "
         "not in them.": {"after": nn.MaxPool2d(3, 2)},
         "The block ends with global average pooling; that belongs after the last block only.": {
             "after": nn.AdaptiveAvgPool2d(1)
@@ -598,7 +598,7 @@ def nin_5(answer):
     network = make(answer)
     kept = "The ReLU on the class maps is still there."
     soft = "lets some gradient through, but it still squeezes every negative logit"
-    needless = "Nothing needs to stand there."
+    needless = "Nothing needs to be there."
     compared = {
         "mistakes": {
             kept: variant((True, True, True)),
@@ -618,11 +618,11 @@ def nin_5(answer):
             "The ReLU on the class maps is gone, but so is the one after the 3×3 "
             "convolution, which did no harm.": variant((False, True, False)),
             "A sigmoid on the class maps keeps every logit between 0 and 1, so the softmax "
-            "can never be sure. Nothing needs to stand there.": variant(
+            "can never be sure. Nothing needs to be there.": variant(
                 (True, True, True), activation=nn.Sigmoid
             ),
             "A tanh on the class maps keeps every logit between -1 and 1, so the softmax can "
-            "never be sure. Nothing needs to stand there.": variant(
+            "never be sure. Nothing needs to be there.": variant(
                 (True, True, True), activation=nn.Tanh
             ),
             "There is a batch norm before the ReLU on the class maps. That helps, as you "
@@ -642,7 +642,7 @@ def nin_5(answer):
             ),
             "The last 1×1 convolution is gone together with its ReLU. The layer was "
             "sound.": variant(dropped=1),
-            "The last 1×1 convolution is gone, and a ReLU still stands on the class maps.": variant(
+            "The last 1×1 convolution is gone, and there is still a ReLU on the class maps.": variant(
                 (True, True, True), dropped=1
             ),
             "There is a linear layer after the pooling now, and the ReLU on the class maps is "

@@ -272,7 +272,7 @@ def one_by_one_2(answer):
     )
     order = (
         "The matrices are multiplied in the wrong order. The second layer works on what the first "
-        "one gives: its matrix stands on the left."
+        "one gives: its matrix is on the left."
     )
 
     def explain(case: tuple, got: Any, _: Any) -> str:
@@ -544,7 +544,7 @@ def one_by_one_4(answer):
             "Rows of the matrix of eigenvectors are taken, after turning the columns around; the "
             "eigenvectors are its columns.": variant(which="flipped rows"),
             "`reshape` alone does not put the channels of a pixel into one row: neighbouring "
-            "pixels of one map stand in it. Move the channels to the end with permute first.": (
+            "pixels of one map are in it. Move the channels to the end with permute first.": (
                 variant(rows="reshaped")
             ),
             _RESHAPED: variant(rows="reshaped to channels"),
@@ -773,10 +773,10 @@ _NOTICES = {
 }
 _WHY = {
     "1x1, average": (
-        "Every pixel goes through the same layers, whatever stands beside it, and an average does "
+        "Every pixel goes through the same layers, whatever is beside it, and an average does "
         "not ask for the order."
     ),
-    "1x1, maximum": "The largest of all values is the same in whatever order they stand.",
+    "1x1, maximum": "The largest of all values is the same in any order.",
     "1x1, 2x2 average, 1x1, average": (
         "There is a ReLU before the 2x2 average and none after it, so all that follows is linear, "
         "and the mean of the means of 2×2 blocks is the mean of all pixels."
@@ -785,7 +785,7 @@ _WHY = {
         "Which four pixels share a block changes when they are shuffled, and so do the maxima."
     ),
     "1x1, stride 2, average": (
-        "It reads a quarter of the places. After the shuffle other pixels stand there."
+        "It reads a quarter of the places. After the shuffle other pixels are there."
     ),
     "1x1, flatten, linear": "The linear layer has a weight of its own for every place.",
 }

@@ -550,7 +550,7 @@ def zero_pad(maps, out_channels, stride=2):
         ),
     ],
     "resnet.6": [
-        ("ReLU at the end", pre("(z + maps).relu()"), r"ReLU stands after the addition"),
+        ("ReLU at the end", pre("(z + maps).relu()"), r"ReLU after the addition"),
         ("a tuple", pre("z + maps,"), r"gives a tuple; a tensor is right"),
         (
             "one norm twice",
@@ -563,7 +563,7 @@ def zero_pad(maps, out_channels, stride=2):
             pre(before="maps = self.norm1(maps)", active="maps.relu()"),
             r"begins after the first batch norm; it",
         ),
-        ("ReLU on the shortcut", pre("z + maps.relu()"), r"stands on the shortcut"),
+        ("ReLU on the shortcut", pre("z + maps.relu()"), r"ReLU on the shortcut"),
         ("no shortcut", pre("z"), r"shortcut is missing"),
         ("no shortcut but a ReLU", pre("z.relu()"), r"shortcut is missing, and a ReLU"),
         ("no first ReLU", pre(active="self.norm1(maps)"), r"first ReLU is missing"),
@@ -635,7 +635,7 @@ def zero_pad(maps, out_channels, stride=2):
         (
             "in front",
             longer(ZERO, result="nn.Sequential(ResidualBlock(branch, nn.Identity()), *stage)"),
-            r"stand in front",
+            r"be in front",
         ),
         (
             "appended to the old one",

@@ -46,7 +46,7 @@ def resnet_1(answer):
             2 * first + beside + 768: "The second convolution takes 128 channels, not 64.",
             first + second + 9 * beside + 768: "The shortcut's convolution is 1×1, not 3×3.",
             first + second + beside + 640: (
-                "All three batch norms have 128 channels: they stand after the convolutions."
+                "All three batch norms have 128 channels: they are after the convolutions."
             ),
         },
         "macs": {
@@ -141,7 +141,7 @@ class _FromFirst(nn.Module):
 
 
 class _NormLast(nn.Module):
-    """The second batch norm stands after the addition."""
+    """The second batch norm is after the addition."""
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
@@ -257,7 +257,7 @@ def _input_kept(block: nn.Module, shape: tuple[int, ...]) -> None:
 
 
 def _all_used(block: nn.Module, shape: tuple[int, ...]) -> None:
-    """Name a layer that stands idle while another of its kind serves twice."""
+    """Name a layer that is idle while another of its kind serves twice."""
     block, calls = copy.deepcopy(block).train(), Counter()
     for name, module in block.named_modules():
         module.register_forward_hook(lambda *_, name=name: calls.update([name]))
@@ -387,7 +387,7 @@ def resnet_3(answer):
                     "The shortcut's convolution has a bias; the batch norm after it has one."
                 ),
                 branch + beside + 2 * inside: (
-                    "The shortcut's batch norm has the channels of the input; it should stand "
+                    "The shortcut's batch norm has the channels of the input; it should be "
                     "after the convolution."
                 ),
                 branch: "The shortcut has no parameters; option B has a 1×1 convolution.",
@@ -409,7 +409,7 @@ def resnet_3(answer):
             return joined(args=args, shortcut=nn.Sequential(*layers, nn.BatchNorm2d(outside)))
 
         def unhurried(args=args) -> nn.Module:
-            """The stride stands on the second convolution."""
+            """The stride is on the second convolution."""
             inside, outside, stride = args
             layers = _basic(inside, outside)
             layers[3] = _conv(outside, outside, 3, stride)
@@ -430,7 +430,7 @@ def resnet_3(answer):
                 ),
                 "The shortcut takes the highest of the pixels that the stride skips; it should "
                 "skip them.": lambda: halved(nn.MaxPool2d),
-                "The stride stands on the branch's second convolution; it was right on the "
+                "The stride is on the branch's second convolution; it was right on the "
                 "first.": unhurried,
                 "The ReLU between the branch's convolutions is gone.": lambda args=args: _Joined(
                     nn.Sequential(*_basic(*args, leave_out=(2,))), _projection(*args)
@@ -490,7 +490,7 @@ def resnet_4(answer):
         return maps[:, :, : maps.shape[2] // stride, : maps.shape[3] // stride]
 
     from_second = "The stride counts from the second row and column; begin with the first"
-    both_sides = "The zeros stand on both sides of the channels; all should stand after them"
+    both_sides = "The zeros are on both sides of the channels; all should be after them"
     cut_out = "The corner of the maps is cut out; rows and columns should be skipped"
 
     def explain(case: tuple, mine, right: Tensor) -> str:
@@ -506,7 +506,7 @@ def resnet_4(answer):
         if len(places) < channels or places == list(range(channels)):
             return ""
         return (
-            f"The {channels} channels stand at the places {places}, counted from 0; they should "
+            f"The {channels} channels are at the places {places}, counted from 0; they should "
             "come first, in their order, and all zeros after them."
         )
 
@@ -521,7 +521,7 @@ def resnet_4(answer):
         _zero_pad,
         *cases,
         mistakes={
-            "The zeros stand before the channels; they should stand after them.": padded(
+            "The zeros are before the channels; they should be after them.": padded(
                 strided, "front"
             ),
             f"{both_sides}.": padded(strided, "both"),
@@ -746,14 +746,14 @@ def resnet_6(answer):
             (3, channels, 8, 8),
             (2, channels, 7, 5),
             mistakes={
-                "A ReLU stands after the addition; nothing should.": lambda: variant(last=True),
+                "There is a ReLU after the addition; nothing should be there.": lambda: variant(last=True),
                 "The shortcut begins after the first batch norm and ReLU; it should take the "
                 "maps as they came in.": lambda: variant(shortcut="active"),
                 "The shortcut begins after the first batch norm; it should take the maps as they "
                 "came in.": lambda: variant(shortcut="normed"),
-                "A ReLU stands on the shortcut; nothing should.": lambda: variant(shortcut="relu"),
+                "There is a ReLU on the shortcut; nothing should be there.": lambda: variant(shortcut="relu"),
                 "The shortcut is missing.": lambda: variant(shortcut=""),
-                "The shortcut is missing, and a ReLU stands at the end.": lambda: variant(
+                "The shortcut is missing, and a ReLU is at the end.": lambda: variant(
                     shortcut="", last=True
                 ),
                 "The first ReLU is missing.": lambda: variant(relus=(False, True)),
@@ -836,7 +836,7 @@ def resnet_7(answer):
             if not close(longer.eval()(negative), before(negative)):
                 raise Wrong(
                     "For maps with negative values the new stage gives something else: does the "
-                    "new block stand in front? After the stage it sees only what a ReLU gave."
+                    "new block be in front? After the stage it sees only what a ReLU gave."
                 )
         _can_learn(longer, convs[-2:], maps)
     return "The same outputs, with two convolutions more that can learn."

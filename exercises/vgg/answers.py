@@ -199,7 +199,7 @@ wrong_answers = {
                 "nn.MaxPool2d(2)]",
                 end="pass",
             ),
-            r"pooling stands inside the loop",
+            r"pooling is inside the loop",
         ),
         (
             "no ReLU",
@@ -653,7 +653,7 @@ class vgg_block(nn.Module):
                 "parts.append(nn.Conv2d(channels, width, 3, padding=1)); channels = width",
                 "parts += [nn.ReLU(), nn.MaxPool2d(2)]",
             ),
-            r"ReLU still stands after the inner loop",
+            r"ReLU is still after the inner loop",
         ),
         (
             "ReLU still outside, after the pooling",
@@ -661,7 +661,7 @@ class vgg_block(nn.Module):
                 "parts.append(nn.Conv2d(channels, width, 3, padding=1)); channels = width",
                 "parts += [nn.MaxPool2d(2), nn.ReLU()]",
             ),
-            r"ReLU still stands after the inner loop",
+            r"ReLU is still after the inner loop",
         ),
         (
             "ReLU gone",
@@ -1096,7 +1096,7 @@ equivalent = {
             "without `0.5` in `return nn.Sequential … lasses))` #2",
         ),
         (
-            "Dropout leaves a value, doubles it or makes it zero; so it may stand before a "
+            "Dropout leaves a value, doubles it or makes it zero; so it may be before a "
             "ReLU or behind it.",
             "`nn.ReLU()` and `nn.Dropout(0.5)` exchanged in `return nn.Sequential … lasses))`",
             "`nn.ReLU()` and `nn.Dropout(0.5)` exchanged in `return nn.Sequential … lasses))` #2",

@@ -205,7 +205,7 @@ def _block_mistakes(kernels: Sequence[int]) -> dict[str, dict]:
             "Only the first convolution is followed by a ReLU; every one should be.": {
                 "relu": lambda number, count: number == 0
             },
-            "The pooling stands inside the loop, after every convolution; a block has one, at its "
+            "The pooling is inside the loop, after every convolution; a block has one, at its "
             "end.": {"pool_each": True},
             "Only the last convolution widens the maps to out_channels; the first should, and the "
             "others keep them.": {"widen_last": True},
@@ -580,7 +580,7 @@ def _expect_network(network: nn.Module, case: tuple) -> None:
         "There is no dropout.": variant(dropouts=(0, 0)),
         "The second hidden layer has no dropout.": variant(dropouts=(0.5, 0)),
         "The first hidden layer has no dropout.": variant(dropouts=(0, 0.5)),
-        "The dropout stands before the linear layers, so it drops their inputs, among them the "
+        "The dropout is before the linear layers, so it drops their inputs, among them the "
         "maps; it should drop what the ReLUs give.": variant(inputs_dropped=True),
         "There is no ReLU between the linear layers, so the three together are one linear "
         "layer.": variant(relus=(False, False)),
@@ -729,7 +729,7 @@ def _expect_repaired(network: nn.Module) -> None:
         raise
     mistakes = {}
     every = {
-        "The ReLU still stands after the inner loop, once for each block: the two convolutions "
+        "The ReLU is still after the inner loop, once for each block: the two convolutions "
         "of a block have none between them.": {"relu": lambda number, count: number == count - 1},
         "There is no ReLU left behind the convolutions.": {"relu": lambda number, count: False},
         "The last convolution of each block has no ReLU.": {
