@@ -122,16 +122,15 @@ def run_activation(seeds: range, head: dict) -> None:
     for key in ("search", "best", "curves"):
         stored.content.setdefault(key, {kind: {} for kind in KINDS})
     search, best, curves = (stored.content[key] for key in ("search", "best", "curves"))
-    starts = list(
-        itertools.product(ACTIVATION["searched_initialisations"], ACTIVATION["searched_rates"])
-    )
+    starts = itertools.product(ACTIVATION["searched_initialisations"], ACTIVATION["searched_rates"])
+    starts = {f"{initialisation} {rate}": (initialisation, rate) for initialisation, rate in starts}
     for kind in KINDS:
-        for start in starts:
-            stored.once(search[kind], f"{start[0]} {start[1]}", searched, kind, *start)
-        start = min(
-            starts, key=lambda start: mean_error(search[kind][f"{start[0]} {start[1]}"]["curve"])
-        )
-        best[kind] = {"initialisation": start[0], "learning_rate": start[1]}
+        for name, start in starts.items():
+            stored.once(search[kind], name, searched, kind, *start)
+        initialisation, rate = starts[
+            min(starts, key=lambda name: mean_error(search[kind][name]["curve"]))
+        ]
+        best[kind] = {"initialisation": initialisation, "learning_rate": rate}
     for seed, kind in itertools.product(seeds, KINDS):
         stored.once(curves[kind], str(seed), error_curve, kind, *best[kind].values(), seed)
     means = {kind: [mean_error(curves[kind][str(seed)]) for seed in seeds] for kind in KINDS}
@@ -211,10 +210,7 @@ def run_regularisation(seeds: range, head: dict) -> None:
     stored = common.Stored(
         FILE, head, "regularisation", report=report_regularisation, recipe=REGULARISATION
     )
-    entries = {name: stored.entry("conditions", name) for name in CONDITIONS}
-    for seed, name in itertools.product(seeds, CONDITIONS):
-        stored.complete(name, entries[name]["runs"], [seed], overfitting, name)
-    stored.save()
+    stored.fill("conditions", {name: {} for name in CONDITIONS}, overfitting, seeds)
 
 
 EXPERIMENTS = {"activation": run_activation, "regularisation": run_regularisation}

@@ -160,6 +160,20 @@ class Stored:
             print(name, short, flush=True)
             self.save()
 
+    def fill(
+        self,
+        place: str,
+        fields: dict[str, dict[str, Any]],
+        run: Callable[[str, int], dict[str, Any]],
+        seeds: Iterable[int],
+    ) -> None:
+        """Complete `content[place]`, seed by seed: an entry with its `fields` for each name."""
+        entries = {name: self.entry(place, name, **own) for name, own in fields.items()}
+        for seed in seeds:
+            for name, entry in entries.items():
+                self.complete(name, entry["runs"], [seed], run, name)
+        self.save()
+
     def once(self, where: dict[str, Any], key: str, measure: Callable[..., Any], *given: Any):
         """`where[key]`; if it is missing, `measure(*given)` is put there first."""
         if key not in where:
@@ -227,23 +241,24 @@ def pairs(
     compared: Iterable[tuple[str, str]],
     *keys: str,
     higher: str = "first_higher",
-    least: int = 1,
+    more: Callable[[list[float]], dict[str, Any]] | None = None,
 ) -> dict[str, dict]:
     """Differences in points between the runs of two entries, for each pair that is `compared`.
 
     Args:
         higher: the field that counts for how many seeds the first is higher.
-        least: a pair with fewer seeds than this is left out.
+        more: further fields from the differences.
     """
-    found: dict[str, dict] = {}
+    result: dict[str, dict] = {}
     for first, second in compared:
         runs = [entries.get(name, {}).get("runs", []) for name in (first, second)]
         for key in keys:
             points = differences(*runs, key)
-            if len(points) >= least:
+            if points:
                 pair = summarise(points, 2) | {higher: sum(value > 0 for value in points)}
-                found.setdefault(f"{first}_minus_{second}", {})[key] = pair
-    return found
+                pair |= more(points) if more else {}
+                result.setdefault(f"{first}_minus_{second}", {})[key] = pair
+    return result
 
 
 # --- training -------------------------------------------------------------------------------------

@@ -126,7 +126,6 @@ def training_task(name: str, images: int) -> Callable[[], float]:
 
 def main() -> None:
     parser = common.parser(__doc__)
-    parser.add_argument("--small-only", action="store_true", help="leave the large networks out")
     parser.add_argument("--quick", action="store_true", help="two rounds, to see that it runs")
     arguments = parser.parse_args()
     counted = {key: 2 if arguments.quick else count for key, count in ROUNDS.items()}
@@ -149,13 +148,12 @@ def main() -> None:
             key: timing(values[name], values["lenet"]) for key, values in times.items()
         }
         print(name, result["small"][name], flush=True)
-    if not arguments.small_only:
-        large = {name: build().eval() for name, build in LARGE.items()}
-        result["large"] = {name: counts(net, net.image_size) for name, net in large.items()}
-        latency = in_turns(counted["large"], large, 1)
-        for name in LARGE:
-            result["large"][name]["latency_ms"] = timing(latency[name], latency["mobilenet_v2"], 2)
-            print(name, result["large"][name], flush=True)
+    large = {name: build().eval() for name, build in LARGE.items()}
+    result["large"] = {name: counts(net, net.image_size) for name, net in large.items()}
+    latency = in_turns(counted["large"], large, 1)
+    for name in LARGE:
+        result["large"][name]["latency_ms"] = timing(latency[name], latency["mobilenet_v2"], 2)
+        print(name, result["large"][name], flush=True)
     common.write(FILE if not arguments.quick else "costs_quick.json", result)
 
 

@@ -130,20 +130,12 @@ def main() -> None:
         recipe = RECIPES[experiment] | {"learning_rates": rates}
         summing = partial(report, MEASURED[experiment])
         stored = common.Stored(FILE, head, experiment, report=summing, recipe=recipe)
-        entries = {}
+        fields = {}
         for name in heads:
             model, side = build(name, SIZES[experiment]), SIZES[experiment]
-            entries[name] = stored.entry(
-                "heads",
-                name,
-                label=HEADS[name][0],
-                **common.size(model, (1, side, side)),
-                head_parameters=summary.count_parameters(model[1]),
-            )
-        for seed in seeds:
-            for name, entry in entries.items():
-                stored.complete(name, entry["runs"], [seed], run, experiment, name)
-        stored.save()
+            fields[name] = {"label": HEADS[name][0], **common.size(model, (1, side, side))}
+            fields[name]["head_parameters"] = summary.count_parameters(model[1])
+        stored.fill("heads", fields, partial(run, experiment), seeds)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ results/localisation.json. Finished runs are kept; a changed recipe starts anew.
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from torch import Tensor
 
@@ -94,7 +95,7 @@ def run(splits: localisation.Splits, pooling: str, seed: int) -> dict:
 
 def report(content: dict) -> None:
     """Summaries over the seeds, and the poolings' differences seed by seed."""
-    on_test = {}
+    on_test: dict[str, common.Runs] = {pooling: [] for pooling in POOLINGS}
     for pooling, entry in content["poolings"].items():
         runs = entry["runs"]
         entry |= common.summaries(runs, "seconds")
@@ -120,15 +121,10 @@ def main() -> None:
     head = common.header("Localisation from labels: class activation maps on canvases")
     head |= {**size, "forward_macs_of_a_run": spent, "test_canvases": len(splits.test_boxes)}
     stored = common.Stored(FILE, head, report=report, recipe=RECIPE)
-    entries = {
-        pooling: stored.entry("poolings", pooling, label=label)
-        for pooling, label in POOLINGS.items()
-    }
+    stored.content.setdefault("poolings", {})
     stored.once(stored.content, "baselines", baselines, splits)
-    for seed in seeds:
-        for pooling, entry in entries.items():
-            stored.complete(pooling, entry["runs"], [seed], run, splits, pooling)
-    stored.save()
+    fields = {pooling: {"label": label} for pooling, label in POOLINGS.items()}
+    stored.fill("poolings", fields, partial(run, splits), seeds)
 
 
 if __name__ == "__main__":

@@ -193,8 +193,9 @@ def damage(model: nn.Module, validation: data.Batches, seed: int) -> dict:
 # --- one run --------------------------------------------------------------------------------------
 
 
-def run(entry: dict, recipe: dict, with_damage: bool, seed: int) -> dict:
+def run(entries: dict, recipe: dict, name: str, seed: int) -> dict:
     """One network trained from one seed."""
+    entry = entries[name]
     splits = common.load(recipe, seed)
     model, history = common.train(
         lambda: build(entry, recipe),
@@ -212,7 +213,8 @@ def run(entry: dict, recipe: dict, with_damage: bool, seed: int) -> dict:
         "validation_error": round(1 - training.evaluate(model, splits.validation).accuracy, 4),
         "seconds": round(sum(history.seconds), 1),
     }
-    if with_damage:
+    # 54 blocks, each taken away once, would take longer than the training.
+    if "damage" in recipe and not name.endswith("110"):
         few = common.load(recipe, seed=0, batch_size=500, validation_images=DAMAGE["images"])
         result["damage"] = damage(model, few.validation, seed)
     return result
@@ -224,6 +226,8 @@ def run(entry: dict, recipe: dict, with_damage: bool, seed: int) -> dict:
 def interval(values: list[float]) -> dict:
     """Mean of paired differences, its 95 % interval, and the seeds that .1 point would need."""
     count = len(values)
+    if count == 1:
+        return {"seeds": 1}
     deviation = statistics.stdev(values)
     # Student's t for 95 %, two-sided, with count - 1 degrees of freedom.
     t = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}[count]
@@ -248,11 +252,8 @@ def report(compared: list[tuple[str, str]], content: dict) -> None:
         if runs and "damage" in runs[0]:
             entry["damage"] = summarise_damage([run["damage"] for run in runs])
     content["pairs"] = common.pairs(
-        content["networks"], compared, "train_error", "validation_error", least=2
+        content["networks"], compared, "train_error", "validation_error", more=interval
     )
-    for pair in content["pairs"].values():
-        for errors in pair.values():
-            errors |= interval(errors["runs"])
 
 
 def summarise_damage(runs: list[dict]) -> dict:
@@ -289,16 +290,12 @@ def main() -> None:
             recipe["damage"] = DAMAGE
         summing = functools.partial(report, described["pairs"])
         stored = common.Stored(FILE, head, experiment, report=summing, recipe=recipe)
-        entries = {}
-        for name, entry in described["networks"].items():
-            size = common.size(build(entry, recipe), (1, *[recipe["image_size"]] * 2))
-            entries[name] = stored.entry("networks", name, **entry, **size)
-        for seed in recipe["seeds"]:
-            for name, entry in entries.items():
-                # 54 blocks, each taken away once, would take longer than the training.
-                with_damage = experiment == "depth" and not name.endswith("110")
-                stored.complete(name, entry["runs"], [seed], run, entry, recipe, with_damage)
-        stored.save()
+        shape = (1, recipe["image_size"], recipe["image_size"])
+        fields = {
+            name: entry | common.size(build(entry, recipe), shape)
+            for name, entry in described["networks"].items()
+        }
+        stored.fill("networks", fields, functools.partial(run, fields, recipe), recipe["seeds"])
 
 
 if __name__ == "__main__":

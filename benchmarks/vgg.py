@@ -29,17 +29,11 @@ RECIPE = dict(
 NETWORKS: dict[str, tuple[str, dict]] = {
     **{name: (name, {"blocks": CONFIGURATIONS[name]}) for name in ("A", "B", "C", "D", "E")},
     **{
-        f"{name}_plain": (
-            f"{name} without batch norm",
-            {"blocks": CONFIGURATIONS[name], "batch_norm": False},
+        f"{name}_plain{suffix}": (
+            f"{name} without batch norm{words}",
+            {"blocks": CONFIGURATIONS[name], "batch_norm": False, **options},
         )
-        for name in ("A", "E")
-    },
-    **{
-        f"{name}_plain_he": (
-            f"{name} without batch norm, He",
-            {"blocks": CONFIGURATIONS[name], "batch_norm": False, "initialisation": "he"},
-        )
+        for suffix, words, options in (("", "", {}), ("_he", ", He", {"initialisation": "he"}))
         for name in ("A", "E")
     },
     "A_five": ("A, blocks 3 to 5 with one 5×5", {"blocks": ("3", "3", "5", "5", "5")}),
@@ -86,21 +80,18 @@ def main() -> None:
     arguments = common.parser(__doc__, names=NETWORKS, seeds=5).parse_args()
     head = common.header("VGG at 32 pixels, paired by seed: depth, batch norm, 5x5 or two 3x3")
     stored = common.Stored(FILE, head, report=report, recipe=RECIPE)
-    entries = {}
-    for name in arguments.names:
-        label, options = NETWORKS[name]
-        entries[name] = stored.entry(
-            "networks",
-            name,
-            label=label,
-            blocks=list(options["blocks"]),
-            convolutions=sum(map(len, options["blocks"])),
-            **common.size(build(name), (1, RECIPE["image_size"], RECIPE["image_size"])),
-        )
-    for seed in range(arguments.seeds):
-        for name, entry in entries.items():
-            stored.complete(name, entry["runs"], [seed], run, name)
-    stored.save()
+    side = RECIPE["image_size"]
+    fields = {
+        name: {
+            "label": label,
+            "blocks": list(options["blocks"]),
+            "convolutions": sum(map(len, options["blocks"])),
+            **common.size(build(name), (1, side, side)),
+        }
+        for name, (label, options) in NETWORKS.items()
+        if name in arguments.names
+    }
+    stored.fill("networks", fields, run, range(arguments.seeds))
 
 
 if __name__ == "__main__":

@@ -656,11 +656,11 @@ def test_kill_and_repeat(tmp_path, delay):
 
 def test_host_gets_only_what_is_missing(monkeypatch):
     calls = []
-    lacking = [{"torchinfo": "torchinfo>=1.8", "d2l": "d2l==1.0.3"}, {}]
+    lacking = [{"onnxscript": "onnxscript>=0.6", "d2l": "d2l==1.0.3"}, {}]
 
     def missing(wanted):
         names = {requirement.name for requirement in wanted}
-        assert {"torch", "d2l", "torchinfo"} <= names
+        assert {"torch", "d2l", "onnxscript"} <= names
         assert not {"jupyterlab", "nbval", "pytest", "ipykernel"} & names
         return lacking.pop(0)
 
@@ -674,10 +674,10 @@ def test_host_gets_only_what_is_missing(monkeypatch):
     (python, arguments, quiet, pins), alone = calls
     pins = pins.splitlines()
     assert (python, quiet) == (sys.executable, True)
-    assert arguments[:2] == ("torchinfo>=1.8", "--constraint")
+    assert arguments[:2] == ("onnxscript>=0.6", "--constraint")
     for name in (*environment.HOST_PACKAGES, "pytest"):
         assert f"{name}=={importlib.metadata.version(name)}" in pins
-    assert not any(line.startswith(("torchinfo==", "d2l==")) for line in pins)
+    assert not any(line.startswith(("onnxscript==", "d2l==")) for line in pins)
     python, arguments, quiet, lock = alone
     assert (python, quiet) == (sys.executable, True)
     assert arguments[:2] == ("--no-deps", "--require-hashes")

@@ -3,12 +3,14 @@
 import ast
 import importlib.metadata
 import importlib.util
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -98,7 +100,7 @@ def test_lock_is_closed_under_dependencies():
         for line in distribution.requires or []:
             needs = Requirement(line)
             if needs.marker is None or needs.marker.evaluate({"extra": ""}):
-                needed = re.sub(r"[-_.]+", "-", needs.name).lower()
+                needed = canonical(needs.name)
                 assert needed in lock, f"{name} requires {needs}"
                 assert needs.specifier.contains(version(lock[needed])), f"{name} requires {needs}"
     if not checked:
@@ -131,6 +133,81 @@ def test_conda_has_the_same_packages_and_bounds():
     assert Version(lines.pop("python")) >= Version("3.11")
     assert lines.pop("pip", "missing") is None, "course.py needs pip to add d2l"
     assert {CONDA_NAMES.get(name, name): bound for name, bound in lines.items()} == wanted()
+
+
+# --- declared and imported ------------------------------------------------------------------------
+
+# Declared, but imported nowhere, and what they are for.
+NOT_IMPORTED = {
+    "ipykernel": "the kernels of the notebooks",
+    "jupyterlab": "`course.py lab` starts it",
+    **dict.fromkeys(("pandas", "requests"), "d2l imports them"),
+    "sphinx-book-theme": "tools/site/conf.py names it",
+    "sphinx-mathjax-offline": "tools/site/conf.py names it",
+}
+# Imported, but not declared, because a package that is declared requires them.
+BROUGHT_BY = {
+    "cycler": "matplotlib",
+    "jupyter-client": "nbclient",
+    "jupyter-core": "nbclient",
+    "packaging": "pytest",
+    "pyyaml": "myst-nb",
+}
+OPTIONAL = {"playwright"}  # of the long tests in a browser
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def texts() -> Iterator[str]:
+    """All code of the course: its files, and the code cells of the chapters."""
+    for top in ("utils", "exercises", "tools", "benchmarks", "tests", "."):
+        for path in ROOT.glob("*.py" if top == "." else f"{top}/**/*.py"):
+            yield path.read_text(encoding="utf-8")
+    for path in ROOT.glob("chapters/*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "code":
+                yield "".join(cell["source"])
+
+
+def imported(texts: Iterable[str]) -> set[str]:
+    """The packages that these texts import, under the names by which they are installed."""
+    modules = set()
+    for text in texts:
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                modules.add(node.module)
+            elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "importorskip":
+                modules.add(node.args[0].value)
+    own = {path.stem for path in [*ROOT.glob("*"), *ROOT.glob("tests/**/*")]}
+    roots = {module.split(".")[0] for module in modules} - sys.stdlib_module_names - own
+    owners = importlib.metadata.packages_distributions()
+    return {canonical(owner) for root in roots for owner in owners.get(root, [root])}
+
+
+def test_what_is_imported_is_declared_and_the_reverse():
+    names = imported(texts())
+    groups = PYPROJECT["dependency-groups"]
+    declared = wanted().keys() | {Requirement(line).name for line in groups["authors"]} | alone()
+    undeclared = names - declared - BROUGHT_BY.keys() - OPTIONAL
+    unused = wanted().keys() - names - NOT_IMPORTED.keys()
+    outdated = (NOT_IMPORTED.keys() | BROUGHT_BY.keys()) - (wanted().keys() ^ names)
+    assert (undeclared, unused, outdated) == (set(), set(), set())
+    for name, by in BROUGHT_BY.items():
+        needed = importlib.metadata.requires(by) or []
+        assert by in declared and name in {canonical(Requirement(line).name) for line in needed}
+
+
+def test_imports_of_every_kind_are_seen():
+    cell = "if 1:\n    import onnx.helper as o\ndef f():\n    from sklearn import svm\nimport json"
+    test = "pytest.importorskip('captum.attr')\nfrom . import x\nfrom utils import data"
+    assert imported([cell, test]) == {"onnx", "scikit-learn", "captum"}
+
+
+# --- the same everywhere --------------------------------------------------------------------------
 
 
 def test_python_floor_is_the_same_everywhere():
@@ -220,7 +297,7 @@ def test_ci_runs_what_the_readme_says():
     assert f"- run: {command} --all" in workflow
 
 
-# Licences -------------------------------------------------------------------------------------
+# --- licences -------------------------------------------------------------------------------------
 
 
 def test_every_locked_package_has_a_licence():
@@ -242,8 +319,8 @@ def test_licences_are_what_the_packages_say():
         if metadata is None:
             continue
         checked += 1
-        said = licences.stated(metadata)
-        assert said or name in licences.REMARKS, f"{name} says nothing, and nobody explains it"
+        stated = licences.stated(metadata)
+        assert stated or name in licences.REMARKS, f"{name} says nothing, and nobody explains it"
         assert licence == licences.described(name, metadata), name
     if not checked:
         pytest.skip("nothing here is installed in its locked version")
@@ -266,7 +343,7 @@ def test_licence_from_metadata(metadata, expected):
     assert licences.stated(metadata) == expected
 
 
-# Workflows ------------------------------------------------------------------------------------
+# --- workflows ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob(".github/workflows/*.yml")), ids=lambda p: p.stem)
@@ -302,7 +379,7 @@ def test_the_lock_is_audited():
     assert "pip-audit" in command and "--requirement requirements.lock" in command
 
 
-# Binder ---------------------------------------------------------------------------------------
+# --- Binder ---------------------------------------------------------------------------------------
 
 
 def test_binder_takes_environment_yml():

@@ -642,7 +642,7 @@ def nin_5(answer):
             ),
             "The last 1×1 convolution is gone together with its ReLU. The layer was "
             "sound.": variant(dropped=1),
-            "The last 1×1 convolution is gone, and there is still a ReLU on the class maps.": variant(
+            "The last 1×1 convolution is gone, and a ReLU is still on the class maps.": variant(
                 (True, True, True), dropped=1
             ),
             "There is a linear layer after the pooling now, and the ReLU on the class maps is "

@@ -746,12 +746,16 @@ def resnet_6(answer):
             (3, channels, 8, 8),
             (2, channels, 7, 5),
             mistakes={
-                "There is a ReLU after the addition; nothing should be there.": lambda: variant(last=True),
+                "There is a ReLU after the addition; nothing belongs there.": lambda: variant(
+                    last=True
+                ),
                 "The shortcut begins after the first batch norm and ReLU; it should take the "
                 "maps as they came in.": lambda: variant(shortcut="active"),
                 "The shortcut begins after the first batch norm; it should take the maps as they "
                 "came in.": lambda: variant(shortcut="normed"),
-                "There is a ReLU on the shortcut; nothing should be there.": lambda: variant(shortcut="relu"),
+                "There is a ReLU on the shortcut; none belongs there.": lambda: variant(
+                    shortcut="relu"
+                ),
                 "The shortcut is missing.": lambda: variant(shortcut=""),
                 "The shortcut is missing, and a ReLU is at the end.": lambda: variant(
                     shortcut="", last=True
