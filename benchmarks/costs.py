@@ -24,13 +24,12 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks import common
-from utils import device, networks
+from utils import data, device, networks, summary
 from utils.topics import memory
 
 FILE = "costs.json"
@@ -70,20 +69,13 @@ def milliseconds(network: nn.Module, images: Tensor, repeats: int = 1) -> float:
 
 def rounds(count: int, tasks: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
     """Every task once a round, after one round for warming up."""
-    measured: dict[str, list[float]] = {name: [] for name in tasks}
-    for _ in range(count + 1):
+    found: dict[str, list[float]] = {name: [] for name in tasks}
+    for number in range(count + 1):
         for name, task in tasks.items():
-            measured[name].append(task())
-    return {name: values[1:] for name, values in measured.items()}
-
-
-def in_turns(
-    count: int, models: dict[str, nn.Module], images: int, repeats: int = 1
-) -> dict[str, list[float]]:
-    """Milliseconds of one call of each network in each round."""
-    given = {name: noise(model, images) for name, model in models.items()}
-    tasks = {n: partial(milliseconds, model, given[n], repeats) for n, model in models.items()}
-    return rounds(count, tasks)
+            value = task()
+            if number:
+                found[name].append(value)
+    return found
 
 
 def timing(values: list[float], reference: list[float], digits: int = 4) -> dict:
@@ -104,7 +96,8 @@ def counts(network: nn.Module, size: int) -> dict[str, int]:
     tensors = network.state_dict().values()
     return {
         "image_size": size,
-        **common.size(network, shape),
+        "parameters": summary.count_parameters(network),
+        "macs": summary.count_macs(network, shape),
         "weight_bytes": sum(t.numel() * t.element_size() for t in tensors if t.ndim),
         "peak_bytes": image.nbytes + memory.peak(network, image).bytes,
     }
@@ -112,13 +105,20 @@ def counts(network: nn.Module, size: int) -> dict[str, int]:
 
 def training_task(name: str, images: int) -> Callable[[], float]:
     """One epoch of `fit` over `images` images; ms per image."""
-    recipe = {"batch_size": TRAIN_BATCH, "train_images": images}
-    batches = common.load(recipe, seed=0, image_size=networks.build(name).image_size).train
+    size = networks.build(name).image_size
+    batches = data.load(
+        batch_size=TRAIN_BATCH, image_size=size, train_images=images, device="cpu"
+    ).train
 
     def run() -> float:
         network = networks.build(name)
         start = time.process_time()
-        common.fit(network, batches, epochs=1, learning_rate=0.02)
+        common.fit(
+            network,
+            batches,
+            epochs=1,
+            learning_rate=0.02,
+        )
         return 1000 * (time.process_time() - start) / images
 
     return run
@@ -126,6 +126,7 @@ def training_task(name: str, images: int) -> Callable[[], float]:
 
 def main() -> None:
     parser = common.parser(__doc__)
+    parser.add_argument("--small-only", action="store_true", help="leave the large networks out")
     parser.add_argument("--quick", action="store_true", help="two rounds, to see that it runs")
     arguments = parser.parse_args()
     counted = {key: 2 if arguments.quick else count for key, count in ROUNDS.items()}
@@ -136,24 +137,34 @@ def main() -> None:
 
     small = {name: networks.build(name).eval() for name in SMALL}
     result["small"] = {name: counts(net, net.image_size) for name, net in small.items()}
-    times = {
-        "latency_ms": in_turns(counted["small"], small, 1, REPEATS),
-        "batch_ms": in_turns(counted["small"], small, BATCH),
-        "training_ms_per_image": rounds(
-            counted["training"], {name: training_task(name, 2_560) for name in SMALL}
-        ),
-    }
+    single = {name: noise(network, 1) for name, network in small.items()}
+    many = {name: noise(network, BATCH) for name, network in small.items()}
+    one = rounds(
+        counted["small"],
+        {n: lambda n=n: milliseconds(small[n], single[n], REPEATS) for n in SMALL},
+    )
+    batch = rounds(
+        counted["small"], {n: lambda n=n: milliseconds(small[n], many[n]) for n in SMALL}
+    )
+    train = rounds(counted["training"], {n: training_task(n, 2_560) for n in SMALL})
     for name in SMALL:
         result["small"][name] |= {
-            key: timing(values[name], values["lenet"]) for key, values in times.items()
+            "latency_ms": timing(one[name], one["lenet"]),
+            "batch_ms": timing(batch[name], batch["lenet"]),
+            "training_ms_per_image": timing(train[name], train["lenet"]),
         }
         print(name, result["small"][name], flush=True)
-    large = {name: build().eval() for name, build in LARGE.items()}
-    result["large"] = {name: counts(net, net.image_size) for name, net in large.items()}
-    latency = in_turns(counted["large"], large, 1)
-    for name in LARGE:
-        result["large"][name]["latency_ms"] = timing(latency[name], latency["mobilenet_v2"], 2)
-        print(name, result["large"][name], flush=True)
+
+    if not arguments.small_only:
+        large = {name: build().eval() for name, build in LARGE.items()}
+        result["large"] = {name: counts(net, net.image_size) for name, net in large.items()}
+        images = {name: noise(network, 1) for name, network in large.items()}
+        times = rounds(
+            counted["large"], {n: lambda n=n: milliseconds(large[n], images[n]) for n in LARGE}
+        )
+        for name in LARGE:
+            result["large"][name]["latency_ms"] = timing(times[name], times["mobilenet_v2"], 2)
+            print(name, result["large"][name], flush=True)
     common.write(FILE if not arguments.quick else "costs_quick.json", result)
 
 

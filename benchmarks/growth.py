@@ -72,12 +72,14 @@ SERIES = {
     # One point, for the estimate in README: what training on ImageNet would take.
     "imagenet": {"varies": "pixels a side", "networks": {"resnet50": (224,)}, "batch": 32},
 }
-QUICK_SERIES = {
-    series: about
-    | {"networks": {n: sizes[:2] for n, sizes in about["networks"].items()}, "batch": 16}
-    for series, about in SERIES.items()
+QUICK = {
+    "image_size": {"resnet18": (28, 56), "mobilenet_v2": (28, 56)},
+    "width": {"resnet20": (8, 16)},
+    "depth": {"resnet": (20, 32)},
+    "images": {"lenet": (1_000, 2_000)},
+    "imagenet": {"resnet50": (64,)},
 }
-QUICK_SERIES["imagenet"]["networks"] = {"resnet50": (64,)}
+QUICK_SERIES = {name: {**SERIES[name], "networks": QUICK[name], "batch": 16} for name in SERIES}
 QUANTITIES = ("seconds", "macs", "live_mb", "saved_mb", "resident_mb")
 OF_DATA = ("seconds", "data_mb", "resident_mb")  # of the series `images`
 

@@ -298,8 +298,14 @@ def sliced(block: InvertedResidual, slices: int, maps: Tensor) -> Tensor:
         some = slice(int(part[0]), int(part[-1]) + 1)
         wide = nn.functional.conv2d(maps, expand.weight[some], expand.bias[some])
         wide = nn.functional.relu6(wide)
-        weight, bias = depthwise.weight[some], depthwise.bias[some]
-        wide = nn.functional.conv2d(wide, weight, bias, depthwise.stride, 1, groups=len(part))
+        wide = nn.functional.conv2d(
+            wide,
+            depthwise.weight[some],
+            depthwise.bias[some],
+            stride=depthwise.stride,
+            padding=1,
+            groups=len(part),
+        )
         wide = nn.functional.relu6(wide)
         bias = project.bias if result is None else None  # once, not with every slice
         thin = nn.functional.conv2d(wide, project.weight[:, some], bias)
@@ -414,32 +420,40 @@ def full_mobilenet() -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 1000))
 
 
-# The layer of the paper's Table 3, 14 x 14, 512 channels to 512, and whole networks.
-LAYERS: dict[str, Callable[[], nn.Module]] = {
-    "full": lambda: nn.Conv2d(512, 512, 3, padding=1, bias=False),
-    "separable": lambda: nn.Sequential(
-        nn.Conv2d(512, 512, 3, padding=1, groups=512, bias=False),
-        nn.Conv2d(512, 512, 1, bias=False),
-    ),
-    "depthwise": lambda: nn.Conv2d(512, 512, 3, padding=1, groups=512, bias=False),
-    "pointwise": lambda: nn.Conv2d(512, 512, 1, bias=False),
-}
-NETWORKS = {
-    "full": full_mobilenet,
-    "v1": lambda: networks.build("mobilenet_v1"),
-    "v2": lambda: networks.build("mobilenet_v2"),
-}
-
-
-def speed_in_torch(kinds: dict[str, Callable[[], nn.Module]], shape: tuple, count: int) -> dict:
-    """Each kind with either memory format, for images of `shape` (N, C, H, W)."""
-    images, calls = torch.randn(*shape), {}
+def layer_speed(batch: int, count: int) -> dict:
+    """The layer of the paper's Table 3: 14 x 14, 512 channels to 512."""
+    images = torch.randn(batch, 512, 14, 14)
+    kinds = {
+        "full": lambda: nn.Conv2d(512, 512, 3, padding=1, bias=False),
+        "separable": lambda: nn.Sequential(
+            nn.Conv2d(512, 512, 3, padding=1, groups=512, bias=False),
+            nn.Conv2d(512, 512, 1, bias=False),
+        ),
+        "depthwise": lambda: nn.Conv2d(512, 512, 3, padding=1, groups=512, bias=False),
+        "pointwise": lambda: nn.Conv2d(512, 512, 1, bias=False),
+    }
+    calls = {}
     for layout in ("channels_last", "contiguous"):
         for name, build in kinds.items():
             model = build()
-            macs = shape[0] * summary.count_macs(model, shape[1:])
+            macs = batch * summary.count_macs(model, (512, 14, 14))
             call = torch_call(model, images, layout == "channels_last")
             calls[f"{name}_{layout}"] = (macs, call)
+    return rounds(calls, count)
+
+
+def network_speed(count: int) -> dict:
+    """Whole networks on one image of 224 pixels, in torch."""
+    images = torch.randn(1, 3, 224, 224)
+    calls = {}
+    for name, build in {
+        "full": full_mobilenet,
+        "v1": lambda: networks.build("mobilenet_v1"),
+        "v2": lambda: networks.build("mobilenet_v2"),
+    }.items():
+        macs = summary.count_macs(build(), (3, 224, 224))
+        for layout in ("channels_last", "contiguous"):
+            calls[f"{name}_{layout}"] = (macs, torch_call(build(), images, layout != "contiguous"))
     return rounds(calls, count)
 
 
@@ -480,9 +494,9 @@ def speed(stored: common.Stored, seeds: range, trial: bool) -> None:
     stored.content |= {
         "note": "processor time of one thread; other work may have run on the machine",
         "rounds": count,
-        "layer_batch_1": speed_in_torch(LAYERS, (1, 512, 14, 14), 3 * count),
-        "layer_batch_16": speed_in_torch(LAYERS, (16, 512, 14, 14), count),
-        "network_224": speed_in_torch(NETWORKS, (1, 3, 224, 224), count),
+        "layer_batch_1": layer_speed(1, 3 * count),
+        "layer_batch_16": layer_speed(16, count),
+        "network_224": network_speed(count),
         "slices_224": slices_speed(count),
         "int8_v1_224": int8_speed("mobilenet_v1", 224, 1, count),
         "int8_v2_224": int8_speed("mobilenet_v2", 224, 1, count),

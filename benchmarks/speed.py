@@ -132,8 +132,9 @@ class Benchmark:
 
     def share(self, part: str, name: str) -> float:
         """Seconds for a network of a part."""
-        whole = sum(sum(shares.values()) for shares in SHARES.values())
-        return 60 * self.minutes * SHARES[part][name] / whole
+        return (
+            60 * self.minutes * SHARES[part][name] / sum(sum(s.values()) for s in SHARES.values())
+        )
 
     def choose_workers(self) -> dict[str, Any]:
         """Worker processes of the plain loop: what is fastest for LeNet, where it matters most."""
@@ -236,16 +237,20 @@ def cases(parts: Iterable[str], networks: list[str] | None, device: str) -> list
 
 def add_summary(content: dict[str, Any]) -> None:
     """The most unfavourable of all networks: where we lead least, where `fit` costs most."""
-    epochs, loops = content.get("epochs", {}), content.get("loop", {})
-    content["summary"] = summary = {}
-    for rival in ("d2l", "torchvision") if epochs else ():
-        leads = {name: epoch["ratio"][rival]["median"] for name, epoch in epochs.items()}
-        least = min(leads, key=leads.get)
-        summary[f"least_ratio_to_{rival}"] = {"network": least, "ratio": leads[least]}
-    if loops:
-        most = max(loops, key=lambda name: loops[name]["overhead"]["median"])
-        overhead = loops[most]["overhead"]["median"]
-        summary["most_overhead"] = {"network": most, "overhead": overhead}
+    summary: dict[str, Any] = {}
+    for rival in ("d2l", "torchvision"):
+        leads = {
+            name: network["ratio"][rival]["median"]
+            for name, network in content.get("epochs", {}).items()
+        }
+        if leads:
+            least = min(leads, key=leads.get)
+            summary[f"least_ratio_to_{rival}"] = {"network": least, "ratio": leads[least]}
+    costs = {name: loop["overhead"]["median"] for name, loop in content.get("loop", {}).items()}
+    if costs:
+        most = max(costs, key=costs.get)
+        summary["most_overhead"] = {"network": most, "overhead": costs[most]}
+    content["summary"] = summary
 
 
 def main() -> None:
