@@ -90,11 +90,11 @@ def test_a_step_fills_the_output_up_to_its_position():
 
 
 def test_one_by_one_over_channels():
-    image, weights = torch.arange(2 * 2 * 3).reshape(3, 2, 2), [1.0, -2.0, 3.0]
-    kernel = torch.tensor(weights).reshape(3, 1, 1)
+    image = torch.arange(2 * 2 * 3).reshape(3, 2, 2)
+    kernel = torch.tensor([1.0, -2.0, 3.0]).reshape(3, 1, 1)
     shown = texts(drawings.step(image, kernel, position=(1, 1)))
     assert all_in(convolve(image, kernel), shown)
-    assert opened(drawings.animate_1x1(image, weights)).n_frames == 4
+    assert opened(drawings.animate(image, kernel)).n_frames == 4
 
 
 def test_a_channel_with_weight_zero_keeps_its_value():
@@ -127,7 +127,8 @@ def test_one_by_one_beside_a_larger_kernel(tmp_path, stride, padding, frames):
     )
     with Image.open(path) as written:
         assert written.n_frames == opened(picture).n_frames == frames
-    assert opened(picture).height > 1.5 * opened(drawings.animate_1x1(image, weights)).height
+    alone = drawings.animate(image, torch.tensor(weights).reshape(2, 1, 1))
+    assert opened(picture).height > 1.5 * opened(alone).height
     assert len(picture.data) < 400_000
 
 

@@ -24,7 +24,7 @@ def canvases(garments):
     return make_canvases(*garments, seed=3)
 
 
-# --- canvases ------------------------------------------------------------------------------------
+# --- canvases -------------------------------------------------------------------------------------
 
 
 def test_shapes_types_and_places(canvases, garments):
@@ -106,7 +106,7 @@ def test_statistics_are_those_of_the_canvases():
     assert abs(pixels.mean() - mean) < 0.01 and abs(pixels.std() - std) < 0.01
 
 
-# --- maps ----------------------------------------------------------------------------------------
+# --- maps -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_network_pools_as_asked(pooling, function):
         localisation.network("sum")
 
 
-# --- boxes ---------------------------------------------------------------------------------------
+# --- boxes ----------------------------------------------------------------------------------------
 
 
 def test_iou_is_torchvisions():

@@ -46,7 +46,7 @@ def without_dropout(name):
     return {"dropout": 0.0} if "dropout" in options else {}
 
 
-# --- what is there -------------------------------------------------------------------------------
+# --- what is there --------------------------------------------------------------------------------
 
 
 def test_available():
@@ -193,7 +193,7 @@ def test_dropout_is_an_option():
             assert rates == {0.125}, name
 
 
-# --- initialisation ----------------------------------------------------------------------------
+# --- initialisation -------------------------------------------------------------------------------
 
 
 def test_initialisation_is_d2ls_xavier():
@@ -247,7 +247,7 @@ def test_same_seed_same_weights(name):
     assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
 
 
-# --- using them ----------------------------------------------------------------------------------
+# --- using them -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_other_precisions(dtype):
     assert build("lenet").to(dtype)(torch.randn(2, 1, 28, 28).to(dtype)).dtype == dtype
 
 
-# --- what wrong input gets -----------------------------------------------------------------------
+# --- what wrong input gets ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def parameters_of(network):
     return {name: count(layer) for name, layer in layers_of(network).items() if count(layer)}
 
 
-# --- the paper -----------------------------------------------------------------------------------
+# --- the paper ------------------------------------------------------------------------------------
 
 
 def test_the_2012_network_layer_by_layer():
@@ -73,7 +73,7 @@ def test_one_group_costs_more():
     assert macs(one) - macs(two) == spent
 
 
-# --- equal to others -----------------------------------------------------------------------------
+# --- equal to others ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("training", "size"), [(False, 224), (True, 224), (False, 63)])
@@ -104,7 +104,7 @@ def test_alexnet_d2l_equals_the_book(training):
     assert same_output(book, "alexnet_d2l", training) < 1e-5
 
 
-# --- local response normalisation, groups, dropout -----------------------------------------------
+# --- local response normalisation, groups, dropout ------------------------------------------------
 
 
 def test_local_response_norm_is_the_papers_formula():
@@ -155,7 +155,7 @@ def test_dropout_is_where_the_source_has_it():
     assert neighbours("alexnet") == [("flatten", "fc6", 0.5), ("relu6", "fc7", 0.5)]
 
 
-# --- initialisation, the small one ---------------------------------------------------------------
+# --- initialisation, the small one ----------------------------------------------------------------
 
 
 def test_the_start_of_2012():

@@ -94,7 +94,7 @@ def test_resnet18_d2l_equals_the_book():
         assert torch.allclose(ours(images), book(images), rtol=1e-5, atol=1e-5)
 
 
-# --- the block -----------------------------------------------------------------------------------
+# --- the block ------------------------------------------------------------------------------------
 
 
 def test_plain_block_has_no_shortcut():

@@ -45,7 +45,7 @@ TABLE_1 = """
 """
 
 
-# --- the paper, torchvision and the book ---------------------------------------------------------
+# --- the paper, torchvision and the book ----------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", COLUMNS)
@@ -113,7 +113,7 @@ def test_equal_to_the_book(size, training):
     assert same_output(book, "vgg_d2l", training, image_size=size) < 1e-5
 
 
-# --- the parts -----------------------------------------------------------------------------------
+# --- the parts ------------------------------------------------------------------------------------
 
 
 def test_batch_norm_is_between_convolution_and_relu():
@@ -155,7 +155,7 @@ def test_a_relu_behind_every_layer_but_the_last():
         assert weighted == [True, False] * (len(layers) // 2) + [True]
 
 
-# --- the small one -------------------------------------------------------------------------------
+# --- the small one --------------------------------------------------------------------------------
 
 
 def test_layers_of_vgg_small():
@@ -180,7 +180,7 @@ def test_vgg_small_takes_every_configuration(blocks):
     assert not of_kind(on_meta("vgg_small", blocks=blocks, batch_norm=False), nn.BatchNorm2d)
 
 
-# --- wrong input ---------------------------------------------------------------------------------
+# --- wrong input ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kernel_sizes", ["", "32", "3a", "0", 33, None, ("3", "3")])

@@ -498,11 +498,11 @@ def maps(
             axis = next(panels)
             axis.imshow(image.detach().float().cpu().mean(0).numpy(), cmap="gray")
             axis.set_title("image", fontsize=7, pad=2)
-        for index, (one, axis) in enumerate(zip(values, panels)):
-            picture = axis.imshow(one.detach().numpy(), cmap="viridis", **limits)
+        for index, (channel, axis) in enumerate(zip(values, panels)):
+            picture = axis.imshow(channel.detach().numpy(), cmap="viridis", **limits)
             axis.set_title(str(index) if names is None else names[index], fontsize=7, pad=2)
             if own_scale:
-                text = f"{float(one.min()):.1f} to {float(one.max()):.1f}"
+                text = f"{float(channel.min()):.1f} to {float(channel.max()):.1f}"
                 axis.set_xlabel(text.replace("-", "−"), fontsize=7, labelpad=2)
         if not own_scale:
             figure.colorbar(picture, ax=axes, pad=0.01, aspect=12 * len(axes))
@@ -744,12 +744,12 @@ def branches(
         figure, axes = plt.subplots(
             1, len(modules), figsize=(WIDTH, 3.4), squeeze=False, layout="constrained"
         )
-        for axis, (title, found) in zip(axes.flat, modules.items()):
-            centre = (len(found) - 1) / 2
-            total = sum(int(branch[-1][0].split()[-1]) for branch in found)
+        for axis, (title, beside) in zip(axes.flat, modules.items()):
+            centre = (len(beside) - 1) / 2
+            total = sum(int(branch[-1][0].split()[-1]) for branch in beside)
             _box(axis, centre, 0, source, "input", 2.2)
             _box(axis, centre, 3.6, f"joined, {total} channels", "output", 2.2)
-            for x, branch in enumerate(found):
+            for x, branch in enumerate(beside):
                 heights = [1.2, 2.4] if len(branch) == 2 else [1.8]
                 joint = centre + 0.4 * (x - centre)
                 ends = [(joint, 0.0), *((x, y) for y in heights), (joint, 3.6)]
@@ -757,7 +757,7 @@ def branches(
                     _arrow(axis, (left, low + 0.2), (right, high - 0.2))
                 for y, (text, kind) in zip(heights, branch):
                     _box(axis, x, y, text, kind, 0.9)
-            axis.set(xlim=(-0.55, len(found) - 0.45), ylim=(-0.3, 3.9), title=title)
+            axis.set(xlim=(-0.55, len(beside) - 0.45), ylim=(-0.3, 3.9), title=title)
             axis.set_axis_off()
     return figure
 

@@ -154,7 +154,7 @@ def initialise(network: nn.Module, how: str, choices: Mapping = INITIALISATIONS)
     choose("initialisation", how, choices)(network)
 
 
-# --- the registry --------------------------------------------------------------------------------
+# --- the registry ---------------------------------------------------------------------------------
 
 # What a registered function returns: features, classifier, and whatever else the class takes.
 Layers = tuple[nn.Module, ...]

@@ -31,7 +31,7 @@ RECIPES = {
 SEED = 0  # of the check
 
 
-# --- what a network costs ------------------------------------------------------------------------
+# --- what a network costs -------------------------------------------------------------------------
 
 
 class Cost(NamedTuple):
@@ -131,7 +131,7 @@ class Meter(TorchDispatchMode):
         return output
 
 
-# --- how well it learns --------------------------------------------------------------------------
+# --- how well it learns ---------------------------------------------------------------------------
 
 
 def recipe_name() -> str:

@@ -103,14 +103,6 @@ def animate(
     return _animation([_scene(image, kernel, stride, padding)], path, seconds)
 
 
-def animate_1x1(
-    image: Grid, weights: Sequence[float] | Tensor, *, path: str | Path | None = None
-) -> Image:
-    """Animate a 1x1 convolution: `image` is (C, H, W), `weights` one number for each channel."""
-    kernel = torch.as_tensor(weights, dtype=torch.float64).reshape(-1, 1, 1)
-    return animate(image, kernel, path=path)
-
-
 def animate_beside(
     image: Grid,
     weights: Sequence[float] | Tensor,
@@ -203,7 +195,7 @@ def _still(
     return buffer.getvalue()
 
 
-# --- what is computed ----------------------------------------------------------------------------
+# --- what is computed -----------------------------------------------------------------------------
 
 
 @dataclass
@@ -260,7 +252,7 @@ def _tensor(name: str, values: Grid) -> Tensor:
     return tensor
 
 
-# --- how it looks --------------------------------------------------------------------------------
+# --- how it looks ---------------------------------------------------------------------------------
 
 DPI, ANIMATION_DPI = 100, 72  # the smaller one keeps animations under 200 kB
 MARGIN, GAP, TOP, BOTTOM = 0.4, 1.5, 1.1, 1.5  # in cells
@@ -449,7 +441,7 @@ def _draw_output(pen: _Pen, scene: _Scene, layout: _Layout, position: tuple[int,
     pen.write(left + columns / 2, top - 0.4, f"output {rows}×{columns}", 0.36)
 
 
-# --- animation files -----------------------------------------------------------------------------
+# --- animation files ------------------------------------------------------------------------------
 
 
 def _animation(scenes: list[_Scene], path: str | Path | None, seconds: float) -> Image:

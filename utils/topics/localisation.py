@@ -31,7 +31,7 @@ INK = 25  # a pixel of a garment that is brighter than this belongs to it
 STATISTICS = ((0.2935,), (0.3396,))  # mean and standard deviation of the pixels of a canvas
 
 
-# --- canvases ------------------------------------------------------------------------------------
+# --- canvases -------------------------------------------------------------------------------------
 
 
 class Canvases(NamedTuple):
@@ -142,7 +142,7 @@ def load(
     return CanvasSplits(*batches, *boxes[1:], splits.classes)
 
 
-# --- the network ---------------------------------------------------------------------------------
+# --- the network ----------------------------------------------------------------------------------
 
 
 def network(pooling: str = "average", num_classes: int = 10) -> nn.Sequential:
@@ -187,7 +187,7 @@ def body() -> nn.Sequential:
     )
 
 
-# --- maps and boxes ------------------------------------------------------------------------------
+# --- maps and boxes -------------------------------------------------------------------------------
 
 
 def class_map(features: Tensor, weight: Tensor, classes: Tensor) -> Tensor:
@@ -250,7 +250,7 @@ def boxes_from_maps(maps: Tensor, threshold: float = 0.2) -> Tensor:
     return torch.tensor([box_from_map(values, threshold) for values in maps])
 
 
-# --- how good is it ------------------------------------------------------------------------------
+# --- how good is it -------------------------------------------------------------------------------
 
 
 def pointing(maps: Tensor, boxes: Tensor) -> Tensor:
@@ -273,7 +273,7 @@ def iou(first: Tensor, second: Tensor) -> Tensor:
     return common / (areas[0] + areas[1] - common)
 
 
-# --- what needs no network -----------------------------------------------------------------------
+# --- what needs no network ------------------------------------------------------------------------
 
 
 def centre_map(count: int, size: int = SIZE, side: int = 28) -> Tensor:
