@@ -56,7 +56,7 @@ class Notebook(IPyNbFile):
     def setup(self):
         if self.unreadable:
             return
-        self.folder = tempfile.TemporaryDirectory(prefix="course_scoreboard_")
+        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.board, self.seen = Path(self.folder.name) / "board.jsonl", 0
         with pytest.MonkeyPatch.context() as environment:
             environment.delenv("MPLBACKEND", raising=False)  # figures are shown in the notebook
@@ -71,7 +71,8 @@ class Notebook(IPyNbFile):
         self.setup_sanitize_files()
 
     def teardown(self):
-        super().teardown()
+        if self.kernel and self.kernel.is_alive():
+            self.kernel.stop()
         if not self.unreadable:
             self.folder.cleanup()
 
