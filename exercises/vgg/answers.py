@@ -886,7 +886,7 @@ def merge(first, second):
         ("one class", experiment("logits.std(dim=0)[3].item()"), r"class 3 alone"),
         ("logarithm", experiment("logits.std(dim=0).mean().log10()"), r"logarithm \(base 10\)"),
         ("a list", "spread = [1e-5, 1e-6, 1e-7, 1e-8]", r"A dictionary with the keys"),
-        ("no E", experiment().replace('"ABDE"', '"ABD"'), r"E is missing"),
+        ("no E", experiment().replace('"ABDE"', '"ABD"'), r'"E" is missing'),
         ("None", "spread = {'A': None, 'B': 1, 'D': 1, 'E': 1}", r"For A a number is expected"),
         ("zeros", "spread = {'A': 0, 'B': 0, 'D': 0, 'E': 0}", r"small but not zero"),
         (
