@@ -1,5 +1,6 @@
 """The chapters as their tests read them: the files of the working tree, committed or not."""
 
+import os
 import subprocess
 
 import pytest
@@ -14,10 +15,11 @@ def chapter(stem):
 
     Whose a change is, the notebook tells: other answers, cells, counts or metadata than the stored
     ones are a learner's (`authoring.learners_work`), a changed cell of the course alone is an
-    author's. In an author's clone (`course.py setup --authors`) everything is the author's.
+    author's. In an author's clone (`course.py setup --authors`) and in CI everything is the author's.
     """
     nb = authoring.load(stem)
-    if (work := authoring.learners_work(nb)) and not authoring.authors_clone():
+    nobody_learns = os.environ.get("CI") or authoring.authors_clone()
+    if (work := authoring.learners_work(nb)) and not nobody_learns:
         pytest.skip(
             f"a learner works in {stem}, for it holds {work[0]} (if it is you who writes the "
             "chapters: `course.py setup --authors` tells the tests)"
