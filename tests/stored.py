@@ -15,7 +15,7 @@ def chapter(stem):
 
     Whose a change is, the notebook tells: other answers, cells, counts or metadata than the stored
     ones are a learner's (`authoring.learners_work`), a changed cell of the course alone is an
-    author's. In an author's clone (`course.py setup --authors`) and in CI everything is the author's.
+    author's. In an author's clone (`course.py setup --authors`) and in CI all is the author's.
     """
     nb = authoring.load(stem)
     nobody_learns = os.environ.get("CI") or authoring.authors_clone()
