@@ -732,7 +732,7 @@ def test_numbers_from_numpy_are_plain_numbers_in_the_checkpoint(tmp_path):
         ("schedule should be one of 'one_cycle', 'constant'", dict(schedule="cosine")),
         ("channels_last should be one of", dict(channels_last="yes")),
         ("progress should be one of", dict(progress="bar")),
-        ("Precision 'float8'", dict(precision="float8")),
+        ("cannot train in 'float8'", dict(precision="float8")),
         ("'tpu' is not a device", dict(device="tpu")),
         ("train has no batches", dict(batches=[])),
         ("validation has no batches", dict(validation=[])),
