@@ -159,6 +159,7 @@ LEARNED = {
 def test_a_learners_notebook_is_judged_in_an_authors_clone_only(clean, work, monkeypatch):
     LEARNED[work](clean)
     monkeypatch.setattr(authoring, "load", lambda stem: clean)
+    monkeypatch.delenv("CI", raising=False)  # where every notebook is judged
     monkeypatch.setattr(authoring, "authors_clone", lambda: False)
     with pytest.raises(pytest.skip.Exception, match="a learner works in 00_start_here, for it"):
         stored.chapter(STEM)
@@ -170,6 +171,7 @@ def test_an_authors_edit_is_judged_before_it_is_committed(clean, monkeypatch):
     cell = own_cell(clean)
     cell.source = "print(2)"
     monkeypatch.setattr(authoring, "load", lambda stem: clean)
+    monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr(authoring, "authors_clone", lambda: False)
     problem = f"cell {cell.id}: not as it was stored: `python3 course.py run {STEM}`"
     assert f"{problem} stores it" in authoring.problems(stored.chapter(STEM), STEM)
