@@ -258,6 +258,48 @@ def test_image_folder(photos):
     assert y.tolist() == theirs.targets and x.dtype == torch.float32
 
 
+LEFT_BEHIND = (
+    ".ipynb_checkpoints/0-checkpoint.png",
+    "__MACOSX/ant/._0.png",
+    "@eaDir/ant/SYNOPHOTO_THUMB_M.png",
+    "lost+found/0.png",
+    "$RECYCLE.BIN/S-1-5/0.png",
+    "#recycle/0.png",
+    ".DS_Store",
+    "Thumbs.db",
+    "ant/._0.png",
+    "ant/~$0.png",
+    "ant/desktop.ini",
+    "ant/.ipynb_checkpoints/0-checkpoint.png",
+    "ant/@eaDir/0.png/SYNOPHOTO_THUMB_M.png",
+    "bee/sub/.hidden/0.png",
+)
+
+
+def test_what_systems_leave_in_a_folder_is_no_data(photos):
+    hidden = photos.rename(photos.with_name(".course"))  # above the folder it does not count
+    before = load_photos(hidden, validation_images=6)
+    for name in LEFT_BEHIND:
+        path = hidden / "train" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"no image")
+    after = load_photos(hidden, validation_images=6)
+    assert after.classes == ("ant", "bee", "cat")
+    for one, other in zip(epoch(before.train), epoch(after.train)):
+        assert torch.equal(one, other)
+    for path in (hidden / "val").iterdir():
+        path.rename(path.with_name(f".{path.name}"))
+    with pytest.raises(DataError, match=r"class folder in .*val"):
+        load_photos(hidden)
+
+
+def test_a_class_may_be_called_almost_anything(photos):
+    for part in ("train", "val"):
+        (photos / part / "ant").rename(photos / part / "@ada")
+        (photos / part / "bee").rename(photos / part / "#recycled")
+    assert load_photos(photos).classes == ("#recycled", "@ada", "cat")
+
+
 def test_a_folder_too_small_to_set_anything_aside(photos):
     for part in ("train", "val"):
         for path in (photos / part).rglob("*.png"):

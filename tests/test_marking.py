@@ -50,9 +50,23 @@ def test_a_notebook_is_found_by_its_name_or_its_exercises(tmp_path):
     hand_in(tmp_path, "陈伟 00_start_here.ipynb", notebook(RIGHT))
     hand_in(tmp_path, "dan/sub/00_start_here.ipynb", notebook(RIGHT))
     hand_in(tmp_path, "dan/.ipynb_checkpoints/00_start_here.ipynb", notebook(RIGHT))
+    for left in (
+        "__MACOSX/ada/._00_start_here.ipynb",
+        "@eaDir/00_start_here.ipynb",
+        "._陈伟 00_start_here.ipynb",
+        ".fay.ipynb",
+        "lost+found/00_start_here.ipynb",
+        "$RECYCLE.BIN/S-1/00_start_here.ipynb",
+        "ada/._00_start_here.ipynb",
+        "ada/~$00_start_here.ipynb",
+        "dan/sub/@eaDir/00_start_here.ipynb",
+        "dan/__MACOSX/00_start_here.ipynb",
+        "eve/.Trash-1000/00_start_here.ipynb",
+    ):
+        hand_in(tmp_path, left, notebook(RIGHT))  # fmt: skip
     hand_in(tmp_path, "fay.ipynb", notebook(RIGHT))  # and a folder of the same name
     hand_in(tmp_path, "fay/00_start_here.ipynb", notebook(RIGHT))
-    (tmp_path / "eve").mkdir()
+    (tmp_path / "eve").mkdir(exist_ok=True)
     (tmp_path / "eve" / "essay.ipynb").write_text("my essay", encoding="utf-8")
     (tmp_path / "list.txt").write_text("ada, bob", encoding="utf-8")
     found = marking.handed_in(tmp_path, STEM)
@@ -97,7 +111,7 @@ def test_the_files_hold_every_learner(tmp_path, as_if_run, capsys):
     for item in ITEMS:
         as_if_run[item.id] = {"outcome": "right", "message": "well done."}
     hand_in(tmp_path, "陈伟/00_start_here.ipynb", notebook(OTHER_WORDS))
-    (tmp_path / "eve").mkdir()
+    (tmp_path / "eve").mkdir(exist_ok=True)
     assert marking.main([str(tmp_path), STEM]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["eve: 0 of 2  LOOK: no notebook of 00_start_here", "陈伟: 2 of 2"]

@@ -27,6 +27,7 @@ from pathlib import Path
 from exercises import texts
 from tools import COMMAND, ROOT, CourseError, Parser, authoring, exit_code, say, write
 from tools.cells import fingerprint, source
+from utils.leftovers import is_left, left_in
 
 SECONDS = 180  # for a cell: a loop that never ends must not hold the class up
 # What a run does not need: large, or somebody's work.
@@ -84,10 +85,10 @@ def handed_in(folder: Path, stem: str) -> dict[str, list[Path]]:
 
     learners: dict[str, list[Path]] = {}
     for place in sorted(folder.iterdir()):
-        if place.is_dir() and not place.name.startswith("."):
-            paths = [
-                p for p in sorted(place.rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts
-            ]
+        if is_left(place.name):
+            continue
+        if place.is_dir():
+            paths = [p for p in sorted(place.rglob("*.ipynb")) if not left_in(place, p)]
             learners.setdefault(place.name, []).extend(filter(may_be, paths))
         elif place.suffix == ".ipynb":
             learners.setdefault(place.stem, []).extend(filter(may_be, [place]))

@@ -7,16 +7,19 @@ MNIST, CIFAR-10 or a folder of images, as three sets of batches: train, validati
 import contextlib
 import gzip
 import hashlib
+import os
 import socket
 import zlib
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from utils import atomic
+from utils import atomic, leftovers
 from utils.batches import Batches, DataError, StreamedBatches
 from utils.device import pick
 
@@ -349,17 +352,36 @@ def _from_torchvision(name: str, root: Path) -> tuple:
     return images[0], labels[0], images[1], labels[1], classes
 
 
+def _images_in(folder: Path) -> Any:
+    """torchvision's ImageFolder, without what systems leave behind among classes and images."""
+    from torchvision.datasets.folder import ImageFolder, is_image_file
+
+    class Images(ImageFolder):
+        def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
+            names, _ = super().find_classes(directory)
+            names = [name for name in names if not leftovers.is_left(name)]
+            if not names:
+                raise FileNotFoundError(f"Couldn't find any class folder in {directory}.")
+            return names, {name: label for label, name in enumerate(names)}
+
+    left = cache(partial(leftovers.left_in, folder))  # folders are few, images are many
+
+    def is_image(path: str) -> bool:
+        place, name = os.path.split(path)
+        return is_image_file(name) and not leftovers.is_left(name) and not left(place)
+
+    return Images(folder, is_valid_file=is_image)
+
+
 def _from_folder(folder: str | Path | None) -> tuple:
     """Training paths and labels, test paths and labels, names of the classes."""
-    from torchvision.datasets import ImageFolder
-
     if folder is None:
         raise ValueError('"image_folder" needs `folder`, which holds train/ and val/.')
     layout = "expected train/<class>/*.jpg and val/<class>/*.jpg"
     parts = []
     for part in ("train", "val"):
         try:
-            parts.append(ImageFolder(Path(folder) / part))
+            parts.append(_images_in(Path(folder).expanduser() / part))
         except FileNotFoundError as error:
             raise DataError(
                 f"{_shown(Path(folder))} is not a folder of images: {layout} in it ({error})."
