@@ -55,8 +55,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exercises import record, texts
-from exercises.compare import Unfinished, Wrong, close, describe, learner_line, sentence
+from exercises import mistakes, mutants, record, slips, texts, trace
+from exercises.compare import (
+    Unexplained,
+    Unfinished,
+    Wrong,
+    close,
+    describe,
+    learner_line,
+    sentence,
+)
 from utils import notebook
 
 
@@ -229,8 +237,12 @@ def _copy(answer: Any) -> Any:
     return answer.cpu() if isinstance(answer, nn.Module) else answer
 
 
-def evaluate(id: str, answer: Any) -> Result:
-    """Checks an answer without printing, counting or raising anything."""
+def evaluate(id: str, answer: Any, *, explain: bool = True) -> Result:
+    """Checks an answer without printing, counting or raising anything.
+
+    explain: whether to look for the mistake where the check itself does not know it, which takes
+    up to `mistakes.SECONDS`.
+    """
     item = find(id)
     if item.check is None:
         raise ValueError(f"{id} is an open question: there is nothing to check.")
@@ -239,10 +251,15 @@ def evaluate(id: str, answer: Any) -> Result:
         return Result("open", f"not attempted yet. {help_line}")
     arguments = [item.reference()] if len(inspect.signature(item.check).parameters) > 1 else []
     try:
-        with _undisturbed():
+        with _undisturbed(), trace.watching(trace.Trace()) as watched:
             confirmed = item.check(_copy(answer), *arguments)
+            if watched.postponed:
+                raise watched.postponed
     except Unfinished as error:
         return Result("open", f"{error} {help_line}")
+    except Unexplained as error:
+        cause = _cause(item, watched.seen, arguments) if explain else ""
+        return Result("wrong", f"{cause} {error}".strip())
     except (Wrong, AssertionError) as error:
         return Result("wrong", str(error) or "the check failed.")
     except Exception as error:
@@ -252,6 +269,29 @@ def evaluate(id: str, answer: Any) -> Result:
             f"{sentence(error)}{learner_line(error)}.",
         )
     return Result("right", confirmed or "well done.")
+
+
+def _cause(item: Exercise, seen: list, arguments: list) -> str:
+    """The mistake with which the right answer does what the check has seen, in a sentence."""
+
+    def check(answer: Any) -> None:
+        with _undisturbed():
+            item.check(answer, *arguments)
+
+    def slipped() -> Iterator[tuple[str, Callable]]:
+        for mutant in mutants.mutants(item.solution):
+            words = slips.words(mutant.name, mutant.place)
+            yield words, lambda source=mutant.source: item.run(source)
+        for words, source in slips.further(item.solution):
+            yield words, lambda source=source: item.run(source)
+
+    words = mistakes.explain(check, item.reference, seen, slipped()) if seen else []
+    if not words:
+        return ""
+    text = f"your answer gives exactly what comes out if {words[0]}."
+    if len(words) > 1:
+        text += f" (Or, which is the same here: {words[1]}.)"
+    return text
 
 
 # The last answer checked, so that `use` in the same cell need not check it again.

@@ -21,352 +21,26 @@ packages. With the standard library's `ast` it is this page.
 from __future__ import annotations
 
 import ast
-import copy
 import ctypes
 import importlib
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import torch
 
 from exercises import engine
-from exercises.compare import close, same_outputs
+from exercises.compare import (
+    close,
+    same_outputs,
+)
+from exercises.mutants import Mutant, changed_values, is_value, mutants
 
 SECONDS = 120  # for one mutant; a loop that never ends is rejected as one that does not run
-
-
-@dataclass(frozen=True, eq=False)
-class Mutant:
-    """What was changed, and the changed source (or, for values, the changed answer itself)."""
-
-    name: str
-    source: str = ""
-    answer: Any = None
-
-
-# --- changing source ------------------------------------------------------------------------------
-
-OPERATORS = {
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-    ast.Mult: ast.Add,
-    ast.Div: ast.Mult,
-    ast.FloorDiv: ast.Div,
-    ast.Mod: ast.FloorDiv,
-    ast.Pow: ast.Mult,
-    ast.BitAnd: ast.BitOr,
-    ast.BitOr: ast.BitAnd,
-}
-COMPARISONS = {
-    ast.Lt: (ast.LtE, ast.Gt),
-    ast.LtE: (ast.Lt, ast.GtE),
-    ast.Gt: (ast.GtE, ast.Lt),
-    ast.GtE: (ast.Gt, ast.LtE),
-    ast.Eq: (ast.NotEq,),
-    ast.NotEq: (ast.Eq,),
-    ast.Is: (ast.IsNot,),
-    ast.IsNot: (ast.Is,),
-    ast.In: (ast.NotIn,),
-    ast.NotIn: (ast.In,),
-}
-NAMES = {  # what is easily taken for what
-    "mean": ("sum", "amax"),
-    "sum": ("mean",),
-    "max": ("min", "mean"),
-    "min": ("max",),
-    "amax": ("amin", "mean"),
-    "argmax": ("argmin",),
-    "median": ("mean",),
-    "all": ("any",),
-    "any": ("all",),
-    "ReLU": ("Identity", "Sigmoid", "LeakyReLU"),
-    "ReLU6": ("Identity", "ReLU"),
-    "relu": ("sigmoid",),
-    "relu6": ("relu",),
-    "BatchNorm2d": ("Identity", "InstanceNorm2d"),
-    "MaxPool2d": ("AvgPool2d",),
-    "AvgPool2d": ("MaxPool2d",),
-    "AdaptiveAvgPool2d": ("AdaptiveMaxPool2d",),
-    "AdaptiveMaxPool2d": ("AdaptiveAvgPool2d",),
-    "avg_pool2d": ("max_pool2d",),
-    "train": ("eval",),
-    "eval": ("train",),
-    "zeros": ("ones",),
-    "zeros_": ("ones_",),
-    "rand_like": ("randn_like",),
-    "ceil": ("floor",),
-    "round": ("floor",),
-    "abs": ("square",),
-    "square": ("abs",),
-    "sqrt": ("square",),
-    "cat": ("stack",),
-    "stack": ("cat",),
-    "parameters": ("macs",),
-    "macs": ("parameters",),
-    "count_parameters": ("count_macs",),
-    "in_channels": ("out_channels",),
-    "out_channels": ("in_channels",),
-    "stride": ("padding",),
-    "padding": ("stride",),
-}
-WITH_BIAS = {"Conv2d", "Linear"}
-NOT_CODE = {"annotation", "returns", "ctx", "op", "ops"}  # fields that are left as they are
-NAMESPACES = {"torch", "nn", "F", "math", "copy", "data", "networks", "summary", "time"}
-
-
-def text_of(node: ast.AST) -> str:
-    text = " ".join(ast.unparse(node).split())
-    return text if len(text) <= 31 else f"{text[:20]} … {text[-8:]}"
-
-
-def changed(node: ast.AST, **fields: Any) -> ast.AST:
-    """A copy of the node with other fields."""
-    new = copy.copy(node)
-    for name, value in fields.items():
-        setattr(new, name, value)
-    return new
-
-
-def replacements(node: ast.AST, names: list[str]) -> Iterator[ast.AST]:
-    """What can be in the place of a node; `names` are the arguments of its function."""
-    match node:
-        case ast.Constant(value=bool()):
-            yield ast.Constant(not node.value)
-        case ast.Constant(value=int()):
-            yield from (ast.Constant(node.value + step) for step in (1, -1))
-        case ast.Constant(value=float()):
-            yield from (ast.Constant(node.value * factor) for factor in (2, 0.5))
-        case ast.BinOp():
-            if type(node.op) in OPERATORS:
-                yield changed(node, op=OPERATORS[type(node.op)]())
-            yield from (node.left, node.right)
-        case ast.UnaryOp():
-            yield node.operand
-        case ast.Compare(ops=[operator]):
-            yield from (changed(node, ops=[new()]) for new in COMPARISONS[type(operator)])
-        case ast.BoolOp():
-            yield changed(node, op=ast.Or() if isinstance(node.op, ast.And) else ast.And())
-            for value in node.values:
-                rest = [other for other in node.values if other is not value]
-                yield rest[0] if len(rest) == 1 else changed(node, values=rest)
-        case ast.IfExp():
-            yield from (node.body, node.orelse)
-        case ast.Name(id=name, ctx=ast.Load()) if name in names and len(names) > 1:
-            yield changed(node, id=names[(names.index(name) + 1) % len(names)])
-        case ast.Call():
-            yield from _calls(node)
-        case ast.AugAssign():
-            yield ast.Assign([node.target], node.value, lineno=node.lineno)
-            if type(node.op) in OPERATORS:
-                yield changed(node, op=OPERATORS[type(node.op)]())
-        case ast.Return(value=ast.expr()):
-            yield changed(node, value=ast.UnaryOp(ast.USub(), node.value))
-        case ast.If():
-            yield from (changed(node, test=ast.Constant(value)) for value in (True, False))
-        case ast.For() | ast.While():
-            yield changed(node, body=[*node.body, ast.Break()])
-        case ast.Slice():
-            parts = ("lower", "upper", "step")
-            yield from (changed(node, **{p: None}) for p in parts if getattr(node, p))
-    match node:
-        case ast.Name(id=name) | ast.Attribute(attr=name) if name not in names:
-            field = "id" if isinstance(node, ast.Name) else "attr"
-            yield from (changed(node, **{field: new}) for new in NAMES.get(name, ()))
-
-
-def _calls(node: ast.Call) -> Iterator[ast.AST]:
-    name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-    if name in WITH_BIAS and "bias" not in [k.arg for k in node.keywords]:
-        keyword = ast.keyword("bias", ast.Constant(False))
-        yield changed(node, keywords=[*node.keywords, keyword])
-    if len(node.args) == 1 and not node.keywords and not isinstance(node.args[0], ast.Starred):
-        yield node.args[0]  # without the function around it
-    match node.func:
-        case ast.Attribute(value=ast.Name(id=name)) if name in NAMESPACES:
-            pass
-        case ast.Attribute(value=ast.Attribute(value=ast.Name(id=name))) if name in NAMESPACES:
-            pass
-        case ast.Attribute(value=value):
-            yield value  # without the method behind it
-
-
-def lists(parent: ast.AST, field: str, items: list) -> Iterator[tuple[list, str]]:
-    """A list of arguments, elements or statements with one missing or two exchanged, and what was
-    done."""
-    stored = isinstance(getattr(parent, "ctx", None), ast.Store)
-    statements = field in ("body", "orelse", "handlers") and isinstance(items[0], ast.stmt)
-    written = ("args", "keywords", "elts", "ifs", "defaults", "decorator_list")
-    if not statements and field not in written:
-        return
-    if isinstance(parent, ast.arguments) and field == "args":
-        return
-    for i, item in enumerate(items):
-        if statements and isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant):
-            continue  # a docstring
-        rest = items[:i] + items[i + 1 :]
-        if not stored and (field != "defaults" or i == 0):
-            yield rest or ([ast.Pass()] if statements else []), f"without `{text_of(item)}`"
-        if i + 1 == len(items) or field in ("defaults", "decorator_list", "ifs"):
-            continue
-        other = items[i + 1]
-        if statements and not _linked(item, other):
-            continue
-        pair = [other, item]
-        if field == "keywords":
-            pair = [changed(item, value=other.value), changed(other, value=item.value)]
-        exchanged = f"`{text_of(item)}` and `{text_of(other)}` exchanged"
-        yield items[:i] + pair + items[i + 2 :], exchanged
-        if isinstance(item, ast.For) and isinstance(other, ast.Return):
-            inside = changed(item, body=[*item.body, other])
-            yield [*items[:i], inside, *items[i + 2 :]], "`return` inside the loop"
-
-
-def _linked(first: ast.stmt, second: ast.stmt) -> bool:
-    """Whether the order of two statements can matter: one mentions what the other one stores, or
-    one of them stores nothing and so is there for its effect."""
-    if isinstance(first, (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)):
-        return False
-    stored, mentioned = [], []
-    for statement in (first, second):
-        names = [n for n in ast.walk(statement) if isinstance(n, (ast.Name, ast.Attribute))]
-        texts = [(ast.unparse(n), isinstance(n.ctx, ast.Store)) for n in names]
-        stored.append({text for text, store in texts if store})
-        mentioned.append({text for text, _ in texts})
-    one, other = stored
-    return not (one and other) or bool(one & mentioned[1] or other & mentioned[0])
-
-
-def _changes(parent: ast.AST, names: list[str]) -> Iterator[tuple[str, Any, str]]:
-    """(field, what it is now, what was done) for each change of one node's fields."""
-    for field, value in ast.iter_fields(parent):
-        if field in NOT_CODE or not value:
-            continue
-        if isinstance(value, ast.AST):
-            for new in replacements(value, names):
-                yield field, new, f"`{text_of(value)}` becomes `{text_of(new)}`"
-        elif isinstance(value, list) and isinstance(value[0], ast.AST):
-            for new, what in lists(parent, field, value):
-                yield field, new, what
-            for i, item in enumerate(value):
-                for node in replacements(item, names) if item else ():
-                    what = f"`{text_of(item)}` becomes `{text_of(node)}`"
-                    yield field, [*value[:i], node, *value[i + 1 :]], what
-    if isinstance(parent, ast.Dict):
-        for i in range(len(parent.keys) - 1):
-            new = list(parent.values)
-            new[i], new[i + 1] = new[i + 1], new[i]
-            keys = f"{text_of(parent.keys[i])} and {text_of(parent.keys[i + 1])}"
-            yield "values", new, f"values of {keys} exchanged"
-
-
-def _arguments(tree: ast.AST) -> dict[ast.AST, list[str]]:
-    """The arguments (without `self`) of the function around each node."""
-    found: dict[ast.AST, list[str]] = {}
-    for function in ast.walk(tree):  # outer functions first, so that inner ones overwrite
-        if isinstance(function, (ast.FunctionDef, ast.Lambda)):
-            names = [a.arg for a in [*function.args.args, *function.args.kwonlyargs]]
-            for node in ast.walk(function):
-                found[node] = [name for name in names if name != "self"]
-    return found
-
-
-def mutants(source: str) -> list[Mutant]:
-    """Every mutant of a source text, without those that spell the same.
-
-    A mutant is named by what was changed. Where the same can be changed in several places the name
-    says in which statement, and the second one in the same statement is called #2.
-    """
-    tree = ast.parse(source)
-    arguments = _arguments(tree)
-    spelled, found = {ast.unparse(tree)}, []
-    for parent, statement in list(_code(tree)):
-        where = text_of(statement) if statement else ""
-        for field, new, what in _changes(parent, arguments.get(parent, [])):
-            before = getattr(parent, field)
-            setattr(parent, field, new)
-            try:
-                text = ast.unparse(ast.fix_missing_locations(tree))
-            finally:
-                setattr(parent, field, before)
-            if text not in spelled:
-                spelled.add(text)
-                found.append((what, where, text))
-    counts, seen = Counter(what for what, _, _ in found), Counter()
-    made = []
-    for what, where, text in found:
-        name = what if counts[what] == 1 else f"{what} in `{where}`"
-        seen[name] += 1
-        made.append(Mutant(name if seen[name] == 1 else f"{name} #{seen[name]}", text))
-    return made
-
-
-def _code(
-    tree: ast.AST, statement: ast.stmt | None = None
-) -> Iterator[tuple[ast.AST, ast.stmt | None]]:
-    """All nodes except those of type hints, each with the statement around it."""
-    statement = tree if isinstance(tree, ast.stmt) else statement
-    yield tree, statement
-    for field, value in ast.iter_fields(tree):
-        if field not in NOT_CODE:
-            for node in value if isinstance(value, list) else [value]:
-                if isinstance(node, ast.AST):
-                    yield from _code(node, statement)
-
-
-# --- changing values ------------------------------------------------------------------------------
-
-
-def changed_values(value: Any, where: str = "answer") -> Iterator[tuple[str, Any]]:
-    """An answer that is a value, with one number, text or place in it changed."""
-    if isinstance(value, bool):
-        yield f"{where}: {not value}", not value
-    elif isinstance(value, int):
-        for what, new in (
-            ("+ 1", value + 1),
-            ("- 1", value - 1),
-            ("× 2", value * 2),
-            ("× 10", value * 10),
-            ("negative", -value),
-            ("as a text", str(value)),
-        ):
-            if type(new) is not type(value) or new != value:
-                yield f"{where}: {what}", new
-    elif isinstance(value, float):
-        for what, factor in (("+ 5 %", 1.05), ("- 5 %", 0.95), ("× 2", 2), ("× 10", 10)):
-            yield f"{where}: {what}", value * factor
-        yield f"{where}: negative", -value
-        yield f"{where}: + 1", value + 1
-    elif isinstance(value, str):
-        yield f"{where}: another text", value + "x"
-    elif isinstance(value, dict):
-        for key in value:
-            for what, new in changed_values(value[key], f"{where}[{key!r}]"):
-                yield what, {**value, key: new}
-            yield f"{where}: without {key!r}", {k: v for k, v in value.items() if k != key}
-        keys = list(value)
-        for a, b in pairwise(keys):
-            yield f"{where}: {a!r} and {b!r} exchanged", {**value, a: value[b], b: value[a]}
-    elif isinstance(value, (list, tuple)):
-        kind = type(value)
-        for i, item in enumerate(value):
-            for what, new in changed_values(item, f"{where}[{i}]"):
-                yield what, kind([*value[:i], new, *value[i + 1 :]])
-            yield f"{where}: without [{i}]", kind([*value[:i], *value[i + 1 :]])
-            if i + 1 < len(value):
-                new = [*value[:i], value[i + 1], item, *value[i + 2 :]]
-                yield f"{where}: [{i}] and [{i + 1}] exchanged", kind(new)
-
-
-def is_value(answer: Any) -> bool:
-    return isinstance(answer, (int, float, str, dict, list, tuple))
-
 
 # --- the same in other words ----------------------------------------------------------------------
 
@@ -526,7 +200,9 @@ class Outcome:
     answer: Any = None
 
 
-def try_out(item: engine.Exercise, mutant: Mutant, seconds: float = SECONDS) -> Outcome:
+def try_out(
+    item: engine.Exercise, mutant: Mutant, seconds: float = SECONDS, explain: bool = False
+) -> Outcome:
     """Runs a mutant as a cell and checks its answer."""
     answer = mutant.answer
     try:
@@ -540,7 +216,7 @@ def try_out(item: engine.Exercise, mutant: Mutant, seconds: float = SECONDS) -> 
             if is_value(answer) and close(answer, _value(item.id), 1e-12):
                 return Outcome("same", "", answer)
             with _only_legal() if item.id == OPEN_DESIGN else nullcontext():
-                result = engine.evaluate(item.id, answer)
+                result = engine.evaluate(item.id, answer, explain=explain)
     except TimeUp:
         return Outcome("broken", f"took longer than {seconds} s")
     except Exception as error:
