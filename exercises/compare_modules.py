@@ -1,7 +1,7 @@
 """Tools for writing checks of modules: the same weights in both, then the same behaviour.
 
-It does not matter how a learner names, orders or shapes the parameters: `correspondence` finds which
-of them plays the part of which.
+It does not matter how a learner names, orders or shapes the parameters: `correspondence` finds
+which of them plays the part of which.
 """
 
 from __future__ import annotations
@@ -140,13 +140,13 @@ def unregistered(module: nn.Module, shape: Sequence[int] | None = None) -> str:
         return ""
     if used[0].keys() & {id(p) for p in foreign}:
         return (
-            f"Your module works with a parameter of shape {tuple(foreign[0].shape)} that is not its "
-            "own: it is not registered, so an optimizer never trains it. Assign layers and "
+            f"Your module works with a parameter of shape {tuple(foreign[0].shape)} that is not "
+            "its own: it is not registered, so an optimizer never trains it. Assign layers and "
             "parameters to `self` in `__init__`."
         )
     return (
-        f"A layer (its weight has the shape {tuple(foreign[0].shape)}) is made anew in each call of "
-        "`forward`: it has other random weights every time and is never trained. Make it once, in "
+        f"A layer (its weight has the shape {tuple(foreign[0].shape)}) is made anew in each call "
+        "of `forward`: it has other random weights every time and is never trained. Make it once, in "
         "`__init__`, and keep it in `self`."
     )
 
@@ -383,8 +383,9 @@ def _behaviour_differs(
                     )
             if close(right_given, images, 0.0) and not close(given, images, 0.0):
                 return "Your module changes its input in place."
-            if mode == "eval" and len(shape) > 1 and shape[0] > 1:
-                if text := _one_image_differs(answer, reference, images[:1], tolerance):
+            if mode == "eval" and shape[0] > 1:
+                text = _one_image_differs(answer, reference, images[:1], tolerance)
+                if text:
                     return text
             if gradients is None:
                 continue

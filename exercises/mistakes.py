@@ -4,9 +4,9 @@ A check records what it saw of the answer (`Trace`): the results of its calls, t
 compared. Candidates are right answers with one mistake in them. A candidate whose trace is the same
 has done what the learner has done, so its mistake can be named: nothing is guessed from the code.
 
-There are three kinds of candidates: the right answer with something done to its result (transposed,
-rounded, only the first image), with something done to an argument (not used, exchanged with another,
-made square), and the solution's text with a slip in it (`exercises.mutation`).
+There are three kinds of candidates: the right answer with something done to its result
+(transposed, rounded, only the first image), with something done to an argument (not used, exchanged
+with another, made square), and the solution's text with a slip in it (`exercises.mutants`).
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _tensor_changes(result: Tensor) -> Iterator[Change]:
             )
             yield f"the order of the {name} is reversed (flipped)", lambda y, a=axis: y.flip(a)
             yield (
-                f"the number (index) of the largest entry along the {name} is returned, as by argmax",
+                f"the index of the largest entry along the {name} is returned, as by argmax",
                 lambda y, a=axis: y.argmax(dim=a),
             )
             yield (
@@ -158,8 +158,8 @@ def _tensor_changes(result: Tensor) -> Iterator[Change]:
             lambda y: y[..., None, None],
         )
         yield (
-            "`squeeze()` without a number also drops the axis of the images where there is only one "
-            "image",
+            "`squeeze()` without a number also drops the axis of the images where there is only "
+            "one image",
             lambda y: y.squeeze(),
         )
         yield "the result is flattened to one axis", lambda y: y.flatten()
@@ -366,13 +366,13 @@ def _tensor_argument_changes(name: str, value: Tensor) -> Iterator[Change]:
         yield f"the last column of `{name}` is left out", lambda v: v[..., :-1]
     if axes in (3, 4):
         yield (
-            f"`{name}` is brought into another shape with `reshape` (or `view`), which mixes up its "
-            "numbers, where its axes have to be moved with `permute`",
+            f"`{name}` is brought into another shape with `reshape` (or `view`), which mixes up "
+            "its numbers, where its axes have to be moved with `permute`",
             lambda v: v.movedim(-3, -1).reshape(v.shape),
         )
         yield (
-            f"`{name}` is brought into another shape with `reshape` (or `view`), which mixes up its "
-            "numbers, where its axes have to be moved with `permute`",
+            f"`{name}` is brought into another shape with `reshape` (or `view`), which mixes up "
+            "its numbers, where its axes have to be moved with `permute`",
             lambda v: v.reshape(*v.shape[:-3], *v.shape[-2:], v.shape[-3]).movedim(-1, -3),
         )
     if axes >= 3:

@@ -1,9 +1,9 @@
 """Small mistakes in a solution: a layer is missing, two arguments are exchanged, a mean is a sum.
 
-A mutant is the solution's text with one such mistake in it. Where the answer is a value (a number, a
-list, a dictionary), every number in it is changed as well, as by a slip of the pen.
-`exercises.mutation` tries whether the checks refuse them; `exercises.mistakes` looks among them for the
-one that a learner's answer behaves like.
+A mutant is the solution's text with one such mistake in it. Where the answer is a value (a number,
+a list, a dictionary), every number in it is changed as well, as by a slip of the pen.
+`exercises.mutation` tries whether the checks refuse them; `exercises.mistakes` looks among them for
+the one that a learner's answer behaves like.
 """
 
 from __future__ import annotations

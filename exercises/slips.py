@@ -132,7 +132,8 @@ def _replaced(before: str, after: str, context: str) -> str:
                 return f"the bias is missing (`{after}`)"
             return f"`{after}` takes the place of `{before}`"
         name = _name(old)
-        return f"`{name}` is not applied: `{after}` is used as it is, without `{name}`{_inside(context)}"
+        rest = f"`{after}` is used as it is, without `{name}`"
+        return f"`{name}` is not applied: {rest}{_inside(context)}"
     if isinstance(old, ast.BinOp) and after in (ast.unparse(old.left), ast.unparse(old.right)):
         sign = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//"}
         mark = sign.get(type(old.op), "")
