@@ -7,6 +7,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pytest
 import torch
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib import font_manager
 from torch import nn
 
 from utils import diagnosis, networks, plotting
@@ -232,6 +235,89 @@ def test_no_figure_changes_the_global_style():
     plotting.curves(history(0.5))
     plotting.bars({"a": 1.0, "b": 2.5}, ylabel="count", form=".1f")
     assert dict(matplotlib.rcParams) == before
+
+
+# --- fonts ----------------------------------------------------------------------------------------
+
+
+def make_font(path, family, characters):
+    """A font file whose characters are all the same triangle."""
+    pen = TTGlyphPen(None)
+    pen.moveTo((0, 0))
+    pen.lineTo((800, 0))
+    pen.lineTo((0, 800))
+    pen.closePath()
+    names = [".notdef", *(f"uni{ord(c):04X}" for c in characters)]
+    font = FontBuilder(1000)
+    font.setupGlyphOrder(names)
+    font.setupCharacterMap({ord(c): f"uni{ord(c):04X}" for c in characters})
+    font.setupGlyf({name: pen.glyph() for name in names})
+    font.setupHorizontalMetrics({name: (1000, 0) for name in names})
+    font.setupHorizontalHeader(ascent=800, descent=-200)
+    font.setupNameTable({"familyName": family, "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    font.save(path)
+    return str(path)
+
+
+@pytest.fixture
+def fonts(monkeypatch, caplog):
+    """Those that matplotlib brings, as on a machine without Chinese; no warning of a font."""
+    own = [f for f in font_manager.fontManager.ttflist if "mpl-data" in f.fname]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [])
+    plotting._with_chinese.cache_clear()
+    yield own
+    for number in plt.get_fignums():
+        plt.figure(number).canvas.draw()
+    plotting._with_chinese.cache_clear()
+    assert not caplog.get_records("call")
+
+
+def title_family(text="中网 1"):
+    """The fonts of a title, which is drawn; a box in place of a character is a warning."""
+    figure = plotting.curves(history(0.5), title=text)
+    figure.canvas.draw()
+    return figure._suptitle.get_fontfamily()
+
+
+def test_without_a_chinese_font_nothing_changes(fonts):
+    assert title_family("one")[0] == "DejaVu Sans"
+    with pytest.warns(UserWarning, match="Glyph .* missing from font"):
+        title_family()
+    plt.close("all")
+
+
+@pytest.mark.parametrize("family", ["SimHei", "Noto Sans CJK JP", "A font that nobody knows"])
+@pytest.mark.parametrize("listed", [True, False])
+def test_chinese_is_drawn_with_any_font_that_has_it(fonts, tmp_path, monkeypatch, family, listed):
+    path = make_font(tmp_path / "font.ttf", family, "中网")
+    if listed:
+        font_manager.fontManager.addfont(path)
+    else:  # installed after matplotlib made its list
+        broken = tmp_path / "broken.ttf"
+        broken.write_bytes(b"no font")
+        monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(broken), path])
+    assert title_family() == ["DejaVu Sans", family]
+
+
+@pytest.mark.parametrize("missing", [[], ["SimHei"]])
+@pytest.mark.parametrize(
+    "setting", ["font.sans-serif", "font.family", "font.serif by family", "font.family sans"]
+)
+def test_the_font_that_a_learner_chose_wins(fonts, tmp_path, setting, missing):
+    font_manager.fontManager.addfont(make_font(tmp_path / "a.ttf", "Learner Hei", "中网1"))
+    font_manager.fontManager.addfont(make_font(tmp_path / "b.ttf", "WenQuanYi Zen Hei", "中网"))
+    key, _, how = setting.partition(" ")
+    chosen = {key: [*missing, "learner hei"]}  # matplotlib takes any case
+    if how == "by family":
+        chosen["font.family"] = "serif"
+    elif how == "sans":
+        chosen = {"font.family": "sans", "font.sans-serif": [*missing, "learner hei"]}
+    with plt.rc_context(chosen):
+        families = title_family()
+    assert families == ["learner hei", "DejaVu Sans", "WenQuanYi Zen Hei"]
 
 
 def test_branches_are_joined_and_their_channels_added():
