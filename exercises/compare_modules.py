@@ -146,8 +146,8 @@ def unregistered(module: nn.Module, shape: Sequence[int] | None = None) -> str:
         )
     return (
         f"A layer (its weight has the shape {tuple(foreign[0].shape)}) is made anew in each call "
-        "of `forward`: it has other random weights every time and is never trained. Make it once, in "
-        "`__init__`, and keep it in `self`."
+        "of `forward`: it has other random weights every time and is never trained. Make it once, "
+        "in `__init__`, and keep it in `self`."
     )
 
 

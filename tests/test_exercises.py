@@ -47,9 +47,10 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize(name, cases.values(), ids=cases)
 
 
-def result_of(id, answer):
+def result_of(id, answer, **options):
     item = engine.find(id)
-    return engine.evaluate(id, item.run(answer) if isinstance(answer, str) else answer)
+    answer = item.run(answer) if isinstance(answer, str) else answer
+    return engine.evaluate(id, answer, **options)
 
 
 # --- checks ---------------------------------------------------------------------------------------
@@ -73,7 +74,9 @@ def test_it_is_tried_with_wrong_and_right_answers(id):
 
 def test_wrong_answers_are_told_what_is_wrong(wrong):
     id, answer, message = wrong
-    result = result_of(id, answer)
+    result = result_of(id, answer, explain=False)  # quick; the check itself may know it
+    if not re.search(message, result.message, re.DOTALL):
+        result = result_of(id, answer)
     assert result.outcome == "wrong", result.message
     assert re.search(message, result.message, re.DOTALL), result.message
 
