@@ -55,8 +55,9 @@ def run(*arguments, fails=False):
     return output
 
 
-SCRIPT = """
-import sys, time
+# Everything that two processes do together here, one after the other: their start is dear.
+SCENARIOS = """
+import contextlib, io, json, sys, time
 from pathlib import Path
 import torch
 import torch.distributed as dist
@@ -65,18 +66,76 @@ from utils import data, device, networks, training
 from utils.runs import team
 
 team.start()
-rank, here = dist.get_rank(), Path(__file__).parent
-{body}
+rank, here, seen = dist.get_rank(), Path(sys.argv[1]), {}
+
+
+def train(*arguments):
+    return command.train(command.parser().parse_args(arguments))
+
+
+def refused(what):
+    splits = data.load(train_images=300, validation_images=100, batch_size=64, seed=0)
+    batches = list(splits.train) if what == "loader" else splits.train
+    differs = what if rank == 1 else ""
+    if differs == "data":
+        batches.labels = batches.labels.roll(1)
+    model = networks.build("lenet", num_classes=11 if differs == "network" else 10)
+    rate = 0.2 if differs == "rate" else 0.1
+    try:
+        training.fit(model, batches, epochs=1, learning_rate=rate, progress=False)
+    except (RuntimeError, ValueError) as error:
+        return str(error)
+
+
+for name, arguments in json.loads(sys.argv[2]).items():
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        history = train(*arguments, "--checkpoint", str(here / f"{name}.pt"))
+    seen[name] = [history, printed.getvalue()]
+
+splits = data.load(train_images=300, validation_images=100, batch_size=64)
+device.seed_everything(0)
+model = networks.build("mobilenet_v2_small", dropout=0.5)
+masks = []
+dropout = next(layer for layer in model.modules() if isinstance(layer, torch.nn.Dropout))
+dropout.register_forward_hook(
+    lambda layer, given, out: masks.append(out[0].flatten() == 0) if layer.training else None
+)
+training.fit(model, splits.train, splits.validation, epochs=2, learning_rate=0.05, seed=0,
+             progress=False)
+states, first = team.Team().gather(model.state_dict()), team.Team().gather(masks[0])
+seen["equal copies"] = all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+seen["own masks"] = not torch.equal(*first)
+
+seen["refused"] = {what: refused(what) for what in ("rate", "network", "data", "loader")}
+
+
+def download(name, root):
+    if not (here / "whole").exists():
+        with open(here / "begun", "a") as file:
+            file.write(f"{rank}")
+        time.sleep(1)
+        (here / "whole").touch()
+    images, labels = torch.zeros(200, 1, 28, 28, dtype=torch.uint8), torch.arange(200) % 10
+    return images, labels, images, labels, tuple("0123456789")
+
+
+def fail():
+    if rank == 0:
+        raise data.DataError("no network")
+
+
+data._from_torchvision = download
+seen["downloaded"] = train("lenet", "--data", "mnist", "--epochs", "1")["status"]
+try:
+    team.in_turns(fail)
+except data.DataError as error:
+    seen["failed"] = str(error)
+
+(here / f"seen{rank}.json").write_text(json.dumps(seen), encoding="utf-8")
 dist.barrier()
 dist.destroy_process_group()
 """
-
-
-def run_in_two(folder, body):
-    """What two processes print that run `body`."""
-    script = folder / "script.py"
-    script.write_text(SCRIPT.replace("{body}", body), encoding="utf-8")
-    return run(*TWO, script)
 
 
 def weights(path):
@@ -136,86 +195,58 @@ def test_a_batch_too_small_to_share_is_an_error():
 # --- the same run with one process and with two ---------------------------------------------------
 
 
-@needs_gloo
-@pytest.mark.parametrize("source", ["fashion_mnist", "image_folder"])
-def test_two_processes_come_to_the_weights_of_one(source, tmp_path, folder_of_images):
-    """335 = 2 * 128 + 79: the last batch is cut into 39 and 40 images."""
+def of(source, folder):
+    """335 = 2 * 128 + 79: the last batch is cut into 39 and 40 images. 26 images: 9, 9 and 8."""
     arguments = ["lenet", "--epochs", 2, "--learning-rate", "0.01", "--augment", "--test"]
     if source == "image_folder":
-        arguments += ["--data", source, "--folder", folder_of_images, "--image-size", 28]
-        arguments += ["--batch-size", 9, "--workers", 0]  # 26 images: 9, 9 and 8
+        arguments += ["--data", source, "--folder", folder, "--image-size", 28]
+        arguments += ["--batch-size", 9, "--workers", 0]
     else:
         arguments += ["--train-images", 335]
-    results = []
-    for name, launcher in (("one", []), ("two", TWO)):
-        files = ["--checkpoint", tmp_path / f"{name}.pt", "--json", tmp_path / f"{name}.json"]
-        output = run(*launcher, *TRAIN, *arguments, *files)
-        assert output.count("epoch 2/2") == 1  # one process speaks for all
-        results.append(json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8")))
-    assert furthest(weights(tmp_path / "one.pt"), weights(tmp_path / "two.pt")) < 1e-6
-    one, two = results
+    return list(map(str, arguments))
+
+
+SOURCES = ["fashion_mnist", "image_folder"]
+
+
+@pytest.fixture(scope="module")
+def in_two(tmp_path_factory, folder_of_images):
+    """The folder in which two processes have run the scenarios, and what each of them saw."""
+    folder = tmp_path_factory.mktemp("in_two")
+    (folder / "script.py").write_text(SCENARIOS, encoding="utf-8")
+    runs = json.dumps({source: of(source, folder_of_images) for source in SOURCES})
+    run(*TWO, folder / "script.py", folder, runs)
+    seen = [json.loads((folder / f"seen{rank}.json").read_text("utf-8")) for rank in (0, 1)]
+    return folder, seen
+
+
+@needs_gloo
+@pytest.mark.parametrize("source", SOURCES)
+def test_two_processes_come_to_the_weights_of_one(source, tmp_path, folder_of_images, in_two):
+    arguments = [*of(source, folder_of_images), "--checkpoint", str(tmp_path / "one.pt")]
+    one = command.train(command.parser().parse_args(arguments))
+    folder, seen = in_two
+    (two, printed), (_, printed_by_the_other) = (views[source] for views in seen)
+    assert printed.count("epoch 2/2") == 1 and not printed_by_the_other  # one speaks for all
+    assert furthest(weights(tmp_path / "one.pt"), weights(folder / f"{source}.pt")) < 1e-6
     for key in ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"):
         assert one[key] == pytest.approx(two[key], abs=1e-6), key
     assert one["test_accuracy"] == pytest.approx(two["test_accuracy"], abs=1e-6)
     assert len(one["train_loss"]) == 2 and one["status"] == two["status"] == "finished"
 
 
-COPIES = """
-splits = data.load(train_images=300, validation_images=100, batch_size=64)
-device.seed_everything(0)
-model = networks.build("mobilenet_v2_small", dropout=0.5)
-masks = []
-dropout = next(layer for layer in model.modules() if isinstance(layer, torch.nn.Dropout))
-dropout.register_forward_hook(
-    lambda layer, given, out: masks.append(out[0].flatten() == 0) if layer.training else None
-)
-training.fit(model, splits.train, splits.validation, epochs=2, learning_rate=0.05, seed=0,
-             progress=False)
-states, first = team.Team().gather(model.state_dict()), team.Team().gather(masks[0])
-if rank == 0:
-    print("equal", all(torch.equal(states[0][k], states[1][k]) for k in states[0]))
-    print("own masks", not torch.equal(*first))
-"""
+@needs_gloo
+def test_copies_stay_equal_with_batch_norm_and_dropout_differs(in_two):
+    for seen in in_two[1]:
+        assert seen["equal copies"] and seen["own masks"]
 
 
 @needs_gloo
-def test_copies_stay_equal_with_batch_norm_and_dropout_differs(tmp_path):
-    output = run_in_two(tmp_path, COPIES)
-    assert "equal True" in output and "own masks True" in output
-
-
-FIRST_USE = """
-def download(name, root):
-    if not (here / "whole").exists():
-        with open(here / "begun", "a") as file:
-            file.write(f"{rank}")
-        time.sleep(1)
-        (here / "whole").touch()
-    images, labels = torch.zeros(200, 1, 28, 28, dtype=torch.uint8), torch.arange(200) % 10
-    return images, labels, images, labels, tuple("0123456789")
-
-data._from_torchvision = download
-options = ["lenet", "--data", "mnist", "--epochs", "1"]
-print(command.train(command.parser().parse_args(options))["status"], flush=True)
-
-def fail():
-    if rank == 0:
-        raise data.DataError("no network")
-
-try:
-    team.in_turns(fail)
-except data.DataError as error:
-    print(f"process {rank} says: {error}", flush=True)
-"""
-
-
-@needs_gloo
-def test_one_process_downloads_for_all_and_all_learn_that_it_failed(tmp_path):
-    output = run_in_two(tmp_path, FIRST_USE)
-    assert (tmp_path / "begun").read_text(encoding="utf-8") == "0"
-    assert output.count("finished") == 2
-    for rank in (0, 1):
-        assert f"process {rank} says: no network" in output
+def test_one_process_downloads_for_all_and_all_learn_that_it_failed(in_two):
+    folder, views = in_two
+    assert (folder / "begun").read_text(encoding="utf-8") == "0"
+    for seen in views:
+        assert (seen["downloaded"], seen["failed"]) == ("finished", "no network")
 
 
 @pytest.mark.parametrize("place, turn", [((0, 0), 1), ((2, 0), 2), ((3, 1), 3)])
@@ -236,19 +267,6 @@ def test_the_first_process_of_a_machine_reads_before_its_others(place, turn, mon
 # --- what goes wrong ------------------------------------------------------------------------------
 
 
-DISAGREE = """
-what = {what!r} if rank == 1 else ""
-splits = data.load(train_images=300, validation_images=100, batch_size=64, seed=0)
-batches = list(splits.train) if {what!r} == "loader" else splits.train
-if what == "data":
-    batches.labels = batches.labels.roll(1)
-model = networks.build("lenet", num_classes=11 if what == "network" else 10)
-rate = 0.2 if what == "rate" else 0.1
-try:
-    training.fit(model, batches, epochs=1, learning_rate=rate, progress=False)
-except (RuntimeError, ValueError) as error:
-    print(f"process {{rank}} says: {{error}}", flush=True)
-"""
 MESSAGES = {
     "rate": "Process 1 differs from process 0: learning_rate is 0.1 in 0 and 0.2 in 1",
     "network": "Process 1 differs from process 0: classifier.linear3.weight is [10, 84] in 0 and "
@@ -260,16 +278,15 @@ MESSAGES = {
 
 @needs_gloo
 @pytest.mark.parametrize("what", MESSAGES)
-def test_processes_that_disagree_all_say_so(what, tmp_path):
-    output = run_in_two(tmp_path, DISAGREE.format(what=what))
-    for rank in (0, 1):
-        assert f"process {rank} says: {MESSAGES[what]}" in output
+def test_processes_that_disagree_all_say_so(what, in_two):
+    for seen in in_two[1]:
+        assert MESSAGES[what] in seen["refused"][what]
 
 
 @needs_gloo
 def test_a_killed_process_ends_the_run_and_the_same_command_goes_on(tmp_path):
     psutil = pytest.importorskip("psutil")
-    arguments = [*TRAIN, "nin_small", "--train-images", 1_000, "--epochs", 4, "--batch-size", 50]
+    arguments = [*TRAIN, "nin_small", "--train-images", 400, "--epochs", 4, "--batch-size", 50]
     arguments += ["--option", "dropout=0.5"]  # so that each process's random numbers matter
     undisturbed, broken = tmp_path / "undisturbed.pt", tmp_path / "broken.pt"
     run(*TWO, *arguments, "--checkpoint", undisturbed)
@@ -305,9 +322,7 @@ def wait_for_an_epoch(process, path):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
 def test_stopped_by_hand_keeps_the_checkpoint(tmp_path):
     path = tmp_path / "run.pt"
-    process = start(
-        *TRAIN, "nin_small", "--train-images", 5_000, "--epochs", 20, "--checkpoint", path
-    )
+    process = start(*TRAIN, "lenet", "--train-images", 5_000, "--epochs", 200, "--checkpoint", path)
     wait_for_an_epoch(process, path)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
