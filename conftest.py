@@ -7,13 +7,22 @@ COURSE_LONG=1 pytest --nbval           also the tests marked `long`
 pytest tests --seed N                  unit tests with other random numbers
 """
 
+import contextlib
+import importlib
+import importlib.util
+import logging
 import os
 import random
+import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+
+from tools import PERSONAL
+from utils.leftovers import left_in
 
 ROOT = Path(__file__).resolve().parent
 
@@ -21,8 +30,6 @@ ROOT = Path(__file__).resolve().parent
 # time: jsonschema does well without this package, which needs three seconds to start.
 sys.modules.setdefault("rfc3987_syntax", None)
 pytest_plugins = ["nbval.plugin", "tools.pytest_notebooks"]
-
-collect_ignore_glob = ["**/.ipynb_checkpoints/*"]
 
 # Inherited by kernels and by what the tests start. `utils` must be found even where a notebook's
 # first cell failed.
@@ -37,8 +44,40 @@ os.environ.setdefault("PYTHONUTF8", "1")
 # Threads that wait for each other sleep instead of spinning: on a busy machine training in a
 # notebook is then several times faster. Workers of pytest-xdist share the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# What somebody set for Python, IPython, Jupyter and matplotlib is not what the tests are about.
+for name in PERSONAL:
+    os.environ.pop(name, None)
+own_folder = ""
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers take over the folder of the first process
+    own_folder = tempfile.mkdtemp(prefix="one-by-one-")
+    os.environ["IPYTHONDIR"] = os.path.join(own_folder, "ipython")
+    os.environ["JUPYTER_RUNTIME_DIR"] = os.path.join(own_folder, "runtime")
+if matplotlib := importlib.util.find_spec("matplotlib"):
+    path = Path(matplotlib.origin).parent / "mpl-data" / "matplotlibrc"
+    os.environ["MATPLOTLIBRC"] = str(path)  # instead of the one in somebody's home
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
+
+# One in the folder where Python runs would win nevertheless, so matplotlib starts elsewhere. Where
+# it cannot write into the home, it sets MPLCONFIGDIR for all that follow. And it looks for fonts
+# now, of which a notebook would print a line.
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
+with contextlib.chdir(tempfile.gettempdir()), contextlib.suppress(ImportError):
+    importlib.import_module("matplotlib.font_manager")
+logging.getLogger("matplotlib").setLevel(logging.NOTSET)
+STARTS_ELSEWHERE = """
+import contextlib, tempfile
+
+with contextlib.chdir(tempfile.gettempdir()), contextlib.suppress(ImportError):
+    import matplotlib
+
+    del matplotlib
+del contextlib, tempfile
+"""
+if own_folder:
+    startup = Path(own_folder, "ipython", "profile_default", "startup")
+    startup.mkdir(parents=True)
+    (startup / "00.py").write_text(STARTS_ELSEWHERE, encoding="ascii")
 
 
 def pytest_addoption(parser):
@@ -53,6 +92,17 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "long: takes minutes; runs where COURSE_LONG=1 is set")
     os.environ["COURSE_TEST_SEED"] = str(config.getoption("--seed"))
+
+
+def pytest_unconfigure():
+    if own_folder:
+        shutil.rmtree(own_folder, ignore_errors=True)
+
+
+def pytest_ignore_collect(collection_path):
+    """Nothing is a test or a chapter that a system left in the folder."""
+    if collection_path.is_relative_to(ROOT) and left_in(ROOT, collection_path):
+        return True
 
 
 def pytest_collection_modifyitems(items):

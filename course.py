@@ -33,16 +33,20 @@ import subprocess
 import webbrowser
 from pathlib import Path
 
-from tools import COMMAND, ROOT, Parser, data_files, environment, exit_code, say
+from tools import COMMAND, PERSONAL, ROOT, Parser, data_files, environment, exit_code, say
 from tools.environment import complete_host  # noqa: F401  (the chapters' first cells call it)
 
 # --- what runs in the course's environment --------------------------------------------------------
 
 
 def hand_over(command, **variables):
-    """Run the command in the course's folder as if it had been called directly."""
+    """Run the command in the course's folder as if it had been called directly.
+
+    variables: more of its environment; None takes one away.
+    """
     # UTF-8 mode, or the console's old code page would break on Windows.
     environ = {"PYTHONUTF8": "1", **os.environ, **variables}
+    environ = {name: value for name, value in environ.items() if value is not None}
     os.chdir(ROOT)
     sys.stdout.flush()
     if os.name != "nt":
@@ -89,7 +93,9 @@ def has_browser():
 
 def test(options):
     passed = [argument for argument in options.passed if argument != "--all"]
-    variables = {"COURSE_LONG": "1"} if "--all" in options.passed else {}
+    variables = dict.fromkeys(PERSONAL)
+    if "--all" in options.passed:
+        variables["COURSE_LONG"] = "1"
     if not any(argument.startswith(("-n", "--numprocesses", "--pdb")) for argument in passed):
         passed += ["-n", "2"]  # two at a time; conftest.py keeps a notebook's cells together
     return hand_over([environment.prepare(), "-m", "pytest", "--nbval", *passed], **variables)

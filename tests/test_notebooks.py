@@ -50,7 +50,7 @@ def clean():
     for count, cell in enumerate((c for c in nb.cells if c.cell_type == "code"), start=1):
         cell.execution_count = count
         cell.outputs = [stream("1\n")]
-    return nb
+    return authoring.normalised(nb)
 
 
 def own_cell(nb):
@@ -142,7 +142,7 @@ def test_damage_is_found(clean, damage):
 def test_ignored_cells_may_hold_addresses(clean):
     own_cell(clean).metadata["tags"] = ["nbval-ignore-output"]
     own_cell(clean).outputs.append(stream("<object at 0x7f0011223344>"))
-    assert authoring.problems(clean, STEM) == []
+    assert authoring.problems(authoring.normalised(clean), STEM) == []
 
 
 # --- whose a change is ---------------------------------------------------------------------------

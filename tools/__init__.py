@@ -11,6 +11,20 @@ from utils import atomic
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = "python course.py" if os.name == "nt" else "python3 course.py"
 
+# What somebody has set for their own work with Python and pytest, and what changes the tests' or
+# even stops it: options and plugins, warnings as errors, a file that runs first, no assertions.
+PERSONAL = (
+    "PYTEST_ADDOPTS",
+    "PYTEST_PLUGINS",
+    "PYTHONDEVMODE",
+    "PYTHONINSPECT",
+    "PYTHONOPTIMIZE",
+    "PYTHONPROFILEIMPORTTIME",
+    "PYTHONSTARTUP",
+    "PYTHONVERBOSE",
+    "PYTHONWARNINGS",
+)
+
 
 class CourseError(Exception):
     """One sentence: what was expected, what came, what to do."""

@@ -50,8 +50,8 @@ from nbformat import NotebookNode
 from exercises import texts
 from tools import ROOT, CourseError, Parser, notebook_problems, say, write
 from tools.address import repository
-from tools.cells import as_shipped, fingerprint, fingerprints, generated_id
-from tools.clone import Clone
+from tools.cells import as_shipped, fingerprint, fingerprints, generated_id, recorded
+from tools.clone import is_authors
 
 CHAPTERS = ROOT / "chapters"
 
@@ -157,8 +157,8 @@ def load(stem: str) -> NotebookNode:
 
 
 def authors_clone() -> bool:
-    """Whether this clone is an author's: `course.py setup --authors` says so in git's settings."""
-    return Clone(ROOT).ask("config", "--local", "--get", "course.authors") == "true"
+    """Whether this clone is an author's: `course.py setup --authors` makes it one."""
+    return is_authors(ROOT)
 
 
 def learners_work(nb: NotebookNode) -> list[str]:
@@ -425,9 +425,6 @@ def normalised(nb: NotebookNode) -> NotebookNode:
     nb = copy.deepcopy(nb)
     about = nb.metadata.get("course")
     nb.metadata = nbformat.from_dict(copy.deepcopy(METADATA))
-    if about:
-        own = fingerprints(nb)  # tells later what a learner has changed
-        nb.metadata["course"] = NotebookNode({**about, "cells": NotebookNode(own)})
     nb.nbformat, nb.nbformat_minor = 4, 5
     for cell in nb.cells:
         kept = ("exercise", "jupyter", "role", "tags")
@@ -437,6 +434,9 @@ def normalised(nb: NotebookNode) -> NotebookNode:
             cell.outputs = [o for o in cell.outputs if "widget" not in " ".join(o.get("data", {}))]
             # How printed text was cut into pieces is chance.
             CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, 0)
+    if about:  # tells later what a learner has changed, and what the course's run put out
+        course = {**about, "cells": fingerprints(nb), "outputs": recorded(nb)}
+        nb.metadata["course"] = nbformat.from_dict(course)
     return nb
 
 

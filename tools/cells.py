@@ -5,15 +5,21 @@ Standard library only. Cells and notebooks are mappings, as json and nbformat re
 A stored chapter lists its own cells in its metadata: `course.cells` holds for each cell's id a
 fingerprint of its source. So any copy of a chapter, wherever it has been, tells what a learner has
 changed in it and what was added.
+
+`course.outputs` holds what the course's own run put under its cells: for all code from the top of
+the chapter to a cell a fingerprint, and with it one of that cell's outputs. So a run of the same
+code can be compared with the course's, whatever a learner's runs have left in the file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 
-from tools import CourseError
+from tools import ROOT, CourseError
 
 
 def source(cell: Mapping) -> str:
@@ -65,6 +71,67 @@ def keep_listed(nb: Mapping, cell: Mapping, before: str) -> None:
     listed, id = as_shipped(nb), id_of(cell)
     if listed.get(id) == fingerprint(before):
         listed[id] = fingerprint(source(cell))
+
+
+# --- outputs --------------------------------------------------------------------------------------
+
+RULES = ROOT / "tests" / "nbval_sanitize.cfg"
+NOT_COMPARED = {"nbval-ignore-output", "nbval-skip"}  # tags
+
+
+def runs(nb: Mapping) -> Iterator[tuple[Mapping, str]]:
+    """Each code cell, and a fingerprint of all code that has run when its outputs are there.
+
+    It is an empty text for the cells that do not count: empty ones, and the first one, which has
+    the repository's address in it.
+    """
+    code = ""
+    for cell in nb["cells"]:
+        if cell["cell_type"] == "code":
+            counts = source(cell).strip() and role(cell) != "bootstrap"
+            code = fingerprint(f"{code} {fingerprint(source(cell))}") if counts else code
+            yield cell, code if counts else ""
+
+
+def outputs_fingerprint(outputs: Iterable[Mapping]) -> str:
+    """Eight letters that change with what nbval would compare: texts, but no pictures."""
+    texts: dict[str, list[str]] = {}
+    for output in outputs:
+        data = output.get("data", {})
+        if any("widget" in kind for kind in data):
+            continue
+        if output["output_type"] == "stream":  # how it was cut into pieces is chance
+            before = "".join(texts.get(output["name"], []))
+            texts[output["name"]] = [before + _joined(output["text"])]
+        for kind, content in data.items():
+            if not kind.startswith("image/"):
+                texts.setdefault(kind, []).append(_joined(content))
+    return fingerprint(json.dumps(texts, sort_keys=True))
+
+
+def _joined(text: object) -> str:
+    """A text of an output as one string, without what may differ (tests/nbval_sanitize.cfg)."""
+    if isinstance(text, list):
+        text = "".join(text)
+    if not isinstance(text, str):
+        return json.dumps(text, sort_keys=True)
+    for pattern, new in _rules():
+        text = re.sub(pattern, new, text)
+    return text
+
+
+@cache
+def _rules() -> list[tuple[str, str]]:
+    return re.findall("^regex: (.*)\nreplace: (.*)$", RULES.read_text("ascii"), re.MULTILINE)
+
+
+def recorded(nb: Mapping) -> dict[str, str]:
+    """`course.outputs` for a chapter as it is now."""
+    return {
+        code: outputs_fingerprint(cell["outputs"])
+        for cell, code in runs(nb)
+        if code and not NOT_COMPARED & set(cell["metadata"].get("tags", []))
+    }
 
 
 # --- files ----------------------------------------------------------------------------------------

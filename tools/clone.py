@@ -116,3 +116,8 @@ def clone(root: Path) -> Clone | None:
     here = Clone(root)
     here.git("rev-parse", "HEAD")
     return here
+
+
+def is_authors(root: Path) -> bool:
+    """Whether this clone is an author's: `course.py setup --authors` says so in git's settings."""
+    return Clone(root).ask("config", "--local", "--get", "course.authors") == "true"

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from exercises import texts
-from tools import COMMAND, ROOT, CourseError, Parser, authoring, exit_code, say, write
+from tools import COMMAND, PERSONAL, ROOT, CourseError, Parser, authoring, exit_code, say, write
 from tools.cells import fingerprint, source
 from utils.leftovers import is_left, left_in
 
@@ -121,10 +121,11 @@ def run(path: Path, stem: str, without: Path) -> tuple[dict[str, dict[str, str]]
         shutil.copy(path, course / "chapters" / f"{stem}.ipynb")
         command = [sys.executable, "-m", "pytest", "--nbval", "-q", f"chapters/{stem}.ipynb"]
         command += [f"--nbval-cell-timeout={SECONDS}", f"--exercise-report={report}"]
+        own = {name: value for name, value in os.environ.items() if name not in PERSONAL}
         done = subprocess.run(
             command,
             cwd=course,
-            env={"COURSE_BUDGET": "smoke", **os.environ},
+            env={"COURSE_BUDGET": "smoke", **own},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,22 +1,27 @@
 """pytest plugin: what nbval makes of notebooks, and the scoreboard of their exercises.
 
-`conftest.py` loads it. nbval runs the cells and compares their outputs. Added here: a notebook that
-cannot be read fails alone, a kernel that dies fails its cell at once, and what the checks of the
-exercises say is collected from the kernels and shown at the end.
+`conftest.py` loads it. nbval runs the cells and compares their outputs. Added here: a learner's run
+is compared with the course's, not with what the learner's last run left in the file; a notebook
+that cannot be read fails alone; a kernel that dies fails its cell at once; and what the checks of
+the exercises say is collected from the kernels and shown at the end.
 """
 
 import json
 import math
+import os
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 from queue import Empty
 
 import pytest
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
-from nbval.plugin import IPyNbFile
+from nbval.plugin import IPyNbCell, IPyNbFile
 
-RULES = Path(__file__).resolve().parents[1] / "tests" / "nbval_sanitize.cfg"
+from tools import ROOT, cells
+from tools.clone import is_authors
+
 OUTCOMES = {"right": "solved", "wrong": "wrong", "open": "open"}  # and the columns' heads
 
 
@@ -48,10 +53,27 @@ class Notebook(IPyNbFile):
 
     def collect(self):
         try:
-            return list(super().collect())
+            found = list(super().collect())
+            return found if _authors_rule() else self.as_learners(found)
         except Exception as error:  # whatever nbformat and nbval make of the file
             self.unreadable = _why_unreadable(self.path, error)
             return [Unreadable.from_parent(self, name="readable")]
+
+    def as_learners(self, found):
+        """The cells of a learner's notebook: compared is what the course has a record of.
+
+        That a cell has a record means that all code down to it is the course's own. A learner's
+        code may change whatever follows it, so from there on cells have only to run.
+        """
+        record = self.nb.metadata.get("course", {}).get("outputs", {})
+        theirs = []
+        for item, (_, code) in zip(found, cells.runs(self.nb), strict=True):
+            item.cell.setdefault("outputs", [])
+            item.cell.execution_count = 0  # nbval neither compares nor accepts a cell without one
+            about = {key: getattr(item, key) for key in ("name", "cell_num", "cell", "options")}
+            about["options"]["check"] = code in record
+            theirs.append(Cell.from_parent(self, record=record.get(code), **about))
+        return theirs
 
     def setup(self):
         if self.unreadable:
@@ -77,13 +99,39 @@ class Notebook(IPyNbFile):
             self.folder.cleanup()
 
     def get_sanitize_files(self):
-        return [RULES]
+        return [cells.RULES]
 
     def checks(self):
         """What the checks said since this was asked last, one JSON text each."""
         lines = self.board.read_text(encoding="utf-8").splitlines() if self.board.exists() else []
         new, self.seen = lines[self.seen :], len(lines)
         return new
+
+
+class Cell(IPyNbCell):
+    """A cell of a learner's notebook. record: the fingerprint of the outputs of the course's run"""
+
+    def __init__(self, record, **options):
+        super().__init__(**options)
+        self.record = record
+
+    def compare_outputs(self, test, ref, skip_compare=None):
+        if cells.outputs_fingerprint(test) == self.record:
+            return True
+        if cells.outputs_fingerprint(ref) == self.record:
+            return super().compare_outputs(test, ref, skip_compare)  # says what differs
+        texts = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in test]
+        self.comparison_traceback = [
+            "The course's own run of the same code gave another output than this one:",
+            "".join(texts),
+        ]
+        return False
+
+
+@cache
+def _authors_rule():
+    """Whether notebooks are compared with all that is stored in them, as an author's are."""
+    return bool(os.environ.get("CI")) or is_authors(ROOT)
 
 
 class Kernel(RunningKernel):
