@@ -20,7 +20,8 @@ import nbformat
 import pytest
 import stored
 
-from tools import address, authoring, cells
+from tools import CourseError, address, authoring, cells
+from tools.clone import Clone
 
 ROOT = Path(__file__).resolve().parent.parent
 STEM = stored.STEMS[0]
@@ -152,8 +153,61 @@ def test_without_git_or_network_the_first_cell_says_what_to_do(missing, tmp_path
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("RuntimeError: https://github.com/")
-    assert "could not be fetched with git (on Kaggle: Settings, Internet on). Or unpack" in last
+    reason = "git is not installed" if missing == "git" else "git says above why"
+    assert f"could not be fetched: {reason}. On Kaggle switch the internet on" in last
     assert not (tmp_path / "one-by-one").exists()
+
+
+@needs_clone
+def test_a_fetch_that_was_interrupted_is_not_in_the_way(published, tmp_path):
+    """git refuses a folder with something in it, and the course cannot know whose it is."""
+    bootstrap, _ = first_cells(STEM)
+    shutil.copytree(ROOT / "exercises", tmp_path / "one-by-one" / "exercises")
+    new = tmp_path / "one-by-one-new"
+    for started in (["git"], []):  # fetched once, and found after the kernel's restart
+        found = report(start([bootstrap], tmp_path, **published))
+        assert [words[0] for words in programs(found)] == started
+        assert Path(found["utils"]).samefile(new / "utils" / "__init__.py")
+    (new / LAST_FILE).unlink()
+    found = report(start([bootstrap], tmp_path, **published))
+    assert Path(found["path"]).samefile(tmp_path / "one-by-one-new-new")
+
+
+# A copy counts as whole if it has this file: git and ZIP files bring it last.
+LAST_FILE = "utils/training.py"
+
+
+@needs_clone
+def test_a_whole_copy_has_its_last_file():
+    names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    assert names.stdout.splitlines()[-1] == LAST_FILE
+    assert f'last = "{LAST_FILE}"' in first_cells(STEM)[0]
+
+
+@pytest.mark.parametrize(
+    ("copy", "notebook"),
+    [
+        ("one-by-one-main", "."),  # beside the notebook, as a browser leaves both
+        ("one-by-one-main", "notebooks/mine"),  # above it
+        ("one-by-one-main/one-by-one-main", "."),  # as "Extract all" of Windows unpacks it
+        ("one-by-one-main (1)", "."),
+        ("one-by-one-1.0", "notebooks"),
+        ("one-by-one-main", "one-by-one-main/chapters"),
+    ],
+)
+def test_a_copy_from_a_zip_file_is_found(tmp_path, copy, notebook):
+    folder, root = tmp_path / notebook, tmp_path / copy
+    ignored = shutil.ignore_patterns("__pycache__", "site")
+    for name in ("utils", "exercises", "tools"):
+        shutil.copytree(ROOT / name, root / name, ignore=ignored)
+    for name in ("course.py", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, root)
+    for place in (folder, root / "chapters"):
+        place.mkdir(parents=True, exist_ok=True)
+    found = report(start(first_cells(STEM)[:1], folder))
+    assert programs(found) == []
+    assert Path(found["utils"]).samefile(root / "utils" / "__init__.py")
+    assert Path(found["folder"]).samefile(root / "chapters")
 
 
 # --- the repository's address --------------------------------------------------------------------
@@ -253,6 +307,109 @@ def test_address_is_rewritten_everywhere_and_back(tmp_path, monkeypatch, capsys)
     assert capsys.readouterr().out == "Nothing had to be changed.\n"
     assert address.main([old]) == 0
     assert {name: (tmp_path / name).read_bytes().decode() for name in texts} == texts
+
+
+@needs_clone
+def test_a_mirror_is_written_into_every_chapter_and_taken_out(tmp_path, monkeypatch, capsys):
+    texts = {
+        name: text
+        for name, text in address.texts().items()
+        if name == "pyproject.toml" or name.startswith("chapters/")
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(text.encode())
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    monkeypatch.setattr(address, "ROOT", tmp_path)
+
+    def run(*arguments):
+        address.repository.cache_clear()
+        address.mirror.cache_clear()
+        assert address.main(list(arguments)) == 0
+        return capsys.readouterr().out.split()
+
+    old = address.repository()
+    there = f"https://mirror.example/{NEW}"  # with the same name as on GitHub
+    try:
+        assert run(NEW) and set(run(NEW, "--mirror", there)) == texts.keys()
+        assert run(old) and address.mirror() == there, "the mirror's address is its own"
+        for stem in stored.STEMS:
+            nb = nbformat.read(tmp_path / f"chapters/{stem}.ipynb", as_version=4)
+            # What `course.py run` would write: header and first cell, links and addresses.
+            wanted = authoring.opening(stem, nb.metadata["course"])[:2]
+            assert [cell.source for cell in nb.cells[:2]] == [cell.source for cell in wanted]
+            assert f"[Mirror]({there}/blob/main/chapters/{stem}.ipynb)" in nb.cells[0].source
+            assert f'addresses = "https://github.com/{old} {there}".split()' in nb.cells[1].source
+            listed, now = nb["metadata"]["course"]["cells"], cells.fingerprints(nb)
+            assert [listed[id] == now[id] for id in ("header", "bootstrap")] == [True, True]
+        assert set(run(old, "--mirror", "")) == texts.keys()
+        assert {n: (tmp_path / n).read_bytes().decode() for n in texts} == texts
+    finally:
+        address.repository.cache_clear()
+        address.mirror.cache_clear()
+
+
+@pytest.mark.parametrize("mirror", ["gitee", "OWNER/one-by-one", "https://host", 'https://h/a"b'])
+def test_what_is_no_mirror_is_refused(mirror, capsys):
+    assert address.main([address.repository(), "--mirror", mirror]) == 1
+    assert capsys.readouterr().err.startswith("problem: A mirror is a whole address (https://")
+
+
+@needs_clone
+@pytest.mark.parametrize("works", ["github", "mirror", "neither"])
+def test_the_first_cell_tries_the_mirror_after_github(published, tmp_path, works):
+    github, there = f"https://github.com/{address.repository()}", "https://mirror.example/a/b"
+    bootstrap = first_cells(STEM)[0].replace(f'"{github}"', f'"{github} {there}"')
+    where = published["GIT_CONFIG_KEY_0"]
+    dead = "url.file:///nowhere.insteadOf"
+    keys = {"github": (where, dead), "mirror": (dead, where), "neither": (dead, dead)}[works]
+    settings = dict(zip(("GIT_CONFIG_KEY_0", "GIT_CONFIG_KEY_1"), keys))
+    settings |= {"GIT_CONFIG_VALUE_0": github, "GIT_CONFIG_VALUE_1": there, "GIT_CONFIG_COUNT": "2"}
+    done = start([bootstrap], tmp_path, **settings)
+    if works == "neither":
+        assert done.returncode == 1 and f"RuntimeError: {github} could not be" in done.stderr
+    else:
+        tried = [words[4] for words in programs(report(done))]
+        assert tried == ([github] if works == "github" else [github, there])
+
+
+# --- what git says in more than one line ---------------------------------------------------------
+
+
+@pytest.fixture
+def clone(tmp_path):
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    return Clone(tmp_path)
+
+
+def test_a_clone_of_another_user_is_named_with_its_remedy(clone):
+    command = f"git config --global --add safe.directory {clone.root}"
+    with pytest.raises(CourseError) as raised:
+        clone.git("status", GIT_TEST_ASSUME_DIFFERENT_OWNER="1")  # git's own switch for this
+    assert f"belongs to another user, so git does not read it: run `{command}`" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["index.lock", "HEAD.lock"])
+def test_a_lock_that_git_left_is_named(clone, name):
+    (clone.root / "file").touch()
+    (clone.root / ".git" / name).touch()
+    commit = ["-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "--allow-empty"]
+    with pytest.raises(CourseError, match=rf"delete .*{name} if it is still there"):
+        clone.git(*commit, "--message=x")
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_an_update_takes_the_mirror_where_github_fails(clone, published, works):
+    source = published["GIT_CONFIG_KEY_0"].removeprefix("url.").removesuffix(".insteadOf")
+    clone.git("remote", "add", "origin", "file:///nowhere")
+    mirror = source if works else "file:///nowhere-else"
+    (clone.root / "pyproject.toml").write_text(f'[tool.course]\nmirror = "{mirror}"\n')
+    if works:
+        commit, address = clone.fetch()
+        assert address == mirror and re.fullmatch(r"[0-9a-f]{40}", commit)
+    else:
+        with pytest.raises(CourseError, match=r"could not be fetched from file:///nowhere, and"):
+            clone.fetch()
 
 
 @pytest.mark.parametrize("new", ["one-by-one", "https://github.com/a/b", "a/b/c", "a b/c", ""])

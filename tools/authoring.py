@@ -49,7 +49,7 @@ from nbformat import NotebookNode
 
 from exercises import texts
 from tools import ROOT, CourseError, Parser, notebook_problems, say, write
-from tools.address import repository
+from tools.address import addresses, mirror_link, repository
 from tools.cells import as_shipped, fingerprint, fingerprints, generated_id, recorded
 from tools.clone import is_authors
 
@@ -77,16 +77,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-here = Path.cwd()
-places = [here, *here.parents, here / "one-by-one"]
-root = next((place for place in places if (place / "exercises" / "engine.py").exists()), None)
+addresses = "{addresses}".split()
+here, name = Path.cwd(), addresses[0].rpartition("/")[2]
+last = "utils/training.py"  # the last file of a copy: where it is, nothing is missing
+patterns = (last, f"{{name}}*/{{last}}", f"{{name}}*/{{name}}*/{{last}}")
+places = (place.glob(pattern) for place in (here, *here.parents) for pattern in patterns)
+root = next((file.parents[1] for found in places for file in sorted(found)), None)
 if root is None:
-    root, address = here / "one-by-one", "https://github.com/{repository}"
-    git = ["git", "clone", "--depth", "1", address, str(root)]
-    if shutil.which("git") is None or subprocess.run(git).returncode:
+    root = here / name
+    while root.exists():  # left by a fetch that was interrupted
+        root = root.with_name(f"{{root.name}}-new")
+    git, tries = ["git", "clone", "--depth", "1"], addresses if shutil.which("git") else []
+    if all(subprocess.run([*git, address, str(root)]).returncode for address in tries):
+        reason = "git says above why" if tries else "git is not installed"
         raise RuntimeError(
-            f"{{address}} could not be fetched with git (on Kaggle: Settings, Internet on). "
-            "Or unpack its ZIP file and open this notebook in there."
+            f"{{addresses[0]}} could not be fetched: {{reason}}. On Kaggle switch the internet on "
+            "(Settings). Or unpack its ZIP file and open this notebook in there."
         )
 os.chdir(root / "chapters")
 sys.path.insert(0, str(root))
@@ -220,7 +226,7 @@ def header(stem: str, about: Mapping) -> str:
     return (
         f"# Chapter {int(stem[:2])}: {about['title']}\n\n"
         f"**[Open in Colab]({colab}/github/{on_github})** · [Kaggle]({kaggle}) · "
-        f"[Binder]({binder})\n\n"
+        f"[Binder]({binder}){mirror_link(file)}\n\n"
         f"{' · '.join(facts)}"
     )
 
@@ -235,7 +241,7 @@ def _generated(role: str, cell: NotebookNode, id: str = "") -> NotebookNode:
 
 def opening(stem: str, about: Mapping) -> list[NotebookNode]:
     """The header and the two code cells with which every chapter starts."""
-    start = BOOTSTRAP.format(repository=repository()).rstrip()
+    start = BOOTSTRAP.format(addresses=" ".join(addresses())).rstrip()
     return [
         _generated("header", markdown(header(stem, about))),
         _generated("bootstrap", code(start)),

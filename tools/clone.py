@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shlex
 import subprocess
 import tempfile
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 from tools import CourseError
+
+
+def addresses(root: Path) -> dict[str, str]:
+    """Where the course is published: `repository` on GitHub, and a `mirror` or nothing."""
+    with open(root / "pyproject.toml", "rb") as file:
+        return {"mirror": "", **tomllib.load(file).get("tool", {}).get("course", {})}
+
+
+# What git says in more than one line, and what to do then. The first that fits counts.
+REMEDIES = {
+    r"dubious ownership in repository at '(.+?)'": "the folder {0} belongs to another user, so git "
+    "does not read it: run `git config --global --add safe.directory {1}`, then the same command "
+    "again.",
+    r"Unable to create '(.+?\.lock)': File exists": "another git is at work in this clone, or one "
+    "was stopped in the middle: end it, delete {0} if it is still there, and try again.",
+    r"insufficient permission for adding an object to repository database (\S+)": "files in {0} "
+    'belong to another user, as after a `sudo`: run `sudo chown -R "$USER" .` in this folder.',
+}
 
 
 class Clone:
@@ -29,7 +50,11 @@ class Clone:
         except OSError:
             raise CourseError("git is needed for this: install git first.") from None
         if done.returncode:
-            lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason"]
+            said = done.stderr.decode("utf-8", "replace").strip()
+            for pattern, remedy in REMEDIES.items():
+                if match := re.search(pattern, said):
+                    raise CourseError(remedy.format(match[1], shlex.quote(match[1])))
+            lines = said.splitlines() or ["no reason"]
             reason = next((t for t in lines if t.startswith(("error: ", "fatal: "))), lines[-1])
             raise CourseError(f"`git {arguments[0]}` failed: {reason.partition(': ')[2] or reason}")
         return done.stdout.decode("utf-8", "surrogateescape")
@@ -68,11 +93,20 @@ class Clone:
         try:
             self.git("fetch", "--quiet", remote, wanted)
         except CourseError as error:
-            raise CourseError(
+            address = self.fetch_mirror(
                 f"the course could not be fetched from {address}, and nothing was changed: check "
                 f"that you are online, and try again ({error})."
-            ) from None
+            )
         return self.git("rev-parse", "FETCH_HEAD").strip(), address
+
+    def fetch_mirror(self, otherwise: str) -> str:
+        """Fetch from the mirror, if there is one; its address, or CourseError(otherwise)."""
+        mirror = addresses(self.root)["mirror"]
+        with contextlib.suppress(CourseError):
+            if mirror:
+                self.git("fetch", "--quiet", mirror, "HEAD")
+                return mirror
+        raise CourseError(otherwise)
 
     def changes(self, before: str, after: str) -> dict[str, tuple[str, str]]:
         """`{path: (mode, blob)}` of what differs between two commits; mode 0 where it is gone."""
