@@ -44,9 +44,9 @@ import random
 import textwrap
 import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -85,6 +85,7 @@ class Exercise(texts.Text):
     """One exercise: its text, and its check (None for an open question)."""
 
     check: Callable[..., str | None] | None = None
+    slips: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # `slips.edited` explains
 
     def run(self, source: str, label: str = "cell") -> Any:
         """The answer that `source` defines, run as a cell of the notebook."""
@@ -130,7 +131,8 @@ def _load(group: str) -> dict[str, Exercise]:
             raise texts.TextError(
                 f"{text.id} is {kind}: it needs {need} function `{name}` in {checks.__file__}."
             )
-        found[text.id] = Exercise(**vars(text), check=check)
+        own = getattr(checks, "SLIPS", {}).get(text.id, {})
+        found[text.id] = Exercise(**vars(text), check=check, slips=own)
     return found
 
 
@@ -278,20 +280,19 @@ def _cause(item: Exercise, seen: list, arguments: list) -> str:
         with _undisturbed():
             item.check(answer, *arguments)
 
-    def slipped() -> Iterator[tuple[str, Callable]]:
-        for mutant in mutants.mutants(item.solution):
-            words = slips.words(mutant.name, mutant.place)
-            yield words, lambda source=mutant.source: item.run(source)
-        for words, source in slips.further(item.solution):
+    def made(sources: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Callable]]:
+        for words, source in sources:
             yield words, lambda source=source: item.run(source)
 
-    words = mistakes.explain(check, item.reference, seen, slipped()) if seen else []
-    if not words:
-        return ""
-    text = f"your answer gives exactly what comes out if {words[0]}."
-    if len(words) > 1:
-        text += f" (Or, which is the same here: {words[1]}.)"
-    return text
+    def slipped() -> Iterator[tuple[str, Callable]]:
+        for mutant in mutants.mutants(item.solution):
+            words = slips.words(mutant.change, mutant.place)
+            yield words, lambda source=mutant.source: item.run(source)
+        yield from made(slips.further(item.solution))
+        yield from made(slips.edited(item.solution, item.slips, pairs=True))
+
+    own = made(slips.edited(item.solution, item.slips))
+    return mistakes.explain(check, item.reference, seen, slipped(), own) if seen else ""
 
 
 # The last answer checked, so that `use` in the same cell need not check it again.

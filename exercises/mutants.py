@@ -16,20 +16,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-
-@dataclass(frozen=True, eq=False)
-class Mutant:
-    """What was changed, and the changed source (or, for values, the changed answer itself).
-
-    place: the code around the change, as it is in the solution: a call, or the statement.
-    """
-
-    name: str
-    source: str = ""
-    answer: Any = None
-    place: str = ""
-
-
 # --- changing source ------------------------------------------------------------------------------
 
 OPERATORS = {
@@ -101,8 +87,51 @@ NAMESPACES = {"torch", "nn", "F", "math", "copy", "data", "networks", "summary",
 
 
 def text_of(node: ast.AST) -> str:
-    text = " ".join(ast.unparse(node).split())
+    return _short(_whole(node))
+
+
+def _whole(node: ast.AST) -> str:
+    return " ".join(ast.unparse(node).split())
+
+
+def _short(text: str) -> str:
     return text if len(text) <= 31 else f"{text[:20]} … {text[-8:]}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What was done: a kind, "becomes", "without", "exchanged", "values" or "inside", and to what
+    code, in full. role: the name of the argument that was changed, where it is known."""
+
+    kind: str
+    before: str = ""
+    after: str = ""
+    role: str = ""  # what the argument is called that was changed
+
+    @property
+    def name(self) -> str:
+        before, after = _short(self.before), _short(self.after)
+        return {
+            "becomes": f"`{before}` becomes `{after}`",
+            "without": f"without `{before}`",
+            "exchanged": f"`{before}` and `{after}` exchanged",
+            "values": f"values of {before} and {after} exchanged",
+            "inside": "`return` inside the loop",
+        }[self.kind]
+
+
+@dataclass(frozen=True, eq=False)
+class Mutant:
+    """What was changed, and the changed source (or, for values, the changed answer itself).
+
+    place: the code around the change, as it is in the solution: a call, or the statement.
+    """
+
+    name: str
+    source: str = ""
+    answer: Any = None
+    change: Change | None = None
+    place: str = ""
 
 
 def changed(node: ast.AST, **fields: Any) -> ast.AST:
@@ -176,7 +205,7 @@ def _calls(node: ast.Call) -> Iterator[ast.AST]:
             yield value  # without the method behind it
 
 
-def lists(parent: ast.AST, field: str, items: list) -> Iterator[tuple[list, str]]:
+def lists(parent: ast.AST, field: str, items: list) -> Iterator[tuple[list, Change]]:
     """A list of arguments, elements or statements with one missing or two exchanged, and what was
     done."""
     stored = isinstance(getattr(parent, "ctx", None), ast.Store)
@@ -191,7 +220,7 @@ def lists(parent: ast.AST, field: str, items: list) -> Iterator[tuple[list, str]
             continue  # a docstring
         rest = items[:i] + items[i + 1 :]
         if not stored and (field != "defaults" or i == 0):
-            yield rest or ([ast.Pass()] if statements else []), f"without `{text_of(item)}`"
+            yield rest or ([ast.Pass()] if statements else []), Change("without", _whole(item))
         if i + 1 == len(items) or field in ("defaults", "decorator_list", "ifs"):
             continue
         other = items[i + 1]
@@ -200,11 +229,11 @@ def lists(parent: ast.AST, field: str, items: list) -> Iterator[tuple[list, str]
         pair = [other, item]
         if field == "keywords":
             pair = [changed(item, value=other.value), changed(other, value=item.value)]
-        exchanged = f"`{text_of(item)}` and `{text_of(other)}` exchanged"
+        exchanged = Change("exchanged", _whole(item), _whole(other))
         yield items[:i] + pair + items[i + 2 :], exchanged
         if isinstance(item, ast.For) and isinstance(other, ast.Return):
             inside = changed(item, body=[*item.body, other])
-            yield [*items[:i], inside, *items[i + 2 :]], "`return` inside the loop"
+            yield [*items[:i], inside, *items[i + 2 :]], Change("inside")
 
 
 def _linked(first: ast.stmt, second: ast.stmt) -> bool:
@@ -222,27 +251,48 @@ def _linked(first: ast.stmt, second: ast.stmt) -> bool:
     return not (one and other) or bool(one & mentioned[1] or other & mentioned[0])
 
 
-def _changes(parent: ast.AST, names: list[str]) -> Iterator[tuple[str, Any, str]]:
+def _changes(parent: ast.AST, names: list[str]) -> Iterator[tuple[str, Any, Change]]:
     """(field, what it is now, what was done) for each change of one node's fields."""
     for field, value in ast.iter_fields(parent):
         if field in NOT_CODE or not value:
             continue
         if isinstance(value, ast.AST):
+            role = parent.arg if isinstance(parent, ast.keyword) else ""
             for new in replacements(value, names):
-                yield field, new, f"`{text_of(value)}` becomes `{text_of(new)}`"
+                yield field, new, Change("becomes", _whole(value), _whole(new), role or "")
         elif isinstance(value, list) and isinstance(value[0], ast.AST):
             for new, what in lists(parent, field, value):
                 yield field, new, what
             for i, item in enumerate(value):
                 for node in replacements(item, names) if item else ():
-                    what = f"`{text_of(item)}` becomes `{text_of(node)}`"
+                    what = Change("becomes", _whole(item), _whole(node), _role(parent, field, i))
                     yield field, [*value[:i], node, *value[i + 1 :]], what
     if isinstance(parent, ast.Dict):
         for i in range(len(parent.keys) - 1):
             new = list(parent.values)
             new[i], new[i + 1] = new[i + 1], new[i]
-            keys = f"{text_of(parent.keys[i])} and {text_of(parent.keys[i + 1])}"
-            yield "values", new, f"values of {keys} exchanged"
+            keys = (_whole(key) for key in parent.keys[i : i + 2])
+            yield "values", new, Change("values", *keys)
+
+
+POSITIONS = {  # what torch calls the arguments that have no name in a call
+    "Conv2d": ("in_channels", "out_channels", "kernel_size", "stride", "padding"),
+    "Linear": ("in_features", "out_features"),
+    "MaxPool2d": ("kernel_size", "stride", "padding"),
+    "AvgPool2d": ("kernel_size", "stride", "padding"),
+    "BatchNorm2d": ("num_features",),
+    "Dropout": ("p",),
+    "Flatten": ("start_dim",),
+    "flatten": ("start_dim",),
+}
+
+
+def _role(call: ast.AST, field: str, number: int) -> str:
+    """The name of an argument that is given by its position, or nothing."""
+    if not isinstance(call, ast.Call) or field != "args":
+        return ""
+    names = POSITIONS.get(getattr(call.func, "attr", getattr(call.func, "id", "")), ())
+    return names[number] if number < len(names) else ""
 
 
 def _arguments(tree: ast.AST) -> dict[ast.AST, list[str]]:
@@ -279,13 +329,13 @@ def mutants(source: str) -> list[Mutant]:
             if text not in spelled:
                 spelled.add(text)
                 found.append((what, where, text, place))
-    counts, seen = Counter(what for what, *_ in found), Counter()
+    counts, seen = Counter(what.name for what, *_ in found), Counter()
     made = []
     for what, where, text, place in found:
-        name = what if counts[what] == 1 else f"{what} in `{where}`"
+        name = what.name if counts[what.name] == 1 else f"{what.name} in `{where}`"
         seen[name] += 1
         name = name if seen[name] == 1 else f"{name} #{seen[name]}"
-        made.append(Mutant(name, text, place=place))
+        made.append(Mutant(name, text, change=what, place=place))
     return made
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
+from collections.abc import Iterator, Mapping
+
+from exercises.mutants import Change
 
 # What stands for what, in the words of a learner: the name that is right, the name in its place.
 NAMES = {
@@ -57,20 +61,19 @@ LAYERS = {
 AXES = {0: "images", 1: "channels", 2: "rows (height)", 3: "columns (width)"}
 
 
-def words(what: str, context: str = "") -> str:
-    """A mutant's name in a learner's words; `context` is the code around the change."""
-    what = re.sub(r"^line \d+: | #\d+$", "", what)
-    if match := re.fullmatch(r"`(.*)` becomes `(.*)`", what, re.DOTALL):
-        return _replaced(match[1], match[2], context)
-    if match := re.fullmatch(r"without `(.*)`", what, re.DOTALL):
-        return _missing(match[1], context)
-    if match := re.fullmatch(r"`(.*)` and `(.*)` exchanged", what, re.DOTALL):
-        return f"`{match[1]}` and `{match[2]}` have changed places{_inside(context)}"
-    if match := re.fullmatch(r"values of (.*) and (.*) exchanged", what, re.DOTALL):
-        return f"the values of {match[1]} and {match[2]} have changed places (swapped)"
-    if what == "`return` inside the loop":
-        return "the `return` is inside the loop, so that the loop ends after its first turn"
-    return what
+def words(change: Change, context: str = "") -> str:
+    """A change in a learner's words; `context` is the code around it."""
+    match change.kind:
+        case "becomes":
+            return _replaced(change, context)
+        case "without":
+            return _missing(change.before, context)
+        case "exchanged":
+            places = f"`{change.before}` and `{change.after}` have changed places"
+            return f"{places}{_inside(context)}"
+        case "values":
+            return f"the values of {change.before} and {change.after} have changed places (swapped)"
+    return "the `return` is inside the loop, so that the loop ends after its first turn"
 
 
 def _parsed(code: str) -> ast.AST | None:
@@ -94,6 +97,8 @@ def _inside(context: str) -> str:
 
 
 def _missing(code: str, context: str) -> str:
+    if code.startswith(("def ", "class ")):
+        return f"`{code.split('(')[0].split(':')[0]}` is missing"
     keyword = re.fullmatch(r"(\w+)=(.*)", code)
     node = _parsed(code)
     if keyword and not isinstance(node, ast.Assign):
@@ -119,11 +124,13 @@ def _missing(code: str, context: str) -> str:
     return f"`{code}` is left out{_inside(context)}"
 
 
-def _replaced(before: str, after: str, context: str) -> str:
+def _replaced(change: Change, context: str) -> str:
+    before, after = change.before, change.after
     old, new = _parsed(before), _parsed(after)
     pair = (_name(old), _name(new))
     if pair in NAMES and type(old) is type(new):
-        return NAMES[pair] + _inside(context)
+        words = NAMES[pair]
+        return words if words.endswith("is missing") else words + _inside(context)
     if pair[0] in LAYERS and pair[1] in LAYERS and pair[0] != pair[1]:
         return f"{LAYERS[pair[1]]} takes the place of {LAYERS[pair[0]]}{_inside(context)}"
     if isinstance(old, ast.Call):
@@ -141,12 +148,19 @@ def _replaced(before: str, after: str, context: str) -> str:
         return f"`{mark} {lost}` is left out, so that only `{after}` is there{_inside(context)}"
     if isinstance(old, ast.UnaryOp) and after == ast.unparse(old.operand):
         return f"the minus sign before `{after}` is missing"
+    new_value = getattr(new, "value", None)
+    if isinstance(new, ast.Return) and isinstance(new_value, ast.UnaryOp):
+        new = new_value
     if isinstance(new, ast.UnaryOp) and isinstance(new.op, ast.USub):
         return "the result has the wrong sign"
+    if change.role and change.role not in ("dim", "axis"):
+        return f"`{change.role}` is {after}, not {before},{_inside(context)}".removesuffix(",")
     axis = re.search(r"(?:dim|axis)=", context)
     if axis and isinstance(old, ast.Constant) and isinstance(new, ast.Constant):
         over, right = (AXES.get(n.value, f"axis {n.value}") for n in (new, old))
         return f"it goes over the {over} (`dim={after}`), not over the {right} (`dim={before}`)"
+    if isinstance(old, ast.Constant) and isinstance(new, ast.Constant) and old.value != new.value:
+        return f"a {before} is a {after}{_inside(context)}"
     return f"`{after}` takes the place of `{before}`{_inside(context)}"
 
 
@@ -202,6 +216,38 @@ EXTRA = (
     ("a softmax", "nn.Softmax(dim=1)"),
     ("a dropout", "nn.Dropout(0.5)"),
 )
+
+
+def edited(
+    source: str, slips: Mapping[str, tuple[str, ...]], *, pairs: bool = False
+) -> Iterator[tuple[str, str]]:
+    """(words, source) of the mistakes that a check's author knows, or of two of them at once.
+
+    slips: {words: (old, new, …)}; each old text in the source becomes the new one. The words are a
+    sentence of their own, or end "exactly what comes out if …".
+    Raises ValueError where an old text is not in the source: such a slip names nothing.
+    """
+
+    def edit(text: str, changes: tuple[str, ...], strict: bool) -> str:
+        for old, new in zip(changes[::2], changes[1::2], strict=True):
+            if old not in text and strict:
+                raise ValueError(f"A slip wants to change what is not in the solution: {old}")
+            text = text.replace(old, new)
+        return text
+
+    once = {words: edit(source, changes, True) for words, changes in slips.items()}
+    if not pairs:
+        yield from once.items()
+        return
+    for one, other in itertools.combinations(slips, 2):
+        text = edit(once[one], slips[other], False)
+        if text not in once.values():
+            yield f"{_clause(one)}, and {_clause(other)}", text
+
+
+def _clause(words: str) -> str:
+    """A sentence as a part of another one."""
+    return f"{words[0].lower()}{words[1:].rstrip('.')}" if words[1:2].islower() else words
 
 
 def further(source: str) -> list[tuple[str, str]]:
