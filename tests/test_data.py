@@ -6,13 +6,16 @@ The oracles are torchvision (its own FashionMNIST class and MD5 sums) and d2l.
 import collections
 import gzip
 import hashlib
+import io
 import os
 import pickle
 import shutil
 import signal
 import socket
 import sys
+import tempfile
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -289,6 +292,42 @@ def test_a_disk_that_is_full(packed, raw, monkeypatch, capsys):
     assert torch.equal(arrays["test_labels"], raw["test_labels"])
     assert "No space left on device" in capsys.readouterr().out
     assert len(list(files(packed).iterdir())) == 4  # no half-written file stays
+
+
+def read_as_nobody(folder, queue):
+    if os.geteuid() == 0:
+        os.setgid(65534)
+        os.setuid(65534)
+    sys.stdout = io.StringIO()
+    queue.put(
+        ([len(content) for content in data._read_files(folder).values()], sys.stdout.getvalue())
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs fork")
+def test_a_folder_without_write_access(all_files, three_files):
+    """For real: where the tests run as root, whom no permission stops, a child becomes nobody."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "data"
+        files(folder).mkdir(parents=True)
+        for path in all_files.glob("*.gz"):
+            shutil.copyfile(path, files(folder) / path.name)
+        for path in (Path(name), *folder.rglob("*"), folder):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        context = get_context("fork")
+        queue = context.SimpleQueue()
+        child = context.Process(target=read_as_nobody, args=(folder, queue))
+        child.start()
+        child.join(60)
+        for path in (Path(name), folder, *folder.rglob("*")):
+            path.chmod(0o777)
+        assert child.exitcode == 0
+        lengths, printed = queue.get()
+        assert lengths == [60_008, 7_840_016, 10_008] and printed.count("\n") == 1
+        assert (
+            "cannot be written to (Permission denied): the course reads it from memory" in printed
+        )
+        assert len(list(files(folder).iterdir())) == 4
 
 
 def test_a_scanner_that_holds_the_file_for_a_moment(packed, three_files, monkeypatch, capsys):

@@ -180,6 +180,18 @@ def test_vgg_small_takes_every_configuration(blocks):
     assert not of_kind(on_meta("vgg_small", blocks=blocks, batch_norm=False), nn.BatchNorm2d)
 
 
+def test_vgg_block_is_torchs_convolutions_relus_and_pooling():
+    torch.manual_seed(0)
+    block = vgg_block(3, 8, "315").eval()
+    images = torch.randn(2, 3, 11, 8)
+    maps = images
+    for number, side in enumerate((3, 1, 5), start=1):
+        layer = getattr(block, f"conv{number}")
+        assert layer.kernel_size == (side, side)
+        maps = nn.functional.conv2d(maps, layer.weight, layer.bias, padding=side // 2).relu()
+    torch.testing.assert_close(block(images), nn.functional.max_pool2d(maps, 2))
+
+
 # --- wrong input ----------------------------------------------------------------------------------
 
 
