@@ -26,61 +26,124 @@ from exercises.compare import (
     same_results,
 )
 
+# What a slip does to the solution's text: `slips.edited` explains.
+SLIPS: dict[str, dict[str, tuple[str, ...]]] = {}
+
 # --- nin.1: counting ------------------------------------------------------------------------------
+
+_FIRST, _SECOND, _THIRD = "5 * 5 * 3 * 192", "192 * 160", "160 * 96"
+_WEIGHTS = f"{_FIRST} + {_SECOND} + {_THIRD}"
+_BIASES = "192 + 160 + 96"
+_WEIGHT_SLIPS = {  # mistakes in the weights, which the parameters and the MACs share
+    "The two 1×1 layers are missing: the weights are those of the first layer alone.": _FIRST,
+    "The last 1×1 layer is missing: the block has three layers, not two.": f"{_FIRST} + {_SECOND}",
+    "The second layer, 192 to 160, is missing: there are three layers.": f"{_FIRST} + {_THIRD}",
+    "The first layer is missing: there are three layers.": f"{_SECOND} + {_THIRD}",
+    "In the first layer every filter sees 3 input channels: 5 · 5 · 3 weights, not 5 · 5.": (
+        f"5 * 5 * 192 + {_SECOND} + {_THIRD}"
+    ),
+    "A kernel of 5×5 has 5 · 5 = 25 places, not 5.": f"5 * 3 * 192 + {_SECOND} + {_THIRD}",
+    "A kernel of 5×5 has 5 · 5 = 25 places, not 5 + 5.": f"30 * 192 + {_SECOND} + {_THIRD}",
+    "The first layer is counted as if it were 1×1; its filters are 5×5.": (
+        f"3 * 192 + {_SECOND} + {_THIRD}"
+    ),
+    "The filters of the first layer are 5×5, not 3×3.": f"9 * 3 * 192 + {_SECOND} + {_THIRD}",
+    "All three layers are counted with 5×5 kernels. The second and the third are 1×1.": (
+        f"25 * (3 * 192 + {_SECOND} + {_THIRD})"
+    ),
+    "The second and the third layer are counted with 3×3 kernels; they are 1×1.": (
+        f"{_FIRST} + 9 * ({_SECOND} + {_THIRD})"
+    ),
+    "The second layer is counted with 5×5 kernels; it is 1×1.": (
+        f"{_FIRST} + 25 * {_SECOND} + {_THIRD}"
+    ),
+    "The third layer is counted with 5×5 kernels; it is 1×1.": (
+        f"{_FIRST} + {_SECOND} + 25 * {_THIRD}"
+    ),
+    "The 1×1 layers see the channels of the layer before them (192 and 160), not the 3 of the "
+    "image.": f"{_FIRST} + 3 * 160 + 3 * 96",
+    "A 1×1 filter has one weight for each input channel: the second layer has 192 · 160 weights, "
+    "the third 160 · 96.": f"{_FIRST} + 160 + 96",
+    "The third layer takes the 160 channels that the second one gives, not 192.": (
+        f"{_FIRST} + {_SECOND} + 192 * 96"
+    ),
+    "The 3 input channels are already part of the first layer's weights; they are counted once "
+    "more, for all layers.": f"3 * ({_WEIGHTS})",
+}
+_POSITIONS = {  # in place of 32 * 32
+    "There are 32 · 32 positions, not 32.": "32",
+    "There are 32 · 32 = 1,024 positions, not 32 + 32 or 32 · 2.": "2 * 32",
+    "Padding 2 keeps 32×32 positions; 28×28 would be without padding.": "28 * 28",
+    "The positions are those of the padded image, 36×36. The filter fits at 32×32 of them.": (
+        "36 * 36"
+    ),
+    "The padding goes on one side only in your count: 2 at each side keep 32×32 positions.": (
+        "30 * 30"
+    ),
+    "Padding 2 keeps 32×32 positions, not 34×34.": "34 * 34",
+    "These are the weights. Each is used at every one of the 32 · 32 positions.": "1",
+    "The positions are those of a map of 16×16; stride 1 and padding 2 keep 32×32.": "16 * 16",
+    "The positions are those of an image of 224×224; here it is 32×32.": "224 * 224",
+}
+
+
+def _nin_1_slips() -> Iterator[tuple[str, tuple[str, ...]]]:
+    for name, kept in {
+        "the first layer": "160 + 96",
+        "the second layer": "192 + 96",
+        "the third layer": "192 + 160",
+        "the two 1×1 layers": "192",
+        "the first two layers": "96",
+    }.items():
+        yield f"The biases of {name} are missing.", (f"biases = {_BIASES}", f"biases = {kept}")
+    yield (
+        "Every output channel has one bias; yours has one for each input channel.",
+        (f"biases = {_BIASES}", "biases = 3 + 192 + 160"),
+    )
+    yield (
+        "Every layer is counted with one bias; every output channel has one.",
+        (f"biases = {_BIASES}", "biases = 3"),
+    )
+    yield (
+        "A weight is stored once, however many positions it is used at.",
+        ('"parameters": weights + biases', '"parameters": (weights + biases) * 32 * 32'),
+    )
+    yield (
+        "The biases are missing: every output channel of every layer has one.",
+        (f"biases = {_BIASES}", "biases = 0"),
+    )
+    yield (
+        "The biases are in it: they are added, not multiplied; MACs leave them out.",
+        ('"macs": weights', '"macs": (weights + biases)'),
+    )
+    yield (
+        "Multiplication and addition are counted apart, which gives twice as much (FLOPs).",
+        (",\n}", " * 2,\n}"),
+    )
+    yield (
+        "The 1×1 layers, too, compute at every one of the 32 · 32 positions.",
+        ("weights * 32 * 32", f"{_FIRST} * 32 * 32 + {_SECOND} + {_THIRD}"),
+    )
+    for words, text in _WEIGHT_SLIPS.items():
+        yield words, (f"weights = {_WEIGHTS}", f"weights = {text}")
+        yield f"{words} (The parameters are right.)", ('"macs": weights', f'"macs": ({text})')
+    for words, text in _POSITIONS.items():
+        yield words, ("* 32 * 32", f"* {text}")
+
+
+SLIPS["nin.1"] = dict(_nin_1_slips())
 
 
 def nin_1(answer):
-    first, second, third = 5 * 5 * 3 * 192, 192 * 160, 160 * 96
-    weights, biases, positions = first + second + third, 192 + 160 + 96, 32 * 32
-    common = {
-        "parameters": {
-            first + 192: "This is the first layer alone. The two 1×1 layers are missing.",
-            first: "These are the weights of the first layer alone.",
-            5 * 5 * 192 + second + third + biases: (
-                "In the first layer every filter sees 3 input channels: 5 · 5 · 3 weights, not "
-                "5 · 5."
-            ),
-            3 * 192 + second + third + biases: (
-                "The first layer is counted as if it were 1×1; its filters are 5×5."
-            ),
-            25 * (3 * 192 + 192 * 160 + 160 * 96) + biases: (
-                "All three layers are counted with 5×5 kernels. The second and the third are 1×1."
-            ),
-            (weights + biases) * positions: (
-                "A weight is stored once, however many positions it is used at."
-            ),
-            first + 3 * 160 + 3 * 96 + biases: (
-                "The 1×1 layers see the channels of the layer before them (192 and 160), not the "
-                "3 of the image."
-            ),
-            first + 160 + 96 + biases: (
-                "A 1×1 filter has one weight for each input channel: the second layer has "
-                "192 · 160 weights, the third 160 · 96."
-            ),
-        },
-        "macs": {
-            weights: "Each weight is used at every one of the 32 · 32 positions.",
-            weights + biases: "These are the parameters. Each weight is used at 32 · 32 positions.",
-            weights * 28 * 28: "Padding 2 keeps 32×32 positions; 28×28 would be without padding.",
-            weights * 32: "There are 32 · 32 positions, not 32.",
-            first * positions: "This is the first layer alone. The two 1×1 layers are missing.",
-            first * positions + second + third: (
-                "The 1×1 layers, too, compute at every one of the 32 · 32 positions."
-            ),
-            weights * positions * 3: (
-                "The 3 input channels are already part of the first layer's weights."
-            ),
-        },
-    }
+    first, rest = 5 * 5 * 3 * 192, 192 * 160 + 160 * 96
+    weights, biases, positions = first + rest, 192 + 160 + 96, 32 * 32
     expect_numbers(
         answer,
         {"parameters": weights + biases, "macs": weights * positions},
-        common,
+        {"macs": {weights + biases: "These are the parameters. A weight has 32 · 32 positions."}},
         macs=["macs"],
-        without_biases={"parameters": weights},
-        with_biases={"macs": (weights + biases) * positions},
     )
-    return "Three quarters of both numbers are in the 1×1 layers."
+    return f"{rest / weights:.0%} of the weights, and of the MACs, are in the 1×1 layers."
 
 
 # --- nin.2: the mlpconv ---------------------------------------------------------------------------
