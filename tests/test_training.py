@@ -17,7 +17,7 @@ from torch import nn
 
 from utils import data, device, diagnosis, training
 from utils.device import Precision
-from utils.runs import bar, checkpoints, place
+from utils.runs import bar, behaviour, checkpoints, place
 from utils.training import CheckpointError, History, evaluate, fit, load_weights, predict
 
 
@@ -620,6 +620,204 @@ def test_checkpoints_of_other_networks(finished):
             train(other, checkpoint=path)
     assert same_weights(load_weights(named, path), model)  # the weights alone do fit
     assert path.read_bytes() == before
+
+
+CONV, NORM = {"stride", "dilation", "padding_mode"}, {"eps", "momentum"}
+
+
+class Varied(nn.Module):
+    """A network in which everything can be changed that leaves layers and weights what they are."""
+
+    def __init__(self, shortcut=True, rate=0.3, functional_rate=0.3, scale=1.0, groups=2, **change):
+        super().__init__()
+        torch.manual_seed(1)
+        convolution = {k: change.pop(k) for k in CONV & change.keys()}
+        self.conv = nn.Conv2d(1, 4, 3, padding=change.pop("padding", 1), **convolution)
+        self.norm = nn.BatchNorm2d(4, **{k: change.pop(k) for k in NORM & change.keys()})
+        self.slope = nn.LeakyReLU(change.pop("negative_slope", 0.01))
+        self.pool = nn.MaxPool2d(change.pop("kernel_size", 2), stride=2)
+        self.mix = nn.Conv2d(4, 4, 1)
+        self.drop = nn.Dropout(rate)
+        self.channels = nn.ChannelShuffle(groups)
+        self.linear = nn.Linear(4, 10)
+        self.shortcut, self.rate, self.scale = shortcut, functional_rate, scale
+        self.order = change.pop("order", False)
+        assert not change
+
+    def forward(self, x):
+        x = self.pool(self.slope(self.norm(self.conv(x))))
+        self.maps = x  # a learner looks at them later
+        if self.order:
+            mixed = self.mix(self.channels(x))
+        else:
+            mixed = self.channels(self.mix(x))
+        x = x + mixed if self.shortcut else mixed
+        x = F.dropout(x, self.rate, self.training)
+        return self.linear(self.drop(x).mean((2, 3))) * self.scale
+
+
+CHANGES = [
+    ({"stride": 2}, r"conv: Conv2d.*stride=\(1, 1\).* there, Conv2d.*stride=\(2, 2\).* here"),
+    ({"padding": 0}, "conv: Conv2d"),
+    ({"padding_mode": "reflect"}, "conv: Conv2d"),
+    ({"dilation": 2}, "conv: Conv2d"),
+    ({"eps": 1e-6}, "norm: BatchNorm2d"),
+    ({"momentum": 0.2}, "norm: BatchNorm2d"),
+    ({"negative_slope": 0.1}, "slope: LeakyReLU"),
+    ({"kernel_size": 3}, "pool: MaxPool2d"),
+    ({"rate": 0.4}, r"drop: Dropout\(p=0.3\) there, Dropout\(p=0.4\) here"),
+    ({"functional_rate": 0.4}, "its forward gives other numbers"),
+    ({"shortcut": False}, "its forward gives other numbers"),
+    ({"scale": 1.001}, "its forward gives other numbers"),
+    ({"order": True}, "its forward gives other numbers"),
+    ({"groups": 4}, "channels: ChannelShuffle"),
+]
+
+
+@pytest.fixture(scope="module")
+def varied(tmp_path_factory):
+    path = tmp_path_factory.mktemp("varied") / "run.pt"
+    model = Varied()
+    return path, train(model, make_batches(128), checkpoint=path), model
+
+
+@pytest.mark.parametrize("change, message", CHANGES)
+def test_a_network_that_computes_otherwise_is_another_run(varied, change, message):
+    path, _, _ = varied
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError, match=f"{message}.*another file name") as caught:
+        train(Varied(**change), make_batches(128), checkpoint=path)
+    assert str(caught.value).count("\n") == 0
+    assert path.read_bytes() == before
+
+
+def test_frozen_weights_are_another_run(varied):
+    model = Varied()
+    model.mix.requires_grad_(False)
+    with pytest.raises(CheckpointError, match=r"mix.bias are frozen here alone"):
+        train(model, make_batches(128), checkpoint=varied[0])
+
+
+def test_images_that_the_changed_network_cannot_take_are_another_run(tmp_path):
+    def network(stride):
+        return nn.Sequential(nn.Conv2d(1, 4, 3, stride=stride), nn.Flatten(), nn.Linear(144, 10))
+
+    path = tmp_path / "run.pt"
+    train(network(1), checkpoint=path)
+    with pytest.raises(CheckpointError, match="computes otherwise: the first difference is 0: "):
+        train(network(2), checkpoint=path)
+
+
+class Closure(nn.Module):
+    """Uses layers that a copy of it does not copy."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = make_network()
+        inner = self.inner
+        self.forward = lambda x: inner(x)
+
+
+def weight_normed():
+    model = make_network()
+    nn.utils.parametrizations.spectral_norm(model[0])
+    nn.utils.parametrizations.weight_norm(model[5])
+    return model
+
+
+class Scalars(nn.Module):
+    """Hand-written batch norm, a weight of no dimension, noise of a generator of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.scale = nn.Linear(64, 10), nn.Parameter(torch.tensor(1.0))
+        self.register_buffer("moving_mean", torch.zeros(10))
+        self.register_buffer("index", torch.arange(10), persistent=False)
+        self.generator = torch.Generator()
+
+    def forward(self, x):
+        x = self.linear(x.flatten(1))[:, self.index]
+        if self.training:
+            self.moving_mean = 0.9 * self.moving_mean + 0.1 * x.mean(0).detach()
+            x = x + torch.rand((), generator=self.generator)
+        return (x - self.moving_mean) * self.scale
+
+
+def inplace():
+    model = make_network()
+    model[2] = nn.ReLU(inplace=True)
+    return model
+
+
+def last_channels():
+    return make_network().to(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        (make_network, inplace),
+        (make_network, last_channels),
+        (Varied, Varied),
+        (Closure, Closure),
+        (weight_normed, weight_normed),
+        (Scalars, Scalars),
+        (lambda: make_network(seed=1), lambda: make_network(seed=2)),
+    ],
+    ids=["inplace", "channels_last", "maps", "closure", "weight_norm", "scalars", "seed"],
+)
+@pytest.mark.parametrize("trained", [True, False])
+def test_the_same_network_goes_on(tmp_path, first, second, trained):
+    """Also one that was trained since: training changes nothing of what makes it the same."""
+    options = dict(checkpoint=tmp_path / "run.pt", epochs=2)
+    batches = Interrupting(make_batches(128), 3)
+    model = first()
+    assert train(model, batches, **options).epochs == [1]
+    again = model if trained and first is second else second()
+    assert train(again, make_batches(128), **options).epochs == [1, 2]
+    assert train(second(), make_batches(128), **options).epochs == [1, 2]
+
+
+def test_to_know_a_network_again_leaves_no_trace(varied):
+    path, _, model = varied
+    seen = []
+    model.mix.register_forward_hook(lambda *_: seen.append(1))
+    maps, weights = model.maps, {k: v.clone() for k, v in model.state_dict().items()}
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
+    assert checkpoints.read_file(path)["behaviour"]["answers"]
+    assert not behaviour.difference(checkpoints.read_file(path)["behaviour"], model)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1:] == (np.random.get_state()[1].tolist(), random.getstate())
+    assert not seen and model.maps is maps
+    assert all(torch.equal(weights[k], v) for k, v in model.state_dict().items())
+
+
+def test_wrapped_networks_are_known_again(varied):
+    saved = checkpoints.read_file(varied[0])["behaviour"]
+    for wrapped in (nn.DataParallel(Varied()), torch.compile(Varied())):
+        assert not behaviour.difference(saved, wrapped)
+    parts = [Varied(), Varied(), Varied(shortcut=False)]
+    for part in parts:
+        part.mix = torch.compile(part.mix, backend=interrupt)  # is not called
+    saved = behaviour.behaviour(parts[0], (1, 8, 8))
+    assert saved["answers"] and not behaviour.difference(saved, parts[1])
+    assert behaviour.difference(saved, parts[2])
+
+
+def test_rounding_is_no_difference(varied):
+    saved = checkpoints.read_file(varied[0])["behaviour"]
+    for numbers in saved["answers"].values():
+        numbers += 1e-9 * torch.randn_like(numbers)
+    assert not behaviour.difference(saved, Varied())
+
+
+def test_a_run_of_an_older_course_goes_on(tmp_path):
+    options = dict(checkpoint=tmp_path / "run.pt")
+    history = train(make_network(), **options)
+    content = checkpoints.read_file(options["checkpoint"])
+    del content["behaviour"]
+    checkpoints.write_file(options["checkpoint"], content)
+    assert train(make_network(), **options) == history
 
 
 @pytest.mark.parametrize(

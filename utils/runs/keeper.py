@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from utils.runs import checkpoints
+from utils.runs import behaviour, checkpoints
 from utils.runs.arguments import is_finite
 from utils.runs.checkpoints import CheckpointError
 from utils.runs.history import Evaluation, History
@@ -39,6 +39,7 @@ class Keeper:
         self.last_good: dict[str, Any] = {}
         self.trouble = ""
         self.epochs_in_file = 0
+        self.behaviour: dict[str, Any] | None = None  # known when the run has seen images
 
     def save(self, history: History) -> None:
         """Remember the weights, and write the file. A run goes on if its file cannot be written."""
@@ -58,11 +59,14 @@ class Keeper:
             return
         random = self.team.gather(checkpoints.random_state(self.train))
         if self.team.rank == 0:
+            if self.behaviour is None and len(images := self.run.sample[0]):
+                self.behaviour = behaviour.behaviour(self.model, images.shape[1:])
             checkpoints.write_file(
                 self.path,
                 {
                     "format": checkpoints.FORMAT,
                     "network": checkpoints.fingerprint(self.model),
+                    "behaviour": self.behaviour,
                     "model": self.last_good,
                     "settings": self.settings,
                     "history": history.to_dict(),
@@ -87,6 +91,7 @@ class Keeper:
                 "or give this run another file name."
             )
         checkpoints.check_network(self.path, saved["network"], self.model)
+        self._check_behaviour(saved.get("behaviour"))  # None: no epoch yet, or of an older course
         self._check_settings(saved["settings"])
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
@@ -106,6 +111,16 @@ class Keeper:
         if self.path is None or not self.path.exists():
             return None
         return checkpoints.read_file(self.path)
+
+    def _check_behaviour(self, saved: dict[str, Any] | None) -> None:
+        if saved is None:
+            return
+        if difference := behaviour.difference(saved, self.model):
+            raise CheckpointError(
+                f"{self.path} belongs to a network that computes otherwise: {difference}. Give "
+                "this run another file name, or delete the file to start anew."
+            )
+        self.behaviour = saved
 
     def _check_settings(self, saved: dict[str, Any]) -> None:
         changes = [
