@@ -67,6 +67,8 @@ def same_outputs(
     if not isinstance(answer, nn.Module):
         raise Wrong(f"A torch module is expected, not {describe(answer)}.")
     trace.see(trace.Compared(answer, shapes))
+    if trace.is_following():
+        return  # the answer that is followed went on here, and what is watched does the same
     before = trace.postponed()
     with trace.unwatched():
         if lost := unregistered(answer, shapes[0]):
@@ -74,6 +76,11 @@ def same_outputs(
         difference = _difference(answer, reference, shapes, gradients, tolerance)
         if difference is None and not before:
             return
+        if _changes_input(answer, shapes[0]) and not _changes_input(reference, shapes[0]):
+            raise Wrong(
+                "Your module changes its input in place (`inplace=True`, `+=`, `relu_`); others "
+                "need the maps as they were."
+            )
         parameters = _parameter_shapes(answer)
         for message, build in (mistakes or {}).items():
             try:
@@ -85,6 +92,17 @@ def same_outputs(
             except (RuntimeError, ValueError):  # the mistaken module cannot run on these shapes
                 continue
     raise before or Unexplained(difference)
+
+
+def _changes_input(module: nn.Module, shape: Sequence) -> bool:
+    images = torch.randn(tuple(shape))
+    given = images.clone()
+    try:
+        with torch.no_grad():
+            copy.deepcopy(module)(given)
+    except Exception:
+        return False
+    return not torch.equal(images, given)
 
 
 class _Weights(TorchFunctionMode):
@@ -156,9 +174,29 @@ def alike_modules(ours: nn.Module, theirs: nn.Module, shapes: Sequence) -> bool:
     if count_parameters(ours) != count_parameters(theirs):
         return False
     try:
+        if not _alike_with_equal_weights(ours, theirs, shapes[0]):
+            return False  # which is quickly seen
         return _difference(ours, theirs, shapes, False, 1e-4) is None
     except Exception:
         return False
+
+
+def _alike_with_equal_weights(ours: nn.Module, theirs: nn.Module, shape: Sequence) -> bool:
+    """Whether two modules compute the same if all their weights have the same value: where they do
+    not, it does not matter which weight of the one plays the part of which of the other."""
+    images = torch.randn(tuple(shape))
+    for value in (0.3, -0.2):
+        outputs = []
+        for module in (ours, theirs):
+            values = {name: torch.full_like(p, value) for name, p in module.named_parameters()}
+            values |= {name: buffer.clone() for name, buffer in module.named_buffers()}
+            with torch.no_grad(), _SameMasks():
+                torch.default_generator.manual_seed(1)
+                given = (images.clone(),)
+                outputs.append(tensors(torch.func.functional_call(module.train(), values, given)))
+        if not close(*outputs, 1e-3):
+            return False
+    return True
 
 
 def _essential(tensor: Tensor) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from exercises import trace
+from exercises import errors, trace
 
 
 class Wrong(Exception):
@@ -100,7 +100,10 @@ def call(function: Callable, *args: Any, what: str | None = None, **kwargs: Any)
         if isinstance(error, NotImplementedError) and not inside_library:
             raise Unfinished(f"{what} is not written yet.") from error
         made_of = f" It consists of {layers(function)}." if isinstance(function, nn.Module) else ""
-        text = f"{what} raised {sentence(error)}{learner_line(error)}.{made_of}"
+        line = learner_line(error)
+        text = f"{what} raised {sentence(error)}{line}.{made_of}"
+        if meaning := errors.meaning(str(error), line):
+            raise Wrong(f"{meaning} {text}") from error
         raise Unexplained(text) from error
     if result is Ellipsis:
         raise Unfinished(f"{what} still gives `...`.")
@@ -138,19 +141,33 @@ def _cannot_take(function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> 
     if unknown:
         text += f"; the task's name {' and '.join(unknown)} is not among them"
     elif missing:
-        text += f"; {' and '.join(missing)} would get no value"
+        lacks = "it has no default value" if len(missing) == 1 else "they have no default values"
+        text += f"; {' and '.join(missing)} would get no value, as {lacks}"
     else:
         text += f", and the task hands it {len(args) + len(kwargs)}"
     return f"{text}. Name and order the arguments as the task does."
 
 
-def make(answer: Any, *args: Any, **kwargs: Any) -> nn.Module:
-    """The learner's module: `answer` itself if it is one, otherwise what `answer(*args)` gives.
+def expect_arguments(function: Any, *args: Any, **kwargs: Any) -> None:
+    """A call with such arguments, some of them by name, must be possible: the chapter makes it."""
+    if callable(function) and (problem := _cannot_take(function, args, kwargs)):
+        raise Wrong(problem[0].upper() + problem[1:])
 
-    So a class, a function that builds a module and a finished module all serve as the answer.
+
+def make(answer: Any, *args: Any, **kwargs: Any) -> nn.Module:
+    """The learner's module: what `answer(*args)` gives, of a class or a function that builds one.
+
+    Where the task has no arguments, a finished module serves as the answer too.
     """
     if isinstance(answer, nn.Module):
-        return answer
+        if not (args or kwargs):
+            return answer
+        name = type(answer).__name__
+        raise Wrong(
+            f"Your answer is a module that is already built (an instance of {name}). The chapter "
+            "builds several, with other arguments: hand in the class itself, or a function that "
+            "builds a module, without calling it."
+        )
     if not callable(answer):
         raise Wrong(f"A function or class that gives a module is expected, not {describe(answer)}.")
     module = call(answer, *args, **kwargs)
@@ -258,6 +275,7 @@ def _layer(layer: nn.Module) -> str:
             for name in ("stride", "padding", "dilation", "groups")
             if _same_pair(getattr(layer, name)) != (name != "padding")
         ]
+        words += [f'padding_mode "{layer.padding_mode}"'] if layer.padding_mode != "zeros" else []
     elif isinstance(layer, nn.Linear):
         words = [f"{layer.in_features}→{layer.out_features}"]
     elif isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d)):
@@ -267,6 +285,8 @@ def _layer(layer: nn.Module) -> str:
         words = [_pair(layer.output_size)]
     elif isinstance(layer, nn.modules.batchnorm._NormBase):
         words = [str(layer.num_features)]
+        usual = {"eps": 1e-5, "momentum": 0.1, "affine": True, "track_running_stats": True}
+        words += [f"{k}={getattr(layer, k)}" for k, v in usual.items() if getattr(layer, k) != v]
     elif isinstance(layer, nn.modules.dropout._DropoutNd):
         words = [f"{layer.p:g}"]
     if getattr(layer, "weight", None) is not None and getattr(layer, "bias", True) is None:
@@ -314,6 +334,8 @@ def close(a: Any, b: Any, tolerance: float = 1e-4) -> bool:
     if not b.numel():
         return True
     scale = max(1.0, b.abs().max().item())
+    if math.isinf(scale):
+        return torch.equal(a, b)
     return (a - b).abs().max().item() <= tolerance * scale  # False for NaN, as it should be
 
 
@@ -351,6 +373,27 @@ def expect_number(
     if cause := next(filter(None, causes), ""):
         raise Wrong(f"{number} is not right. {cause}")
     raise Unexplained(f"{number} is not right. {otherwise}".strip())
+
+
+def combined(count: Callable[..., float], **slips: Mapping[Any, str]) -> dict[float, str]:
+    """For `expect_number`: what one or two slips make of a number that `count` works out.
+
+    slips: for an argument of `count`, which has the right default, the wrong values and what to say
+    of them. Where two different pairs of slips give the same number, neither is named.
+    """
+    single = [(name, value, text) for name, texts in slips.items() for value, text in texts.items()]
+    right = count()
+    found: dict[float, str] = {}
+    for name, value, text in single:
+        found.setdefault(count(**{name: value}), text)
+    pairs: dict[float, list[str]] = {}
+    for (name, value, text), (other, second, more) in itertools.combinations(single, 2):
+        if name != other:
+            texts = pairs.setdefault(count(**{name: value, other: second}), [])
+            texts.append(f"{text} {more}")
+    found |= {n: texts[0] for n, texts in pairs.items() if n not in found and len(texts) == 1}
+    found.pop(right, None)
+    return found
 
 
 def plain(value: Any) -> Any:
@@ -476,6 +519,7 @@ def same_results(
     parts: Sequence[str] = (),
     explain: Callable[[tuple, Any, Any], str] | None = None,
     layer: bool = False,
+    lists: bool = False,
 ) -> None:
     """`answer(*case)` must give what `reference(*case)` gives; a case is a tuple of arguments.
 
@@ -487,6 +531,7 @@ def same_results(
     it raised) and what is right; the sentence that it returns is added to the message.
     layer: whether a network goes on with the result and is trained: it must have the type of the
     right one (float32), and the same gradients must flow back. The task says so.
+    lists: whether a list or an array serves as well as a tensor.
     """
     if isinstance(answer, type):
         raise Wrong(
@@ -500,7 +545,7 @@ def same_results(
         values = []
         for case in cases:
             try:
-                values.append(calls(function, *copy.deepcopy(case)))
+                values.append(trace.kept(calls(function, *copy.deepcopy(case))))
             except (Unfinished, KeyboardInterrupt):
                 raise
             except Exception as error:
@@ -532,10 +577,14 @@ def same_results(
             case = next(i for i, (a, b) in enumerate(zip(got, right)) if not agree(a, b))
             difference += f" {explain(copy.deepcopy(cases[case]), got[case], right[case])}"
         _expect_arguments_kept(answer, cases, got)
+        with trace.unwatched():
+            _expect_no_memory(answer, cases, got, agree)
+        if _is_constant(got) and not _is_constant(right):
+            difference = f"The result is the same whatever the arguments are. {difference}"
         raise Unexplained(difference.strip())
     _expect_arguments_kept(answer, cases, got)
     for case, mine, wanted in zip(cases, got, right):
-        if problem := _other_kind(mine, wanted, layer):
+        if not lists and (problem := _other_kind(mine, wanted, layer)):
             raise Wrong(f"{describe_call(answer, *case)} gives the right numbers, but {problem}")
     with trace.unwatched():
         _expect_no_memory(answer, cases, got, agree)
@@ -587,8 +636,15 @@ def _expect_no_memory(answer: Callable, cases: tuple, got: list, agree: Callable
             raise Wrong(
                 f"{describe_call(answer, *case)} gives something else when it is called a second "
                 "time: it remembers something between two calls (a global name, an attribute or a "
-                "list as default value). Start anew in each call."
+                "list as default value), or it draws random numbers (as a new layer does for its "
+                "weights). Start anew in each call, from the arguments alone."
             )
+
+
+def _is_constant(results: list) -> bool:
+    return len(results) > 1 and all(
+        not isinstance(r, (Exception, type(None))) and close(r, results[0], 0.0) for r in results
+    )
 
 
 def _expect_gradients(

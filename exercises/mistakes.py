@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exercises import compare, trace
+from exercises import compare, repairs, trace
 from exercises.trace import Alike, Compared, Seen, Trace, Unlike
 
 SECONDS = 4.0  # for all candidates of one answer
@@ -468,29 +468,76 @@ def alike(ours: Any, theirs: Any) -> bool:
         return isinstance(ours, nn.Module) and isinstance(theirs, nn.Module)
     if isinstance(ours, BaseException) or isinstance(theirs, BaseException):
         return type(ours) is type(theirs) and str(ours) == str(theirs)
+    if isinstance(ours, numbers.Integral) and isinstance(theirs, numbers.Integral):
+        return ours == theirs  # counts are exact, however large
     return compare.close(ours, theirs, 1e-5) and type(ours) is type(theirs)
 
 
-def explain(check: Callable, reference: Callable[[], Any], seen: list[Seen], mutants) -> list[str]:
-    """The mistakes (in words, at most two) with which the right answer does what was seen.
+def explain(
+    check: Callable,
+    reference: Callable[[], Any],
+    seen: list[Seen],
+    mutants: Iterator[tuple[str, Callable]],
+    known: Iterator[tuple[str, Callable]] = iter(()),
+) -> str:
+    """The mistake with which the right answer does what was seen, in a sentence; or nothing.
 
     Args:
         check: called with an answer; it is watched.
         reference: makes the right answer.
         seen: what the check has seen of the learner's answer.
         mutants: slips in the solution's text: words, and a function that makes the answer.
+        known: those that the check's author knows; they come first.
     """
     end = time.perf_counter() + SECONDS
     with trace.watching(Trace()) as right, contextlib.suppress(Exception):
         check(reference())
+    same = loosely if _is_telling(seen, right.seen) else alike
+    words = _matching(check, itertools.starmap(Candidate, known), seen, same, end)
+    words = words or _matching(check, calls_changed(reference(), right.seen), seen, same, end)
+    if not words and (repair := _repair(seen, right.seen)):
+        return repair
+    words = words or _matching(check, itertools.starmap(Candidate, mutants), seen, same, end)
+    if not words:
+        return ""
+    if words[0].endswith("."):  # a sentence of its own
+        either = [w for w in words[1:] if w.endswith(".")]
+        return f"{words[0]} (Or, which is the same here: {either[0]})" if either else words[0]
+    text = f"your answer gives exactly what comes out if {words[0]}."
+    if len(words) > 1:
+        text += f" (Or, which is the same here: {words[1]}.)"
+    return text
+
+
+def loosely(ours: Any, theirs: Any) -> bool:
+    """As `alike`; two exceptions need not have the same text, for a learner's code raises it in
+    another line."""
+    if isinstance(ours, BaseException) and isinstance(theirs, BaseException):
+        return True
+    return alike(ours, theirs)
+
+
+def _is_telling(seen: list[Seen], right: list[Seen]) -> bool:
+    """Whether a wrong value was seen, and not just exceptions."""
+    return any(
+        not isinstance(mine.result, (BaseException, Compared))
+        and not alike(mine.result, other.result)
+        for mine, other in zip(seen, right)
+    )
+
+
+def _matching(
+    check: Callable, tried: Iterator[Candidate], seen: list[Seen], same: Callable, end: float
+) -> list[str]:
+    """The mistakes of the candidates (at most two) that do what was seen."""
     words: list[str] = []
-    for candidate in candidates(reference(), right.seen, mutants):
+    for candidate in tried:
         if time.perf_counter() > end:
             break
         if candidate.words in words:
             continue
         try:
-            with trace.watching(Trace(seen, alike)):
+            with trace.watching(Trace(seen, same)):
                 check(candidate.make())
         except Alike:
             words.append(candidate.words)
@@ -501,20 +548,37 @@ def explain(check: Callable, reference: Callable[[], Any], seen: list[Seen], mut
     return words
 
 
-def candidates(reference: Any, right: list[Seen], mutants: Iterator[tuple[str, Callable]]):
-    """Right answers with one mistake, the likeliest first.
+def _repair(seen: list[Seen], right: list[Seen]) -> str:
+    """What makes the module right at which the answer and the right one part, in a sentence."""
+    made, found = (), None
+    for mine, other in zip(seen, right):
+        if isinstance(mine.result, Compared) and isinstance(other.result, Compared):
+            found = mine.result.module, other.result.module, other.result.shapes, made
+        elif isinstance(mine.result, nn.Module):
+            made = tuple(v for v in mine.arguments or () if not isinstance(v, Tensor))
+    words = repairs.explain(*found[:3]) if found else ""
+    which = f", made with ({', '.join(map(str, found[3]))})," if words and found[3] else ""
+    return f"your module{which} would be right but for this: {words}." if words else ""
+
+
+def calls_changed(reference: Any, right: list[Seen]) -> Iterator[Candidate]:
+    """Right answers with something done to a result or an argument, the likeliest first.
 
     Args:
         reference: the right answer, a function or class.
         right: what a check sees of it, for the shapes of results and the values of arguments.
-        mutants: slips in the solution's text, in words and as a function that gives the answer.
     """
     calls = [seen for seen in right if seen.arguments is not None]
-    if callable(reference) and calls:
-        first = calls[0]
-        names = parameter_names(reference)
+    if not callable(reference) or not calls:
+        return
+    first = calls[0]
+    names = parameter_names(reference)
+
+    def results() -> Iterator[Candidate]:
         for words, change in result_changes(_example(first.result, right)):
             yield Candidate(words, lambda c=change: changed_result(reference, c))
+
+    def arguments() -> Iterator[Candidate]:
         values: dict[str, list] = {}
         for seen in calls:
             for name, value in zip(names, seen.arguments):
@@ -531,8 +595,11 @@ def candidates(reference: Any, right: list[Seen], mutants: Iterator[tuple[str, C
                 f"`{names[a]}` and `{names[b]}` have changed places",
                 lambda i=a, j=b: exchanged(reference, i, j),
             )
-    for words, make in mutants:
-        yield Candidate(words, make)
+
+    # What a function gives is often changed; what makes a module rather mixes up its arguments.
+    groups = (results, arguments)
+    for group in reversed(groups) if isinstance(first.result, nn.Module) else groups:
+        yield from group()
 
 
 def _example(result: Any, right: list[Seen]) -> Any:

@@ -85,6 +85,11 @@ def is_watching() -> bool:
     return bool(_watching)
 
 
+def is_following() -> bool:
+    """Whether what is watched is a candidate, which has to do what another answer did."""
+    return bool(_watching) and _watching[-1].expected is not None
+
+
 def see(result: Any, arguments: tuple | None = None) -> None:
     if _watching:
         _watching[-1].see(result, arguments)
