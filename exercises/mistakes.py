@@ -494,7 +494,8 @@ def explain(
         check(reference())
     same = loosely if _is_telling(seen, right.seen) else alike
     words = _matching(check, itertools.starmap(Candidate, known), seen, same, end)
-    words = words or _matching(check, calls_changed(reference(), right.seen), seen, same, end)
+    if not all(isinstance(observed.result, BaseException) for observed in seen):
+        words = words or _matching(check, calls_changed(reference(), right.seen), seen, same, end)
     if not words and (repair := _repair(seen, right.seen)):
         return repair
     words = words or _matching(check, itertools.starmap(Candidate, mutants), seen, same, end)

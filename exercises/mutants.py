@@ -323,7 +323,7 @@ def mutants(source: str) -> list[Mutant]:
             before = getattr(parent, field)
             setattr(parent, field, new)
             try:
-                text = ast.unparse(ast.fix_missing_locations(tree))
+                text = ast.unparse(tree)  # which needs no line numbers
             finally:
                 setattr(parent, field, before)
             if text not in spelled:

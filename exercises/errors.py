@@ -1,0 +1,90 @@
+"""What torch's and Python's error messages mean, where only one mistake leads to them."""
+
+from __future__ import annotations
+
+import re
+
+# (in the message, in the line of the learner's code, what it means)
+MEANINGS = (
+    (
+        r"(\w+) is not a Module subclass",
+        r"",
+        "`{0}` is a class here; a layer is made by calling it, with brackets: `{0}()`, or through "
+        "the argument's name, such as `activation()` and `pooling(2)`.",
+    ),
+    (
+        r"a leaf Variable that requires grad.* in-place|cannot assign '[^']*' as parameter",
+        r"",
+        "Weights are filled inside `with torch.no_grad():`, for example by "
+        "`layer.weight.copy_(…)`.",
+    ),
+    (
+        r"'NoneType' object",
+        r"\.grad\b",
+        "`.grad` is None: either the tensor was made without `requires_grad=True`, or `backward()` "
+        "has not run on something computed from it.",
+    ),
+    (
+        r"does not require grad",
+        r"",
+        "Something cuts the result off from what the gradient is asked for: a tensor without "
+        "`requires_grad=True`, `torch.no_grad()`, `.detach()` or `.data`.",
+    ),
+    (
+        r"created only for scalar outputs",
+        r"",
+        "`backward()` needs one number: add up, or take the mean, before it.",
+    ),
+    (
+        r"'(float|int)' object has no attribute 'backward'",
+        r"",
+        "`.item()` makes a plain number, which remembers nothing of how it was computed; call it "
+        "at the end, for the `return`.",
+    ),
+    (
+        r"backward through the graph a second time",
+        r"",
+        "`backward()` runs twice on the same graph; once is right.",
+    ),
+    (
+        r"but found element of type float|'float' object cannot be interpreted as an integer"
+        r"|slice indices must be integers",
+        r"",
+        "A size or place has to be a whole number: `/` gives 4.0 where `//` gives 4.",
+    ),
+    (
+        r"expanded size of the tensor \(0\)|shape '\[0",
+        r"\[[^\]]*(\w+) ?: ?-\1\b",
+        "A slice such as `[p:-p]` is empty where p is 0 (there is no padding then): write "
+        "`[p : p + height]`.",
+    ),
+    (
+        r"before Module.__init__\(\) call",
+        r"",
+        "`__init__` has to begin with `super().__init__()`, which prepares a module.",
+    ),
+    (
+        r"\(\d+x(\d+) and (\d+)x\d+\)",
+        r"",
+        "A matrix product (as in a linear layer) gets rows of {0} numbers and expects {1}.",
+    ),
+    (
+        r"expected input\[.*\] to have (\d+) channels, but got (\d+) channels",
+        r"",
+        "A convolution for {0} channels gets maps with {1}.",
+    ),
+    (
+        r"Can't call numpy\(\) on Tensor that requires grad",
+        r"",
+        "What needs a gradient has to stay a torch tensor: NumPy cannot remember it.",
+    ),
+)
+
+
+def meaning(message: str, line: str) -> str:
+    """What an error message means, in a sentence, or nothing; `line` is the code that raised it."""
+    for pattern, code, words in MEANINGS:
+        found = re.search(pattern, message, re.DOTALL)
+        if found and re.search(code, line):
+            return words.format(*found.groups())
+    return ""
