@@ -27,13 +27,44 @@ def refuse_old_python(version=sys.version_info, executable=sys.executable):
 
 refuse_old_python()
 
-import contextlib
 import os
+
+
+def import_from_here():
+    """Import nothing of another Python, and the course's own modules from its folder."""
+    folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    foreign = {os.path.abspath(folder) for folder in folders if folder}
+    sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder) not in foreign]
+    import site
+    import sysconfig
+
+    # Whoever names this Python's own folders in PYTHONPATH still needs them.
+    own = [*sysconfig.get_paths().values(), *site.getsitepackages()]
+    sys.path += [path for path in own if path in foreign and path not in sys.path]
+    here = os.path.dirname(os.path.abspath(__file__))
+    if here not in sys.path[:1]:  # PYTHONSAFEPATH leaves it out
+        sys.path.insert(0, here)
+
+
+if __name__ == "__main__":
+    import_from_here()
+
+import contextlib
 import subprocess
 import webbrowser
 from pathlib import Path
 
-from tools import COMMAND, PERSONAL, ROOT, Parser, data_files, environment, exit_code, say
+from tools import (
+    COMMAND,
+    PERSONAL,
+    ROOT,
+    Parser,
+    data_files,
+    environment,
+    exit_code,
+    programs,
+    say,
+)
 from tools.environment import complete_host  # noqa: F401  (the chapters' first cells call it)
 
 # --- what runs in the course's environment --------------------------------------------------------
@@ -45,7 +76,7 @@ def hand_over(command, **variables):
     variables: more of its environment; None takes one away.
     """
     # UTF-8 mode, or the console's old code page would break on Windows.
-    environ = {"PYTHONUTF8": "1", **os.environ, **variables}
+    environ = {"PYTHONUTF8": "1", **programs.environ(), **variables}
     environ = {name: value for name, value in environ.items() if value is not None}
     os.chdir(ROOT)
     sys.stdout.flush()
@@ -61,22 +92,14 @@ def hand_over(command, **variables):
 def lab(options):
     python = environment.prepare()
     data_files.check_sizes()
-    command = [python, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
-    # Nothing leaves this machine: JupyterLab would ask its makers for news and newer versions.
-    command.append("--LabApp.news_url=None")
-    command.append("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
-    # Nor does it ask learners whether it may: .jupyter/ switches that question off.
-    settings = [str(ROOT / ".jupyter"), os.environ.get("JUPYTER_CONFIG_PATH", "")]
-    path = os.pathsep.join(filter(None, settings))
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.append("--allow-root")  # as in a container; JupyterLab refuses otherwise
+    command, variables = programs.jupyterlab(python)
     if not has_browser():
         say("No browser was found here: open the address that JupyterLab prints below.")
         command.append("--no-browser")
     if not any(argument.endswith(".ipynb") for argument in options.passed):
         # Not as a file to open: then the address that is printed would lead to an empty launcher.
         command.append("--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb")
-    return hand_over([*command, *options.passed], JUPYTER_CONFIG_PATH=path)
+    return hand_over([*command, *options.passed], **variables)
 
 
 def has_browser():
@@ -107,9 +130,21 @@ def run_tool(options):
 
 def doctor(options):
     """Check the course's own environment where there is one, otherwise this Python."""
-    own = environment.missing(environment.requirements()) and environment.venv_python().exists()
+    own = environment.missing(environment.requirements()) and environment.VENV.exists()
+    problem = environment.venv_problem() if own else ""
+    if problem:
+        todo = "which makes it anew" if environment.made_by_course() else "after you deleted it"
+        say(f"problem: Python: .venv {problem}: run `{COMMAND} setup`, {todo}.")
+        return 1
+    if own:
+        environment.mend_moved()
+    else:
+        environment.check_parts()
     python = str(environment.venv_python()) if own else sys.executable
-    code = subprocess.call([python, "-m", "tools.doctor"], cwd=ROOT)
+    left_out = {"COURSE_LEFT_OUT": " ".join(programs.left_out())}
+    code = subprocess.call(
+        [python, "-m", "tools.doctor"], cwd=ROOT, env={**programs.environ(), **left_out}
+    )
     if code not in (0, 1):
         say(
             f"problem: Python crashed in the next check (code {code}): remove .venv and run "

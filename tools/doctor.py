@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tools import COMMAND, ROOT, CourseError, data_files, environment, say
+from tools import COMMAND, ROOT, CourseError, data_files, environment, programs, say, trial
 
 
 def main() -> int:
@@ -29,8 +30,11 @@ def main() -> int:
         "device": check_device,
         "d2l": check_d2l,
         "data": check_data,
+        "variables": check_variables,
     }
-    return max([examine(name, check) for name, check in checks.items()])
+    code = max([examine(name, check) for name, check in checks.items()])
+    # Where something is wrong already, this could only fail as well, and says less.
+    return code or examine("lab", trial.check_lab)
 
 
 def examine(name: str, check: Callable[[], str]) -> int:
@@ -51,12 +55,15 @@ def advice(error: Exception) -> str:
     of_a_library = re.search(r"\.dll|DLL load failed", str(error))
     if os.name == "nt" and isinstance(error, (OSError, ImportError)) and of_a_library:
         return "install Microsoft's Visual C++ Redistributable (vc_redist.x64.exe), then try again."
+    if getattr(error, "name", None) in environment.PARTS:
+        environment.check_parts()  # says more than the error that it caused
     if isinstance(error, ModuleNotFoundError):
         return f"run `{COMMAND} setup`."
     return f"remove .venv and run `{COMMAND} setup`; if it stays, report it."
 
 
 def check_python() -> str:
+    environment.check_parts()
     return f"{platform.python_version()} ({sys.executable})"
 
 
@@ -90,16 +97,56 @@ def check_write_access() -> str:
             probe.unlink()
         except OSError as error:
             raise CourseError(
-                f"{folder} cannot be written ({error.strerror}): put the course into a folder that "
-                "is yours."
+                f"{folder} cannot be written ({error.strerror}): {environment.remedy(error)}"
             ) from None
+    if others := files_of_others():
+        first, folders = others[0], owned_folders(others)
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise CourseError(
+            f"{first}{more} cannot be written because another user owns it, as after a `sudo`: run "
+            f'`sudo chown -R "$USER" {" ".join(map(shlex.quote, folders))}`.'
+        )
     return str(ROOT)
+
+
+def home_folders() -> list[Path]:
+    """Where Jupyter and IPython write in a user's home."""
+    home = Path.home()
+    data = home / ("Library/Jupyter" if sys.platform == "darwin" else ".local/share/jupyter")
+    named = [os.environ.get(name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")]
+    named += [os.environ.get("JUPYTER_RUNTIME_DIR"), os.environ.get("IPYTHONDIR")]
+    return [home / ".jupyter", data, home / ".ipython", *map(Path, filter(None, named))]
+
+
+def files_of_others() -> list[Path]:
+    """Files and folders that the course, Jupyter and IPython write and that are another user's."""
+    if not hasattr(os, "geteuid"):
+        return []  # Windows
+    places = [ROOT, *ROOT.iterdir(), *(ROOT / "chapters").glob("*"), environment.STAMP]
+    for top in (*(ROOT / name for name in ("data", "checkpoints", "backups")), *home_folders()):
+        places += [top, *top.rglob("*")]
+    return [place for place in dict.fromkeys(places) if is_of_others(place)]
+
+
+def is_of_others(place: Path) -> bool:
+    try:
+        return place.stat().st_uid != os.geteuid() and not os.access(place, os.W_OK)
+    except OSError:  # a link to nothing, a folder that cannot even be read
+        return False
+
+
+def owned_folders(files: list[Path]) -> list[str]:
+    """The course's folder, or a folder of the home, for each of the files."""
+    tops = [ROOT, *home_folders()]
+    found = [next((top for top in tops if file.is_relative_to(top)), file) for file in files]
+    return [str(top) for top in dict.fromkeys(found)]
 
 
 def check_disk() -> str:
     free = shutil.disk_usage(ROOT).free / environment.GIGABYTE
     if free < 1:
         raise CourseError(f"{free:.1f} GB are free, and chapters store up to 1 GB: make room.")
+    environment.temporary_folder()
     return f"{free:.0f} GB are free"
 
 
@@ -144,6 +191,14 @@ def check_data() -> str:
     except data.DataError as error:
         raise CourseError(str(error)) from None
     return f"Fashion-MNIST, {len(arrays)} files verified"
+
+
+def check_variables() -> str:
+    """Not a problem, for `course.py` does without them; but other programs obey them."""
+    names = os.environ.get("COURSE_LEFT_OUT", "").split() or programs.left_out()
+    if not names:
+        return "none is in the way"
+    return f"{', '.join(names)} left out here; VS Code and others obey it, so unset it for them"
 
 
 if __name__ == "__main__":

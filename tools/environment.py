@@ -6,6 +6,7 @@ Standard library only, because it runs before anything is installed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import importlib
 import importlib.metadata
@@ -25,13 +26,16 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tools import COMMAND, ROOT, CourseError, say, write
+from tools import COMMAND, ROOT, CourseError, programs, say, write
 
 VENV = ROOT / ".venv"
 STAMP = VENV / "course.json"
 GIGABYTE = 1e9
 # Measured with requirements.lock: what pip downloads, and what it takes on the disk afterwards.
 DOWNLOAD_GB, INSTALLED_GB = (3.0, 6.5) if sys.platform == "linux" else (0.3, 1.3)
+# Parts of Python that are left out where it was built without a library; torch, torchvision, pip
+# and JupyterLab do not start without them.
+PARTS = ("_bz2", "_ctypes", "_lzma", "_sqlite3", "_ssl", "zlib")
 # What an environment brings itself; Colab's torch is built for Colab's GPU driver.
 HOST_PACKAGES = ("torch", "torchvision", "numpy")
 
@@ -145,6 +149,112 @@ def venv_path() -> list[str]:
     return [str(p) for p in (*VENV.glob("lib/python3*/site-packages"), VENV / "Lib/site-packages")]
 
 
+def parts_problem(lacking: Collection[str]) -> str:
+    """A sentence about parts that a Python was built without, or nothing."""
+    if not lacking:
+        return ""
+    names = ", ".join(f"`{name}`" for name in lacking)
+    return f"was built without {names}, which the course needs"
+
+
+def check_parts() -> None:
+    """CourseError if the running Python was built without something that the course needs."""
+    lacking = []
+    for name in PARTS:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            lacking.append(name)
+    if lacking:
+        raise CourseError(
+            f"this Python ({sys.executable}) {parts_problem(lacking)}: install another one (from "
+            f"python.org, your system or conda) and run `{COMMAND} setup` with that."
+        )
+
+
+# What .venv's Python answers: its version, then the parts that it lacks.
+ANSWER = """
+import sys
+print("%d.%d" % sys.version_info[:2])
+for name in sys.argv[1:]:
+    try:
+        __import__(name)
+    except ImportError:
+        print(name)
+"""
+
+
+def venv_problem() -> str:
+    """Why the Python of .venv cannot be used, or nothing.
+
+    It is started for that: a system that got a newer Python leaves the link to nothing, or to the
+    newer one, which does not find what was installed for the older.
+    """
+    command = [str(venv_python()), "-c", ANSWER, *PARTS]
+    options = {"capture_output": True, "text": True, "env": programs.environ()}
+    try:
+        done = subprocess.run(command, **options)
+    except OSError:
+        return "has lost its Python, as after an update of the system"
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1:] or [f"code {done.returncode}"]
+        return f"has a Python that does not start ({said[0]})"
+    version, *lacking = done.stdout.split()
+    made = re.search(r"(?m)^version *= *(\d+\.\d+)", read_config())
+    folders = f"lib/python{version}*/site-packages"
+    if (made and made[1] != version) or not (os.name == "nt" or any(VENV.glob(folders))):
+        was = f"was made for Python {made[1]}" if made else "was made for another Python"
+        return f"{was}, and its Python is {version} now, as after an update of the system"
+    return parts_problem(lacking)
+
+
+def read_config() -> str:
+    try:
+        return (VENV / "pyvenv.cfg").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def moved_from() -> str:
+    """The folder in which .venv was made, or nothing if it still lies there."""
+    made = re.search(r"(?m)^command = .* -m venv (.+)$", read_config())
+    return made[1] if made and os.path.normcase(made[1]) != os.path.normcase(VENV) else ""
+
+
+def mend_moved() -> None:
+    """Where the folder of the course was moved: let .venv's scripts name the new one.
+
+    `activate` would do nothing otherwise, and `torchrun` and the others would not start. Where
+    nothing can be written it stays so: `lab` does without them.
+    """
+    old, new = moved_from(), str(VENV)
+    if not old or not made_by_course():
+        return
+    say(f"This folder was moved (from {Path(old).parent}): .venv is brought up to that.")
+    folder = venv_python().parent
+    with contextlib.suppress(OSError):
+        for file in [*folder.iterdir(), VENV / "pyvenv.cfg"]:
+            if file.is_file() and not file.is_symlink():
+                before = file.read_bytes()
+                if (after := renamed(before, old, new)) != before:
+                    file.write_bytes(after)
+        if os.name != "nt":  # `activate` once more, because a new path may need quotes
+            command = [str(venv_python()), "-m", "venv", "--without-pip", new]
+            subprocess.run(command, capture_output=True, env=programs.environ())
+
+
+def renamed(content: bytes, old: str, new: str) -> bytes:
+    """A script of .venv for another folder. A first line allows no space in a path; sh does."""
+    start, was, now = rb"#!(/bin/sh\n'''exec' )?", re.escape(old.encode()), new.encode()
+    end = rb"\"?( \"\$0\" \"\$@\"\n' ''')?\r?\n"
+    if unix := re.match(start + rb"\"?" + was + rb"(/bin/[\w.]+)" + end, content):
+        first = b"#!/bin/sh\n'''exec' \"%s%s\" \"$0\" \"$@\"\n' '''\n" % (now, unix[2])
+        content = first + content[unix.end() :]
+    windows = rb"#!\"?" + was + rb"(\\Scripts\\\w+\.exe)\"?"
+    content = re.sub(windows, lambda match: b'#!"' + now + match[1] + b'"', content)
+    return content.replace(old.encode(), now)
+
+
 def fingerprint() -> str:
     """Changes when the set of packages changes."""
     names = ("pyproject.toml", "requirements.lock")
@@ -163,6 +273,10 @@ def read_stamp() -> dict | None:
         return {}
 
 
+def made_by_course() -> bool:
+    return read_stamp() is not None
+
+
 def is_outdated() -> bool:
     """Whether setup made .venv from another lock than today's."""
     stamp = read_stamp()
@@ -177,18 +291,22 @@ def find() -> str:
     """
     wanted = requirements()
     if not missing(wanted):
+        check_parts()
         if problem := pair_problem():
             raise CourseError(problem)
         return sys.executable
-    unfinished = read_stamp() == {}
-    if unfinished or not venv_python().exists() or missing(wanted, venv_path()):
+    if read_stamp() == {} or missing(wanted, venv_path()) or venv_problem():
         return ""
     return str(venv_python())
 
 
 def prepare() -> str:
     """The interpreter of a complete environment, made first where there is none."""
+    refuse_sudo()
     if python := find():
+        if moved_from() and VENV in Path(python).parents:
+            with exclusive():
+                mend_moved()
         return python
     if may_install_here() and missing(requirements()).keys() <= {r.name for r in no_deps()}:
         # A conda environment from environment.yml, which cannot say --no-deps.
@@ -207,6 +325,14 @@ def bring_up_to_date() -> str:
     return python
 
 
+def refuse_sudo() -> None:
+    """CourseError where `sudo` would leave files that their user cannot write."""
+    if "SUDO_UID" in os.environ and os.geteuid() == 0 and ROOT.stat().st_uid != 0:
+        raise CourseError(
+            f"`sudo` would make files in {ROOT} that belong to root: run the same without `sudo`."
+        )
+
+
 def may_install_here() -> bool:
     """Not into a system Python that its distribution manages itself (PEP 668)."""
     managed = Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists()
@@ -219,10 +345,11 @@ def make_venv() -> str:
     if before is None and VENV.exists() and any(VENV.iterdir()):
         lacking = listed(missing(requirements(), venv_path())) or "a working Python"
         raise CourseError(
-            f"{VENV} was not made by course.py and lacks {lacking}: rename or delete it, or "
-            f"activate it and run `{COMMAND} setup --here`."
+            f"{VENV} was not made by course.py and lacks {lacking}: rename or delete it, and run "
+            f"`{COMMAND} setup`."
         )
-    update = bool(before) and venv_python().exists()
+    problem = venv_problem() if before else ""
+    update = bool(before) and not problem
     if update:
         say(f"Bringing {VENV} up to requirements.lock.")
     else:
@@ -236,7 +363,10 @@ def make_venv() -> str:
         VENV.mkdir(exist_ok=True)
         STAMP.write_text("{}", encoding="utf-8")  # ours, and unfinished
         if before is not None and not update:
-            say("An earlier attempt was not finished: it is removed.")
+            if before:
+                say(f".venv {problem}: it is made anew.")
+            else:
+                say("An earlier attempt was not finished: it is removed.")
             for entry in VENV.iterdir():
                 if entry.is_dir() and not entry.is_symlink():
                     shutil.rmtree(entry)
@@ -244,11 +374,13 @@ def make_venv() -> str:
                     entry.unlink()
     except OSError as error:
         raise CourseError(
-            f"course.py cannot write {VENV} ({error.strerror}): put the course into a folder that "
-            "is yours, and close programs that use this one."
+            f"course.py cannot write {VENV} ({error.strerror}): {remedy(error)}"
         ) from None
     if not update:
-        run_to_end([sys.executable, "-m", "venv", str(VENV)], "making .venv failed")
+        # The Python of .venv itself may be what runs this, and is gone by now.
+        inside = Path(sys.prefix) == VENV
+        python = getattr(sys, "_base_executable", "") if inside else sys.executable
+        run_to_end([python, "-m", "venv", str(VENV)], "making .venv failed")
     python = str(venv_python())
     try:
         pip_install(python, *locked(ROOT / "requirements.lock"))
@@ -271,6 +403,7 @@ def check_machine() -> None:
                 f"Ubuntu run `sudo apt install python{minor_version()}-venv`, elsewhere install "
                 "Python from python.org or conda."
             )
+    check_parts()
     if sys.platform == "darwin":
         # An Intel Python on a newer Mac counts as an Intel Mac.
         if platform.machine() != "arm64" or release(platform.mac_ver()[0]) < (14,):
@@ -284,7 +417,7 @@ def check_machine() -> None:
         raise CourseError("torch needs a Python for Windows x64, and this is another: install it.")
     if sys.maxsize < 2**32:
         raise CourseError("torch needs a 64-bit Python, and this one has 32 bits: install another.")
-    needs = {ROOT: INSTALLED_GB, Path(tempfile.gettempdir()): DOWNLOAD_GB}
+    needs = {ROOT: INSTALLED_GB, temporary_folder(): DOWNLOAD_GB}
     if len({folder.stat().st_dev for folder in needs}) == 1:
         needs = {ROOT: INSTALLED_GB + DOWNLOAD_GB}
     for folder, need in needs.items():
@@ -294,6 +427,43 @@ def check_machine() -> None:
                 f"setting up takes {need:.1f} GB on the disk of {folder}, and {free:.1f} GB are "
                 "free: make room, or set TMPDIR to a larger disk if it is the temporary folder."
             )
+
+
+def temporary_folder() -> Path:
+    """Where pip and others put temporary files; CourseError if they cannot."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        raise CourseError(
+            f"no temporary folder can be written ({', '.join(tempfile._candidate_tempdir_list())}"
+            "), because the disk is full or cannot be written: make room there, or set TMPDIR to "
+            "a folder on another disk."
+        ) from None
+
+
+def remedy(error: OSError) -> str:
+    """What to do where something cannot be written."""
+    if error.errno == errno.ENOSPC:
+        return "the disk is full: make room, and run the command again."
+    if error.errno == errno.EDQUOT:
+        return "your share of this disk is used up: delete files of yours, and run it again."
+    if error.errno == errno.EROFS:
+        return "this disk cannot be written: put the course on another one."
+    return "put the course into a folder that is yours, and close programs that use this one."
+
+
+@contextlib.contextmanager
+def full_disk_explained() -> Iterator[None]:
+    """Turn the errors of a disk that takes nothing more into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        where = error.filename or ROOT
+        raise CourseError(
+            f"{where} cannot be written ({error.strerror}): {remedy(error)}"
+        ) from None
 
 
 def minor_version() -> str:
@@ -314,8 +484,7 @@ def exclusive() -> Iterator[None]:
         lock_file = open(ROOT / ".venv.lock", "a+", encoding="utf-8")  # noqa: SIM115
     except OSError as error:
         raise CourseError(
-            f"course.py cannot write in {ROOT} ({error.strerror}): put the course into a folder "
-            "that is yours, or start it from an environment that has all packages."
+            f"course.py cannot write in {ROOT} ({error.strerror}): {remedy(error)}"
         ) from None
     with lock_file:
         waiting = False
@@ -355,6 +524,21 @@ FAILURES = {
     f"`{COMMAND} setup` without --here.",
     "No space left on device|Errno 28|WinError 112|not enough space": "the disk is full; make "
     "room, or set TMPDIR to a larger disk, and run it again.",
+    "No usable temporary directory": "no temporary folder can be written; make room on the disk "
+    "of /tmp, or set TMPDIR to a folder on another disk.",
+    "Disk quota exceeded|Errno 122": "your share of the disk is used up; delete files of yours, "
+    "or set TMPDIR and PIP_CACHE_DIR to another disk, and run it again.",
+    "Read-only file system|Errno 30": "a disk that it needs cannot be written; put the course on "
+    "another one, or set TMPDIR if it is the temporary folder's.",
+    "Missing dependencies for SOCKS": "pip cannot use a SOCKS proxy; set the proxy of pip's "
+    "settings or PIP_PROXY to an HTTP proxy (http://HOST:PORT; many programs offer both).",
+    "check proxy URL|Proxy URL had unsupported scheme|[Pp]roxy URL .*malformed": "the proxy in "
+    "pip's settings or PIP_PROXY has no usable address; write it as http://HOST:PORT.",
+    r"\b403\b[^\n]*(Client Error|Forbidden)|HTTP error 403|403 Forbidden": "the server of the "
+    "packages refuses them (HTTP 403); set PIP_INDEX_URL to another mirror, or ask who runs the "
+    "network or proxy.",
+    r"\b407\b": "the proxy wants a name and a password (HTTP 407); write them into its address: "
+    "http://NAME:PASSWORD@HOST:PORT.",
     "Long Path": "the path of this folder is too long for Windows; move it to C:\\one-by-one.",
     "NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|Read timed out|"
     "Connection refused|Connection reset|ProxyError|SSLError|CERTIFICATE_VERIFY_FAILED|"
@@ -385,7 +569,18 @@ def pip_install(python: str, *arguments: str, quiet: bool = False) -> None:
     # Wheels only: building from source on a learner's machine takes long and rarely ends well.
     options = ["--only-binary=:all:", "--disable-pip-version-check", "--no-input"]
     options += ["--quiet"] if quiet else []
-    run_to_end([python, "-m", "pip", "install", *options, *arguments], "pip failed")
+    proxies = [name for name in programs.left_out() if name.lower() in programs.PROXIES]
+    note = ""
+    if proxies:
+        note = (
+            f" ({' and '.join(proxies)} cannot be used here and was left out: if you need a "
+            "proxy, set HTTPS_PROXY=http://HOST:PORT)"
+        )
+    try:
+        command = [python, "-m", "pip", "install", *options, *arguments]
+        run_to_end(command, "pip failed", programs.pip_environ(python))
+    except CourseError as error:
+        raise CourseError(f"{error}{note}") from None
 
 
 def locked(lock: Path) -> tuple[str, ...]:
@@ -405,10 +600,10 @@ def lock_entry(package: str) -> str:
     return entry.group()
 
 
-def run_to_end(command: list[str], failure: str) -> None:
+def run_to_end(command: list[str], failure: str, environ: dict[str, str] | None = None) -> None:
     """Run a command, pass its messages on, and turn its failure into one sentence."""
-    # A user-wide `--user` cannot work in .venv; the messages are read as UTF-8 below.
-    environ = {**os.environ, "PIP_USER": "0", "PYTHONIOENCODING": "utf-8"}
+    # The messages are read as UTF-8 below.
+    environ = environ or {**programs.environ(), "PYTHONIOENCODING": "utf-8"}
     keep = [lock_file.fileno()] if lock_file and not lock_file.closed and os.name != "nt" else []
     sys.stdout.flush()
     process = subprocess.Popen(
@@ -448,7 +643,7 @@ def complete(lab: bool, quiet: bool = False) -> None:
     say(f"Installing what is missing here: {listed(lacking)}")
     alone = [str(r) for r in no_deps() if r.name in lacking]
     others = [str(r) for r in requirements(lab) if r.name in lacking and str(r) not in alone]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=temporary_folder()) as folder:
         if others:
             constraints = Path(folder, "constraints.txt")
             constraints.write_text("\n".join(present_versions(lacking)), encoding="utf-8")

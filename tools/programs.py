@@ -1,0 +1,126 @@
+"""How the course starts other programs: which of the user's variables and settings reach them.
+
+A variable that breaks what the course starts, and that it can do without, is left out. Standard
+library only.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from tools import ROOT, CourseError
+
+# Python's own: they name modules and folders of another Python, or switch off what code relies on
+# (assertions, for example). matplotlib's: figures would open elsewhere, or nowhere.
+LEFT_OUT = (
+    "MPLBACKEND",
+    "PYTHONHOME",
+    "PYTHONINSPECT",
+    "PYTHONOPTIMIZE",
+    "PYTHONPATH",
+    "PYTHONPLATLIBDIR",
+    "PYTHONSAFEPATH",
+    "PYTHONSTARTUP",
+    "PYTHONWARNINGS",
+)
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")  # in small letters and in capitals
+# What of pip's settings says where packages come from. All others are left out: a target, a
+# prefix, a dry run and the like would lead an installation elsewhere, in a file as in a variable.
+PIP_SETTINGS = (
+    *("index-url", "pypi-url", "extra-index-url", "find-links", "no-index", "trusted-host"),
+    *("proxy", "cert", "client-cert", "keyring-provider", "use-feature", "use-deprecated"),
+    *("timeout", "default-timeout", "retries", "resume-retries", "cache-dir", "no-cache-dir"),
+    "break-system-packages",
+)
+
+
+def environ(given: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables for what the course starts."""
+    return without(given)[0]
+
+
+def left_out(given: Mapping[str, str] = os.environ) -> list[str]:
+    """The names of the variables that are set and do not reach what the course starts."""
+    return without(given)[1]
+
+
+def without(given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    kept, left = {}, []
+    for name, value in given.items():
+        if name.lower() in PROXIES:
+            value, was = http_proxy(value), value
+            if was and not value:
+                left.append(name)
+        elif name.upper() in LEFT_OUT:
+            left += [name] if value else []
+            value = ""
+        if value or not given[name]:
+            kept[name] = value
+    return kept, sorted(left)
+
+
+def http_proxy(address: str) -> str:
+    """The address of a proxy as pip, JupyterLab and downloads need it; nothing if they cannot.
+
+    Programs for proxies tell their users to set `127.0.0.1:7890`, or SOCKS, which needs packages
+    that are in no environment yet.
+    """
+    address = address.strip().strip("'\"")
+    if address and "://" not in address:
+        address = f"http://{address}"
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme.lower() in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number, half of an IPv6 address
+        return ""
+    return address if usable else ""
+
+
+def pip_environ(python: str) -> dict[str, str]:
+    """The variables for a pip that installs where it is told to, from where its user says."""
+    given = {**environ(), "PYTHONIOENCODING": "utf-8"}
+    plain = {name: value for name, value in given.items() if not name.upper().startswith("PIP_")}
+    # `--python`: a setting of that name would start another Python for this, too.
+    command = [python, "-m", "pip", "--python", python, "config", "list"]
+    asked = {name: value for name, value in given.items() if name.upper() != "PIP_PYTHON"}
+    options = {"capture_output": True, "encoding": "utf-8", "errors": "replace"}
+    try:
+        done = subprocess.run(command, env=asked, **options)
+    except OSError as error:
+        raise CourseError(f"{python} does not start ({error.strerror}): delete .venv.") from None
+    if done.returncode and "onfiguration file" in done.stderr:
+        reason = done.stderr.strip().splitlines()[-1]
+        raise CourseError(f"pip cannot read its settings, so mend or rename that file: {reason}")
+    settings: dict[tuple[int, str], str] = {}
+    for line in done.stdout.splitlines():
+        # global.index-url='https://…', then those of `pip install`, then those of variables
+        if match := re.fullmatch(r"(global|install|:env:)\.([\w-]+)=(['\"].*['\"])", line):
+            place = ("global", "install", ":env:").index(match[1])
+            settings[place, match[2]] = ast.literal_eval(match[3])
+    for (_, name), value in sorted(settings.items()):
+        if name in PIP_SETTINGS and value:
+            plain["PIP_" + name.upper().replace("-", "_")] = " ".join(value.split())
+    return {**plain, "PIP_CONFIG_FILE": os.devnull}
+
+
+def jupyterlab(
+    python: str, given: Mapping[str, str] = os.environ
+) -> tuple[list[str], dict[str, str]]:
+    """The command that starts JupyterLab on the course, and its variables."""
+    command = [python, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
+    # Nothing leaves this machine: JupyterLab would ask its makers for news and newer versions.
+    command.append("--LabApp.news_url=None")
+    command.append("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")  # as in a container; JupyterLab refuses otherwise
+    # .jupyter/ switches off the question whether it may ask for news, and has the kernel python3:
+    # that of the Python that runs JupyterLab. A user's kernel of that name would come first.
+    own, variables = str(ROOT / ".jupyter"), {}
+    for name in ("JUPYTER_CONFIG_PATH", "JUPYTER_PATH"):
+        variables[name] = os.pathsep.join(filter(None, [own, given.get(name, "")]))
+    return command, variables
