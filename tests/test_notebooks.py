@@ -14,8 +14,10 @@ import nbformat
 import pytest
 import stored
 
-from tools import authoring, environment
+import course
+from tools import PERSONAL, authoring, environment
 from tools.authoring import code, exercise, markdown
+from tools.cells import recorded
 
 STEM = "00_start_here"
 
@@ -340,7 +342,94 @@ def as_file(cells, kernel="python3", **changes):
         cell.outputs = [stream(output)] if output else []
         if "check(" in source:
             cell.metadata["tags"] = ["nbval-ignore-output"]
+    nb.metadata.course["outputs"] = recorded(nb)
     return json.dumps(nb | changes, indent=1)
+
+
+# What a learner's program leaves of a chapter that was run. The course's run of it printed 1, 2, 3.
+
+COURSE = [("a = 1\nprint(a)", "1\n"), ("print(a + 1)", "2\n"), ("print(a + 2)", "3\n")]
+BAR = {
+    "output_type": "display_data",
+    "metadata": {},
+    "data": {
+        "application/vnd.jupyter.widget-view+json": {"model_id": "5a", "version_major": 2},
+        "text/plain": "Output()",
+    },
+}
+STATE = {"application/vnd.jupyter.widget-state+json": {"state": {"5a": {"state": {}}}}}
+
+
+def printed(text):
+    return {"output_type": "stream", "name": "stdout", "text": [text]}
+
+
+def with_bar(nb):
+    nb["metadata"]["widgets"] = STATE
+    for cell in nb["cells"]:
+        cell["outputs"].insert(0, BAR)
+
+
+def at_another_budget(nb):
+    for cell in nb["cells"]:
+        cell["outputs"] = [printed("7\n")]
+
+
+def cleared(nb, **count):
+    for cell in nb["cells"]:
+        cell.update(outputs=[], **count)
+
+
+def without_counts(nb):
+    for cell in nb["cells"]:
+        cell["execution_count"] = None
+
+
+def by_vs_code(nb):
+    at_another_budget(nb)
+    del nb["metadata"]["kernelspec"], nb["metadata"]["colab"]
+    for cell in nb["cells"]:
+        cell["metadata"]["vscode"] = {"languageId": "python"}
+    nb["cells"].insert(1, {**nb["cells"][0], "id": "empty", "source": "", "outputs": []})
+
+
+def by_colab(nb):
+    at_another_budget(nb)
+    with_bar(nb)
+    nb["nbformat_minor"] = 0
+    for cell in nb["cells"]:
+        about = {"id": cell.pop("id"), "outputId": "8e1d", "colab": {"height": 35}}
+        cell["metadata"].update(about, executionInfo={"status": "ok", "elapsed": 4})
+        del cell["execution_count"]
+
+
+def stripped(nb):
+    at_another_budget(nb)
+    nb.update(metadata={}, nbformat_minor=4)
+    for cell in nb["cells"]:
+        cell["metadata"] = {}
+        del cell["id"]
+
+
+def edited(nb):
+    nb["cells"][0].update(source="a = 5\nprint(a)", outputs=[printed("5\n")])
+
+
+def added(nb):
+    nb["cells"].insert(1, {**nb["cells"][0], "id": "mine", "source": "a = 5", "outputs": []})
+
+
+def as_left(change, cells=COURSE):
+    nb = json.loads(as_file(cells))
+    change(nb)
+    return json.dumps(nb)
+
+
+OTHERWISE = [COURSE[0], ("print(a + 1)", "99\n"), COURSE[2]]
+
+
+def run_here(nb):
+    nb["cells"][1]["outputs"] = [printed("2\n")]
 
 
 WHOLE = as_file(["a = 1", "assert a == 1"])
@@ -363,7 +452,20 @@ NOTEBOOKS = {
     "list": ("[1, 2]", ["readable"], "list.ipynb is not a notebook that can be read"),
     "future": (as_file(["f = 6"], nbformat=9), ["readable"], "future.ipynb is not a notebook"),
     "bare": (BARE, ["readable"], "bare.ipynb is not a notebook that can be read"),
+    "bar": (as_left(with_bar), [], ""),
+    "budget": (as_left(at_another_budget), [], ""),
+    "cleared": (as_left(cleared), [], ""),
+    "cleared_whole": (as_left(lambda nb: cleared(nb, execution_count=None)), [], ""),
+    "uncounted": (as_left(without_counts), [], ""),
+    "vscode": (as_left(by_vs_code), [], ""),
+    "colab": (as_left(by_colab), [], ""),
+    "stripped": (as_left(stripped), [], ""),
+    "edited": (as_left(edited), [], ""),
+    "added": (as_left(added), [], ""),
+    "unlike": (as_file(OTHERWISE), ["Cell 1"], "assert reference_output == test_output failed"),
+    "unlike_run": (as_left(run_here, OTHERWISE), ["Cell 1"], "The course's own run of the same"),
 }  # fmt: skip
+LEFT = ("._left", "~$left", ".hidden/left", "__MACOSX/left", "@eaDir/left", "lost+found/left")
 SLOW_NOTEBOOKS = {
     "deleted": (as_file(["print(images.shape)", "c = 3"]), ["Cell 0"], "NameError"),
     "no_cells": (as_file([]), [], ""),
@@ -388,18 +490,27 @@ def clone(tmp_path_factory):
     return folder
 
 
-def nbval(clone, notebooks, *arguments, place="."):
+def plain_environment():
+    """As in a terminal where no test runs, and not in CI, where nobody learns."""
+    tests = ("COURSE_", "PYTEST", "MATPLOTLIBRC")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(tests)}
+    for name in ("PYTHONPATH", "MPLBACKEND", "CI"):
+        environment.pop(name, None)
+    return environment
+
+
+def nbval(clone, notebooks, *arguments, place=".", **variables):
     """Runs pytest --nbval over `{name: text of the file}`, in the clone's folder `place`.
 
     It is started like a command in the background, which ignores Ctrl-C.
     """
     chapters = clone / "chapters"
-    for path in chapters.iterdir():
-        path.unlink()
+    shutil.rmtree(chapters)
     for name, text in notebooks.items():
-        (chapters / f"{name}.ipynb").write_text(text, encoding="utf-8")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("COURSE_", "PYTEST"))}
-    del environment["PYTHONPATH"]
+        path = chapters / f"{name}.ipynb"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    environment = {**plain_environment(), **variables}
     command = [sys.executable, "-m", "pytest", "--nbval", "--color=no", "-q", "-rA", str(chapters)]
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which a new process inherits
     try:
@@ -419,6 +530,7 @@ def wide_run(clone):
     """Two workers on all quick notebooks and the tests; its seconds, too."""
     begin = time.monotonic()
     files = {name: text for name, (text, _, _) in NOTEBOOKS.items()}
+    files |= dict.fromkeys(LEFT, "no notebook")
     arguments = ["-n", "2", "--exercise-report=report.json", str(clone / "tests")]
     run = nbval(clone, files, *arguments)
     assert run.returncode == 1 and "Interrupted" not in run.stdout, run.stdout + run.stderr
@@ -427,9 +539,13 @@ def wide_run(clone):
 
 @pytest.fixture(scope="module")
 def strict_run(clone):
-    """A right answer and an open one, strictly, in another folder, with other random numbers."""
+    """A right answer and an open one, strictly, in another folder, with other random numbers.
+
+    In CI, where every notebook is an author's.
+    """
     arguments = ["--strict-exercises", "--seed=1", str(clone / "tests")]
-    run = nbval(clone, {"right": as_file(tiny(430))}, *arguments, place="chapters")
+    files = {"right": as_file(tiny(430)), "bar": NOTEBOOKS["bar"][0]}
+    run = nbval(clone, files, *arguments, place="chapters", CI="1")
     assert run.returncode == 1, run.stdout + run.stderr
     return run.stdout
 
@@ -455,6 +571,14 @@ def as_told(stdout, notebooks):
 
 def test_notebooks_fail_where_they_are_broken_and_alone(wide_run):
     as_told(wide_run[0], NOTEBOOKS)
+
+
+def test_what_systems_leave_beside_the_chapters_is_no_chapter(wide_run):
+    assert "left.ipynb" not in wide_run[0]
+
+
+def test_an_authors_run_is_compared_with_all_that_is_stored(strict_run):
+    assert failed(strict_run, "bar") == ["Cell 0", "Cell 1", "Cell 2"]
 
 
 @pytest.mark.long
@@ -499,3 +623,104 @@ def test_a_run_in_the_background_does_not_ignore_ctrl_c(wide_run, strict_run):
     for stdout in (wide_run[0], strict_run):  # with workers and without
         found = outcomes(stdout, "test_of_the_clone")
         assert found["test_ctrl_c_reaches_what_a_test_starts"] == "PASSED"
+
+
+# --- what somebody has set for their own work ----------------------------------------------------
+
+PICTURE = """
+import matplotlib.pyplot as plt
+
+plt.plot([1, 2])
+plt.show()
+__debug__
+"""
+PROFILE = """
+c.InlineBackend.figure_formats = {"svg"}
+c.InteractiveShell.ast_node_interactivity = "all"
+"""
+PLUGIN = "[pytest11]\nhostile = hostile\n"
+
+
+def result(text):
+    return nbformat.v4.new_output("execute_result", data={"text/plain": text}, execution_count=1)
+
+
+def figure():
+    text = {"text/plain": "<Figure size 640x480 with 1 Axes>", "image/png": ""}
+    return nbformat.v4.new_output("display_data", data=text)
+
+
+def test_nobodys_settings_change_the_tests(clone, tmp_path):
+    """Those of IPython, matplotlib, Python and pytest, and a home that cannot be written to."""
+    nb = nbformat.reads(as_file([PICTURE, "1\n2"]), as_version=4)
+    nb.cells[0].outputs = [figure(), result("True")]
+    nb.cells[1].outputs = [result("2")]
+    nb.metadata.course["outputs"] = recorded(nb)
+    chapters, profile = clone / "chapters", tmp_path / "ipython" / "profile_default"
+    shutil.rmtree(chapters)
+    installed = tmp_path / "site" / "hostile-1.dist-info"
+    for folder in (chapters, profile / "startup", installed):
+        folder.mkdir(parents=True)
+    nbformat.write(nb, chapters / "set.ipynb")
+    (profile / "ipython_config.py").write_text(PROFILE, "ascii")
+    (profile / "startup" / "00.py").write_text("print('hello')\nplt = 1", "ascii")
+    (installed / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: hostile\nVersion: 1\n", "ascii"
+    )
+    (installed / "entry_points.txt").write_text(PLUGIN, "ascii")
+    (tmp_path / "site" / "hostile.py").write_text("raise SystemExit('hostile')", "ascii")
+    (tmp_path / "start.py").write_text("import matplotlib.pyplot\nplt = 1\nprint(1)", "ascii")
+    (tmp_path / "home").write_text("a file, in which no folder can be made", "ascii")
+    files = [folder / "matplotlibrc" for folder in (tmp_path, clone, chapters)]
+    for file in files:
+        file.write_text("no.such.key: 1\nfigure.figsize: what\nbackend: svg\n", "ascii")
+    hostile = {
+        "HOME": str(tmp_path / "home"),
+        "USERPROFILE": str(tmp_path / "home"),
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+        "MATPLOTLIBRC": str(tmp_path),
+        "MPLBACKEND": "svg",
+        "PYTEST_ADDOPTS": "--cov=src",
+        "PYTEST_PLUGINS": "no_such_plugin",
+        "PYTHONDEVMODE": "1",
+        "PYTHONOPTIMIZE": "1",
+        "PYTHONPATH": str(tmp_path / "site"),
+        "PYTHONSTARTUP": str(tmp_path / "start.py"),
+        "PYTHONWARNINGS": "error",
+    }
+    environment = {**plain_environment(), **hostile}
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "JUPYTER_RUNTIME_DIR"):
+        environment.pop(name, None)
+    # As `course.py test` does it, and as somebody does who types pytest; then what stops Python or
+    # pytest before they have read a file of ours is not in the way.
+    without = {k: v for k, v in environment.items() if k not in PERSONAL}
+    own = {k: v for k, v in environment.items() if not k.startswith(("PYTEST", "PYTHONW"))}
+    try:
+        for chosen in (without, own):
+            done = subprocess.run(
+                [sys.executable, "-m", "pytest", "--nbval", "-n", "0", "-q", "-rA", "chapters"],
+                cwd=clone,
+                env=chosen,
+                capture_output=True,
+                encoding="utf-8",
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert "2 passed" in done.stdout
+    finally:
+        for file in files[1:]:
+            file.unlink()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no execve")
+def test_the_command_takes_what_is_personal_away(monkeypatch):
+    def start(_, command, environ):
+        assert not set(PERSONAL) & environ.keys() and environ["COURSE_LANGUAGE"] == "zh"
+        raise SystemExit("started")
+
+    monkeypatch.setattr(course.environment, "prepare", lambda: sys.executable)
+    monkeypatch.setattr(os, "execve", start)
+    for name in PERSONAL:
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("COURSE_LANGUAGE", "zh")
+    with pytest.raises(SystemExit, match="started"):
+        course.main(["test", "-n", "0"])
