@@ -422,6 +422,11 @@ def _slip(answer: float, right: float) -> str:
         return "This is rounded; more digits are asked for."
     if math.isclose(ratio, -1):
         return "The sign is wrong."
+    mine, wanted = str(answer), str(right)
+    if len(mine) == len(wanted) and mine != wanted:
+        at = next(i for i, (a, b) in enumerate(zip(mine, wanted)) if a != b)
+        if mine[:at] + mine[at : at + 2][::-1] + mine[at + 2 :] == wanted:
+            return f"Two digits have changed places: {mine[at : at + 2]}."
     power = round(math.log10(abs(ratio)))
     if power and math.isclose(ratio, 10.0**power):
         size = "large" if power > 0 else "small"
@@ -432,6 +437,8 @@ def _slip(answer: float, right: float) -> str:
 def _rounded_mistakes(answer: float, common: Mapping[float, str], tolerance: float) -> list[str]:
     """The causes of mistakes that were rounded, where rounding is allowed."""
     if not tolerance:
+        return []
+    if answer != float(f"{answer:.3g}"):  # more digits are no rounding
         return []
     return [text for value, text in common.items() if math.isclose(answer, value, rel_tol=4e-3)]
 
@@ -573,8 +580,10 @@ def same_results(
             other = results(mistaken, lambda function, *case: function(*case))
             if all(map(behaves_like, got, other)):
                 raise Wrong(f"{message} {difference}")
+        case = next(i for i, (a, b) in enumerate(zip(got, right)) if not agree(a, b))
+        if type(got[case]) is Wrong or difference.endswith("Is the `return` missing?"):
+            raise Wrong(difference)  # the cause is known
         if explain is not None:
-            case = next(i for i, (a, b) in enumerate(zip(got, right)) if not agree(a, b))
             difference += f" {explain(copy.deepcopy(cases[case]), got[case], right[case])}"
         _expect_arguments_kept(answer, cases, got)
         with trace.unwatched():
@@ -626,7 +635,7 @@ def _other_kind(value: Any, wanted: Any, layer: bool) -> str:
 def _expect_no_memory(answer: Callable, cases: tuple, got: list, agree: Callable) -> None:
     """A second call with the same arguments has to give the same."""
     for case, before in zip(cases, got):
-        if isinstance(before, Exception):
+        if isinstance(before, Exception) or not agree(before, before):  # NaN is not even like NaN
             continue
         try:
             again = answer(*copy.deepcopy(case))

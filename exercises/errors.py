@@ -48,7 +48,7 @@ MEANINGS = (
     ),
     (
         r"but found element of type float|'float' object cannot be interpreted as an integer"
-        r"|slice indices must be integers",
+        r"|slice indices must be integers|zeros\(\) takes 1 positional argument but 2",
         r"",
         "A size or place has to be a whole number: `/` gives 4.0 where `//` gives 4.",
     ),

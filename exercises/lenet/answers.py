@@ -208,7 +208,7 @@ wrong_answers = {
         ("the largest", conv2d(value="(patch * kernel).max()"), r"keep the largest product"),
         ("sum times sum", conv2d(value="patch.sum() * kernel.sum()"), r"sum of the patch by the"),
         ("added", conv2d(value="(patch + kernel).sum()"), r"You add pixels and weights"),
-        ("a ReLU", conv2d(value="(patch * kernel).sum().relu()"), r"There is a ReLU"),
+        ("a ReLU", conv2d(value="(patch * kernel).sum().relu()"), r"there is a ReLU at the end"),
         (
             "neither stride nor padding",
             "def conv2d(i, k, s, p):\n    return F.conv2d(i[None, None], k[None, None])[0, 0]\n",
@@ -296,7 +296,7 @@ wrong_answers = {
         (
             "divided with /",
             conv2d(rows="(padded.shape[0] - kernel.shape[0]) / stride + 1"),
-            r"not a whole number",
+            r"has to be a whole number",
         ),
         (
             "patches without padding",
@@ -358,7 +358,7 @@ wrong_answers = {
         (
             "no bias",
             subsampling(bias="0.0"),
-            r"6 parameters.*only one",
+            r"6 parameters.*Coefficient or bias is missing",
         ),
         (
             "a grouped convolution",

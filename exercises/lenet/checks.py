@@ -13,6 +13,7 @@ from exercises.compare import (
     Wrong,
     call,
     close,
+    count_parameters,
     describe,
     expect_numbers,
     expect_parameters,
@@ -22,38 +23,239 @@ from exercises.compare import (
 )
 
 
+IMAGE = "padded[padding : padding + height, padding : padding + width] = image"
+LARGER = "torch.zeros(height + 2 * padding, width + 2 * padding)"
+FIRST = "height, width = image.shape"
+PLACE = "row * stride, column * stride"
+ROWS = "(padded.shape[0] - kernel.shape[0]) // stride + 1"
+COLUMNS = "(padded.shape[1] - kernel.shape[1]) // stride + 1"
+LAST = "            output[row, column] = (patch * kernel).sum()\n    return output"
+
+SUMS = "4 * F.avg_pool2d(maps, kernel_size=2)"
+RESULT = "self.coefficient * sums + self.bias"
+
+# What learners make of the solutions, as changes of their texts.
+SLIPS = {
+    "lenet.1": {
+        "You turn the kernel round before you lay it on. Mathematicians call that a convolution; "
+        "torch, and this chapter, lay it on as it is.": ("* kernel)", "* kernel.flip(0, 1))"),
+        "You turn the kernel round, left to right; it is laid on as it is.": (
+            *("* kernel)", "* kernel.flip(1))"),
+        ),
+        "You turn the kernel round, top to bottom; it is laid on as it is.": (
+            *("* kernel)", "* kernel.flip(0))"),
+        ),
+        "You do not use `stride`.": (FIRST, f"stride = 1; {FIRST}"),
+        "You do not use `padding`.": (FIRST, f"padding = 0; {FIRST}"),
+        "The number of positions follows the stride, but the patches begin in neighbouring rows "
+        "and columns: the patch of row r begins at r * stride.": (PLACE, "row, column"),
+        "The patch of row r begins at r * stride, not at r + stride.": (
+            *(PLACE, "row + stride, column + stride"),
+        ),
+        "You use `stride` for the rows only; it holds for the columns too.": (
+            *(COLUMNS, COLUMNS.replace(" // stride", "")),
+            *(PLACE, "row * stride, column"),
+        ),
+        "You use `stride` for the columns only; it holds for the rows too.": (
+            *(ROWS, ROWS.replace(" // stride", "")),
+            *(PLACE, "row, column * stride"),
+        ),
+        "`stride` is between the pixels of a patch here (that is called dilation); it is the "
+        "distance from one patch to the next.": (
+            "    rows =",
+            "    return F.conv2d(padded[None, None], kernel[None, None], dilation=stride)[0, 0]\n"
+            "    rows =",
+        ),
+        "Your loops step over the output by the stride, so most of its places stay zero. They "
+        "have to reach every place of the output; the stride belongs into where a patch begins.": (
+            *("range(rows)", "range(0, rows, stride)"),
+            *("range(columns)", "range(0, columns, stride)"),
+            *(PLACE, "row, column"),
+        ),
+        "Your loops step over the output by the stride, so most of its places stay zero; "
+        "they have to reach every place.": (
+            *("range(rows)", "range(0, rows, stride)"),
+            *("range(columns)", "range(0, columns, stride)"),
+        ),
+        "You pad below and on the right only; all four sides get `padding` rows or columns.": (
+            *(LARGER, "torch.zeros(height + padding, width + padding)"),
+            *(IMAGE, "padded[:height, :width] = image"),
+        ),
+        "Your padding is below and on the right only; it belongs on all four sides.": (
+            *(IMAGE, "padded[:height, :width] = image"),
+        ),
+        "Zeros are above and on the left only, or the kernel never comes to those on the other "
+        "sides: the padded image is larger by 2 · padding.": (
+            *(LARGER, "torch.zeros(height + padding, width + padding)"),
+        ),
+        "You pad on the left and on the right only; above and below belong to it too.": (
+            *(LARGER, "torch.zeros(height, width + 2 * padding)"),
+            *(IMAGE, "padded[:, padding : padding + width] = image"),
+        ),
+        "You pad above and below only; left and right belong to it too.": (
+            *(LARGER, "torch.zeros(height + 2 * padding, width)"),
+            *(IMAGE, "padded[padding : padding + height] = image"),
+        ),
+        "You pad with the pixels of the edge; padding is made of zeros.": (
+            *(IMAGE, 'padded = F.pad(image[None], 4 * [padding], mode="replicate")[0]'),
+        ),
+        "You pad with the image's own pixels, mirrored; padding is made of zeros.": (
+            *(IMAGE, 'padded = F.pad(image[None], 4 * [padding], mode="reflect")[0]'),
+        ),
+        "You pad with ones; padding is made of zeros.": ("torch.zeros(height", "torch.ones(height"),
+        "You pad twice as much: each of the four sides gets `padding` rows or columns.": (
+            *(FIRST, f"padding = 2 * padding; {FIRST}"),
+        ),
+        "Your last row is missing.": (ROWS, ROWS[:-4]),
+        "Your last column is missing.": (COLUMNS, COLUMNS[:-4]),
+        "You use neither `stride` nor `padding`.": (FIRST, f"stride, padding = 1, 0; {FIRST}"),
+        "You pad by half the kernel although no padding is asked for: `padding` says how much.": (
+            *(FIRST, f"padding = kernel.shape[0] // 2; {FIRST}"),
+        ),
+        "You pad by half the kernel where no padding is asked for (padding is 0).": (
+            *(FIRST, f"padding = padding or kernel.shape[0] // 2; {FIRST}"),
+        ),
+        "The slice [padding:-padding] is empty where the padding is 0: write padding : padding + "
+        "height.": (IMAGE, "padded[padding:-padding, padding:-padding] = image"),
+        "You take the image for a square: its width is image.shape[1].": (
+            *(FIRST, "height = width = image.shape[0]"),
+        ),
+        "You take the image for a square: its height is used for its width too.": (
+            *(COLUMNS, ROWS.replace("kernel.shape[0]", "kernel.shape[1]")),
+        ),
+        "You take the kernel for a square: its width is kernel.shape[1].": (
+            *("kernel.shape[1]", "kernel.shape[0]"),
+        ),
+        "The number of columns goes by the kernel's height; its width is kernel.shape[1].": (
+            *(COLUMNS, COLUMNS.replace("kernel.shape[1]", "kernel.shape[0]")),
+        ),
+        "Your last row and your last column are missing: n - k + 1 positions, not n - k.": (
+            *("stride + 1", "stride"),
+        ),
+        "Your loops stop one position early: the last row and the last column stay zero. "
+        "range(n) already ends at n - 1.": (
+            *("range(rows)", "range(rows - 1)"),
+            *("range(columns)", "range(columns - 1)"),
+        ),
+        "Your loops stop one position early: a patch may also begin at n - k itself, and range(n - k) "
+        "ends before it. So the last row and the last column stay zero.": (
+            *("range(rows)", "range(-(-(padded.shape[0] - kernel.shape[0]) // stride))"),
+            *("range(columns)", "range(-(-(padded.shape[1] - kernel.shape[1]) // stride))"),
+        ),
+        "The + 1 belongs after the division: (n - k) // stride + 1 positions, not "
+        "(n - k + 1) // stride.": (") // stride + 1", " + 1) // stride"),
+        "You round the number of positions up, and the last patch hangs over the edge; `//` "
+        "rounds down.": (
+            *(f"rows = {ROWS[:-4]}", "rows = -(-(padded.shape[0] - kernel.shape[0]) // stride)"),
+            *(
+                f"columns = {COLUMNS[:-4]}",
+                "columns = -(-(padded.shape[1] - kernel.shape[1]) // stride)",
+            ),
+        ),
+        "You count the positions for the image without its padding; use height and width of the "
+        "padded image.": ("(padded.shape", "(image.shape"),
+        "You make as many rows and columns as the image has; near its end a patch no longer fits "
+        "into it.": (ROWS, "height", COLUMNS, "width"),
+        "The patches are cut from the image without its padding.": ("padded[top", "image[top"),
+        "You transpose the kernel's numbers: patch and kernel are multiplied place by place.": (
+            *("* kernel)", "* kernel.T)"),
+        ),
+        "`@` multiplies matrices, rows by columns. Patch and kernel are multiplied place by "
+        "place, with `*`.": ("patch * kernel", "patch @ kernel"),
+        "You write a whole grid of products into one place; add the products up with `.sum()`.": (
+            "(patch * kernel).sum()",
+            "patch * kernel",
+        ),
+        "You take the mean of the products; a convolution takes their sum.": (".sum()", ".mean()"),
+        "You multiply the products with each other; a convolution adds them up.": (
+            *(".sum()", ".prod()"),
+        ),
+        "You keep the largest product; a convolution adds the products up.": (".sum()", ".max()"),
+        "You keep the last product only; a convolution adds all products up.": (
+            *("(patch * kernel).sum()", "(patch * kernel)[-1, -1]"),
+        ),
+        "You multiply the sum of the patch by the sum of the kernel; multiply place by place "
+        "first, then add up.": ("(patch * kernel).sum()", "patch.sum() * kernel.sum()"),
+        "You add pixels and weights; multiply them, then add up.": ("patch *", "patch +"),
+        "You add the pixels of the patch without the weights of the kernel.": (
+            *("(patch * kernel)", "patch"),
+        ),
+        "The output holds whole numbers only: make it with torch.zeros(rows, columns), without an "
+        "integer dtype.": ("zeros(rows, columns)", "zeros(rows, columns, dtype=torch.int64)"),
+        "Only the first number is there: the `return` is inside the loops.": (
+            *(LAST, f"{LAST[:-18]}\n            return output"),
+        ),
+    },
+    "lenet.2": {
+        "You take the mean of the four numbers; the paper takes their sum.": (SUMS, SUMS[4:]),
+        "You take the largest of the four numbers (the maximum); the paper takes their sum.": (
+            *(SUMS, "F.max_pool2d(maps, 2)"),
+        ),
+        "You take four times the largest of the four numbers (the maximum); the paper takes their "
+        "sum.": (SUMS, "4 * F.max_pool2d(maps, 2)"),
+        "You use only two of the four numbers, those of the diagonal; all four are added up.": (
+            *(SUMS, "(maps[..., ::2, ::2] + maps[..., 1::2, 1::2])"),
+        ),
+        "You use twice the two numbers of the diagonal; all four are added up.": (
+            *(SUMS, "2 * (maps[..., ::2, ::2] + maps[..., 1::2, 1::2])"),
+        ),
+        "You use only two of the four numbers, those of one row; all four are added up.": (
+            *(SUMS, "(maps[..., ::2, ::2] + maps[..., ::2, 1::2])"),
+        ),
+        "You use only two of the four numbers, those of one column; all four are added up.": (
+            *(SUMS, "(maps[..., ::2, ::2] + maps[..., 1::2, ::2])"),
+        ),
+        "You use only one of the four numbers, the first; all four are added up.": (
+            *(SUMS, "maps[..., ::2, ::2]"),
+        ),
+        "You use four times one of the four numbers, the first; all four are added up.": (
+            *(SUMS, "4 * maps[..., ::2, ::2]"),
+        ),
+        "The squares begin at (i, j), not at (2 · i, 2 · j), and so they overlap; only a quarter "
+        "of the map is read.": (
+            SUMS,
+            "4 * F.avg_pool2d(maps, 2, 1)[..., : maps.shape[2] // 2, : maps.shape[3] // 2]",
+        ),
+        "The squares overlap, for they move on by one pixel (stride 1), not by two.": (
+            *(SUMS, "4 * F.avg_pool2d(maps, 2, 1)"),
+        ),
+        "The reshape puts numbers together that lie half a map apart: with `reshape(N, C, H // 2, "
+        "2, W // 2, 2)` they are neighbours.": (
+            SUMS,
+            "maps.unflatten(3, (2, -1)).unflatten(2, (2, -1)).sum((2, 4))",
+        ),
+        "You multiply the bias by the coefficient as well: multiply the sum first, then add.": (
+            *(RESULT, "self.coefficient * (sums + self.bias)"),
+        ),
+        "The squashing function is in it; here it is a layer of its own, after this one.": (
+            *(RESULT, f"1.7159 * torch.tanh(2 / 3 * ({RESULT}))"),
+        ),
+        "A tanh is in it; the squashing function is a layer of its own, after this one.": (
+            *(RESULT, f"torch.tanh({RESULT})"),
+        ),
+        "A sigmoid is in it; the squashing function is a layer of its own, after this one.": (
+            *(RESULT, f"torch.sigmoid({RESULT})"),
+        ),
+        "You do not use the bias.": (RESULT, "self.coefficient * sums"),
+        "You do not use the coefficient.": (RESULT, "sums + self.bias"),
+        "You add coefficient and sum; they are multiplied.": ("t * sums", "t + sums"),
+        "Your coefficient multiplies columns, not maps: give it the shape (C, 1, 1).": (
+            *(RESULT, "self.coefficient.view(-1) * sums + self.bias.view(-1)"),
+        ),
+        "A batch norm is in it. Its weight and bias have the right shapes, but it also normalises "
+        "each map by mean and spread of the batch, which the formula does not.": (
+            "self.coefficient = nn.Parameter(torch.full((channels, 1, 1), 0.25))",
+            "self.norm = nn.BatchNorm2d(channels)",
+            *("self.bias = nn.Parameter(torch.zeros(channels, 1, 1))", "pass"),
+            *(RESULT, "self.norm(sums)"),
+        ),
+    },
+}
+
+
 def lenet_1(answer, reference):
-    def torch_conv2d(image, kernel, stride, padding, **options):
-        options = {"stride": stride, "padding": padding} | options
-        return F.conv2d(image[None, None], kernel[None, None], **options)[0, 0]
-
-    def pad(image, padding, mode="constant"):
-        return F.pad(image[None, None], padding, mode=mode)[0, 0]
-
     def case(height, width, *kernel, stride, padding):
         return torch.randn(height, width), torch.randn(*kernel), stride, padding
-
-    def size(n, k, s, p):
-        return (n + 2 * p - k) // s + 1
-
-    def loops(value, rows=size, columns=size, place=lambda n, s: n * s, full=pad, only_first=False):
-        """The loops of the solution, with something else in one place."""
-
-        def conv2d(i, k, s, p):
-            padded = full(i, (p, p, p, p))
-            shape = rows(len(i), len(k), s, p), columns(i.shape[1], k.shape[1], s, p)
-            output = torch.zeros(*shape)
-            for row in range(1 if only_first else shape[0]):
-                for column in range(1 if only_first else shape[1]):
-                    top, left = place(row, s), place(column, s)
-                    patch = padded[top : top + len(k), left : left + k.shape[1]]
-                    output[row, column] = value(patch, k)
-            return output
-
-        return conv2d
-
-    def total(patch, kernel):
-        return (patch * kernel).sum()
 
     def explain(case, mine, right):
         i, k, s, p = case
@@ -69,204 +271,50 @@ def lenet_1(answer, reference):
             f"({'r, c' if s == 1 else f'{s} · r, {s} · c'}) of the padded image."
         )
 
-    same_results(
-        answer,
-        torch_conv2d,
+    cases = (
         case(6, 8, 3, 3, stride=1, padding=0),
         case(7, 6, 3, 2, stride=1, padding=1),
         case(8, 9, 3, 4, stride=2, padding=0),
         case(7, 10, 2, 3, stride=3, padding=2),
         case(5, 4, 5, 4, stride=1, padding=0),
         case(6, 6, 1, 1, stride=2, padding=0),
-        mistakes={
-            "You turn the kernel round before you lay it on. Mathematicians call that a "
-            "convolution; torch, and this chapter, lay it on as it is.": (
-                lambda i, k, s, p: torch_conv2d(i, k.flip(0, 1), s, p)
-            ),
-            "You transpose the kernel's numbers: patch and kernel are multiplied place by place.": (
-                lambda i, k, s, p: torch_conv2d(i, k.T.contiguous(), s, p)
-            ),
-            "You do not use `stride`.": lambda i, k, s, p: torch_conv2d(i, k, 1, p),
-            "The number of positions follows the stride, but the patches begin in neighbouring "
-            "rows and columns: the patch of row r begins at r * stride.": (
-                lambda i, k, s, p: torch_conv2d(i, k, 1, p)[
-                    : (i.shape[0] + 2 * p - k.shape[0]) // s + 1,
-                    : (i.shape[1] + 2 * p - k.shape[1]) // s + 1,
-                ]
-            ),
-            "You do not use `padding`.": lambda i, k, s, p: torch_conv2d(i, k, s, 0),
-            "You pad below and on the right only; all four sides get `padding` rows or columns.": (
-                lambda i, k, s, p: torch_conv2d(pad(i, (0, p, 0, p)), k, s, 0)
-            ),
-            "Your padding is below and on the right only; it belongs on all four sides.": (
-                lambda i, k, s, p: torch_conv2d(pad(i, (0, 2 * p, 0, 2 * p)), k, s, 0)
-            ),
-            "You pad with the pixels of the edge; padding is made of zeros.": (
-                lambda i, k, s, p: torch_conv2d(pad(i, (p, p, p, p), "replicate"), k, s, 0)
-            ),
-            "You pad with ones; padding is made of zeros.": (
-                lambda i, k, s, p: torch_conv2d(pad(i - 1, (p, p, p, p)) + 1, k, s, 0)
-            ),
-            "Your last row and your last column are missing: n - k + 1 positions, not n - k.": (
-                lambda i, k, s, p: torch_conv2d(i, k, s, p)[:-1, :-1]
-            ),
-            "You take the mean of the products; a convolution takes their sum.": (
-                lambda i, k, s, p: torch_conv2d(i, k / k.numel(), s, p)
-            ),
-            "You add the pixels of the patch without the weights of the kernel.": (
-                lambda i, k, s, p: torch_conv2d(i, torch.ones_like(k), s, p)
-            ),
-            "You turn the kernel round, left to right; it is laid on as it is.": (
-                lambda i, k, s, p: torch_conv2d(i, k.flip(1), s, p)
-            ),
-            "You turn the kernel round, top to bottom; it is laid on as it is.": (
-                lambda i, k, s, p: torch_conv2d(i, k.flip(0), s, p)
-            ),
-            "`@` multiplies matrices, rows by columns. Patch and kernel are multiplied place by "
-            "place, with `*`.": loops(lambda patch, k: (patch @ k).sum()),
-            "You write a whole grid of products into one place; add the products up with "
-            "`.sum()`.": loops(lambda patch, k: patch * k),
-            "You multiply the products with each other; a convolution adds them up.": loops(
-                lambda patch, k: (patch * k).prod()
-            ),
-            "You keep the largest product; a convolution adds the products up.": loops(
-                lambda patch, k: (patch * k).max()
-            ),
-            "You multiply the sum of the patch by the sum of the kernel; multiply place by place "
-            "first, then add up.": loops(lambda patch, k: patch.sum() * k.sum()),
-            "You add pixels and weights; multiply them, then add up.": loops(
-                lambda patch, k: (patch + k).sum()
-            ),
-            "There is a ReLU in it: every negative sum has become 0.": (
-                lambda i, k, s, p: torch_conv2d(i, k, s, p).relu()
-            ),
-            "You use neither `stride` nor `padding`.": lambda i, k, s, p: torch_conv2d(i, k, 1, 0),
-            "You use `stride` for the rows only; it holds for the columns too.": (
-                lambda i, k, s, p: torch_conv2d(i, k, (s, 1), p)
-            ),
-            "You use `stride` for the columns only; it holds for the rows too.": (
-                lambda i, k, s, p: torch_conv2d(i, k, (1, s), p)
-            ),
-            "`stride` is between the pixels of a patch here (that is called dilation); it is "
-            "the distance from one patch to the next.": (
-                lambda i, k, s, p: torch_conv2d(i, k, 1, p, dilation=s)
-            ),
-            "Zeros are above and on the left only, or the kernel never comes to those on the "
-            "other sides: the padded image is larger by 2 · padding.": (
-                lambda i, k, s, p: torch_conv2d(pad(i, (p, 0, p, 0)), k, s, 0)
-            ),
-            "You pad on the left and on the right only; above and below belong to it too.": (
-                lambda i, k, s, p: torch_conv2d(i, k, s, (0, p))
-            ),
-            "You pad above and below only; left and right belong to it too.": (
-                lambda i, k, s, p: torch_conv2d(i, k, s, (p, 0))
-            ),
-            "You pad twice as much: each of the four sides gets `padding` rows or columns.": (
-                lambda i, k, s, p: torch_conv2d(i, k, s, 2 * p)
-            ),
-            "Your last row is missing.": lambda i, k, s, p: torch_conv2d(i, k, s, p)[:-1],
-            "Your last column is missing.": lambda i, k, s, p: torch_conv2d(i, k, s, p)[:, :-1],
-            "You count the positions for the image without its padding; use height and width of "
-            "the padded image.": loops(
-                total,
-                rows=lambda n, k, s, p: size(n, k, s, 0),
-                columns=lambda n, k, s, p: size(n, k, s, 0),
-            ),
-            "The + 1 belongs after the division: (n - k) // stride + 1 positions, not "
-            "(n - k + 1) // stride.": loops(
-                total,
-                rows=lambda n, k, s, p: (n + 2 * p - k + 1) // s,
-                columns=lambda n, k, s, p: (n + 2 * p - k + 1) // s,
-            ),
-            "You round the number of positions up, and the last patch hangs over the edge; `//` "
-            "rounds down.": loops(
-                total,
-                rows=lambda n, k, s, p: -(-(n + 2 * p - k) // s) + 1,
-                columns=lambda n, k, s, p: -(-(n + 2 * p - k) // s) + 1,
-            ),
-            "You make as many rows and columns as the image has; near its end a patch no longer "
-            "fits into it.": loops(total, rows=lambda n, k, s, p: n, columns=lambda n, k, s, p: n),
-            "The number of rows is not a whole number: `/` gives 4.0 where `//` gives 4.": (
-                lambda i, k, s, p: torch.zeros(4.0, 4.0)
-            ),
-            # Older torch words the error differently where only one of the two is wrong.
-            "The number of rows is not a whole number, that of columns is: `/` gives 4.0 where "
-            "`//` gives 4.": lambda i, k, s, p: torch.zeros(4.0, 4),
-            "The patches are cut from the image without its padding.": loops(
-                total, full=lambda i, _: i
-            ),
-            "Only the first number is there: the `return` is inside the loops.": loops(
-                total, only_first=True
-            ),
-        },
-        explain=explain,
     )
-    return "The same numbers as torch for six combinations of sizes, stride and padding."
+
+    def torch_conv2d(image, kernel, stride, padding):
+        maps = F.conv2d(image[None, None], kernel[None, None], stride=stride, padding=padding)
+        return maps[0, 0]
+
+    same_results(answer, torch_conv2d, *cases, explain=explain, lists=True)
+    return f"The same numbers as torch for {len(cases)} combinations of sizes, stride and padding."
 
 
 def lenet_2(answer, reference):
     module = make(answer, 6)
+    mixed = "A convolution mixes the maps: each output map is to read its own map only (groups)."
+    own = "Each of the four numbers has a weight of its own; all four share one coefficient."
+    one_for_all = "serves all six maps; each map has its own"
     expect_parameters(
         module,
         12,
         common={
             0: "Coefficient and bias are not trainable: they have to be `nn.Parameter`s and "
             "attributes of the module.",
-            2: "One coefficient and one bias serve all six maps; each map has its own.",
-            6: "Of coefficient and bias only one is an `nn.Parameter`.",
-            24: "Each of the four numbers has a weight of its own; all four share one coefficient.",
-            30: "Each of the four numbers has a weight of its own; all four share one coefficient.",
-        },
+            2: f"One coefficient and one bias {one_for_all.replace('serves', 'serve')}.",
+            7: f"One number, coefficient or bias, {one_for_all}.",
+            1: f"There is one number only, and it {one_for_all}: a coefficient and a bias.",
+            6: "Coefficient or bias is missing, or is not an `nn.Parameter`.",
+        }
+        | dict.fromkeys((24, 30), own)
+        | dict.fromkeys((36, 42, 144, 150), mixed),
     )
-
-    class Variant(nn.Module):
-        """The right module or a mistaken one; `formula` gets maps, coefficient and bias."""
-
-        def __init__(self, formula: Callable):
-            super().__init__()
-            self.coefficient = nn.Parameter(torch.full((6, 1, 1), 0.25))
-            self.bias = nn.Parameter(torch.full((6, 1, 1), 0.25))
-            self.formula = formula
-
-        def forward(self, maps: Tensor) -> Tensor:
-            return self.formula(maps, self.coefficient, self.bias)
-
-    def right(m: Tensor, c: Tensor, b: Tensor) -> Tensor:
-        return c * 4 * F.avg_pool2d(m, 2) + b
-
-    formulas = {
-        "You take the mean of the four numbers; the paper takes their sum.": (
-            lambda m, c, b: c * F.avg_pool2d(m, 2) + b
-        ),
-        "You take the largest of the four numbers; the paper takes their sum.": (
-            lambda m, c, b: c * F.max_pool2d(m, 2) + b
-        ),
-        "You multiply the bias by the coefficient as well: multiply the sum first, then add.": (
-            lambda m, c, b: right(m, c, c * b)
-        ),
-        "The squashing function is in it; here it is a layer of its own, after this one.": (
-            lambda m, c, b: 1.7159 * torch.tanh(2 / 3 * right(m, c, b))
-        ),
-        "A tanh is in it; the squashing function is a layer of its own, after this one.": (
-            lambda m, c, b: torch.tanh(right(m, c, b))
-        ),
-        "A sigmoid is in it; the squashing function is a layer of its own, after this one.": (
-            lambda m, c, b: torch.sigmoid(right(m, c, b))
-        ),
-        "You do not use the bias.": lambda m, c, b: right(m, c, 0),
-        "You do not use the coefficient.": lambda m, c, b: right(m, 1, b),
-        "Your coefficient multiplies columns, not maps: give it the shape (C, 1, 1).": (
-            lambda m, c, b: right(m, c.view(-1), b.view(-1))
-        ),
-    }
-    same_outputs(
-        module,
-        Variant(right),
-        # Six maps of 6×6: here a coefficient laid along the width runs through and is named.
-        (2, 6, 12, 12),
-        mistakes={text: lambda f=formula: Variant(f) for text, formula in formulas.items()},
-    )
-    same_outputs(module, Variant(right), (1, 6, 10, 4), (3, 6, 2, 8))
+    if count_parameters(make(answer, 3)) == 12:
+        raise Wrong("You do not use `channels`: for three maps there are still 12 parameters.")
+    right = reference(6)
+    with torch.no_grad():  # zeros would hide what becomes of the bias
+        right.bias.fill_(0.25)
+    # Six maps of 6×6: here a coefficient laid along the width runs through and is named.
+    same_outputs(module, right, (2, 6, 12, 12))
+    same_outputs(module, right, (1, 6, 10, 4), (3, 6, 2, 8))
 
     start = make(answer, 3)
     maps = torch.randn(2, 3, 8, 8)
