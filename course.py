@@ -274,7 +274,12 @@ def main(arguments):
         passed, rest = rest, []
     options = make_parser().parse_args(name + rest)
     options.passed = passed
-    return exit_code(options.function, options)
+
+    def run():
+        with environment.full_disk_explained():
+            return options.function(options)
+
+    return exit_code(run)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ installation is the real one, with pip and venv, and takes seconds and no networ
 """
 
 import contextlib
+import copy
+import errno
 import hashlib
 import importlib.util
 import json
@@ -22,7 +24,7 @@ from pathlib import Path
 import pytest
 
 import course
-from tools import COMMAND, ROOT, CourseError, data_files, doctor, environment, update
+from tools import COMMAND, ROOT, CourseError, data_files, doctor, environment, programs, update
 
 PYPROJECT = """
 [project]
@@ -423,12 +425,171 @@ def test_setup_here_replaces_nothing(prepared):
         pyproject.write_text(before, encoding="utf-8")
 
 
+PIP_CONF = """
+[global]
+no-index = true
+find-links = {wheels}
+target = {elsewhere}
+dry-run = true
+[install]
+user = true
+root = {elsewhere}
+constraint = {elsewhere}/none.txt
+python = {elsewhere}/python
+"""
+
+
+@pytest.mark.parametrize("where", ["variables", "file"])
+def test_settings_of_pip_lead_no_installation_elsewhere(prepared, tmp_path, where):
+    """But where packages come from is still the user's to say."""
+    elsewhere = str(tmp_path / "elsewhere")
+    variables = {f"PIP_{name}": elsewhere for name in ("TARGET", "PREFIX", "ROOT", "PYTHON")}
+    variables |= dict.fromkeys(("PIP_DRY_RUN", "PIP_REQUIRE_VIRTUALENV", "PIP_NO_BINARY"), "1")
+    variables |= {"PIP_CONSTRAINT": f"{elsewhere}.txt", "PIP_NO_BINARY": ":all:"}
+    if where == "file":
+        file = tmp_path / "pip.conf"
+        file.write_text(PIP_CONF.format(wheels=prepared.wheels, elsewhere=elsewhere), "utf-8")
+        variables = {"PIP_CONFIG_FILE": str(file), "PIP_NO_INDEX": "", "PIP_FIND_LINKS": ""}
+    uninstall = [prepared.python, "-m", "pip", "uninstall", "--quiet", "-y", "course_alone"]
+    subprocess.run(uninstall, check=True)
+    done = prepared.call("setup", **variables)
+    assert done.returncode == 0, done.stderr
+    assert prepared.version("course_alone") == "1.0.3"
+    assert not Path(elsewhere).exists()
+
+
+def test_settings_that_pip_cannot_read_are_named(prepared, tmp_path):
+    file = tmp_path / "pip.conf"
+    file.write_text("index-url = no section\n", encoding="utf-8")
+    with newer_lock(prepared, "9.0"):
+        prepared.load()
+        done = prepared.call("lab", PIP_CONFIG_FILE=str(file))
+    assert done.returncode == 1
+    assert "pip cannot read its settings, so mend or rename that file" in last_line(done.stderr)
+    assert str(file) in last_line(done.stderr)
+
+
+def elsewhere(project: Project, folder: Path) -> Project:
+    """The project after its folder was copied, with .venv and all."""
+    shutil.copytree(project.folder, folder, symlinks=True)
+    moved = copy.copy(project)
+    moved.folder = folder.resolve()
+    moved.python = moved.folder / project.python.relative_to(project.folder)
+    moved.stamp = moved.folder / ".venv" / "course.json"
+    return moved
+
+
+@pytest.mark.skipif(os.name == "nt", reason="runs scripts of Unix")
+@pytest.mark.parametrize("command", ["setup", "doctor"])
+def test_a_moved_folder_gets_its_scripts_back(prepared, tmp_path, command):
+    moved = elsewhere(prepared, tmp_path / "moved here")
+    pip, activate = moved.python.with_name("pip"), moved.python.with_name("activate")
+    done = moved.call(command)
+    assert f"This folder was moved (from {prepared.folder})" in done.stdout
+    told = subprocess.run([pip, "--version"], capture_output=True, text=True)
+    assert f"from {moved.folder}" in told.stdout, told.stderr
+    shell = f'. "{activate}" && command -v python'
+    told = subprocess.run(["sh", "-c", shell], capture_output=True, text=True)
+    assert told.stdout.strip() == str(moved.python)
+    scripts = [p for p in moved.python.parent.iterdir() if not p.is_symlink()]
+    assert not [p for p in scripts if str(prepared.folder).encode() in p.read_bytes()]
+    assert "was moved" not in moved.call(command).stdout
+
+
+@pytest.mark.parametrize(
+    ("first", "python"),
+    [
+        (b"#!/old/.venv/bin/python\n", b"/bin/python"),
+        (b"#!/bin/sh\n'''exec' \"/old/.venv/bin/python3.1\" \"$0\" \"$@\"\n' '''\n", b"/bin/python3.1"),
+        (b"#!/bin/sh\n'''exec' /old/.venv/bin/python3 \"$0\" \"$@\"\n' '''\n", b"/bin/python3"),
+    ],
+)  # fmt: skip
+def test_scripts_are_renamed_in_each_of_their_forms(first, python):
+    content = environment.renamed(first + b"print('/old/.venv')\n", "/old/.venv", "/a new/.venv")
+    exec_ = b"'''exec' \"/a new/.venv" + python + b'" "$0" "$@"\n\' \'\'\'\n'
+    assert content == b"#!/bin/sh\n" + exec_ + b"print('/a new/.venv')\n"
+
+
+def test_scripts_of_windows_are_renamed():
+    old, new = "C:\\old\\.venv", "D:\\a new\\.venv"
+    content = b"MZ\0" + f"#!{old}\\Scripts\\python.exe\r\n".encode() + b"PK\3\4"
+    wanted = b"MZ\0" + f'#!"{new}\\Scripts\\python.exe"\r\n'.encode() + b"PK\3\4"
+    assert environment.renamed(content, old, new) == wanted
+
+
+def lose_python(project: Project) -> str:
+    """As after the system removed the Python that .venv was made with."""
+    for name in ("python", "python3", f"python3.{sys.version_info.minor}"):
+        project.python.with_name(name).unlink()
+        project.python.with_name(name).symlink_to("/usr/lib/gone/python")
+    return "has lost its Python"
+
+
+def replace_python(project: Project) -> str:
+    """As after /usr/bin/python3 became a newer one: its packages are not found any more."""
+    config = project.folder / ".venv" / "pyvenv.cfg"
+    text = re.sub(r"(?m)^version = .*$", "version = 3.2.1", config.read_text("utf-8"))
+    config.write_text(text, encoding="utf-8")
+    (lib,) = (project.folder / ".venv" / "lib").glob("python3*")
+    lib.rename(lib.with_name("python3.2"))
+    return "was made for Python 3.2, and its Python is 3."
+
+
+def break_python(project: Project) -> str:
+    project.python.unlink()
+    project.python.write_text("#!/bin/sh\necho 'error while loading libpython' >&2\nexit 127\n")
+    project.python.chmod(0o755)
+    return "has a Python that does not start (error while loading libpython)"
+
+
+BLOCKER = """
+import sys
+sys.modules.update(dict.fromkeys(["_lzma", "_sqlite3"]))
+"""
+
+
+def take_parts(project: Project) -> str:
+    (lib,) = (project.folder / ".venv" / "lib").glob("python3*")
+    (lib / "site-packages" / "sitecustomize.py").write_text(BLOCKER, encoding="utf-8")
+    return "was built without `_lzma`, `_sqlite3`, which the course needs"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no links to Python")
+@pytest.mark.parametrize("damage", [lose_python, replace_python, break_python, take_parts])
+def test_a_venv_whose_python_is_another_is_made_anew(prepared, tmp_path, damage):
+    """Doctor says the one command, and that command does it: no circle."""
+    project = elsewhere(prepared, tmp_path / "course")
+    state = damage(project)
+    told = project.call("doctor")
+    assert (told.returncode, told.stdout.count("\n")) == (1, 1)
+    assert told.stdout.startswith(f"problem: Python: .venv {state}")
+    assert told.stdout.endswith(f": run `{COMMAND} setup`, which makes it anew.\n")
+    done = project.call("setup")
+    assert done.returncode == 0, done.stderr
+    assert f".venv {state}" in done.stdout and "it is made anew" in done.stdout
+    assert project.version("course_trial") == "1.0"
+    code = "import course_trial, _lzma"
+    subprocess.run([project.python, "-c", code], check=True)
+    assert project.load().venv_problem() == ""
+
+
+def test_setup_runs_in_the_python_of_the_venv_that_it_replaces(prepared, tmp_path):
+    """The shell may have .venv active while its Python is a newer one."""
+    if os.name == "nt":
+        pytest.skip("Windows holds on to a Python that runs")
+    project = elsewhere(prepared, tmp_path / "course")
+    replace_python(project)
+    done = project.call("setup", python=project.python)
+    assert done.returncode == 0, done.stderr
+    assert project.version("course_trial") == "1.0"
+
+
 def test_doctor_has_one_line_for_each_thing(prepared):
     done = prepared.call("doctor")
     lines = done.stdout.splitlines()
     names = [line.split(": ")[1 if line.startswith("problem") else 0].split()[-1] for line in lines]
     expected = ["Python", "packages", "JupyterLab", "nbval", "access", "disk"]
-    assert names == [*expected, "torch", "device", "d2l", "data"]
+    assert names == [*expected, "torch", "device", "d2l", "data", "variables"]
     assert all(line.startswith(("ok       ", "problem: ")) for line in lines)
     assert done.returncode == 1
     assert lines[0].endswith(f"({prepared.folder / '.venv'}{os.sep}{prepared.python.parent.name}"
@@ -637,6 +798,221 @@ def test_failures_of_pip_become_one_sentence(messages, expected):
     assert expected in environment.explain_failure(messages, 3)
 
 
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ("OSError: [Errno 122] Disk quota exceeded: '/home/x'", "share of the disk is used up"),
+        ("OSError: [Errno 30] Read-only file system: '/opt'", "cannot be written"),
+        ("FileNotFoundError: [Errno 2] No usable temporary directory found in ['/tmp']", "TMPDIR"),
+        ("ERROR: HTTP error 403 while getting https://x/y.whl", "HTTP 403"),
+        ("HTTPError: 403 Client Error: Forbidden for url: https://x", "HTTP 403"),
+        (
+            "Tunnel connection failed: 403 Forbidden\nNo matching distribution found for x",
+            "HTTP 403",
+        ),
+        ("407 Proxy Authentication Required", "name and a password"),
+        ("OSError: Missing dependencies for SOCKS support.", "cannot use a SOCKS proxy"),
+        ("OSError: Proxy URL had unsupported scheme htp, should use http://", "http://HOST:PORT"),
+        ("OSError: Please check proxy URL. It is malformed and could be", "http://HOST:PORT"),
+    ],
+)
+def test_disks_and_servers_that_refuse_are_told_apart(messages, expected):
+    sentence = environment.explain_failure(messages, 1)
+    assert expected in sentence and "code 1" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(errno.ENOSPC, "disk is full"), (errno.EDQUOT, "share of this disk"),
+     (errno.EROFS, "put the course on another one"), (errno.EACCES, "a folder that is yours")],
+)  # fmt: skip
+def test_what_cannot_be_written_has_its_own_remedy(project, monkeypatch, number, expected):
+    project.want("course_trial", "1.0")
+    module = project.load()
+    monkeypatch.setattr(module, "check_machine", lambda: None)
+
+    def refuse(*arguments, **options):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(CourseError, match=expected):
+        module.prepare()
+
+
+def test_a_full_temporary_folder_is_one_sentence(monkeypatch):
+    def none_is_left():
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(environment.tempfile, "gettempdir", none_is_left)
+    for check in (environment.check_machine, doctor.check_disk):
+        with pytest.raises(CourseError, match=r"no temporary folder .* set TMPDIR to a folder"):
+            check()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_full_disk_ends_no_command_with_a_traceback(monkeypatch, capsys, number):
+    def refuse(path):
+        raise OSError(number, os.strerror(number), "/a/file")
+
+    monkeypatch.setattr(update, "take_from", refuse)
+    assert course.main(["update", "--from", "x"]) == 1
+    assert capsys.readouterr().err.startswith("problem: /a/file cannot be written (")
+
+
+# --- what the user has set ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "reaches"),
+    [
+        ("http://127.0.0.1:7890", "http://127.0.0.1:7890"),
+        ("http://me:pass@host:80/", "http://me:pass@host:80/"),
+        ("127.0.0.1:7890", "http://127.0.0.1:7890"),
+        ("localhost:7890", "http://localhost:7890"),
+        (" 'http://h:1' ", "http://h:1"),
+        ("socks5://127.0.0.1:7890", None),
+        ("socks5h://127.0.0.1:7890", None),
+        ("socks://h:1", None),
+        ("http://", None),
+        ("htp://h:1", None),
+        ("http://h:port", None),
+        ("http://[::1", None),
+        ("", ""),
+    ],
+)
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "http_proxy", "all_proxy"])
+def test_only_proxies_that_programs_can_use_reach_them(name, given, reaches):
+    assert programs.environ({name: given}).get(name) == reaches
+    assert programs.left_out({name: given}) == ([name] if reaches is None else [])
+
+
+def test_variables_of_another_python_reach_no_program(project):
+    """PYTHONPATH with other packages would count as the course's, and be imported first."""
+    project.want("course_trial", "1.0")
+    wheels = [make_wheel(project.wheels, "course_trial", "1.0"),
+              make_wheel(project.wheels, "course_alone", "1.0.3")]  # fmt: skip
+    project.want("course_trial", "1.0")
+    foreign = project.folder.parent / "foreign"
+    for name in ("tools", "utils", "json"):
+        (foreign / name).mkdir(parents=True)
+        (foreign / name / "__init__.py").write_text("1 / 0\n", encoding="utf-8")
+    variables = {
+        "PYTHONPATH": os.pathsep.join([*wheels, str(foreign)]),
+        "PYTHONSAFEPATH": "1", "PYTHONOPTIMIZE": "1", "MPLBACKEND": "TkAgg", "PYTHONWARNINGS": "e",
+    }  # fmt: skip
+    (foreign / "json").rename(foreign / "numpy")  # json is imported before course.py begins
+    done = project.call("setup", **variables)
+    assert done.returncode == 0, done.stderr
+    assert f"Ready: {project.folder / '.venv'}" in done.stdout
+    assert project.version("course_trial") == "1.0"
+    told = project.call("doctor", **variables).stdout.splitlines()[-1]
+    assert told.startswith("ok       variables: MPLBACKEND, PYTHONOPTIMIZE, PYTHONPATH, PYTHONSAFE")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no sudo")
+def test_sudo_is_refused_before_it_leaves_files_of_root(monkeypatch):
+    monkeypatch.setenv("SUDO_UID", "1000")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    mine, roots = (types.SimpleNamespace(st_uid=uid) for uid in (1000, 0))
+    monkeypatch.setattr(environment, "ROOT", types.SimpleNamespace(stat=lambda: roots))
+    environment.refuse_sudo()  # root's own folder
+    monkeypatch.setattr(environment, "ROOT", types.SimpleNamespace(stat=lambda: mine))
+    with pytest.raises(CourseError, match="run the same without `sudo`"):
+        environment.prepare()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no chown")
+def test_files_of_another_user_are_named_with_their_remedy(monkeypatch, tmp_path):
+    home, root = tmp_path / "my home", tmp_path / "course"
+    for folder in (home / ".ipython" / "profile_default", root / "chapters", root / "data"):
+        folder.mkdir(parents=True)
+    (root / "chapters" / "a.ipynb").touch()
+    monkeypatch.setattr(doctor, "ROOT", root)
+    monkeypatch.setattr(Path, "home", lambda: home)
+    assert doctor.check_write_access() == str(root)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    closed = {root / "chapters" / "a.ipynb", home / ".ipython" / "profile_default"}
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) not in closed)
+    command = f"run `sudo chown -R \"$USER\" {root} '{home / '.ipython'}'`"
+    with pytest.raises(CourseError, match=f"a.ipynb and 1 more .*{re.escape(command)}"):
+        doctor.check_write_access()
+
+
+@pytest.mark.parametrize("part", environment.PARTS)
+def test_a_python_built_without_a_part_is_named(monkeypatch, part):
+    monkeypatch.setitem(sys.modules, part, None)
+    with pytest.raises(CourseError, match=f"was built without `{part}`.* install another one"):
+        environment.check_machine()
+    with pytest.raises(CourseError, match=f"was built without `{part}`"):
+        doctor.check_python()
+    with pytest.raises(CourseError, match=f"was built without `{part}`"):
+        environment.find()  # a complete Python cannot start JupyterLab either
+    with pytest.raises(CourseError, match=f"was built without `{part}`"):
+        doctor.advice(ModuleNotFoundError(f"No module named '{part}'", name=part))
+
+
+# --- a notebook in another kernel -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("torch", "stamp", "expected"),
+    [
+        (
+            None,
+            None,
+            rf"run `{COMMAND} setup` in .*, then choose the kernel of the course's \.venv",
+        ),
+        (None, '{"fingerprint": "x"}', r"which lacks torch>=2\.6: choose the kernel of .*\.venv"),
+        ("2.6", '{"fingerprint": "x"}', r"which lacks torch>=2\.6: choose the kernel"),
+        ("2.6", None, ""),
+        ("2.6", "{}", ""),
+    ],
+)
+def test_a_notebook_in_another_kernel_is_told_which_to_choose(
+    monkeypatch, project, torch, stamp, expected
+):
+    project.stamp.parent.mkdir()
+    if stamp is not None:
+        project.stamp.write_text(stamp, encoding="utf-8")
+    module = project.load()
+    monkeypatch.setattr(module, "installed", lambda name, path=None: torch)
+    monkeypatch.setattr(module, "missing", lambda wanted, path=None: {})
+    lacking = {"torch": "torch>=2.6"}
+    if expected:
+        with pytest.raises(CourseError, match=expected) as raised:
+            module.check_kernel(lacking)
+        assert str(raised.value).startswith(f"this notebook runs in {sys.executable}, which lacks")
+    else:
+        module.check_kernel(lacking)
+
+
+def test_a_notebook_with_a_foreign_numpy_is_told(tmp_path, monkeypatch):
+    environment.check_path()
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy" / "__init__.py").touch()
+    code = "import course; course.complete_host()"
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=variables, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert f"numpy would come from {tmp_path}, because the variable PYTHONPATH" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "becomes"),
+    [("TkAgg", "module://matplotlib_inline.backend_inline"), ("ipympl", "ipympl"),
+     ("nonsense", "module://matplotlib_inline.backend_inline"), ("", ""),
+     ("module://my.backend", "module://my.backend")],
+)  # fmt: skip
+@pytest.mark.parametrize("kernel", [True, False])
+def test_figures_stay_in_a_notebook(monkeypatch, given, becomes, kernel):
+    monkeypatch.setenv("MPLBACKEND", given)
+    monkeypatch.setattr("utils.notebook.in_notebook", lambda: kernel)
+    environment.show_figures()
+    assert os.environ["MPLBACKEND"] == (becomes if kernel else given)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("delay", [0.1, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0])
 def test_kill_and_repeat(tmp_path, delay):
@@ -718,7 +1094,11 @@ def handed_over(monkeypatch):
 
 def test_lab_opens_chapter_0_and_passes_arguments_on(handed_over, monkeypatch):
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", "the learner's own")
-    variables = {"JUPYTER_CONFIG_PATH": f"{ROOT / '.jupyter'}{os.pathsep}the learner's own"}
+    variables = {
+        "JUPYTER_CONFIG_PATH": f"{ROOT / '.jupyter'}{os.pathsep}the learner's own",
+        "JUPYTER_PATH": str(ROOT / ".jupyter"),
+    }
+    monkeypatch.delenv("JUPYTER_PATH", raising=False)
     start = ["python", "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
     start.append("--LabApp.news_url=None")
     start.append("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")

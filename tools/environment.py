@@ -635,6 +635,8 @@ def complete(lab: bool, quiet: bool = False) -> None:
         raise CourseError(problem)
     if not lacking:
         return
+    if not lab:
+        check_kernel(lacking)
     if kept := {name: lacking[name] for name in HOST_PACKAGES if name in lacking}:
         raise CourseError(
             f"this environment needs {listed(kept)}, and course.py does not touch those: install "
@@ -657,6 +659,44 @@ def complete(lab: bool, quiet: bool = False) -> None:
         raise CourseError(f"pip ended well, but {listed(lacking)} is still missing.")
 
 
+def check_kernel(lacking: dict[str, str]) -> None:
+    """CourseError if a notebook runs in another Python than that of the course."""
+    if Path(sys.prefix) == VENV:
+        return
+    has_venv = bool(read_stamp()) and not missing(requirements(), venv_path())
+    if installed("torch") and not has_venv:
+        return  # Colab, Kaggle, or a Python that a learner has chosen
+    first = "" if has_venv else f"run `{COMMAND} setup` in {ROOT}, then "
+    raise CourseError(
+        f"this notebook runs in {sys.executable}, which lacks {listed(lacking)}: {first}choose the "
+        f"kernel of the course's .venv ({venv_python()}), and run this cell again."
+    )
+
+
+def check_path() -> None:
+    """CourseError if a notebook would get torch or numpy of another Python."""
+    folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    own = set(map(Path, sysconfig.get_paths().values()))
+    for folder in [f for f in folders if f and Path(f).absolute() not in own]:
+        for name in HOST_PACKAGES:
+            spec = importlib.util.find_spec(name)
+            if spec and Path(spec.origin or "").parent.parent == Path(folder).absolute():
+                raise CourseError(
+                    f"{name} would come from {folder}, because the variable PYTHONPATH says so: "
+                    "unset it, close the program that shows this notebook, and start that anew."
+                )
+
+
+def show_figures() -> None:
+    """In a notebook figures belong below their cell, whatever MPLBACKEND says for programs."""
+    from utils import notebook
+
+    backend = os.environ.get("MPLBACKEND", "").lower()
+    in_notebooks = ("module://", "inline", "ipympl", "nbagg", "notebook", "widget")
+    if backend and not backend.startswith(in_notebooks) and notebook.in_notebook():
+        os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+
+
 def present_versions(but: Collection[str]) -> list[str]:
     """`name==version` for everything installed in the running Python, except the names in `but`."""
     lines = set()
@@ -674,6 +714,8 @@ def complete_host() -> None:
     JupyterLab and the tests are left out, and all that the host has stays as it is, above all
     torch, torchvision and numpy. Where nothing is missing this costs a few milliseconds.
     """
+    check_path()
+    show_figures()
     complete(lab=False, quiet=True)
 
 

@@ -118,7 +118,8 @@ def reason(log: str) -> str:
     """The line of a log that says why JupyterLab or a kernel stopped."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     serious = [line for line in lines if re.match(r"\[[CE] |[\w.]*(Error|Exception)\b", line)]
-    return re.sub(r"^\[[CE] [^\]]*\] *", "", (serious or lines or [""])[-1]).rstrip(".:")
+    line = re.sub(r"^\[[CE] [^\]]*\] *", "", (serious or lines or [""])[-1]).rstrip(".:")
+    return re.sub(r"<(?:\w+\.)*(\w+) object at 0x\w+>", r"\1", line)
 
 
 async def run_cell(address: str, token: str) -> str:
