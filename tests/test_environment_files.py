@@ -14,11 +14,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+import stored
 import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from tools import licences
+from tools import environment, licences
 
 ROOT = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
@@ -148,12 +149,15 @@ NOT_IMPORTED = {
 # Imported, but not declared, because a package that is declared requires them.
 BROUGHT_BY = {
     "cycler": "matplotlib",
+    "fonttools": "matplotlib",
     "jupyter-client": "nbclient",
     "jupyter-core": "nbclient",
     "packaging": "pytest",
     "pyyaml": "myst-nb",
+    "tornado": "jupyterlab",
 }
-OPTIONAL = {"playwright"}  # of the long tests in a browser
+# Of the long tests in a browser; and what comes with a package that myst-nb requires.
+OPTIONAL = {"playwright", "markdown-it-py"}
 
 
 def canonical(name: str) -> str:
@@ -244,6 +248,8 @@ def test_d2l_is_alone_and_its_imports_are_covered():
         "environment.yml",
         "postBuild",
         "course.py",
+        ".devcontainer/devcontainer.json",
+        ".vscode/settings.json",
         ".ci/run",
         ".ci/colab",
         *(path.relative_to(ROOT).as_posix() for path in ROOT.glob(".github/workflows/*.yml")),
@@ -377,6 +383,103 @@ def test_the_lock_is_audited():
     assert workflow[True]["schedule"]
     (command,) = [s["run"] for s in workflow["jobs"]["vulnerabilities"]["steps"] if "run" in s]
     assert "pip-audit" in command and "--requirement requirements.lock" in command
+
+
+# --- VS Code, its containers, Codespaces ----------------------------------------------------------
+
+
+def settings(name: str) -> dict:
+    """A file of settings. VS Code allows comments in it, and other programs do not."""
+    return json.loads((ROOT / name).read_text(encoding="utf-8"))
+
+
+def test_vs_code_finds_the_environment_and_the_folder_of_a_notebook():
+    wanted = settings(".vscode/settings.json")
+    # A folder is right on every system; python is in bin/ on one, in Scripts/ on another.
+    assert wanted["python.defaultInterpreterPath"] == "${workspaceFolder}/.venv"
+    assert wanted["jupyter.notebookFileRoot"] == "${fileDirname}"  # chapters/, as in JupyterLab
+    extensions = settings(".vscode/extensions.json")["recommendations"]
+    assert extensions == ["ms-python.python", "ms-toolsai.jupyter"]
+    assert "VS Code" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_container_is_prepared_by_the_command_of_the_readme():
+    container = settings(".devcontainer/devcontainer.json")
+    image, needs = container["image"], container["hostRequirements"]
+    assert re.fullmatch(r"mcr\.microsoft\.com/devcontainers/python:3\.\d+-\w+", image)
+    command = container["postCreateCommand"]
+    assert command == "python3 course.py setup"
+    assert f"`{command}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+    sizes = {name: re.fullmatch(r"(\d+)gb", needs[name])[1] for name in ("memory", "storage")}
+    assert needs["cpus"] >= 2 and int(sizes["memory"]) >= 4
+    assert int(sizes["storage"]) > environment.DOWNLOAD_GB + environment.INSTALLED_GB
+    code = container["customizations"]["vscode"]
+    assert code["extensions"] == settings(".vscode/extensions.json")["recommendations"]
+    (opened,) = container["customizations"]["codespaces"]["openFiles"]
+    assert (ROOT / opened).is_file()
+    # What the specification of containers.dev has; a misspelt key would do nothing.
+    known = {"name", "image", "hostRequirements", "postCreateCommand", "customizations"}
+    assert container.keys() == known and needs.keys() == {"cpus", "memory", "storage"}
+
+
+@pytest.mark.skipif(shutil.which("git") is None or not (ROOT / ".git").exists(), reason="no clone")
+def test_the_command_of_the_container_runs_in_a_clean_clone(tmp_path):
+    """As the container does it: through a shell, in the clone. This Python has all packages."""
+    clone = tmp_path / "one-by-one"
+    stored.publish(tmp_path / "bare.git")
+    subprocess.run(["git", "clone", "-q", str(tmp_path / "bare.git"), str(clone)], check=True)
+    command = settings(".devcontainer/devcontainer.json")["postCreateCommand"]
+    command = command.replace("python3", f'"{sys.executable}"')
+    other = ("COURSE_", "PYTHONPATH", "GIT_")
+    variables = {k: v for k, v in os.environ.items() if not k.startswith(other)}
+    done = subprocess.run(
+        command, shell=True, cwd=clone, env=variables, capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"Ready: {sys.executable}\n" in done.stdout
+
+
+def rendered(text: str) -> str:
+    """Markdown as VS Code's notebooks show it: by markdown-it, with HTML."""
+    MarkdownIt = pytest.importorskip("markdown_it").MarkdownIt
+    return MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
+
+
+def unread(text: str) -> list[str]:
+    """Marks of Markdown or HTML that a reader would see as they stand."""
+    html = rendered(text)
+    shown = re.sub(r"<(pre|code)\b.*?</\1>", "", html, flags=re.DOTALL)
+    shown = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$", "", shown, flags=re.DOTALL)  # VS Code has KaTeX
+    found = [mark for mark in ("**", "`", "](", "&lt;details", "&lt;summary") if mark in shown]
+    return found + [
+        f"<{tag}>"
+        for tag in ("details", "summary")
+        if html.count(f"<{tag}>") != html.count(f"</{tag}>")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("<details>\n<summary>Hint</summary>\n\nUse **both** `x**2`.\n\n</details>", []),
+        ("<details>\n<summary>Hint</summary>\nUse **both**.\n</details>", ["**"]),
+        ("a** b**", ["**"]),
+        ("<details>\n\nopen", ["<details>"]),
+        ("\\<details>", ["&lt;details"]),
+        ("[a] (b) and [a](b c)", ["]("]),
+    ],
+)
+def test_what_vs_code_would_not_render_is_found(text, found):
+    assert unread(text) == found
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("chapters/*.ipynb")), ids=lambda p: p.stem)
+def test_vs_code_renders_every_text_of_a_chapter(path):
+    stored.chapter(path.stem)  # skips a learner's
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    texts = {c["id"]: "".join(c["source"]) for c in cells if c["cell_type"] == "markdown"}
+    assert len(texts) > 5
+    assert {id: found for id, text in texts.items() if (found := unread(text))} == {}
 
 
 # --- Binder ---------------------------------------------------------------------------------------
