@@ -66,6 +66,7 @@ def same_outputs(
     """
     if not isinstance(answer, nn.Module):
         raise Wrong(f"A torch module is expected, not {describe(answer)}.")
+    _materialise(answer, shapes[0])
     trace.see(trace.Compared(answer, shapes))
     if trace.is_following():
         return  # the answer that is followed went on here, and what is watched does the same
@@ -73,7 +74,10 @@ def same_outputs(
     with trace.unwatched():
         if lost := unregistered(answer, shapes[0]):
             raise Wrong(lost)
-        difference = _difference(answer, reference, shapes, gradients, tolerance)
+        try:
+            difference = _difference(answer, reference, shapes, gradients, tolerance)
+        except Wrong as error:  # it cannot run; what would make it run may say more
+            difference = str(error)
         if difference is None and not before:
             return
         if _changes_input(answer, shapes[0]) and not _changes_input(reference, shapes[0]):
@@ -92,6 +96,16 @@ def same_outputs(
             except (RuntimeError, ValueError):  # the mistaken module cannot run on these shapes
                 continue
     raise before or Unexplained(difference)
+
+
+def _materialise(module: nn.Module, shape: Sequence) -> None:
+    """Give the lazy layers of a module their weights; they cannot be copied before."""
+    values = itertools.chain(module.parameters(), module.buffers())
+    if any(map(nn.parameter.is_lazy, values)):
+        training = module.training
+        with torch.no_grad():
+            call(module.eval(), torch.randn(tuple(shape)))
+        module.train(training)
 
 
 def _changes_input(module: nn.Module, shape: Sequence) -> bool:
@@ -274,8 +288,12 @@ def _one_image_differs(
     answer: nn.Module, reference: nn.Module, image: Tensor, tolerance: float
 ) -> str:
     """Whether a batch of one image is treated otherwise, as after a bare `squeeze()`."""
-    with torch.no_grad():
-        mine, right = tensors(call(answer, image.clone())), tensors(reference(image.clone()))
+    with torch.no_grad(), _SameMasks():
+        runs = []
+        for module in (answer, reference):
+            torch.default_generator.manual_seed(1)  # for a dropout that is never switched off
+            runs.append(tensors(call(module, image.clone())))
+    mine, right = runs
     for a, b in zip(mine, right):
         if a.shape != b.shape:
             return (
@@ -429,6 +447,8 @@ def _behaviour_differs(
                 continue
             loss = "The outputs agree, but the gradients do not"
             cause = "is something detached (detach, .data, no_grad)?"
+            if not all(p.requires_grad for p in answer.parameters()):
+                cause = "some parameters are frozen (`requires_grad=False`), so they never learn."
             for outputs in (mine, right):
                 torch.default_generator.manual_seed(2)
                 # randn_like fills in the order of the memory, which may differ between the two

@@ -391,8 +391,9 @@ def combined(count: Callable[..., float], **slips: Mapping[Any, str]) -> dict[fl
         if name != other:
             texts = pairs.setdefault(count(**{name: value, other: second}), [])
             texts.append(f"{text} {more}")
+    for number in (right, 2 * right, right / 2):  # what everybody may do
+        pairs.pop(number, None)
     found |= {n: texts[0] for n, texts in pairs.items() if n not in found and len(texts) == 1}
-    found.pop(right, None)
     return found
 
 

@@ -164,6 +164,11 @@ def _tensor_changes(result: Tensor) -> Iterator[Change]:
             lambda y: y.squeeze(),
         )
         yield "the result is flattened to one axis", lambda y: y.flatten()
+        if axes > 2:
+            yield (
+                "a flatten at the end puts the axes after the first in a row",
+                lambda y: y.flatten(1),
+            )
         yield "everything is summed to a single number", lambda y: y.sum()
         yield "everything is averaged to a single number", lambda y: y.mean()
     if axes >= 3:
@@ -495,7 +500,7 @@ def explain(
         mutants: slips in the solution's text: words, and a function that makes the answer.
         known: those that the check's author knows; they come first.
     """
-    end = time.perf_counter() + SECONDS
+    end = time.process_time() + SECONDS
     with trace.watching(Trace()) as right, contextlib.suppress(Exception):
         check(reference())
     telling = _is_telling(seen, right.seen)
@@ -505,7 +510,7 @@ def explain(
         words = words or _matching(check, calls_changed(reference(), right.seen), seen, same, end)
     elif len(re.findall(r"\d+", str(seen[-1].result))) < 2:
         mutants = ()  # many mistakes lead to this exception: its text has no sizes in it
-    if not words and (repair := _repair(seen, right.seen)):
+    if not words and (repair := _repair(seen, right.seen, reference())):
         return repair
     words = words or _matching(check, itertools.starmap(Candidate, mutants), seen, same, end)
     if not words:
@@ -542,7 +547,7 @@ def _matching(
     """The mistakes of the candidates (at most two) that do what was seen."""
     words: list[str] = []
     for candidate in tried:
-        if time.perf_counter() > end:
+        if time.process_time() > end:
             break
         if candidate.words in words:
             continue
@@ -558,16 +563,18 @@ def _matching(
     return words
 
 
-def _repair(seen: list[Seen], right: list[Seen]) -> str:
+def _repair(seen: list[Seen], right: list[Seen], reference: Any) -> str:
     """What makes the module right at which the answer and the right one part, in a sentence."""
-    made, found = (), None
+    made: dict[str, Any] = {}
+    found = None
     for mine, other in zip(seen, right):
         if isinstance(mine.result, Compared) and isinstance(other.result, Compared):
             found = mine.result.module, other.result.module, other.result.shapes, made
         elif isinstance(mine.result, nn.Module):
-            made = tuple(v for v in mine.arguments or () if not isinstance(v, Tensor))
-    words = repairs.explain(*found[:3]) if found else ""
-    which = f", made with ({', '.join(map(str, found[3]))})," if words and found[3] else ""
+            made = dict(zip(parameter_names(reference), mine.arguments or ()))
+    words = repairs.explain(*found) if found else ""
+    given = found and ", ".join(f"{name}={value}" for name, value in found[3].items())
+    which = f", made with {given}," if given else ""
     return f"your module{which} would be right but for this: {words}." if words else ""
 
 

@@ -14,7 +14,8 @@ import copy
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -67,8 +68,8 @@ class _Edits(TorchFunctionMode):
         self.calls: list[tuple[str, Sequence]] = []
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        def run() -> Any:
-            return function(*args, **(kwargs or {}))
+        def run(*first: Any) -> Any:
+            return function(*first, *args[len(first) :], **(kwargs or {}))
 
         kind = CALLS.get(getattr(function, "__name__", ""))
         if kind is None or not args or not _is_maps(args[0]):
@@ -89,10 +90,43 @@ class _Edited(nn.Module):
     def __init__(self, module: nn.Module, actions: dict[int, Action]) -> None:
         super().__init__()
         self.module, self.actions = module, actions
+        self.more = nn.ModuleList(a.layer for a in actions.values() if isinstance(a, _Layer))
 
     def forward(self, maps: Tensor) -> Any:
         with _Edits(self.actions, maps):
             return self.module(maps)
+
+
+class _Layer:
+    """Another layer, after a call or before it."""
+
+    def __init__(self, layer: nn.Module, before: bool = False) -> None:
+        self.layer, self.before = layer, before
+
+    def __call__(self, run: Callable, args: Sequence, given: Tensor) -> Any:
+        return run(self.layer(args[0])) if self.before else self.layer(run())
+
+
+class _Permuting(TorchFunctionMode):
+    """Moves the axes where a reshape only makes a tensor look as if they had been moved."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if getattr(function, "__name__", "") in ("reshape", "view") and _is_maps(args[0]):
+            for order in ((0, 2, 3, 1), (0, 3, 1, 2)):
+                if args[0].ndim == 4 and result.shape == args[0].permute(order).shape:
+                    return args[0].permute(order)
+        return result
+
+
+class _Permuted(nn.Module):
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *given: Any) -> Any:
+        with _Permuting():
+            return self.module(*given)
 
 
 class _Then(nn.Module):
@@ -118,26 +152,35 @@ class _InTurn(nn.Module):
         return self.copies[self.number](*given)
 
 
-def explain(answer: nn.Module, reference: nn.Module, shapes: Sequence) -> str:
+def explain(
+    answer: nn.Module,
+    reference: nn.Module,
+    shapes: Sequence,
+    made: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
     """What has to be put right in `answer` so that it computes what `reference` does; or nothing.
 
-    shapes: those of the inputs on which the two are compared.
+    shapes: those of the inputs on which the two are compared; made: the arguments with which both
+    were made, by their names.
     """
-    end = time.perf_counter() + SECONDS
+    end = time.process_time() + SECONDS
     with trace.unwatched():
-        for words, module in _repaired(answer, reference, shapes[0]):
+        one = list(_other_layers(answer, reference, shapes[0], made))
+        two = (
+            (f"{words}; besides, {more}", _Edited(module, actions))
+            for words, module in [*one, *_moved(answer, shapes[0])]
+            for more, actions in _other_calls(module, shapes[0])
+        )
+        edited = ((words, _Edited(answer, a)) for words, a in _other_calls(answer, shapes[0]))
+        moved = _moved(answer, shapes[0])
+        words = "a reshape (or `view`) mixes up the numbers where `permute` has to move the axes"
+        permuted = [(words, _Permuted(answer))]
+        for words, module in itertools.chain(one, edited, permuted, moved, two):
             if alike_modules(module, reference, shapes):
                 return words
-            if time.perf_counter() > end:
+            if time.process_time() > end:
                 break
     return ""
-
-
-def _repaired(answer: nn.Module, reference: nn.Module, shape: Sequence):
-    """(the mistake in words, the module without it), the likeliest first."""
-    yield from _other_layers(answer, reference, shape)
-    for words, actions in _other_calls(answer, shape):
-        yield words, _Edited(answer, actions)
 
 
 # --- layers ---------------------------------------------------------------------------------------
@@ -169,7 +212,9 @@ def _with(module: nn.Module, new: dict[str, nn.Module]) -> nn.Module:
     return module
 
 
-def _other_layers(answer: nn.Module, reference: nn.Module, shape: Sequence) -> Iterator:
+def _other_layers(
+    answer: nn.Module, reference: nn.Module, shape: Sequence, made: Mapping[str, Any]
+) -> Iterator[tuple[str, nn.Module]]:
     ours, theirs = _layers(answer), _layers(reference)
     left = Counter(layers(layer) for _, layer in theirs)
     extra: list[tuple[str, nn.Module]] = []
@@ -188,16 +233,22 @@ def _other_layers(answer: nn.Module, reference: nn.Module, shape: Sequence) -> I
         for order in itertools.islice(itertools.permutations(missing), 24):
             pairs = list(zip(extra, order))
             if all(_is_like(layer, new) for (_, layer), new in pairs):
-                words = dict.fromkeys(_setting(layer, new) for (_, layer), new in pairs)
+                words = [_setting(answer, name, new, made) for (name, _), new in pairs[:2]]
+                words += ["and so on"] if len(pairs) > 2 else []
                 yield "; ".join(words), _with(answer, {name: new for (name, _), new in pairs})
     if extra and not missing:
         what = " and ".join(_in_words(layer) for _, layer in extra[:3])
         verb = "is" if len(extra) == 1 else "are"
         yield f"{what} {verb} too many", _with(answer, dict.fromkeys([n for n, _ in extra], _SAME))
     if len(missing) == 1 and not extra:
-        for name, layer in _leaves(answer):
-            words = f"{_in_words(missing[0])} is missing after `{layers(layer)}`"
-            yield words, _with(answer, {name: _Then(layer, missing[0])})
+        new, word = missing[0], _word(missing[0])
+        for name, _ in _leaves(answer):
+            words = f"after {_place(answer, name)} {word} is missing"
+            if name == _last_of(answer, name):
+                words = f"`self.{name.split('.')[0]}` ends without {word}: {words}"
+            yield words, _with(answer, {name: _Then(answer.get_submodule(name), new)})
+        first = {0: _Layer(copy.deepcopy(new), before=True)}
+        yield f"{word} is missing at the beginning", _Edited(answer, first)
     calls = Counter()
     watched = copy.deepcopy(answer)
     for name, layer in _layers(watched):
@@ -231,31 +282,107 @@ def _is_like(layer: nn.Module, new: nn.Module) -> bool:
     return any(isinstance(layer, k) and isinstance(new, k) for k in (LAYERS[0], LAYERS[1], *kinds))
 
 
-def _setting(layer: nn.Module, new: nn.Module) -> str:
-    """How a layer has to be changed to become another one."""
-    (kind, mine), (new_kind, right) = (_parts(layers(m)) for m in (layer, new))
-    text = f"`{layers(layer)}`"
-    if kind != new_kind:
-        return f"{text} has to be `{layers(new)}`: a {new_kind}, not a {kind}"
-    wanted = " and ".join(part for part in right if part not in mine)
-    unwanted = " and ".join(part for part in mine if part not in right)
-    if not wanted:
-        return (
-            f"{text} should have {unwanted.replace('no ', 'a ', 1)}"
-            if unwanted[:3] == "no "
-            else f"{text} should be without {unwanted}"
-        )
-    return f"{text} should have {wanted}" + (f", not {unwanted}" if unwanted else "")
+def _word(layer: nn.Module) -> str:
+    word = slips.LAYERS.get(type(layer).__name__, "layer")
+    return f"a{'n' if word[0] in 'aeiou' else ''} {word}"
 
 
 def _in_words(layer: nn.Module) -> str:
-    word = slips.LAYERS.get(type(layer).__name__, "layer")
-    return f"a{'n' if word[0] in 'aeiou' else ''} {word} (`{layers(layer)}`)"
+    return f"{_word(layer)} (`{layers(layer)}`)"
 
 
-def _parts(text: str) -> tuple[str, list[str]]:
-    kind, _, rest = text.rstrip(")").partition("(")
-    return kind, [part.strip() for part in rest.split(",")] if rest else []
+def _place(module: nn.Module, name: str) -> str:
+    """Which layer it is: `the second convolution in self.branch`."""
+    start, _, rest = name.partition(".")
+    if not rest:
+        return f"`self.{name}`"
+    word = _word(module.get_submodule(name)).partition(" ")[2]
+    alike = [
+        n
+        for n, m in _leaves(module)
+        if n.split(".")[0] == start and _word(m).partition(" ")[2] == word
+    ]
+    number = f"{ORDINALS[alike.index(name)]} " if 1 < len(alike) <= len(ORDINALS) else ""
+    container = isinstance(module, (nn.Sequential, nn.ModuleList))
+    return f"the {number}{word} in {'your module' if container else f'`self.{start}`'}"
+
+
+def _last_of(module: nn.Module, name: str) -> str:
+    """The last layer of the part of a module in which this layer is."""
+    start = f"{name.split('.')[0]}."
+    return ([n for n, _ in _leaves(module) if n.startswith(start)] or [""])[-1]
+
+
+def _settings(layer: nn.Module) -> dict[str, Any]:
+    """What tells two layers of one kind apart; the keys are the verbs of a sentence."""
+    found: dict[str, Any] = {}
+    for name, verb in (
+        ("in_channels", "take {} channels"),
+        ("out_channels", "give {} channels"),
+        ("in_features", "take {} values"),
+        ("out_features", "give {} values"),
+        ("num_features", "be for {} channels"),
+        ("kernel_size", "be {}"),
+        *((name, f"have {name} {{}}") for name in ("stride", "padding", "dilation", "groups")),
+        *((name, f"have {name} {{}}") for name in ("eps", "momentum", "padding_mode", "p")),
+    ):
+        value = getattr(layer, name, None)
+        if value is not None:
+            pair = isinstance(value, tuple)
+            if pair and len(set(value)) == 1 and name != "kernel_size":
+                value, pair = value[0], False
+            found[verb] = "×".join(map(str, value)) if pair else value
+    weighted = hasattr(layer, "weight")
+    if weighted and hasattr(layer, "bias"):
+        found["have {} bias"] = "no" if layer.bias is None else "a"
+    if isinstance(layer, nn.modules.batchnorm._NormBase):
+        found["have {} weight and bias"] = "a" if layer.affine else "no"
+    return found
+
+
+def _setting(module: nn.Module, name: str, new: nn.Module, made: Mapping[str, Any]) -> str:
+    """How a layer has to be changed to become another one."""
+    layer = module.get_submodule(name)
+    text = f"{_place(module, name)}, `{layers(layer)}`,"
+    if type(layer) is not type(new):
+        return f"{text} has to be a {type(new).__name__}, not a {type(layer).__name__}"
+    mine, right = _settings(layer), _settings(new)
+    parts = []
+    for verb, value in right.items():
+        if mine.get(verb) != value:
+            told = "" if value in ("a", "no") else f", not {mine.get(verb)}"
+            parts.append(f"{verb.format(value)}{_origin(value, made)}{told}")
+    return f"{text} should {' and '.join(parts)}"
+
+
+def _origin(value: Any, made: Mapping[str, Any]) -> str:
+    """The argument that a number comes from, or nothing."""
+    found = [
+        f" (the argument `{name}`)" if factor == 1 else f" ({factor} * {name} = {value})"
+        for factor in (1, 2, 4)
+        for name, v in made.items()
+        if type(v) is type(value) is int and factor * v == value and (factor == 1 or value > 2)
+    ]
+    return found[0] if len(found) == 1 else ""
+
+
+def _moved(answer: nn.Module, shape: Sequence) -> Iterator[tuple[str, nn.Module]]:
+    """A layer without which the number of channels stays is put in another place."""
+    for name, layer in _layers(answer):
+        if isinstance(layer, (*LAYERS[:2],)):
+            continue
+        without = _with(answer, {name: _SAME})
+        calls = _calls(without, shape)
+        now = _calls(answer, shape, layer)
+        now = f" {_names(now)[-1]}" if now else " the start"
+        where = [(f"after {text}", n, False) for n, text in enumerate(_names(calls))]
+        for words, n, before in [("at the beginning", 0, True), *where]:
+            new = _Layer(copy.deepcopy(layer), before)
+            yield (
+                f"{_place(answer, name)}, `{layers(layer)}`, is in the wrong place: it comes after"
+                f"{now} and belongs {words}",
+                _Edited(without, {n: new}),
+            )
 
 
 # --- calls ----------------------------------------------------------------------------------------
@@ -274,52 +401,73 @@ def _skip(run: Callable, args: Sequence, given: Tensor) -> Any:
     return args[0]
 
 
+def _recorded(
+    module: nn.Module, shape: Sequence, until: nn.Module | None = None
+) -> list[tuple[str, Sequence]]:
+    """The calls of functions in `forward`; those before a layer, if one is given."""
+    edits, calls = _Edits({}, torch.zeros(0)), []
+    handle = (
+        until.register_forward_pre_hook(lambda *_: calls.extend(edits.calls)) if until else None
+    )
+    try:
+        with edits:
+            _try(copy.deepcopy(module) if until is None else module, shape)
+    finally:
+        if handle:
+            handle.remove()
+    return edits.calls if until is None else calls
+
+
+def _calls(module: nn.Module, shape: Sequence, until: nn.Module | None = None) -> list[str]:
+    return [kind for kind, _ in _recorded(module, shape, until)]
+
+
 def _other_calls(answer: nn.Module, shape: Sequence) -> Iterator[tuple[str, dict[int, Action]]]:
-    copied = copy.deepcopy(answer)
-    edits = _Edits({}, torch.zeros(0))
-    with edits:
-        _try(copied, shape)
-    calls = edits.calls
-    names = _names([kind for kind, _ in calls])
-    for kind in dict.fromkeys(kind for kind, _ in calls):
-        numbers = [n for n, (k, _) in enumerate(calls) if k == kind]
-        if kind in ACTIVATING:
-            every = dict.fromkeys(numbers, _skip)
-            yield f"there is a {kind} too many ({_all(names, numbers)})", every
-            if kind != "ReLU":
-                yield (
-                    f"there is a {kind} where a ReLU is right",
-                    dict.fromkeys(numbers, lambda run, args, given: args[0].relu()),
-                )
-            if len(numbers) > 1:
-                for n in numbers:
-                    yield f"there is a {kind} too many: {names[n]}", {n: _skip}
-        if kind in COMPUTING[:3] and len(numbers) > 1:
-            yield f"a ReLU is missing after every {kind}", dict.fromkeys(numbers, _relu)
-    after = [n for n, (kind, _) in enumerate(calls) if kind not in ACTIVATING]
-    for n in after:
-        yield f"a ReLU is missing after {names[n]}", {n: _relu}
+    calls = _recorded(answer, shape)
+    kinds = [kind for kind, _ in calls]
+    names = _names(kinds)
+    active = [n for n, kind in enumerate(kinds) if kind in ACTIVATING]
+    after = [n for n, kind in enumerate(kinds) if kind not in ACTIVATING]
+    bare = [n for n in after if n + 1 not in active]
+    for kind in dict.fromkeys(kinds[n] for n in active):
+        numbers = [n for n in active if kinds[n] == kind]
+        for n in numbers if len(numbers) > 1 else ():
+            yield f"there is a {kind} too many: {names[n]}", {n: _skip}
+        every = f"there is a {kind} too many ({' and '.join(names[n] for n in numbers)})"
+        yield every, dict.fromkeys(numbers, _skip)
+        if kind != "ReLU":
+            yield f"there is a {kind} where a ReLU is right", dict.fromkeys(numbers, _to_relu)
+    for n in bare:
+        place = sum(m < n for m in active)
+        which = f"the {ORDINALS[place]} ReLU" if active and place < len(ORDINALS) else "a ReLU"
+        yield f"{which} is missing: one belongs after {names[n]}", {n: _relu}
+    for kind in COMPUTING[:3]:
+        numbers = [n for n in bare if kinds[n] == kind]
+        if len(numbers) > 1:
+            words = " and after ".join(names[n] for n in numbers)
+            yield f"ReLUs are missing: they belong after {words}", dict.fromkeys(numbers, _relu)
     for n, (kind, args) in enumerate(calls):
         if kind in JOINING:
             yield from _joined(n, kind, args, names[n])
         elif "pooling" in kind:
             other = "average pooling" if kind == "max pooling" else "max pooling"
             yield f"there is {kind} where {other} is right", {n: _other_pooling(other)}
-    relus = [n for n, (kind, _) in enumerate(calls) if kind in ACTIVATING]
-    for n, m in itertools.product(relus, after):
+    for n, m in itertools.product(active, after):
+        if m == n + 1:
+            words = f"{names[m]} comes after {names[n]}: it has to come before it"
+        else:
+            words = f"{names[n]} is in the wrong place: it belongs after {names[m]}"
         if n != m + 1:
-            yield (
-                f"{names[n]} is in the wrong place: it belongs after {names[m]}",
-                {
-                    n: _skip,
-                    m: _relu,
-                },
-            )
+            yield words, {n: _skip, m: _relu}
     for n in after:
         yield (
             f"the input is not added after {names[n]}: the shortcut is missing",
             {n: lambda run, args, given: run() + given},
         )
+
+
+def _to_relu(run: Callable, args: Sequence, given: Tensor) -> Any:
+    return args[0].relu()
 
 
 def _relu(run: Callable, args: Sequence, given: Tensor) -> Any:
@@ -379,7 +527,3 @@ def _names(kinds: list[str]) -> list[str]:
             number = ORDINALS[place] if place < len(ORDINALS) else f"{place + 1}th"
             names.append(f"the {number} {kind}")
     return names
-
-
-def _all(names: list[str], numbers: list[int]) -> str:
-    return " and ".join(names[n] for n in numbers)
