@@ -51,7 +51,6 @@ own_folder = ""
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers take over the folder of the first process
     own_folder = tempfile.mkdtemp(prefix="one-by-one-")
     os.environ["IPYTHONDIR"] = os.path.join(own_folder, "ipython")
-    os.environ["JUPYTER_RUNTIME_DIR"] = os.path.join(own_folder, "runtime")
 if matplotlib := importlib.util.find_spec("matplotlib"):
     path = Path(matplotlib.origin).parent / "mpl-data" / "matplotlibrc"
     os.environ["MATPLOTLIBRC"] = str(path)  # instead of the one in somebody's home

@@ -632,7 +632,7 @@ import matplotlib.pyplot as plt
 
 plt.plot([1, 2])
 plt.show()
-__debug__
+__debug__, plt.rcParams["lines.linewidth"]
 """
 PROFILE = """
 c.InlineBackend.figure_formats = {"svg"}
@@ -653,7 +653,7 @@ def figure():
 def test_nobodys_settings_change_the_tests(clone, tmp_path):
     """Those of IPython, matplotlib, Python and pytest, and a home that cannot be written to."""
     nb = nbformat.reads(as_file([PICTURE, "1\n2"]), as_version=4)
-    nb.cells[0].outputs = [figure(), result("True")]
+    nb.cells[0].outputs = [figure(), result("(True, 1.5)")]
     nb.cells[1].outputs = [result("2")]
     nb.metadata.course["outputs"] = recorded(nb)
     chapters, profile = clone / "chapters", tmp_path / "ipython" / "profile_default"
@@ -673,7 +673,9 @@ def test_nobodys_settings_change_the_tests(clone, tmp_path):
     (tmp_path / "home").write_text("a file, in which no folder can be made", "ascii")
     files = [folder / "matplotlibrc" for folder in (tmp_path, clone, chapters)]
     for file in files:
-        file.write_text("no.such.key: 1\nfigure.figsize: what\nbackend: svg\n", "ascii")
+        file.write_text(
+            "no.such.key: 1\nfigure.figsize: what\nbackend: svg\nlines.linewidth: 9\n", "ascii"
+        )
     hostile = {
         "HOME": str(tmp_path / "home"),
         "USERPROFILE": str(tmp_path / "home"),
@@ -689,7 +691,7 @@ def test_nobodys_settings_change_the_tests(clone, tmp_path):
         "PYTHONWARNINGS": "error",
     }
     environment = {**plain_environment(), **hostile}
-    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "JUPYTER_RUNTIME_DIR"):
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR"):
         environment.pop(name, None)
     # As `course.py test` does it, and as somebody does who types pytest; then what stops Python or
     # pytest before they have read a file of ours is not in the way.
