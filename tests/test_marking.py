@@ -83,6 +83,22 @@ def as_if_run(monkeypatch):
     return outcomes
 
 
+@pytest.mark.parametrize("ids", [True, False])
+@pytest.mark.parametrize("end", ["\n", " \r\n"])
+def test_a_notebook_that_a_tool_has_cleaned_is_read(tmp_path, ids, end):
+    nb = notebook(OTHER_WORDS)
+    for number, cell in enumerate(nb.cells):
+        cell.metadata = {}
+        cell.id = cell.id if ids else str(number)
+        cell.source = cell.source.replace("\n", end)
+    path = hand_in(tmp_path, "ada/chapter.ipynb", nb)
+    assert marking.handed_in(tmp_path, STEM) == {"ada": [path]}
+    answers = marking.cells(marking.read(path), "stub")
+    assert {id: marking.plain(text) for id, text in answers.items()} == OTHER_WORDS
+    tasks = marking.cells(marking.read(path), "task")
+    assert list(tasks) == [FIRST.id, SECOND.id]
+
+
 def test_what_has_to_be_looked_at_is_named(tmp_path, as_if_run):
     as_if_run[FIRST.id] = {"outcome": "right", "message": "well done."}
     older = notebook(OTHER_WORDS)

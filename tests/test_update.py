@@ -247,6 +247,149 @@ def test_every_answer_of_a_real_chapter_moves(stem):
     assert texts(merged) == texts(old)
 
 
+# --- notebooks that other tools have cleaned -----------------------------------------------------
+
+
+def without_metadata(nb):
+    for cell in nb["cells"]:
+        cell["metadata"] = {}
+    nb["metadata"] = {"language_info": {"name": "python"}}
+
+
+def without_ids(nb):
+    for cell in nb["cells"]:
+        del cell["id"]
+    nb["nbformat_minor"] = 4
+
+
+def other_ids(nb):
+    for number, cell in enumerate(nb["cells"]):
+        cell["id"] = str(number)  # as nbstripout does
+
+
+def without_tags(nb):
+    for cell in nb["cells"]:
+        cell["metadata"].pop("tags", None)
+
+
+def other_space(nb, end="\r\n"):
+    for cell in nb["cells"]:
+        cell["source"] = "".join(f"{line} {end}" for line in source(cell).split("\n"))
+
+
+def without_outputs(nb):
+    for cell in nb["cells"]:
+        if cell["cell_type"] == "code":
+            cell.update(outputs=[], execution_count=None)
+
+
+def reordered(nb):
+    random.Random(0).shuffle(nb["cells"])
+
+
+CLEANED = {
+    "metadata": [without_metadata],
+    "ids": [without_ids],
+    "other ids": [other_ids],
+    "tags": [without_tags],
+    "metadata and ids": [without_metadata, without_ids],
+    "nbstripout": [without_metadata, without_outputs, other_ids],
+    "line endings": [other_space],
+    "a script and back": [without_metadata, other_ids, other_space],
+    "old Mac": [without_metadata, without_ids, lambda nb: other_space(nb, "\r")],
+    "another order": [reordered, without_metadata],
+    "another order and ids": [reordered, without_metadata, without_ids],
+}
+
+
+def cleaned(nb, kind):
+    nb = copy.deepcopy(nb)
+    for clean in CLEANED[kind]:
+        clean(nb)
+    return nb
+
+
+def same_words(text):
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+@pytest.mark.parametrize("kind", CLEANED)
+def test_answers_are_found_in_a_cleaned_notebook(kind):
+    old = put_behind(answer(chapter()), "code", own("mine = 2", "m1"))
+    answer(old, SECOND, "start-2-stub")
+    new = chapter(markdown("New."), text="Another question.")
+    wanted, _ = take_over(old, new)
+    merged, taken = take_over(cleaned(old, kind), new)
+    assert valid(merged) and {*taken.answers} == {"start.1", "start.2"}
+    same = sorted(map(same_words, texts(merged))) == sorted(texts(wanted))
+    if "ids" in kind or "nbstripout" in kind or "script" in kind or "Mac" in kind:
+        # The old text of a cell that the course has changed may be the learner's.
+        assert len(merged["cells"]) <= len(wanted["cells"]) + 1
+    else:
+        assert same
+    assert take_over(cleaned(old, kind), merged)[0] == merged
+    assert take_over(cleaned(chapter(), kind), chapter())[0] == chapter()
+
+
+@pytest.mark.parametrize("stem", stored.STEMS)
+@pytest.mark.parametrize("kind", CLEANED)
+def test_a_real_chapter_that_was_cleaned_is_not_doubled(stem, kind):
+    new = plain(stored.chapter(stem))
+    old = plain(authoring.filled(stored.chapter(stem)))
+    merged, taken = take_over(cleaned(old, kind), new)
+    assert sorted(taken.answers) == sorted(progress.exercises()[stem])
+    assert not (taken.own or taken.edited or taken.beside)
+    assert [*map(same_words, texts(merged))] == texts(old)
+
+
+@pytest.mark.parametrize("kind", CLEANED)
+def test_edits_in_a_cleaned_notebook_are_kept(kind):
+    old = chapter(code("first = [1, 2, 3]\nfor one in first:\n    print(one, one + 1)\n"))
+    new = copy.deepcopy(old)
+    changed = next(cell for cell in old["cells"] if source(cell).startswith("first"))
+    changed["source"] = source(changed).replace("one + 1", "one + 2")
+    named(old, "text")["source"] = "A question.\n\nMy thoughts."
+    merged, _ = take_over(cleaned(old, kind), new)
+    everything = "\n".join(map(same_words, texts(merged)))
+    assert "one + 2" in everything and "My thoughts." in everything and valid(merged)
+    assert len(merged["cells"]) <= len(new["cells"]) + 2
+
+
+@pytest.mark.parametrize("clean", [without_metadata, without_ids, other_ids])
+def test_cells_that_a_learner_split_and_merged_before(clean):
+    old = answer(chapter(), "number = 43\n")
+    put_behind(old, "start-1-stub", own("batches_per_epoch = number * 10", "m1"))
+    check = named(old, "start-2-check")
+    answer(old, f"{SECOND}\n{source(check)}", "start-2-stub")
+    old["cells"].remove(check)
+    without_metadata(old)
+    clean(old)
+    merged, taken = take_over(old, chapter())
+    assert taken.answers == ["start.1", "start.2"] and valid(merged)
+    everything = "\n".join(texts(merged))
+    assert "number = 43" in everything and "number * 10" in everything and SECOND in everything
+    assert len(merged["cells"]) == len(chapter()["cells"]) + 1
+
+
+def test_cleaned_copies_are_told_apart_where_the_new_one_holds_an_answer():
+    new = answer(chapter(stub=authoring.texts.find("start.1").stub), "batches_per_epoch = 431")
+    for kind in ("metadata", "metadata and ids"):
+        merged, taken = take_over(answer(chapter()), cleaned(new, kind))
+        assert taken.refused == ["start.1"]
+        assert "batches_per_epoch = 431" in texts(merged) and ANSWER not in texts(merged)
+
+
+@pytest.mark.parametrize("kind", CLEANED)
+@pytest.mark.parametrize("seed", range(4))
+def test_no_text_is_lost_to_another_tool(seed, kind):
+    old, mine = random_learner(chapter(), random.Random(seed))
+    new = chapter(markdown("New."), text="Another question.")
+    merged, _ = take_over(cleaned(old, kind), new)
+    everything = "\n".join(map(same_words, texts(merged)))
+    assert valid(merged) and [text for text in mine if text not in everything] == []
+    assert {cell["id"] for cell in new["cells"]} <= {cell["id"] for cell in merged["cells"]}
+
+
 def test_files_are_written_as_jupyter_and_the_course_write_them():
     stored = authoring.path_of(STEM).read_bytes()
     assert cells.written(cells.parse(stored, STEM)) == stored
@@ -656,6 +799,16 @@ def test_one_exercise_is_reset_and_its_answer_kept(copies):
     assert "mine = 2" in texts(nb) and valid(nb)
     assert progress.read(old) == {"start.2": "right"}
     assert update.reset("start.1", old) == ["Back to the stub: start.1."]
+
+
+@pytest.mark.parametrize("kind", CLEANED)
+def test_an_exercise_is_reset_in_a_cleaned_notebook(copies, kind):
+    old, _ = copies
+    put(old, cleaned(answer(get(old), SECOND, "start-2-stub"), kind))
+    assert update.reset("start.1", old)[-1] == "Back to the stub: start.1."
+    now = [same_words(text) for text in texts(get(old))]
+    assert "batches_per_epoch = ..." in now and ANSWER not in now
+    assert SECOND in now and "mine = 2" in now
 
 
 def test_a_chapter_is_reset_in_a_copy_without_git(copies):

@@ -27,6 +27,7 @@ from pathlib import Path
 from exercises import texts
 from tools import COMMAND, PERSONAL, ROOT, CourseError, Parser, authoring, exit_code, say, write
 from tools.cells import fingerprint, source
+from tools.recognition import plain, recognised
 from utils.leftovers import is_left, left_in
 
 SECONDS = 180  # for a cell: a loop that never ends must not hold the class up
@@ -58,7 +59,7 @@ def checked(stem: str) -> list[texts.Text]:
 def read(path: Path) -> Mapping:
     """A notebook as it was handed in, or an empty one where the file is none."""
     try:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
+        notebook = recognised(json.loads(path.read_text(encoding="utf-8")))
         for role in ("task", "stub"):
             cells(notebook, role)
         return notebook if isinstance(notebook["cells"], list) else {}
@@ -167,7 +168,7 @@ def mark(paths: Sequence[Path], stem: str, folder: Path) -> Mark:
         if exercise["outcome"] == "right" and same_code(exercise["answer"], item.solution):
             result.look.append(f"{item.id} is the course's solution")
         now = authoring.exercise_cells(item.id)[0].source
-        if fingerprint(tasks.get(item.id, "")) != fingerprint(now):
+        if fingerprint(plain(tasks.get(item.id, ""))) != fingerprint(plain(now)):
             result.look.append(f"{item.id} has another task than here, or none")
     if lost := [id for id, e in result.exercises.items() if e["outcome"] == "not reached"]:
         result.look.append(f"checks that did not run: {', '.join(lost)}")

@@ -25,6 +25,7 @@ from exercises import texts
 from tools import ROOT, CourseError, cells, write
 from tools.cells import fingerprint, id_of, source
 from tools.clone import clone
+from tools.recognition import alike, plain, recognised
 from utils import atomic
 
 CHAPTER = re.compile(r"chapters/(\d\d_\w+)\.ipynb")
@@ -63,8 +64,12 @@ def take_over(old: Mapping, new: Mapping) -> tuple[dict, Taken]:
     changed such a cell too, its version counts, and the learner's follows it as a raw cell, which
     is never run. An answer that `new` holds already is not replaced.
 
-    In a notebook whose list of cells was lost, edits of the course's cells are not seen.
+    Cells are known also where another tool has cleaned the notebook (`tools.recognition`). Where
+    the list of cells was lost too, nobody knows who has changed a cell: the learner's code then
+    stands beside the course's; a text that is much like the course's, without all of it, does not.
     """
+    new = recognised(new)
+    old = recognised(old, new)
     merge = _Merge(old, new)
     for cell in old["cells"]:
         merge.take(cell)
@@ -98,13 +103,23 @@ class _Merge:
             return
         if exercise in self.stubs and exercise not in self.answered:
             self.answer(exercise, cell)
-        elif here:
-            self.edit(here, self.was.get(id, fingerprint(text)), text)
-        elif fingerprint(text) != self.was.get(id):
+        elif here and (id in self.was or id in self.shipped or not self.shipped):
+            self.edit(here, self.untouched(here, text), text)
+        elif fingerprint(text) not in (self.was.get(id), here and fingerprint(source(here))):
             plain = {k: v for k, v in cell["metadata"].items() if k not in ("exercise", "role")}
             fits = re.fullmatch(r"[\w-]{1,64}", id, re.ASCII)
-            name = id if fits else f"yours-{fingerprint(text)}"
+            name = id if fits and not here else f"yours-{fingerprint(text)}"
             self.taken.own += self.insert(name, {**cell, "metadata": plain})
+
+    def untouched(self, here: Mapping, text: str) -> str:
+        """The fingerprint of a cell as the course stored it in the old notebook."""
+        if self.was:
+            return self.was.get(id_of(here), fingerprint(text))
+        course, role = source(here), cells.role(here)
+        if (here["cell_type"] == "code" and role in ("", "check")) or not alike(course, text):
+            return ""
+        more = not role and set(plain(course).splitlines()) <= set(plain(text).splitlines())
+        return fingerprint(course if more else text)
 
     def answer(self, exercise: str, cell: Mapping) -> None:
         stub, text = self.stubs[exercise], source(cell)
@@ -112,7 +127,7 @@ class _Merge:
         if fingerprint(text) in (self.was.get(cells.generated_id(exercise, "stub")), now):
             return
         self.answered.add(exercise)
-        if now != self.shipped.get(id_of(stub), now):
+        if now != self.shipped.get(id_of(stub), self.stub_of_the_course(exercise, now)):
             self.taken.refused.append(exercise)
             return
         stub.update({key: cell[key] for key in ("outputs", "execution_count") if key in cell})
@@ -121,6 +136,13 @@ class _Merge:
             if cells.exercise(other) == exercise and cells.role(other) == "check":
                 other.update(outputs=[], execution_count=None)  # they were about the stub
         self.taken.answers.append(exercise)
+
+    def stub_of_the_course(self, exercise: str, now: str) -> str:
+        """For a chapter whose list of cells was lost."""
+        try:
+            return now if self.shipped else fingerprint(texts.find(exercise).stub)
+        except texts.UnknownExercise:
+            return now
 
     def edit(self, here: dict, untouched: str, text: str) -> None:
         if fingerprint(text) in (untouched, fingerprint(source(here))):
@@ -373,7 +395,7 @@ def reset(name: str, root: Path = ROOT) -> list[str]:
         nb = cells.parse(here.git("show", f"{commit}:chapters/{path.name}").encode(), path.name)
         line = f"{stem} is as it came with the course."
     else:
-        nb = cells.parse(read(path), path.name)
+        nb = recognised(cells.parse(read(path), path.name))
         for item in items:
             _put_back(nb, item.id, item.stub, path.name)
         line = f"Back to the stub: {', '.join(item.id for item in items)}."
