@@ -344,3 +344,12 @@ def test_distribution_says_what_is_outside_its_axis():
     assert [text.get_text() for text in axis.texts] == [".810", "← .550", ".810"]
     above = plotting.distribution({"far": [1.0]}, xlabel="accuracy", xlim=(0.75, 0.9)).axes[0]
     assert [text.get_text() for text in above.texts] == ["1.000 →"]
+
+
+def test_a_font_without_bold_letters_goes_unmentioned(caplog, monkeypatch):
+    monkeypatch.setattr(plotting, "_with_chinese", lambda installed: ["cmr10"])  # has no bold one
+    with plotting.style():
+        figure, axis = plt.subplots()
+        axis.set_title("bold", fontweight="bold")
+    figure.canvas.draw()
+    assert caplog.text == ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -59,6 +60,11 @@ CHINESE = (
     *("Droid Sans Fallback", "AR PL UMing CN", "AR PL UKai CN"),
     # In a collection of fonts matplotlib sees the first alone.
     *("Noto Sans CJK JP", "Noto Serif CJK JP"),
+)
+
+# A bold text asks the second font for bold too, although it may have no letter to draw.
+logging.getLogger("matplotlib.font_manager").addFilter(
+    lambda record: "find font weight" not in record.getMessage()
 )
 
 
