@@ -171,19 +171,51 @@ wrong_answers = {
         ("rounded to the nearest", sizes("round((size + 2 * p - k) / s) + 1"), r"to the nearest"),
         ("no + 1", sizes("(size + 2 * p - k) // s"), r"The \+ 1 is missing"),
         ("padding once", sizes("(size + p - k) // s + 1"), r"zeros on both sides"),
-        ("pool stride 3", sizes(layers=plan(pool="(3, 3, 0)")), r"3×3 with stride 3"),
-        ("pool 2x2", sizes(layers=plan(pool="(2, 2, 0)")), r"2×2 with stride 2; AlexNet"),
-        ("pool stride 1", sizes(layers=plan(pool="(3, 1, 0)")), r"pooling has stride 1"),
-        ("conv2 without padding", sizes(layers=plan(conv2="(5, 1, 0)")), r"conv2 has no padding"),
-        ("conv2 padding 1", sizes(layers=plan(conv2="(5, 1, 1)")), r"conv2 has padding 1"),
-        ("conv3 without padding", sizes(layers=plan(conv="(3, 1, 0)")), r"conv3.*have no padding"),
+        (
+            "pool stride 3",
+            sizes(layers=plan(pool="(3, 3, 0)")),
+            r"stride of the poolings is always 3; it should be 2",
+        ),
+        (
+            "pool 2x2",
+            sizes(layers=plan(pool="(2, 2, 0)")),
+            r"kernel size of the poolings is always 2; it should be 3",
+        ),
+        (
+            "pool stride 1",
+            sizes(layers=plan(pool="(3, 1, 0)")),
+            r"stride of the poolings is always 1",
+        ),
+        (
+            "conv2 without padding",
+            sizes(layers=plan(conv2="(5, 1, 0)")),
+            r"padding of conv2 is always 0; it should be 2",
+        ),
+        (
+            "conv2 padding 1",
+            sizes(layers=plan(conv2="(5, 1, 1)")),
+            r"padding of conv2 is always 1.*kernel size of conv2",
+        ),
+        (
+            "conv3 without padding",
+            sizes(layers=plan(conv="(3, 1, 0)")),
+            r"padding of conv3, conv4 and conv5 is always 0",
+        ),
         (
             "no paddings",
             sizes(layers=plan(conv2="(5, 1, 0)", conv="(3, 1, 0)")),
             r"No convolution but the first",
         ),
-        ("conv3 padding 2", sizes(layers=plan(conv="(3, 1, 2)")), r"have padding 2; it is 1"),
-        ("conv1 stride 1", sizes(layers=plan(conv1="(11, 1, padding)")), r"its stride is 4"),
+        (
+            "conv3 padding 2",
+            sizes(layers=plan(conv="(3, 1, 2)")),
+            r"padding of conv3, conv4 and conv5 is always 2",
+        ),
+        (
+            "conv1 stride 1",
+            sizes(layers=plan(conv1="(11, 1, padding)")),
+            r"stride of conv1 is always 1; it should be 4",
+        ),
         ("padding unused", sizes(layers=plan(conv1="(11, 4, 0)")), r"`padding` is not used"),
         ("no poolings", sizes(result="[found[i] for i in (0, 2, 4, 5, 6)]"), r"eight numbers"),
         ("input too", sizes(start="[pixels]"), r"begins with the size of the image"),
@@ -194,6 +226,24 @@ wrong_answers = {
             "one pooling forgotten",
             sizes(layers="[(11, 4, padding), (3, 2, 0), (5, 1, 2), (3, 1, 1), (3, 1, 1)]"),
             r"map_sizes\(227, 0\) gives \[55, 27",
+        ),
+        ("1 inside", sizes("(size + 2 * p - k + 1) // s"), r"The \+ 1 is inside the brackets"),
+        ("no brackets", sizes("size + 2 * p - k // s + 1"), r"brackets are missing"),
+        ("from the image", sizes("(pixels + 2 * p - k) // s + 1"), r"from the size of the image"),
+        (
+            "padding for all",
+            sizes(layers=plan(conv2="(5, 1, padding)", conv="(3, 1, padding)")),
+            r"Every convolution has the padding that is meant for conv1",
+        ),
+        (
+            "a list outside",
+            "found = []\n" + sizes().replace("size, found = pixels, []", "size = pixels") + "\n",
+            r"remembers something between two calls",
+        ),
+        (
+            "always the same",
+            "def map_sizes(pixels, padding):\n    return [55]",
+            r"is the same what",
         ),
     ],
     "alexnet.2": [
@@ -224,6 +274,10 @@ wrong_answers = {
         ("three numbers", "linear_layers = (1, 2, 3)", r"A dictionary with the keys"),
         ("a key is missing", 'linear_layers = {"fc6": 37_752_832}', r'"percent" are missing'),
         ("anything", linear(fc6=5), r'"fc6": 5 is not right'),
+        ("a slip of the pen", linear(fc6=37_752_823), r"Two digits have changed places"),
+        ("one bias", linear(fc6=37_748_737), r"Every one of the 4,096 outputs has a bias"),
+        ("whole over part", linear(percent=103.98), r"whole is divided by the part"),
+        ("inputs and outputs added", linear(fc6=13_312), r"multiplied, not added"),
     ],
     "alexnet.3": [
         ("second card first", grouped(result="torch.cat([two, one], 1)"), r"come first"),
@@ -297,6 +351,27 @@ wrong_answers = {
             r"raised RuntimeError.*groups=1",
         ),
         (
+            "one bias only",
+            grouped(biases="bias[:out], None"),
+            r"bias of the second card is missing",
+        ),
+        ("a list", grouped(result="[one, two]"), r"two tensors; join them"),
+        ("float64", grouped(result="torch.cat([one, two], 1).double()"), r"float64"),
+        ("detached", grouped(result="torch.cat([one, two], 1).detach()"), r"no gradient flows"),
+        (
+            "another name",
+            grouped().replace("padding)", "pad)").replace("padding=padding", "padding=pad"),
+            r"the task's name `padding` is not among them",
+        ),
+        (
+            "new layers",
+            "def two_groups(maps, weight, bias, padding):\n"
+            "    card = nn.Conv2d(maps.shape[1] // 2, len(bias) // 2, weight.shape[2], "
+            "padding=padding)\n"
+            "    return torch.cat([card(half) for half in maps.chunk(2, 1)], 1)",
+            r"draws random numbers \(as a new layer does",
+        ),
+        (
             "weights doubled",
             "def two_groups(maps, weight, bias, padding):\n"
             "    return F.conv2d(maps, torch.cat([weight, weight], 1), bias, padding=padding)",
@@ -341,11 +416,28 @@ wrong_answers = {
         ),
         ("no biases", costs(parameters={g: v - 10_568 for g, v in PARAMETERS.items()}), r"a bias"),
         ("a key is missing", costs(keys=(1, 2)), r"keys 1, 2 and 4"),
+        ("ratios", costs(PARAMETERS | {1: 1.023179116}), r"This is a ratio"),
+        ("torchvision's", costs(PARAMETERS | {1: 61_100_840}), r"torchvision's network"),
         ("numbers alone", "cost_of_groups = {1: 5, 2: 6, 4: 7}", r"For 1 groups two numbers"),
         ("a text", costs(macs=dict.fromkeys((1, 2, 4), "'724 M'")), r"A number is expected"),
         ("anything", costs(macs=MACS | {4: 7}), r'"MACs for groups=4": 7 is not right'),
     ],
     "alexnet.5": [
+        ("beta multiplies", lrn(value="maps[:, i] / ((k + alpha * total) * beta)"), r"is a power"),
+        (
+            "k multiplied",
+            lrn(value="maps[:, i] / (k * alpha * total) ** beta"),
+            r"`k` is multiplied",
+        ),
+        ("the largest", lrn(total="near.square().amax(1)"), r"largest square is taken"),
+        ("over the images too", lrn(total="near.square().sum((0, 1))"), r"over the images too"),
+        ("n + 2 maps", lrn("max(0, i - n // 2 - 1) : i + n // 2 + 2"), r"two maps too wide"),
+        (
+            "power of the fraction",
+            lrn(value="(maps[:, i] / (k + alpha * total)) ** beta"),
+            r"power beta is taken of the whole fraction",
+        ),
+        ("detached", lrn(total="near.detach().square().sum(1)"), r"another gradient"),
         ("sum squared", lrn(total="near.sum(1) ** 2"), r"The sum is squared; the formula"),
         ("sum of everything", lrn(total="near.square().sum()"), r"over images and positions too"),
         (
@@ -450,6 +542,22 @@ wrong_answers = {
                 "return x * kept.reshape(x.shape) / (1 - self.p)",
             ),
             r"Exactly 4,000 values are dropped in every call",
+        ),
+        ("self.eval", dropout("if self.eval: return x", KEPT, SCALED), r"`self.eval` are methods"),
+        (
+            "one draw",
+            dropout(EVAL, "kept = torch.rand(1) >= self.p", SCALED),
+            r"one draw for the wh",
+        ),
+        (
+            "minus one where dropped",
+            dropout(EVAL, KEPT, "return torch.where(kept, x / (1 - self.p), -1.0)"),
+            r"become -1, not zero",
+        ),
+        (
+            "by the share kept",
+            dropout(EVAL, KEPT, "return x * kept / kept.float().mean()"),
+            r"share that happens to be kept",
         ),
         ("torch's module", "Dropout = nn.Dropout", r"torch's own dropout"),
         ("torch's function", dropout("return F.dropout(x, self.p, self.training)"), r"torch's own"),
@@ -561,6 +669,26 @@ wrong_answers = {
                 hidden="F.dropout(F.relu(self.fc5(maps.flatten(1))), p=0.5)",
             ),
             r"were right, 3×3.*still on",
+        ),
+        (
+            "the mode for p",
+            repaired(hidden="F.dropout(F.relu(self.fc5(maps.flatten(1))), float(self.training))"),
+            r"the mode is taken for p",
+        ),
+        (
+            "a dropout made in forward",
+            repaired(hidden="nn.Dropout(0.5)(F.relu(self.fc5(maps.flatten(1))))"),
+            r"still on in evaluation mode",
+        ),
+        (
+            "four groups",
+            repaired(conv4="nn.Conv2d(48, 48, kernel_size=3, padding=1, groups=4)"),
+            r"groups 2, not (groups )?4",
+        ),
+        (
+            "ReLU on the logits",
+            repaired(last="self.fc6(hidden).relu()"),
+            r"ReLU on the logits|ReLU too many",
         ),
         ("softmax", repaired(last="self.fc6(hidden).softmax(1)"), r"softmax at the end"),
         (
@@ -733,6 +861,10 @@ def two_groups(maps, weight, bias, padding):
     ],
     "alexnet.4": [
         ("written down", costs()),
+        (
+            "tensors",
+            costs() + "\ncost_of_groups = {g: torch.tensor(v) for g, v in cost_of_groups.items()}",
+        ),
         (
             "by formula",
             """
