@@ -499,14 +499,14 @@ def test_a_moved_folder_gets_its_scripts_back(prepared, tmp_path, command):
 @pytest.mark.parametrize(
     ("first", "python"),
     [
-        (b"#!/old/.venv/bin/python\n", b"/bin/python"),
-        (b"#!/bin/sh\n'''exec' \"/old/.venv/bin/python3.1\" \"$0\" \"$@\"\n' '''\n", b"/bin/python3.1"),
-        (b"#!/bin/sh\n'''exec' /old/.venv/bin/python3 \"$0\" \"$@\"\n' '''\n", b"/bin/python3"),
+        (b"#!/old/.venv/bin/python\n", b"python"),
+        (b"#!/bin/sh\n'''exec' \"/old/.venv/bin/python3.1\" \"$0\" \"$@\"\n' '''\n", b"python3.1"),
+        (b"#!/bin/sh\n'''exec' /old/.venv/bin/python3 \"$0\" \"$@\"\n' '''\n", b"python3"),
     ],
-)  # fmt: skip
+)
 def test_scripts_are_renamed_in_each_of_their_forms(first, python):
     content = environment.renamed(first + b"print('/old/.venv')\n", "/old/.venv", "/a new/.venv")
-    exec_ = b"'''exec' \"/a new/.venv" + python + b'" "$0" "$@"\n\' \'\'\'\n'
+    exec_ = b"'''exec' \"/a new/.venv/bin/" + python + b'" "$0" "$@"\n\' \'\'\'\n'
     assert content == b"#!/bin/sh\n" + exec_ + b"print('/a new/.venv')\n"
 
 
@@ -857,6 +857,15 @@ def test_a_full_disk_ends_no_command_with_a_traceback(monkeypatch, capsys, numbe
     monkeypatch.setattr(update, "take_from", refuse)
     assert course.main(["update", "--from", "x"]) == 1
     assert capsys.readouterr().err.startswith("problem: /a/file cannot be written (")
+
+
+def test_an_update_needs_a_temporary_folder(monkeypatch, capsys):
+    def refuse(path):
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(update, "take_from", refuse)
+    assert course.main(["update", "--from", "x"]) == 1
+    assert capsys.readouterr().err.startswith("problem: no temporary folder can be written (No us")
 
 
 # --- what the user has set ------------------------------------------------------------------------

@@ -217,7 +217,7 @@ def read_config() -> str:
 
 def moved_from() -> str:
     """The folder in which .venv was made, or nothing if it still lies there."""
-    made = re.search(r"(?m)^command = .* -m venv (.+)$", read_config())
+    made = re.search(r"(?m)^command = .* -m venv (?:--\S+ )*(.+)$", read_config())
     return made[1] if made and os.path.normcase(made[1]) != os.path.normcase(VENV) else ""
 
 
@@ -327,7 +327,8 @@ def bring_up_to_date() -> str:
 
 def refuse_sudo() -> None:
     """CourseError where `sudo` would leave files that their user cannot write."""
-    if "SUDO_UID" in os.environ and os.geteuid() == 0 and ROOT.stat().st_uid != 0:
+    as_root = os.name != "nt" and os.geteuid() == 0
+    if as_root and "SUDO_UID" in os.environ and ROOT.stat().st_uid != 0:
         raise CourseError(
             f"`sudo` would make files in {ROOT} that belong to root: run the same without `sudo`."
         )
@@ -351,6 +352,7 @@ def make_venv() -> str:
     problem = venv_problem() if before else ""
     update = bool(before) and not problem
     if update:
+        mend_moved()
         say(f"Bringing {VENV} up to requirements.lock.")
     else:
         check_machine()
@@ -433,12 +435,15 @@ def temporary_folder() -> Path:
     """Where pip and others put temporary files; CourseError if they cannot."""
     try:
         return Path(tempfile.gettempdir())
-    except FileNotFoundError:
-        raise CourseError(
-            f"no temporary folder can be written ({', '.join(tempfile._candidate_tempdir_list())}"
-            "), because the disk is full or cannot be written: make room there, or set TMPDIR to "
-            "a folder on another disk."
-        ) from None
+    except FileNotFoundError as error:
+        raise no_temporary_folder(error) from None
+
+
+def no_temporary_folder(error: OSError) -> CourseError:
+    return CourseError(
+        f"no temporary folder can be written ({error.strerror}), for the disk is full or takes "
+        "nothing: make room there, or set TMPDIR to a folder on another disk."
+    )
 
 
 def remedy(error: OSError) -> str:
@@ -458,6 +463,8 @@ def full_disk_explained() -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if "usable temporary directory" in str(error):
+            raise no_temporary_folder(error) from None
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
         where = error.filename or ROOT

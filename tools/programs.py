@@ -85,26 +85,30 @@ def pip_environ(python: str) -> dict[str, str]:
     """The variables for a pip that installs where it is told to, from where its user says."""
     given = {**environ(), "PYTHONIOENCODING": "utf-8"}
     plain = {name: value for name, value in given.items() if not name.upper().startswith("PIP_")}
-    # `--python`: a setting of that name would start another Python for this, too.
+    # Settings called `python` and `user` would have their meaning for `config list`, too.
     command = [python, "-m", "pip", "--python", python, "config", "list"]
-    asked = {name: value for name, value in given.items() if name.upper() != "PIP_PYTHON"}
+    asked = {**plain, "PIP_USER": "0"}
+    if "PIP_CONFIG_FILE" in given:
+        asked["PIP_CONFIG_FILE"] = given["PIP_CONFIG_FILE"]
     options = {"capture_output": True, "encoding": "utf-8", "errors": "replace"}
     try:
         done = subprocess.run(command, env=asked, **options)
     except OSError as error:
         raise CourseError(f"{python} does not start ({error.strerror}): delete .venv.") from None
     if done.returncode and "onfiguration file" in done.stderr:
-        reason = done.stderr.strip().splitlines()[-1]
+        reason = " ".join(done.stderr.removeprefix("ERROR: ").split())
         raise CourseError(f"pip cannot read its settings, so mend or rename that file: {reason}")
     settings: dict[tuple[int, str], str] = {}
     for line in done.stdout.splitlines():
-        # global.index-url='https://…', then those of `pip install`, then those of variables
-        if match := re.fullmatch(r"(global|install|:env:)\.([\w-]+)=(['\"].*['\"])", line):
-            place = ("global", "install", ":env:").index(match[1])
-            settings[place, match[2]] = ast.literal_eval(match[3])
-    for (_, name), value in sorted(settings.items()):
-        if name in PIP_SETTINGS and value:
-            plain["PIP_" + name.upper().replace("-", "_")] = " ".join(value.split())
+        # global.index-url='https://…', and then those of `pip install`
+        if match := re.fullmatch(r"(global|install)\.([\w-]+)=(['\"].*['\"])", line):
+            place = ("global", "install").index(match[1])
+            settings[place, match[2]] = " ".join(ast.literal_eval(match[3]).split())
+    found = {name: value for (_, name), value in sorted(settings.items())}
+    for name in PIP_SETTINGS:
+        variable = "PIP_" + name.upper().replace("-", "_")
+        if value := given.get(variable) or found.get(name):
+            plain[variable] = value
     return {**plain, "PIP_CONFIG_FILE": os.devnull}
 
 

@@ -46,12 +46,15 @@ def check_lab() -> str:
     """Try all of it; CourseError with what to do if something stops it."""
     problem = attempt(os.environ)
     if problem:
-        say(f"         {problem.reason}: looking for the cause, which takes a minute or two …")
+        say(f"         {problem.reason}: looking for the cause, which takes some minutes …")
         raise CourseError(f"{problem.reason}: {cause(problem, suspects(), os.environ)}")
     return "JupyterLab starts, and a notebook trains and draws"
 
 
 # --- one trial ------------------------------------------------------------------------------------
+
+
+ENDS = "JupyterLab ends at once"
 
 
 class Problem(NamedTuple):
@@ -78,8 +81,8 @@ def attempt(environ: Mapping[str, str], only_start: bool = False) -> Problem | N
             address = address_of(server, Path(log.name))
             if address and only_start:
                 return None
-            said = asyncio.run(run_cell(address, token)) if address else "JupyterLab ends at once"
-            if said.startswith("JupyterLab "):  # its own words say more
+            said = asyncio.run(run_cell(address, token, Path(log.name))) if address else ENDS
+            if said == ENDS:  # its own words say more
                 said = reason(read(Path(log.name))) or said
             return Problem(said, at_start=not address) if said else None
         finally:
@@ -122,7 +125,18 @@ def reason(log: str) -> str:
     return re.sub(r"<(?:\w+\.)*(\w+) object at 0x\w+>", r"\1", line)
 
 
-async def run_cell(address: str, token: str) -> str:
+async def run_cell(address: str, token: str, log: Path) -> str:
+    """Run the cell in a kernel of the server, or stop when the server reports a dead kernel."""
+    cell = asyncio.ensure_future(run_in_kernel(address, token))
+    while not cell.done():
+        await asyncio.wait([cell], timeout=0.5)
+        if not cell.done() and re.search(r"KernelRestarter: restart|[Kk]ernel died", read(log)):
+            cell.cancel()
+            return "the kernel of the notebook dies"
+    return cell.result()
+
+
+async def run_in_kernel(address: str, token: str) -> str:
     """Run the cell in a kernel of the server, as a browser does; why that fails, or nothing."""
     from tornado.httpclient import AsyncHTTPClient, HTTPRequest
     from tornado.websocket import websocket_connect
@@ -164,7 +178,7 @@ async def outcome(connection, request: str) -> str:
         content, kind = message["content"], message["header"]["msg_type"]
         state = content.get("execution_state")
         if state in ("dead", "restarting", "autorestarting"):
-            return "JupyterLab lost its kernel"
+            return "the kernel of the notebook dies"
         if message["parent_header"].get("msg_id") != request:
             continue
         if kind == "error":
