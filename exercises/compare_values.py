@@ -87,7 +87,7 @@ def call(function: Callable, *args: Any, what: str | None = None, **kwargs: Any)
     if problem := _cannot_take(function, args, kwargs):
         raise Wrong(f"{what} is not possible: {problem}")
     given = (*args, *kwargs.values())
-    before = trace.kept(given) if trace.is_watching() else given
+    before = trace.kept(given) if trace.is_recording() else given
     try:
         result = function(*args, **kwargs)
     except (Wrong, Unfinished):
@@ -385,7 +385,10 @@ def combined(count: Callable[..., float], **slips: Mapping[Any, str]) -> dict[fl
     right = count()
     found: dict[float, str] = {}
     for name, value, text in single:
-        found.setdefault(count(**{name: value}), text)
+        number = count(**{name: value})
+        found[number] = (
+            f"{found[number]} Or, which is the same: {text}" if number in found else text
+        )
     pairs: dict[float, list[str]] = {}
     for (name, value, text), (other, second, more) in itertools.combinations(single, 2):
         if name != other:
@@ -421,6 +424,17 @@ def _slip(answer: float, right: float) -> str:
             return f"This is in {name}; write the number itself, every digit."
     if any(_equal(answer, float(f"{right:.{digits}g}"), 0.0) for digits in range(2, 7)):
         return "This is rounded; more digits are asked for."
+    for kind in (torch.float16, torch.bfloat16, torch.float32):
+        if answer == torch.tensor(float(right), dtype=kind).item():
+            return (
+                f"This is rounded: {kind} holds so few digits. Count with Python's whole numbers."
+            )
+    for bits in (16, 32):
+        if abs(answer) < 2**bits <= abs(right) and (answer - right) % 2**bits == 0:
+            return (
+                f"This is what is left of the right number in {bits} bits: it is too large for "
+                "them (an overflow). Count with Python's whole numbers."
+            )
     if math.isclose(ratio, -1):
         return "The sign is wrong."
     mine, wanted = str(answer), str(right)
@@ -685,6 +699,8 @@ def _expect_gradients(
         for number, (mine, right) in enumerate(itertools.zip_longest(ours, theirs)):
             if right is not None and right.abs().max() > 0 and mine is None:
                 where = f" to {names[number]}" if number < len(names) and ours else ""
+                if any(isinstance(value, nn.Module) for value in case):
+                    where = " to all of its arguments and their parameters"
                 raise Wrong(
                     f"{describe_call(answer, *case)} gives the right numbers, but no gradient "
                     f"flows back{where}, so nothing before it can learn. It goes lost where you "
@@ -706,31 +722,37 @@ def _argument_names(function: Callable, count: int) -> list[str]:
 
 
 def _with_gradients(value: Any, leaves: list[Tensor]) -> Any:
-    """A copy whose tensors of real numbers ask for a gradient; `leaves` collects them."""
+    """A copy whose tensors of real numbers ask for a gradient; `leaves` collects them, and the
+    parameters of modules."""
     if isinstance(value, tuple):
         return tuple(_with_gradients(item, leaves) for item in value)
     if isinstance(value, Tensor) and value.is_floating_point():
         leaves.append(value.detach().clone().requires_grad_())
         return leaves[-1]
-    return copy.deepcopy(value)
+    value = copy.deepcopy(value)
+    if isinstance(value, nn.Module):
+        leaves.extend(value.parameters())
+    return value
 
 
 def _expect_arguments_kept(answer: Callable, cases: tuple, got: list) -> None:
     """A function has to leave what it is given as it is."""
+
+    def content(value: Any) -> Any:
+        return list(value.parameters()) if isinstance(value, nn.Module) else value
+
     for case, value in zip(cases, got):
         given = copy.deepcopy(case)
-        if isinstance(value, Exception) or not close(given, case, 0.0):  # or not comparable at all
+        if isinstance(value, Exception):
             continue
+        kept = [close(content(a), content(b), 0.0) for a, b in zip(given, case)]
         call(answer, *given)
         for number, (after, before) in enumerate(zip(given, case)):
-            if not close(after, before, 0.0):
-                try:
-                    name = f"`{list(inspect.signature(answer).parameters)[number]}`"
-                except (ValueError, TypeError, IndexError):
-                    name = f"number {number + 1}"
+            if kept[number] and not close(content(after), content(before), 0.0):
+                name = [*_argument_names(answer, len(case)), *[f"number {number + 1}"] * len(case)]
                 raise Wrong(
-                    f"{describe_call(answer, *case)} changes its argument {name} in place; it "
-                    "should leave what it is given as it is, and return something new."
+                    f"{describe_call(answer, *case)} changes its argument {name[number]} in place; "
+                    "it should leave what it is given as it is, and return something new."
                 )
 
 

@@ -37,6 +37,7 @@ import copy
 import dis
 import importlib
 import inspect
+import itertools
 import json
 import linecache
 import os
@@ -266,7 +267,9 @@ def evaluate(id: str, answer: Any, *, explain: bool = True) -> Result:
         cause = _cause(item, watched.seen, arguments) if explain else ""
         return Result("wrong", f"{cause} {error}".strip())
     except (Wrong, AssertionError) as error:
-        return Result("wrong", str(error) or "the check failed.")
+        raised = any(isinstance(observed.result, BaseException) for observed in watched.seen)
+        cause = _cause(item, watched.seen, arguments, False) if explain and raised else ""
+        return Result("wrong", f"{cause} {error}".strip() or "the check failed.")
     except Exception as error:
         return Result(
             "wrong",
@@ -276,8 +279,11 @@ def evaluate(id: str, answer: Any, *, explain: bool = True) -> Result:
     return Result("right", confirmed or "well done.")
 
 
-def _cause(item: Exercise, seen: list, arguments: list) -> str:
-    """The mistake with which the right answer does what the check has seen, in a sentence."""
+def _cause(item: Exercise, seen: list, arguments: list, search: bool = True) -> str:
+    """The mistake with which the right answer does what the check has seen, in a sentence.
+
+    search: whether to look further than among the mistakes that the check's author knows.
+    """
 
     def check(answer: Any) -> None:
         with _undisturbed():
@@ -288,14 +294,17 @@ def _cause(item: Exercise, seen: list, arguments: list) -> str:
             yield words, lambda source=source: item.run(source)
 
     def slipped() -> Iterator[tuple[str, Callable]]:
+        pairs = made(slips.edited(item.solution, item.slips, pairs=True))
+        yield from itertools.islice(pairs, 60)  # the likeliest; the others if there is time left
         for mutant in mutants.mutants(item.solution):
             words = slips.words(mutant.change, mutant.place)
             yield words, lambda source=mutant.source: item.run(source)
         yield from made(slips.further(item.solution))
-        yield from made(slips.edited(item.solution, item.slips, pairs=True))
+        yield from pairs
 
     own = made(slips.edited(item.solution, item.slips))
-    return mistakes.explain(check, item.reference, seen, slipped(), own) if seen else ""
+    further = slipped() if search else None
+    return mistakes.explain(check, item.reference, seen, further, own) if seen else ""
 
 
 # The last answer checked, so that `use` in the same cell need not check it again.

@@ -31,6 +31,22 @@ MEANINGS = (
         "`requires_grad=True`, `torch.no_grad()`, `.detach()` or `.data`.",
     ),
     (
+        r"modified by an inplace operation",
+        r"backward",
+        "What `backward()` still needs has been changed in place before it: does "
+        "`optimizer.step()` (which moves the weights), or something like `+=`, come first?",
+    ),
+    (
+        r"not implemented for 'Long'",
+        r"(cross_entropy|CrossEntropyLoss|nll_loss)",
+        "The logits come first, the labels second: `F.cross_entropy(logits, labels)`.",
+    ),
+    (
+        r"floating point type for target",
+        r"",
+        "`F.cross_entropy` takes the logits themselves, not the class that `argmax` finds.",
+    ),
+    (
         r"created only for scalar outputs",
         r"",
         "`backward()` needs one number: add up, or take the mean, before it.",

@@ -476,7 +476,17 @@ def alike(ours: Any, theirs: Any) -> bool:
         return type(ours) is type(theirs) and str(ours) == str(theirs)
     if isinstance(ours, numbers.Integral) and isinstance(theirs, numbers.Integral):
         return ours == theirs  # counts are exact, however large
-    return compare.close(*map(_without_nan, (ours, theirs)), 1e-5) and type(ours) is type(theirs)
+    same = compare.close(*map(_without_nan, (ours, theirs)), 1e-5)
+    return same and _kind(ours) == _kind(theirs)
+
+
+def _kind(value: Any) -> Any:
+    """The type of a result, as far as it matters: a tuple may be a list, a number of any kind."""
+    if isinstance(value, (tuple, list)):
+        return tuple
+    if isinstance(value, bool) or getattr(value, "requires_grad", False):
+        return type(value), isinstance(value, Tensor)
+    return float if isinstance(compare.plain(value), numbers.Real) else type(value)
 
 
 def _without_nan(value: Any) -> Any:
@@ -488,7 +498,7 @@ def explain(
     check: Callable,
     reference: Callable[[], Any],
     seen: list[Seen],
-    mutants: Iterator[tuple[str, Callable]],
+    mutants: Iterator[tuple[str, Callable]] | None,
     known: Iterable[tuple[str, Callable]] = (),
 ) -> str:
     """The mistake with which the right answer does what was seen, in a sentence; or nothing.
@@ -497,7 +507,8 @@ def explain(
         check: called with an answer; it is watched.
         reference: makes the right answer.
         seen: what the check has seen of the learner's answer.
-        mutants: slips in the solution's text: words, and a function that makes the answer.
+        mutants: slips in the solution's text: words, and a function that makes the answer. None:
+            only those that are known are tried.
         known: those that the check's author knows; they come first.
     """
     end = time.process_time() + SECONDS
@@ -506,13 +517,16 @@ def explain(
     telling = _is_telling(seen, right.seen)
     same = loosely if telling else alike
     words = _matching(check, itertools.starmap(Candidate, known), seen, same, end)
-    if telling or any(isinstance(observed.result, Compared) for observed in seen):
+    if mutants is None:
+        pass  # the check knows what is wrong; its author may know why
+    elif telling or any(isinstance(observed.result, Compared) for observed in seen):
         words = words or _matching(check, calls_changed(reference(), right.seen), seen, same, end)
     elif len(re.findall(r"\d+", str(seen[-1].result))) < 2:
         mutants = ()  # many mistakes lead to this exception: its text has no sizes in it
-    if not words and (repair := _repair(seen, right.seen, reference())):
-        return repair
-    words = words or _matching(check, itertools.starmap(Candidate, mutants), seen, same, end)
+    if mutants is not None:
+        if not words and (repair := _repair(seen, right.seen, reference())):
+            return repair
+        words = words or _matching(check, itertools.starmap(Candidate, mutants), seen, same, end)
     if not words:
         return ""
     if words[0].endswith("."):  # a sentence of its own

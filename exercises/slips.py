@@ -223,8 +223,8 @@ def edited(
 ) -> Iterator[tuple[str, str]]:
     """(words, source) of the mistakes that a check's author knows, or of two of them at once.
 
-    slips: {words: (old, new, …)}; each old text in the source becomes the new one. The words are a
-    sentence of their own, or end "exactly what comes out if …".
+    slips: {words: (old, new, …)}, the likeliest first; each old text in the source becomes the new
+    one. The words are a sentence of their own, or end "exactly what comes out if …".
     Raises ValueError where an old text is not in the source: such a slip names nothing.
     """
 
@@ -239,7 +239,9 @@ def edited(
     if not pairs:
         yield from once.items()
         return
-    for one, other in itertools.combinations(slips, 2):
+    places = {words: place for place, words in enumerate(slips)}
+    both = itertools.combinations(slips, 2)
+    for one, other in sorted(both, key=lambda pair: places[pair[0]] + places[pair[1]]):
         text = edit(once[one], slips[other], False)
         if text not in once.values():
             yield f"{_clause(one)}, and {_clause(other)}", text

@@ -81,8 +81,8 @@ def unwatched() -> Iterator[None]:
         _watching[:] = before
 
 
-def is_watching() -> bool:
-    return bool(_watching)
+def is_recording() -> bool:
+    return bool(_watching) and _watching[-1].expected is None
 
 
 def is_following() -> bool:

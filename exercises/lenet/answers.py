@@ -544,17 +544,17 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
         (
             "step first",
             training_step(LOSS, STEP, CLEAR, BACK, RETURN),
-            r"`optimizer.step\(\)` comes before.*of your cell",
+            r"optimizer.step\(\)` \(which moves the weights\).*of your cell",
         ),
         (
             "two of three left",
             training_step(SOFTMAX, BACK, STEP, RETURN),
-            r"still a softmax.*Nobody calls",
+            r"(?i)still a softmax.*nobody calls",
         ),
         (
             "the other two of three left",
             training_step(LOSS, BACK, STEP, "return loss"),
-            r"Nobody calls.*tied to the graph",
+            r"(?i)nobody calls.*tied to the graph",
         ),
         (
             "loss after the step",
@@ -577,7 +577,7 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
         (
             "nll of logits",
             training_step("loss = F.nll_loss(model(images), labels)", CLEAR, BACK, STEP, RETURN),
-            r"`F.nll_loss` expects logarithms of probabilities\. .* is right, not",
+            r"`F.nll_loss` expects logarithms of probabilities\. .*right is",
         ),
         (
             "nll of probabilities",
@@ -599,7 +599,7 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
         (
             "backward twice, graph gone",
             training_step(LOSS, CLEAR, BACK, BACK, STEP, RETURN),
-            r"`loss.backward\(\)` runs twice.*of your cell",
+            r"`backward\(\)` runs twice.*of your cell",
         ),
         (
             "no step",
@@ -634,12 +634,22 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
         (
             "divided again",
             training_step(LOSS, CLEAR, BACK, STEP, "return loss.item() / len(labels)"),
-            r"divide by the number of images once more",
+            r"divided? by the number of images once more",
+        ),
+        (
+            "cleared afterwards",
+            training_step(LOSS, BACK, STEP, CLEAR, RETURN),
+            r"comes only after the step",
+        ),
+        (
+            "evaluation mode",
+            training_step("model.eval()", LOSS, CLEAR, BACK, STEP, RETURN),
+            r"in evaluation mode",
         ),
         (
             "without a graph",
             training_step("with torch.no_grad():", "    " + LOSS, CLEAR, BACK, STEP, RETURN),
-            r"cuts the loss off from the weights.*of your cell",
+            r"cuts the result off from.*of your cell",
         ),
         (
             "item before backward",
@@ -649,7 +659,7 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
         (
             "labels first",
             training_step("loss = F.cross_entropy(labels, model(images))", BACK, STEP, RETURN),
-            r"the logits come first",
+            r"The logits come first",
         ),
         (
             "argmax",
@@ -701,7 +711,7 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
         (
             "rounded",
             training_step(LOSS, CLEAR, BACK, STEP, "return round(loss.item(), 1)"),
-            r"Is it rounded",
+            r"rounded to 1 place",
         ),
         (
             "uphill",
@@ -714,7 +724,7 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
                 LOSS,
                 *(CLEAR, BACK, "nn.utils.clip_grad_norm_(model.parameters(), 0.1)", STEP, RETURN),
             ),
-            r"first loss is right, but after four steps.*nothing else changes gradients",
+            r"You clip the gradients.*nothing else changes gradients",
         ),
         (
             "the first loss kept",
@@ -722,7 +732,7 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
             + training_step(
                 LOSS, CLEAR, BACK, STEP, "first.append(loss.item())", "return first[0]"
             ),
-            r"weights are right after four steps, but the returned losses",
+            r"weights are right after 4 steps, but the returned losses",
         ),
     ],
     "lenet.6": [
@@ -944,7 +954,6 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
                 "return float(loss)",
             ),
         ),
-        ("cleared afterwards", training_step(LOSS, BACK, STEP, CLEAR, RETURN)),
         (
             "log-softmax before cross-entropy, which changes nothing",
             training_step(

@@ -1,15 +1,16 @@
 """Checks of chapter 01: convolution by hand, LeNet-5, the LeNet of today, a training step."""
 
 import copy
-import itertools
-import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from exercises import trace
 from exercises.compare import (
+    Unexplained,
     Wrong,
     call,
     close,
@@ -22,7 +23,6 @@ from exercises.compare import (
     same_results,
 )
 
-
 IMAGE = "padded[padding : padding + height, padding : padding + width] = image"
 LARGER = "torch.zeros(height + 2 * padding, width + 2 * padding)"
 FIRST = "height, width = image.shape"
@@ -33,6 +33,13 @@ LAST = "            output[row, column] = (patch * kernel).sum()\n    return out
 
 SUMS = "4 * F.avg_pool2d(maps, kernel_size=2)"
 RESULT = "self.coefficient * sums + self.bias"
+
+CLEAR, BACK, STEP = "optimizer.zero_grad()", "loss.backward()", "optimizer.step()"
+LOSS = "F.cross_entropy(logits, labels)"
+ONE_HOT = "F.one_hot(labels, logits.shape[1]).float()"
+
+UNIT = "maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2]"
+PAIR = "height.item(), width.item()"
 
 # What learners make of the solutions, as changes of their texts.
 SLIPS = {
@@ -137,8 +144,8 @@ SLIPS = {
             *("range(rows)", "range(rows - 1)"),
             *("range(columns)", "range(columns - 1)"),
         ),
-        "Your loops stop one position early: a patch may also begin at n - k itself, and range(n - k) "
-        "ends before it. So the last row and the last column stay zero.": (
+        "Your loops stop one position early: a patch may also begin at n - k itself, and "
+        "range(n - k) ends before it. So the last row and the last column stay zero.": (
             *("range(rows)", "range(-(-(padded.shape[0] - kernel.shape[0]) // stride))"),
             *("range(columns)", "range(-(-(padded.shape[1] - kernel.shape[1]) // stride))"),
         ),
@@ -249,6 +256,152 @@ SLIPS = {
             *("self.bias = nn.Parameter(torch.zeros(channels, 1, 1))", "pass"),
             *(RESULT, "self.norm(sums)"),
         ),
+    },
+    "lenet.5": {
+        "There is still a softmax before `F.cross_entropy`, which applies one itself.": (
+            *("model(images)", "model(images).softmax(dim=1)"),
+        ),
+        "There is still a softmax before `F.cross_entropy`, which applies one itself. (And it runs "
+        "along the images.)": ("model(images)", "model(images).softmax(dim=0)"),
+        "There is a sigmoid before `F.cross_entropy`, which expects the logits as they are.": (
+            *("model(images)", "model(images).sigmoid()"),
+        ),
+        "Nobody calls `optimizer.zero_grad()`: the gradients of all batches add up.": (CLEAR, ""),
+        "The weights do not move: `zero_grad()` is between `backward()` and `step()` and leaves "
+        "no gradient to step along.": (f"{CLEAR}\n    {BACK}", f"{BACK}\n    {CLEAR}"),
+        "`zero_grad()` comes only after the step. Gradients that are there before the first call "
+        "are added to those of the first batch: clear them before `backward()`.": (
+            *(CLEAR, "pass", STEP, f"{STEP}; {CLEAR}"),
+        ),
+        "The weights do not move: nobody calls `loss.backward()`, which computes the gradients "
+        "that `step()` follows.": (BACK, ""),
+        "`step()` comes before `backward()`: it moves the weights before the gradients of this "
+        "batch are computed.": (f"{BACK}\n    {STEP}", f"{STEP}\n    {BACK}"),
+        "The loss is computed after the step, not before it.": (
+            *("return loss", "return F.cross_entropy(model(images), labels)"),
+        ),
+        "The returned loss is still tied to the graph; return a number, loss.item().": (
+            *("loss.item()", "loss"),
+        ),
+        "You add up the losses of the images; `F.cross_entropy` takes their mean by itself "
+        '(without `reduction="sum"`).': ("labels)", 'labels, reduction="sum")'),
+        "You multiply the mean loss by the number of images; the mean is asked for.": (
+            *("loss.item()", "loss.item() * len(labels)"),
+        ),
+        "You divide by the number of images once more; `F.cross_entropy` gives the mean.": (
+            *("labels)", "labels) / len(labels)"),
+        ),
+        "You return the loss divided by the number of images once more; `F.cross_entropy` gives "
+        "the mean.": ("loss.item()", "loss.item() / len(labels)"),
+        "The sign has changed: a step now makes the loss larger.": ("= F.cross", "= -F.cross"),
+        "`F.nll_loss` expects logarithms of probabilities. `F.cross_entropy` takes logits and does "
+        "both.": ("cross_entropy", "nll_loss"),
+        "`F.nll_loss` expects logarithms of probabilities, not probabilities. `F.cross_entropy` "
+        "takes logits and does both.": (LOSS, "F.nll_loss(logits.softmax(1), labels)"),
+        "That is the squared error of the probabilities; the loss is the cross-entropy.": (
+            *(LOSS, f"F.mse_loss(logits.softmax(1), {ONE_HOT})"),
+        ),
+        "That is the squared error of the logits; use `F.cross_entropy`.": (
+            *(LOSS, f"F.mse_loss(logits, {ONE_HOT})"),
+        ),
+        "That is the cross-entropy of each output for itself (binary); use `F.cross_entropy`.": (
+            *(LOSS, f"F.binary_cross_entropy_with_logits(logits, {ONE_HOT})"),
+        ),
+        "That is the accuracy; return the loss.": (
+            *("return loss.item()", "return (logits.argmax(1) == labels).float().mean().item()"),
+        ),
+        "That is the loss of the softmax's result; return the loss of the logits.": (
+            *("return loss", "return F.cross_entropy(logits.softmax(1), labels)"),
+        ),
+        "You train on a part of the batch only: the first image.": (
+            *(LOSS, "F.cross_entropy(logits[:1], labels[:1])"),
+        ),
+        "You clip the gradients, or scale them: nothing changes them between `backward()` and "
+        "`step()`.": (STEP, f"nn.utils.clip_grad_norm_(model.parameters(), 0.1); {STEP}"),
+        "You clip the gradients (to a norm of 1): nothing changes them between `backward()` and "
+        "`step()`.": (STEP, f"nn.utils.clip_grad_norm_(model.parameters(), 1.0); {STEP}"),
+        "The loss has a penalty for large weights in it: it is the cross-entropy alone.": (
+            "labels)",
+            "labels) + 0.01 * sum(p.square().sum() for p in model.parameters())",
+        ),
+        "Every call gives the loss of the first one: the result is remembered.": (
+            *("return loss.item()", "return training_step.__dict__.setdefault(0, loss.item())"),
+        ),
+        "Labels are smoothed (label_smoothing=0.1), which nobody asked for.": (
+            *("labels)", "labels, label_smoothing=0.1)"),
+        ),
+    },
+    "lenet.6": {
+        "You ask for the gradient of all units together; ask for that of the middle one.": (
+            *(UNIT, "maps"),
+        ),
+        "You took the unit in the corner: with padding it sees less than the others.": (
+            *(UNIT, "maps[0, :, 0, 0]"),
+        ),
+        "You took the unit in the last corner: with padding it sees less than the others.": (
+            *(UNIT, "maps[0, :, -1, -1]"),
+        ),
+        "You took all units of the middle row; ask for the one in its middle.": (
+            *(UNIT, "maps[0, :, maps.shape[2] // 2]"),
+        ),
+        "Row and column of the unit are exchanged: the middle row is number shape[2] // 2, the "
+        "middle column shape[3] // 2.": (
+            *(UNIT, "maps[0, :, maps.shape[3] // 2, maps.shape[2] // 2]"),
+        ),
+        "You use the middle of the rows for the columns too; the maps need not be square.": (
+            *(UNIT, "maps[0, :, maps.shape[2] // 2, maps.shape[2] // 2]"),
+        ),
+        "From the first row to the last, both counted: one more than their difference.": (
+            *(" + 1", ""),
+        ),
+        "From the first row to the last, both counted, there is one more than their difference, "
+        "not two.": (" + 1", " + 2"),
+        "Height and width are exchanged: the first number of a pair is the row.": (
+            *("rows, columns =", "columns, rows ="),
+        ),
+        "You count rows and columns with a gradient; a kernel with gaps (dilation) skips some in "
+        "between, and the rectangle holds those as well.": (
+            *("rows.max() - rows.min() + 1", "rows.unique().numel()"),
+            *("columns.max() - columns.min() + 1", "columns.unique().numel()"),
+            *("height.item(), width.item()", "height, width"),
+        ),
+        "You count the pixels; asked for are height and width of the rectangle.": (
+            *(PAIR, "rows.numel()"),
+        ),
+        "Both numbers are the count of pixels; asked for are height and width.": (
+            *(PAIR, "rows.numel(), rows.numel()"),
+        ),
+        "You multiply height by width, which gives the area; both numbers are asked for.": (
+            *(PAIR, "height.item() * width.item()"),
+        ),
+        "You take the square root of the number of pixels; the rectangle need not be square.": (
+            *(PAIR, "2 * (round(len(rows) ** 0.5),)"),
+        ),
+        "You take the square root of the number of pixels, cut to a whole number; the rectangle "
+        "need not be square.": (PAIR, "2 * (int(len(rows) ** 0.5),)"),
+        "The larger of the two is given for both, as if the rectangle were a square.": (
+            *(PAIR, "2 * (max(height.item(), width.item()),)"),
+        ),
+        "The smaller of the two is given for both, as if the rectangle were a square.": (
+            *(PAIR, "2 * (min(height.item(), width.item()),)"),
+        ),
+        "The height is given for both, as if the rectangle were a square.": (
+            *(PAIR, "2 * (height.item(),)"),
+        ),
+        "The width is given for both, as if the rectangle were a square.": (
+            *(PAIR, "2 * (width.item(),)"),
+        ),
+        "That is the height alone; return (height, width).": (PAIR, "height.item()"),
+        "That is the size of the output, not of what one unit sees.": (
+            PAIR,
+            "tuple(maps.shape[2:])",
+        ),
+        "That is the size of the image, not of what one unit sees.": (PAIR, "size, size"),
+        "Those are the last row and the last column; asked for is how many there are.": (
+            *(PAIR, "rows.max().item(), columns.max().item()"),
+        ),
+        "That is the size of the first layer's kernel. You should not look at the layers: ask for "
+        "the gradient.": (PAIR, "tuple(next(model.parameters()).shape[2:])"),
     },
 }
 
@@ -554,6 +707,7 @@ def lenet_5(answer, reference):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
     start = nn.Sequential(nn.Flatten(), nn.Linear(25, 8), nn.Tanh(), nn.Linear(8, 4))
     batches = [(torch.randn(n, 1, 5, 5), torch.randint(0, 4, (n,))) for n in (6, 3, 8, 5)]
+    left_over = [torch.randn_like(parameter) for parameter in start.parameters()]
     what = "training_step(model, images, labels, optimizer)"
 
     class WatchedSGD(torch.optim.SGD):
@@ -566,149 +720,71 @@ def lenet_5(answer, reference):
     def outcome(step: Callable) -> tuple[list, list[Tensor], list[str]]:
         """The returned losses, the weights at the end, and what happened in the first step."""
         model, losses = copy.deepcopy(start), []
+        for parameter, gradient in zip(model.parameters(), left_over):
+            parameter.grad = gradient.clone()  # as somebody else's batch leaves it
         optimizer = WatchedSGD(model.parameters(), lr=0.5)
         optimizer.events = []
         model[1].bias.register_hook(lambda _: optimizer.events.append("backward"))
+        model.register_forward_pre_hook(
+            lambda m, _: None if m.training else optimizer.events.append("evaluation")
+        )
         for images, labels in batches:
-            arguments = (model, images.clone(), labels.clone(), optimizer)
             try:
-                loss = call(step, *arguments, what=what)
-            except Wrong as error:
-                causes = [text for part, text in _STEP_ERRORS.items() if part in str(error)]
-                raise Wrong(" ".join([*causes[:1], str(error)])) from None
+                loss = call(step, model, images.clone(), labels.clone(), optimizer, what=what)
+            except Unexplained as error:
+                if "mse" not in str(error).lower():
+                    raise
+                raise Wrong(f"Use `F.cross_entropy`, not a squared error. {error}") from error
             if loss is None:
                 raise Wrong(f"{what} returns nothing (None). Is the `return` missing?")
             losses.append(loss)
             if len(losses) == 1:
                 events = list(optimizer.events)
-        return losses, [parameter.detach() for parameter in model.parameters()], events
-
-    def mistaken(softmax: int | None, clear: str, loss_after: bool) -> Callable:
-        def step(model, images, labels, optimizer):
-            outputs = model(images)
-            outputs = outputs if softmax is None else outputs.softmax(dim=softmax)
-            loss = F.cross_entropy(outputs, labels)
-            if clear == "before":
-                optimizer.zero_grad()
-            loss.backward()
-            if clear == "between":
-                optimizer.zero_grad()
-            optimizer.step()
-            if loss_after:
-                loss = F.cross_entropy(model(images), labels)
-            return loss.item()
-
-        return step
+                trace.see(events)
+        weights = [parameter.detach() for parameter in model.parameters()]
+        trace.see(weights)
+        return losses, weights, events
 
     losses, weights, events = outcome(answer)
-    right_losses, right_weights, _ = outcome(reference)
-    graph = ""
-    if any(isinstance(loss, Tensor) and loss.requires_grad for loss in losses):
-        graph = "The returned loss is still tied to the graph; return a number, loss.item()."
+    with trace.unwatched():
+        right_losses, right_weights, _ = outcome(reference)
+    if "evaluation" in events:
+        raise Wrong(
+            "The network is in evaluation mode (`model.eval()`) when it gets the batch. In "
+            "training, dropout and batch norm have to work: leave the mode as it is."
+        )
     if close(weights, right_weights) and close(losses, right_losses):
-        if graph:
-            raise Wrong(graph)
-        return "Four steps move the weights exactly as they should."
-    standstill = (
-        "The weights do not move: `zero_grad()` is between `backward()` and `step()` and "
-        "leaves no gradient to step along."
-    )
-    if "step" not in events:
-        standstill = (
-            "Nobody calls `optimizer.step()`: the optimizer that the function is given has to "
-            "move the weights."
-        )
-    elif "backward" not in events:
-        standstill = (
-            "The weights do not move: nobody calls `loss.backward()`, which computes the "
-            "gradients that `step()` follows."
-        )
-    softmax = "There is still a softmax before `F.cross_entropy`, which applies one itself."
-    options = {
-        "softmax": {None: "", 0: f"{softmax} (And it runs along the images.)", 1: softmax},
-        "clear": {
-            "before": "",
-            "never": "Nobody calls `optimizer.zero_grad()`: the gradients of all batches add up.",
-            "between": standstill,
-        },
-        "loss_after": {False: "", True: "The loss is computed after the step, not before it."},
-    }
-    for values in itertools.product(*options.values()):
-        texts = [text[value] for text, value in zip(options.values(), values) if text[value]]
-        other_losses, other_weights, _ = outcome(mistaken(*values))
-        if texts and close(weights, other_weights) and close(losses, other_losses):
-            raise Wrong(" ".join([*texts, graph]).strip())
+        if any(isinstance(loss, Tensor) and loss.requires_grad for loss in losses):
+            raise Wrong(
+                "The returned loss is still tied to the graph; return a number, loss.item()."
+            )
+        return f"{len(batches)} steps move the weights exactly as they should."
 
     if isinstance(losses[0], str) or (isinstance(losses[0], Tensor) and losses[0].numel() != 1):
         raise Wrong(f"The loss should come back as one number, not as {describe(losses[0])}.")
-    for kind in ("step", "backward"):
+    for kind, name in {"step": "optimizer.step()", "backward": "loss.backward()"}.items():
         if events.count(kind) > 1:
-            name = {"step": "optimizer.step()", "backward": "loss.backward()"}[kind]
             raise Wrong(f"`{name}` runs {events.count(kind)} times for one batch; once is right.")
-    if "step" not in events:
-        raise Wrong(standstill)
-    images, labels = batches[0]
-    logits, wanted = start(images).detach(), right_losses[0]
-    number = float(losses[0])
-    for message, value in {
-        "You add up the losses of the images; `F.cross_entropy` takes their mean by itself "
-        '(without `reduction="sum"`).': wanted * len(labels),
-        "You divide by the number of images once more; `F.cross_entropy` gives the mean.": (
-            wanted / len(labels)
-        ),
-        "The sign has changed: a step now makes the loss larger.": -wanted,
-        "There is a sigmoid before `F.cross_entropy`, which expects the logits as they are.": (
-            F.cross_entropy(logits.sigmoid(), labels).item()
-        ),
-        "`F.nll_loss` expects logarithms of probabilities. `F.cross_entropy` takes logits and "
-        "does both.": F.nll_loss(logits, labels).item(),
-        "`F.nll_loss` expects logarithms of probabilities, not probabilities. `F.cross_entropy` "
-        "takes logits and does both.": F.nll_loss(logits.softmax(1), labels).item(),
-        "That is the squared error of the probabilities; the loss is the cross-entropy.": (
-            F.mse_loss(logits.softmax(1), F.one_hot(labels, 4).float()).item()
-        ),
-        "That is the accuracy; return the loss.": (
-            (logits.argmax(1) == labels).float().mean().item()
-        ),
-        "That is the loss of the softmax's result; return the loss of the logits.": (
-            F.cross_entropy(logits.softmax(1), labels).item()
-        ),
-    }.items():
-        if math.isclose(number, value, rel_tol=1e-4):
-            raise Wrong(f"{message} For the first batch {wanted:.4f} is right, not {number:.4f}.")
-    if not close(number, wanted):
-        rounded = (
-            " Is it rounded?" if abs(number - wanted) < 0.5 and number == round(number, 2) else ""
-        )
-        raise Wrong(
+    if not close(losses[0], right_losses[0]):
+        raise Unexplained(
             f"The first batch gets the loss {describe(losses[0])} from your function; right is "
-            f"{wanted:.4f}, the mean cross-entropy of its logits before the step.{rounded}"
+            f"{right_losses[0]:.4f}, the mean cross-entropy of its logits before the step."
+        )
+    if "step" not in events and "backward" in events:
+        raise Wrong(
+            "Nobody calls `optimizer.step()`: the optimizer that the function is given has to "
+            "move the weights."
         )
     if not close(weights, right_weights):
-        raise Wrong(
-            "The first loss is right, but after four steps the weights are not where they should "
-            "be: each step follows the gradient of its own batch, once, and nothing else changes "
-            "gradients, weights or the learning rate."
+        raise Unexplained(
+            f"The first loss is right, but after {len(batches)} steps the weights are not where "
+            "they should be: each step follows the gradient of its own batch, once, and nothing "
+            "else changes gradients, weights or the learning rate."
         )
-    raise Wrong(
-        f"The weights are right after four steps, but the returned losses {losses} are not; right "
-        f"are {[round(loss, 4) for loss in right_losses]}, each the loss of its own batch."
+    raise Unexplained(
+        f"The weights are right after {len(batches)} steps, but the returned losses {losses} are "
+        f"not; right are {[round(loss, 4) for loss in right_losses]}, each of its own batch."
     )
-
-
-_STEP_ERRORS = {
-    "modified by an inplace operation": "`optimizer.step()` comes before `loss.backward()`: it "
-    "moves the weights from which the gradients are still to be computed.",
-    "does not require grad": "Something cuts the loss off from the weights before `backward()`: "
-    "`torch.no_grad()`, `.detach()` or `.data`.",
-    "'float' object has no attribute 'backward'": "`.item()` makes a plain number of the loss, "
-    "which remembers nothing; call it at the end, for the `return`.",
-    "created only for scalar outputs": "`backward()` needs one number, the mean over the images; "
-    "`F.cross_entropy` gives it by itself.",
-    "backward through the graph a second time": "`loss.backward()` runs twice; once is right.",
-    "not implemented for 'Long'": "`F.cross_entropy(logits, labels)`: the logits come first.",
-    "got Long": "`F.cross_entropy` takes the logits themselves, not the class that `argmax` finds.",
-}
 
 
 def lenet_6(answer, reference):
@@ -722,68 +798,61 @@ def lenet_6(answer, reference):
         # Here only the row (or column) in the middle sees as much as the kernel is large.
         (nn.Conv2d(1, 2, (9, 5), padding=(4, 0)), 9),
         (nn.Conv2d(1, 2, (5, 9), padding=(0, 4)), 9),
+        # All its gradients are small.
+        (_with_weights(nn.Conv2d(1, 2, (4, 2)), lambda w: _alike(w, 0.002)), 12),
     )
 
-    def seen(unit: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, int], Tensor]:
-        """The (row, column) pairs with a gradient, for the number that `unit` takes of the maps."""
+    def explain(case: tuple, got: Any, right: tuple) -> str:
+        """What the answer gives for the same layers with other weights tells what it looks at."""
+        model, size = case
+        if isinstance(got, Exception):
+            if isinstance(got.__cause__, IndexError):
+                return (
+                    "The output maps are smaller than the image: their middle is at "
+                    "maps.shape[2] // 2 and maps.shape[3] // 2."
+                )
+            return ""
+        for change, text in (
+            (torch.abs, "You count positive gradients only; a negative gradient is not zero."),
+            (
+                lambda w: _alike(w, 0.3),
+                "Small gradients count as zero in your function (a threshold, or rounding). Every "
+                "gradient that is not exactly zero counts, however small.",
+            ),
+            (lambda w: 0.3 * torch.ones_like(w), "Some gradients that are not zero do not count."),
+        ):
+            try:
+                if close(tuple(map(int, answer(_with_weights(model, change), size))), right):
+                    raise Wrong(text)
+            except (TypeError, ValueError, RuntimeError):
+                return ""
+        return ""
 
-        def pixels(model: nn.Module, size: int) -> Tensor:
-            images = torch.randn(1, 1, size, size, requires_grad=True)
-            unit(model(images)).backward()
-            return images.grad[0, 0].nonzero()
+    same_results(answer, reference, *cases, explain=explain)
+    given: list[Tensor] = []
+    model = copy.deepcopy(cases[0][0])
+    model.register_forward_pre_hook(lambda _, images: given.append(images[0].detach().clone()))
+    with trace.unwatched():
+        call(answer, model, 16)
+    if given and all(images.unique().numel() <= 2 for images in given):
+        raise Wrong(
+            f"All pixels of your image are {describe(given[0].flatten()[0])}: a constant image, "
+            "and a random one is asked for. Where all pixels are equal, the gradient of some "
+            "layers is zero although they see the pixel."
+        )
+    return f"It measures {len(cases)} small networks rightly, one with gaps in its kernel."
 
-        return pixels
 
-    middle = seen(lambda maps: maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2].sum())
-    corner = seen(lambda maps: maps[0, :, 0, 0].sum())
-    crossed = seen(lambda maps: maps[0, :, maps.shape[3] // 2, maps.shape[2] // 2].sum())
-    everything = seen(lambda maps: maps.sum())
+def _alike(weights: Tensor, size: float) -> Tensor:
+    """Weights with the same signs, of about the same size (sums of them do not cancel out)."""
+    return weights.sign() * size * (1 + 0.1 * torch.rand_like(weights))
 
-    def extent(pixels: Tensor) -> tuple[int, int]:
-        height, width = (pixels.max(dim=0).values - pixels.min(dim=0).values + 1).tolist()
-        return height, width
 
-    def distinct(pixels: Tensor) -> tuple[int, int]:
-        return len(pixels[:, 0].unique()), len(pixels[:, 1].unique())
-
-    same_results(
-        answer,
-        reference,
-        *cases,
-        mistakes={
-            "You ask for the gradient of all units together; ask for that of the middle one.": (
-                lambda m, s: extent(everything(m, s))
-            ),
-            "You took the unit in the corner: with padding it sees less than the others.": (
-                lambda m, s: extent(corner(m, s))
-            ),
-            "Row and column of the unit are exchanged: the middle row is number shape[2] // 2, the "
-            "middle column shape[3] // 2.": lambda m, s: extent(crossed(m, s)),
-            "From the first row to the last, both counted: one more than their difference.": (
-                lambda m, s: tuple(n - 1 for n in extent(middle(m, s)))
-            ),
-            "Height and width are exchanged: the first number of a pair is the row.": (
-                lambda m, s: extent(middle(m, s))[::-1]
-            ),
-            "You count rows and columns with a gradient; a kernel with gaps (dilation) skips "
-            "some in between, and the rectangle holds those as well.": (
-                lambda m, s: distinct(middle(m, s))
-            ),
-            "You count the pixels; asked for are height and width of the rectangle.": (
-                lambda m, s: len(middle(m, s))
-            ),
-            "Both numbers are the count of pixels; asked for are height and width.": (
-                lambda m, s: (len(middle(m, s)), len(middle(m, s)))
-            ),
-            "You take the square root of the number of pixels; the rectangle need not be square.": (
-                lambda m, s: (round(len(middle(m, s)) ** 0.5),) * 2
-            ),
-            "That is the height alone; return (height, width).": (
-                lambda m, s: extent(middle(m, s))[0]
-            ),
-            "That is the size of the output, not of what one unit sees.": (
-                lambda m, s: tuple(m(torch.randn(1, 1, s, s)).shape[2:])
-            ),
-        },
-    )
-    return "It measures eight small networks rightly, one with gaps in its kernel among them."
+def _with_weights(model: nn.Module, change: Callable[[Tensor], Tensor]) -> nn.Module:
+    """A copy with other weights; biases stay."""
+    model = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.copy_(change(parameter))
+    return model
