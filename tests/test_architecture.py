@@ -8,6 +8,7 @@ import importlib.util
 import pytest
 
 from tools import ROOT
+from utils.leftovers import matching
 
 # A module may import modules of its own level and below. The longest name that fits counts.
 LEVELS = {
@@ -33,7 +34,10 @@ def level(module):
 def modules(root):
     """`{name: path}` of all Python of the course, without tests."""
     found = {}
-    for path in [*root.glob("*.py"), *(p for top in LEVELS for p in root.glob(f"{top}/**/*.py"))]:
+    for path in [
+        *root.glob("*.py"),
+        *(p for top in LEVELS for p in matching(root, f"{top}/**/*.py")),
+    ]:
         name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
         if name.split(".")[0] in LEVELS:
             found[name] = path

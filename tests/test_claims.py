@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from utils.leftovers import matching
+
 ROOT = Path(__file__).resolve().parent.parent
 LEDGER = tomllib.loads((ROOT / "docs" / "claims.toml").read_text(encoding="utf-8"))["claim"]
 CLAIMS = {claim["id"]: claim for claim in LEDGER}
 
-NOTEBOOKS = {path.stem: path for path in sorted((ROOT / "chapters").glob("*.ipynb"))}
+NOTEBOOKS = {path.stem: path for path in matching(ROOT, "chapters/*.ipynb")}
 
 # Every statement of the five articles that was found wrong, imprecise or without support.
 FOUND = {

@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from tools import environment, licences
+from utils.leftovers import matching
 
 ROOT = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
@@ -167,9 +168,9 @@ def canonical(name: str) -> str:
 def texts() -> Iterator[str]:
     """All code of the course: its files, and the code cells of the chapters."""
     for top in ("utils", "exercises", "tools", "benchmarks", "tests", "."):
-        for path in ROOT.glob("*.py" if top == "." else f"{top}/**/*.py"):
+        for path in matching(ROOT, "*.py" if top == "." else f"{top}/**/*.py"):
             yield path.read_text(encoding="utf-8")
-    for path in ROOT.glob("chapters/*.ipynb"):
+    for path in matching(ROOT, "chapters/*.ipynb"):
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             if cell["cell_type"] == "code":
                 yield "".join(cell["source"])
@@ -473,7 +474,7 @@ def test_what_vs_code_would_not_render_is_found(text, found):
     assert unread(text) == found
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("chapters/*.ipynb")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", matching(ROOT, "chapters/*.ipynb"), ids=lambda p: p.stem)
 def test_vs_code_renders_every_text_of_a_chapter(path):
     stored.chapter(path.stem)  # skips a learner's
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]

@@ -10,6 +10,7 @@ import pytest
 from exercises import texts
 from tools import ROOT, CourseError, cells, numbers_in_text
 from utils import atomic, results
+from utils.leftovers import matching
 
 NUMBER = "<!-- =a.json accuracy.median .3f -->"
 IMAGES = "<!-- =a.json images d -->"
@@ -186,7 +187,7 @@ def test_a_comment_that_only_looks_like_a_binding_is_an_error(folder, text, caps
 
 @pytest.mark.parametrize(
     "path",
-    sorted(results.FOLDER.rglob("*.json")),
+    matching(results.FOLDER, "**/*.json"),
     ids=lambda p: p.relative_to(results.FOLDER).as_posix(),
 )
 def test_every_results_file_says_where_it_comes_from(path):

@@ -721,6 +721,17 @@ def test_answers_come_from_an_older_copy(copies, tmp_path, kind):
     assert get(new) == nb
 
 
+@pytest.mark.parametrize("left", ["chapters/._{}", "__MACOSX/chapters/._{}", "@eaDir/chapters/{}"])
+def test_what_systems_leave_in_an_older_copy_is_no_chapter(copies, tmp_path, left):
+    old, new = copies
+    (old / "chapters" / f"{OTHER}.ipynb").unlink()
+    path = old / f"{left.format(OTHER)}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\0\5\26\7")
+    for place in (old, zipped(old, tmp_path / "old.zip", "one-by-one-main/")):
+        assert OTHER not in " ".join(update.take_from(place, new))
+
+
 def test_a_damaged_zip_is_one_sentence(copies, tmp_path):
     old, new = copies
     place = zipped(old, tmp_path / "old.zip", "", compression=zipfile.ZIP_DEFLATED)

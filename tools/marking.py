@@ -28,7 +28,7 @@ from exercises import texts
 from tools import COMMAND, PERSONAL, ROOT, CourseError, Parser, authoring, exit_code, say, write
 from tools.cells import fingerprint, source
 from tools.recognition import plain, recognised
-from utils.leftovers import is_left, left_in
+from utils.leftovers import is_left, matching
 
 SECONDS = 180  # for a cell: a loop that never ends must not hold the class up
 # What a run does not need: large, or somebody's work.
@@ -89,7 +89,7 @@ def handed_in(folder: Path, stem: str) -> dict[str, list[Path]]:
         if is_left(place.name):
             continue
         if place.is_dir():
-            paths = [p for p in sorted(place.rglob("*.ipynb")) if not left_in(place, p)]
+            paths = matching(place, "**/*.ipynb")
             learners.setdefault(place.name, []).extend(filter(may_be, paths))
         elif place.suffix == ".ipynb":
             learners.setdefault(place.stem, []).extend(filter(may_be, [place]))

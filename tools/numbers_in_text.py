@@ -23,6 +23,7 @@ from pathlib import Path
 from exercises import texts
 from tools import COMMAND, ROOT, CourseError, Parser, cells, exit_code, say, write
 from utils import results
+from utils.leftovers import matching
 
 # A number (perhaps still to be filled in as ?), then the comment that says where it comes from. In
 # "8-9" the dash is no minus.
@@ -111,8 +112,8 @@ def bind_notebook(text: str) -> tuple[str, list[str]]:
 
 def bound_files() -> list[Path]:
     """Every file of the project whose numbers may be bound."""
-    pages = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md")]
-    return [*sorted(pages), *sorted(ROOT.glob("chapters/*.ipynb"))]
+    pages = [ROOT / "README.md", *matching(ROOT, "docs/*.md"), *matching(ROOT, "results/*.md")]
+    return [*sorted(pages), *matching(ROOT, "chapters/*.ipynb")]
 
 
 def examine(path: Path) -> tuple[str, list[str]]:

@@ -27,6 +27,7 @@ from tools.cells import fingerprint, id_of, source
 from tools.clone import clone
 from tools.recognition import alike, plain, recognised
 from utils import atomic
+from utils.leftovers import left_in, matching
 
 CHAPTER = re.compile(r"chapters/(\d\d_\w+)\.ipynb")
 BESIDE = "Your version of the cell above, which the course has changed:\n\n"
@@ -352,7 +353,7 @@ def _notebooks(place: Path, root: Path) -> dict[str, bytes]:
     if place.is_file():
         try:
             with zipfile.ZipFile(place) as file:
-                names = [n for n in file.namelist() if n.endswith(".ipynb")]
+                names = [n for n in file.namelist() if n.endswith(".ipynb") and not left_in(".", n)]
                 inner = [n for n in names if PurePosixPath(n).parent.name == "chapters"] or names
                 return {PurePosixPath(name).stem: file.read(name) for name in inner}
         except Exception as error:  # zipfile has many of them for what is damaged
@@ -361,7 +362,7 @@ def _notebooks(place: Path, root: Path) -> dict[str, bytes]:
     if place.resolve() in (root, root / "chapters"):
         raise CourseError(f"{place} is this copy itself: give the older one.")
     for pattern in ("chapters/*.ipynb", "*/chapters/*.ipynb", "*.ipynb"):
-        if paths := sorted(place.glob(pattern)):
+        if paths := matching(place, pattern):
             return {path.stem: read(path) for path in paths}
     return {}
 

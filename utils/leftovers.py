@@ -1,8 +1,8 @@
 """What systems and programs leave in folders, which is nobody's data."""
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
-__all__ = ["is_left", "left_in"]
+__all__ = ["is_left", "left_in", "matching"]
 
 # Hidden files of Unix and macOS, the files with which Office marks open documents, and the bin of
 # Windows, which keeps one with a number for each user.
@@ -44,3 +44,8 @@ def left_in(folder: str | PurePath, path: str | PurePath) -> bool:
     What `folder` itself is called says nothing.
     """
     return any(map(is_left, PurePath(path).relative_to(folder).parts))
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """What fits the pattern in `folder`, sorted, without what was left there."""
+    return sorted(path for path in folder.glob(pattern) if not left_in(folder, path))

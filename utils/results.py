@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from utils.leftovers import matching
+
 FOLDER = Path(__file__).resolve().parents[1] / "results"
 
 
@@ -23,7 +25,7 @@ def load(name: str) -> Any:
     """
     path = FOLDER / name
     if not path.is_file():
-        known = sorted(p.relative_to(FOLDER).as_posix() for p in FOLDER.rglob("*.json"))
+        known = [p.relative_to(FOLDER).as_posix() for p in matching(FOLDER, "**/*.json")]
         raise ResultError(f"results/{name} does not exist; there are: {', '.join(known)}.")
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".csv":

@@ -20,6 +20,7 @@ import nbformat
 
 from tools import COMMAND, ROOT, Parser
 from tools.address import repository
+from utils.leftovers import matching
 
 HERE = Path(__file__).resolve().parent
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md"}
@@ -60,7 +61,7 @@ def address() -> str:
 
 def modules() -> list[str]:
     """What the reference describes: everything that chapters import."""
-    paths = [*sorted(ROOT.glob("utils/**/*.py")), ROOT / "exercises" / "engine.py"]
+    paths = [*matching(ROOT, "utils/**/*.py"), ROOT / "exercises" / "engine.py"]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
     names = [name.removesuffix(".__init__") for name in names]
     return [name for name in names if name != "utils.exercises"]  # a shim for old notebooks
@@ -69,7 +70,7 @@ def modules() -> list[str]:
 def pages() -> dict[Path, Path]:
     """Every page of the site: the file in the repository, and its path in the site."""
     found = {ROOT / name: Path(page) for name, page in PAGES.items()}
-    for path in [*sorted(ROOT.glob("chapters/[0-9]*.ipynb")), *sorted(ROOT.glob("docs/*.md"))]:
+    for path in [*matching(ROOT, "chapters/[0-9]*.ipynb"), *matching(ROOT, "docs/*.md")]:
         found[path] = path.relative_to(ROOT)
     return found
 
