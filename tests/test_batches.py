@@ -1,7 +1,10 @@
 """utils.batches: what each epoch shows, against torchvision; images from memory and from files."""
 
 import collections
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from torchvision import datasets
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
+from tools import ROOT
 from utils import data
 from utils.batches import Batches, DataError, StreamedBatches
 
@@ -375,3 +379,163 @@ def test_a_folder_of_another_layout(photos, tmp_path):
         path.unlink()
     with pytest.raises(DataError, match="cat"):
         load_photos(photos)
+
+
+# --- worker processes that are interrupted or killed ---------------------------------------------
+
+
+WORKERS = """
+import multiprocessing
+multiprocessing.set_start_method("fork")
+import os, signal, sys, threading, time
+import torch
+from torch import nn
+from utils import data, training
+import psutil
+
+def children():
+    return [p for p in psutil.Process().children(recursive=True)
+            if "resource_tracker" not in " ".join(p.cmdline())]
+
+def interrupt(after):  # as a notebook does: all processes of the group get it
+    def send():
+        time.sleep(after)
+        os.killpg(0, signal.SIGINT)
+    threading.Thread(target=send).start()
+
+class Slow(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear, self.wait, self.at = nn.Linear(3, 2), 0, {}
+    def forward(self, x):
+        time.sleep(self.wait)
+        if self.training:
+            self.at["step"] = self.at.get("step", 0) + 1
+            self.at.get(self.at["step"], lambda: None)()
+        return self.linear(x.mean((2, 3)))
+
+def load(workers=2):
+    return data.load("image_folder", folder=sys.argv[1], batch_size=4, image_size=16,
+                     num_workers=workers, validation_images=4, device="cpu")
+
+def fit(model, splits, **options):
+    options = dict(epochs=2, learning_rate=0.1, progress=False, seed=1) | options
+    return training.fit(model, splits.train, splits.validation, **options)
+
+splits, model, path = load(), Slow(), sys.argv[2]
+"""
+GOES_ON = """
+model.wait, model.at = 0, {}
+again = fit(model, splits, checkpoint=path)
+assert again.status == "finished" and again.epochs == [1, 2], again
+other = Slow()
+fit(other, load(0))
+assert all(map(torch.equal, model.parameters(), other.parameters()))
+assert training.evaluate(model, splits.test).images == 16
+assert len(training.predict(model, splits.test)[0]) == 16
+time.sleep(0.3)
+assert not children(), children()
+print("goes on")
+"""
+
+
+def with_workers(tmp_path, photos, code, **options):
+    script = tmp_path / "script.py"
+    script.write_text(WORKERS + code + GOES_ON, encoding="utf-8")
+    return subprocess.run(
+        [sys.executable, str(script), str(photos), str(tmp_path / "run.pt")],
+        capture_output=True, text=True, timeout=240, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def many_photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("many")
+    for part, count in (("train", 10), ("val", 8)):
+        for name in ("cat", "dog"):
+            (folder / part / name).mkdir(parents=True)
+            for number in range(count):
+                image = Image.new("RGB", (20, 20), (number * 20, 100, 50 * len(part)))
+                image.save(folder / part / name / f"{number}.png")
+    return folder
+
+
+INTERRUPTED = {
+    "a later batch": """
+model.at = {7: lambda: (interrupt(0), time.sleep(5))}
+assert fit(model, splits, checkpoint=path).status == "interrupted"
+""",
+    "the first batch": """
+model.at = {1: lambda: (interrupt(0), time.sleep(5))}
+assert fit(model, splits, checkpoint=path).status == "interrupted"
+""",
+    "reading": """
+before = splits.train._files.transform
+splits.train._files.transform = lambda image: time.sleep(60)
+interrupt(2)
+assert fit(model, splits, checkpoint=path).status == "interrupted"
+splits.train._files.transform = before
+""",
+    "twice": """
+for step in (2, 3):
+    model.at = {step: lambda: (interrupt(0), time.sleep(5))}
+    assert fit(model, splits, checkpoint=path).status == "interrupted"
+""",
+    "evaluate and predict": """
+kept = []
+for call in (training.evaluate, training.predict):
+    model.wait = 1
+    interrupt(1.5)
+    try:
+        call(model, splits.test)
+    except KeyboardInterrupt as error:
+        kept.append(error)  # a notebook keeps it, and all that its frames hold
+    else:
+        raise AssertionError
+""",
+    "killed between": """
+fit(Slow(), splits)
+for child in children():
+    child.kill()
+time.sleep(0.3)
+""",
+    "killed in a fit": """
+kept = []
+model.at = {7: lambda: (children()[0].kill(), time.sleep(0.3))}
+try:
+    fit(model, splits, checkpoint=path)
+except data.DataError as error:
+    assert "was ended from outside" in str(error) and "\\n" not in str(error), error
+    kept.append(error)
+else:
+    raise AssertionError
+""",
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals for a group of processes")
+@pytest.mark.parametrize("case", INTERRUPTED)
+def test_after_an_interrupt_workers_read_on(tmp_path, many_photos, case):
+    done = with_workers(tmp_path, many_photos, INTERRUPTED[case])
+    assert done.returncode == 0 and done.stdout.endswith("goes on\n"), done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("DataLoader worker (pid 7) is killed by signal: Bus error. It is possible", "/dev/shm"),
+        ("unable to write to file </torch_7_8_0>: No space left on device (28)", "/dev/shm"),
+        ("DataLoader worker (pid(s) 7, 8) exited unexpectedly", "ended from outside"),
+        ("DataLoader worker (pid 7) is killed by signal: Killed. ", "ended from outside"),
+    ],
+)
+def test_what_ends_workers_is_one_sentence(photos, monkeypatch, text, message):
+    batches = load_photos(photos, num_workers=1).test
+    kind = type(iter(batches._loader))
+    monkeypatch.setattr(kind, "__next__", lambda self: (_ for _ in ()).throw(RuntimeError(text)))
+    with pytest.raises(DataError, match=message) as caught:
+        list(batches)
+    assert "num_workers=0" in str(caught.value) and "\n" not in str(caught.value)

@@ -5,8 +5,11 @@ and resized there by a handful of tensor operations, with no worker processes an
 images. A folder of images is too large for that and streams through a DataLoader.
 """
 
+import contextlib
 import copy
 import os
+import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from numbers import Integral
@@ -260,13 +263,22 @@ class StreamedBatches(_Epochs):
             self._files,
             batch_sampler=_Order(self),
             num_workers=self._num_workers,
-            persistent_workers=self._num_workers > 0,
+            # None stays behind that could die between two epochs, whoever ends it.
+            persistent_workers=False,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # else each epoch would draw from torch's own
         )
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        batches = iter(self._loader)
+        with _interrupts_held_back():  # for the workers: they end when this process tells them
+            batches = iter(self._loader)
+        try:
+            yield from self._on_device(batches)
+        finally:  # torch would raise the death of a worker that it still knows anywhere later
+            if self._num_workers:
+                batches._shutdown_workers()
+
+    def _on_device(self, batches: Iterator) -> Iterator[tuple[Tensor, Tensor]]:
         while True:
             try:
                 images, labels = next(batches)
@@ -275,9 +287,47 @@ class StreamedBatches(_Epochs):
             except DataError as error:  # from a worker it comes wrapped in a page of traceback
                 message = str(error).strip().splitlines()[-1]
                 raise DataError(message.partition("DataError: ")[2] or message) from None
+            except (RuntimeError, OSError) as error:
+                if (problem := worker_problem(error)) and self._num_workers:
+                    raise problem from None
+                raise
             images = images.to(self.device, non_blocking=True).float()
             images = images.mul_(self._scale).add_(self._shift)
             yield images, labels.to(self.device, non_blocking=True)
+
+
+def worker_problem(error: Exception) -> DataError | None:
+    """One sentence for an error of torch about processes that read images; None for another."""
+    text = str(error)
+    if re.search("shared memory|Bus error|/torch_|shm_open|No space left", text):
+        return DataError(
+            "The memory that processes share (/dev/shm) is too small for the images that they have "
+            "read: load the data with a smaller batch_size or num_workers, or with num_workers=0, "
+            "or make it larger (docker run --shm-size=2g)."
+        )
+    if re.search("DataLoader worker .*(exited|killed)", text):
+        return DataError(
+            "A process that reads images was ended from outside, most often because the memory ran "
+            "out: call the same again, and if it comes back, load the data with a smaller "
+            "num_workers, or num_workers=0."
+        )
+    return None
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C reaches neither this thread nor processes that are started here, and they keep it so.
+
+    A notebook sends it to all of its processes; this one gets it afterwards.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Order(Sampler):

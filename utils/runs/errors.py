@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from utils.batches import worker_problem
 from utils.runs.team import Team
 
 # The last one: a GPU so full that cuBLAS or cuDNN could not even begin.
@@ -41,6 +42,10 @@ def in_plain_words(device: torch.device, batch_size: Callable[[], int]) -> Itera
                 f"the data with batch_size={max(1, batch_size() // 2)}"
                 f"{' for each process' if Team().size > 1 else ''}."
             ) from None
+        if type(error) is RuntimeError and (problem := worker_problem(error)):
+            # Torch tells of a dead worker anywhere, and again as long as its batches are kept.
+            traceback.clear_frames(error.__traceback__)
+            raise problem from None
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             reason = text.strip().splitlines()[0] if text.strip() else type(error).__name__
             raise RuntimeError(
