@@ -95,6 +95,8 @@ def same_outputs(
                     raise Wrong(f"{message} {_made_of(answer)}")
             except (RuntimeError, ValueError):  # the mistaken module cannot run on these shapes
                 continue
+    if difference and "`return` of `forward`" in difference:
+        raise Wrong(difference)
     raise before or Unexplained(difference)
 
 
@@ -190,7 +192,7 @@ def alike_modules(ours: nn.Module, theirs: nn.Module, shapes: Sequence) -> bool:
     try:
         if not _alike_with_equal_weights(ours, theirs, shapes[0]):
             return False  # which is quickly seen
-        return _difference(ours, theirs, shapes, False, 1e-4) is None
+        return _difference(ours, theirs, shapes, False, 1e-4, thorough=False) is None
     except Exception:
         return False
 
@@ -213,9 +215,22 @@ def _alike_with_equal_weights(ours: nn.Module, theirs: nn.Module, shape: Sequenc
     return True
 
 
-def _essential(tensor: Tensor) -> tuple[int, ...]:
+def _without_ones(tensor: Tensor) -> tuple[int, ...]:
     # A 1×1 convolution and a linear layer differ only by entries of 1 in the weight's shape.
     return tuple(n for n in tensor.shape if n != 1)
+
+
+def _essential(tensor: Tensor) -> tuple[int, ...]:
+    # `x @ A` keeps the transposed weight of a linear layer.
+    shape = _without_ones(tensor)
+    return tuple(sorted(shape)) if len(shape) == 2 else shape
+
+
+def _laid_out(values: Tensor, other: Tensor) -> Tensor:
+    """The values in the shape of another tensor, transposed if that one is."""
+    if _without_ones(values) != _without_ones(other):
+        values = values.reshape(_without_ones(values)).t()
+    return values.reshape(other.shape)
 
 
 def _parameter_shapes(module: nn.Module) -> list[tuple[int, ...]] | None:
@@ -228,9 +243,17 @@ def _parameter_shapes(module: nn.Module) -> list[tuple[int, ...]] | None:
 
 
 def _difference(
-    answer: nn.Module, reference: nn.Module, shapes: Sequence, gradients: bool, tolerance: float
+    answer: nn.Module,
+    reference: nn.Module,
+    shapes: Sequence,
+    gradients: bool,
+    tolerance: float,
+    thorough: bool = True,
 ) -> str | None:
-    """What differs between the two modules, in a sentence, or None."""
+    """What differs between the two modules, in a sentence, or None.
+
+    thorough: whether to look for other partners of parameters that fit each other by their shapes.
+    """
     answer, reference = copy.deepcopy(answer).train(), copy.deepcopy(reference).train()
     for shape in shapes:
         images = torch.randn(shape)
@@ -242,17 +265,21 @@ def _difference(
     for pairs in _matchings(answer, reference, torch.randn(shapes[0])):
         for mine, right in pairs:
             with torch.no_grad():
-                mine.copy_(right.reshape(mine.shape))
+                mine.copy_(_laid_out(right, mine))
 
         def both_gradients(pairs: list = pairs) -> list[tuple[Tensor | None, Tensor | None]]:
-            return [(a.grad, b.grad) for a, b in pairs if b.requires_grad]
+            return [
+                (None if a.grad is None else _laid_out(a.grad, b), b.grad)
+                for a, b in pairs
+                if b.requires_grad
+            ]
 
         grads = both_gradients if gradients else None
         text = _behaviour_differs(answer, reference, grads, shapes, tolerance)
         if text is None:
             return None
         first = first or text
-    if count_parameters(reference) <= MOST_PROBED:
+    if (thorough or first is None) and count_parameters(reference) <= MOST_PROBED:
         order = correspondence.correspondence(answer, reference, shapes[0])
         if order is not None:
             correspondence.write(answer, correspondence.read(reference)[order])
