@@ -469,10 +469,26 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
             lenet(activation2="pooling(2)", pool2="activation()"),
             r"Pooling comes before the activation \(after the second convolution\)",
         ),
+        ("a network", f"{lenet()}\nlenet = lenet()", r"already built"),
+        (
+            "a class for a layer",
+            lenet(pool1="pooling"),
+            r"`.*MaxPool2d` is a class here; a layer is made by calling it",
+        ),
+        (
+            "channels last",
+            """
+class ChannelsLast(nn.Module):
+    def forward(self, maps):
+        return maps.permute(0, 2, 3, 1).flatten(1)
+"""
+            + lenet(flatten="ChannelsLast()"),
+            r"channels are moved last before the maps are flattened",
+        ),
         (
             "no defaults",
             lenet().replace("activation=nn.ReLU, pooling=nn.MaxPool2d", "activation, pooling"),
-            r"without arguments.*raised TypeError",
+            r"without arguments.*is not possible",
         ),
         (
             "other defaults",
@@ -525,7 +541,7 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
         (
             "dropout",
             lenet(activation4="activation(), nn.Dropout(0.5)"),
-            r"gives other values in train mode.*Dropout",
+            r"dropout.*too many",
         ),
     ],
     "lenet.5": [
@@ -929,6 +945,29 @@ class lenet(nn.Module):
         x = x.view(-1, 16 * 5 * 5)
         return self.fc3(self.act(self.fc2(self.act(self.fc1(x)))))
 """,
+        ),
+        (
+            "lazy layers",
+            lenet(
+                conv1="nn.LazyConv2d(6, 5, padding=2)",
+                conv2="nn.LazyConv2d(16, 5)",
+                linear1="nn.LazyLinear(120)",
+                linear2="nn.LazyLinear(84)",
+                linear3="nn.LazyLinear(10)",
+            ),
+        ),
+        (
+            "matrices from the right",
+            """
+class Right(nn.Module):
+    def __init__(self, i, o):
+        super().__init__()
+        self.matrix, self.bias = nn.Parameter(torch.randn(i, o)), nn.Parameter(torch.zeros(o))
+
+    def forward(self, x):
+        return x @ self.matrix + self.bias
+"""
+            + lenet(linear1="Right(400, 120)", linear2="Right(120, 84)", linear3="Right(84, 10)"),
         ),
         (
             "C5 as a convolution, as in 1998",

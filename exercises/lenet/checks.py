@@ -564,54 +564,67 @@ def lenet_3(answer, reference):
 
 
 def lenet_4(answer, reference):
-    def without(*places: int) -> Callable[[], nn.Module]:
-        return lambda: nn.Sequential(*(m for i, m in enumerate(reference()) if i not in places))
-
-    def followed_by(layer: nn.Module) -> Callable[[], nn.Module]:
-        return lambda: nn.Sequential(*reference(), layer)
-
     def build(*arguments: type) -> nn.Module:
-        return _with_linear_c5(make(answer, *arguments))
+        network = make(answer, *arguments)
+        try:
+            with torch.no_grad():
+                copy.deepcopy(network)(torch.zeros(2, 1, 28, 28))
+                if any(map(nn.parameter.is_lazy, network.parameters())):
+                    network(torch.zeros(2, 1, 28, 28))  # lazy layers learn their sizes
+        except RuntimeError:  # shapes that do not fit: say why, where the padding is the reason
+            found = [m.padding for m in network.modules() if isinstance(m, nn.Conv2d)]
+            if len(found) == 2 and found[0] in (0, (0, 0)):
+                raise Wrong(f"The first convolution has no padding. {padding}") from None
+            if len(found) == 2 and found[1] in (2, (2, 2), "same"):
+                raise Wrong(
+                    "The second convolution has padding too; in the table it makes 10 × 10 of "
+                    "14 × 14."
+                ) from None
+        return _with_linear_c5(network)
 
-    network = build(nn.ReLU, nn.MaxPool2d)
     padding = (
         "Without padding the first convolution gives 24 rows, and 16 maps of 4 × 4 are left for "
         "the first linear layer."
     )
+    if isinstance(answer, nn.Module):
+        make(answer, nn.ReLU)  # which says that a function is asked for
+    network = build(nn.ReLU, nn.MaxPool2d)
     expect_parameters(
         network,
         61_706,
         common={
             44_426: padding,
             61_684: "The biases of the convolutions are missing.",
+            61_492: "The biases of the linear layers are missing.",
             61_470: "All biases are missing.",
             60_856: "The last linear layer, from 84 to 10, is missing.",
         },
     )
-    try:
-        network(torch.zeros(2, 1, 28, 28))
-    except RuntimeError:  # shapes that do not fit: say why, where the padding is the reason
-        found = [layer.padding for layer in network.modules() if isinstance(layer, nn.Conv2d)]
-        if len(found) == 2 and found[0] in (0, (0, 0)):
-            raise Wrong(f"The first convolution has no padding. {padding}") from None
-        if len(found) == 2 and found[1] in (2, (2, 2), "same"):
-            raise Wrong(
-                "The second convolution has padding too; in the table it makes 10 × 10 of 14 × 14."
-            ) from None
+    no_softmax = "the last layer gives logits, and cross-entropy applies the softmax itself"
     places = {
         1: "after the first convolution",
         4: "after the second convolution",
         8: "after the linear layer of 120",
         10: "after the linear layer of 84",
     }
-    missing = {f"The activation {where} is missing.": without(i) for i, where in places.items()}
-    no_softmax = "the last layer gives logits, and cross-entropy applies the softmax itself"
+
+    def without(*missing: int) -> Callable[[], nn.Module]:
+        return lambda: nn.Sequential(*(m for i, m in enumerate(reference()) if i not in missing))
+
+    def followed_by(layer: nn.Module) -> Callable[[], nn.Module]:
+        return lambda: nn.Sequential(*reference(), layer)
+
+    def in_order(*axes: int) -> Callable[[], nn.Module]:
+        return lambda: nn.Sequential(
+            *reference()[:6], _Permuted(axes), nn.Flatten(), *reference()[7:]
+        )
+
     same_outputs(
         network,
         reference(),
         (2, 1, 28, 28),
         (1, 1, 28, 28),
-        mistakes=missing
+        mistakes={f"The activation {where} is missing.": without(i) for i, where in places.items()}
         | {
             "The activations after both convolutions are missing.": without(1, 4),
             "The activations after the linear layers are missing.": without(8, 10),
@@ -619,6 +632,11 @@ def lenet_4(answer, reference):
             f"A softmax comes last; {no_softmax}.": followed_by(nn.Softmax(dim=1)),
             f"A log-softmax comes last; {no_softmax}.": followed_by(nn.LogSoftmax(dim=1)),
             "An activation comes last; a logit may be negative.": followed_by(nn.ReLU()),
+            "A sigmoid comes last; a logit may be any number.": followed_by(nn.Sigmoid()),
+            "The channels are moved last before the maps are flattened, so the numbers come in "
+            "another order than torch's `nn.Flatten` gives: map by map.": in_order(0, 2, 3, 1),
+            "Height and width change places before the maps are flattened, so the numbers come in "
+            "another order than torch's `nn.Flatten` gives: row by row.": in_order(0, 1, 3, 2),
             "Your network pools by averaging, although `pooling` is nn.MaxPool2d.": (
                 lambda: reference(nn.ReLU, nn.AvgPool2d)
             ),
@@ -669,7 +687,16 @@ def lenet_4(answer, reference):
             "arguments, which should give ReLUs and max pooling, as the first line of the stub "
             f"says: activation=nn.ReLU, pooling=nn.MaxPool2d. {error}"
         ) from None
-    return "61,706 parameters, and the logits of the reference with both kinds of layers."
+    return "The right number of parameters, and the logits of the reference with both kinds."
+
+
+class _Permuted(nn.Module):
+    def __init__(self, axes: tuple[int, ...]):
+        super().__init__()
+        self.axes = axes
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.permute(self.axes)
 
 
 _POOLED_FIRST = (
