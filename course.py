@@ -37,6 +37,10 @@ def import_from_here():
     sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder) not in foreign]
     import site
     import sysconfig
+    import warnings
+
+    if "PYTHONWARNINGS" in os.environ:  # a warning is no error in here
+        warnings.simplefilter("ignore")
 
     # Whoever names this Python's own folders in PYTHONPATH still needs them.
     own = [*sysconfig.get_paths().values(), *site.getsitepackages()]
@@ -165,7 +169,8 @@ def setup(options):
     if options.authors:
         environment.equip_authors(python)
     data_files.check_sizes()
-    if subprocess.call([python, "-m", "tools.data_files"], cwd=ROOT) != 0:
+    unpack = [python, "-m", "tools.data_files"]
+    if subprocess.call(unpack, cwd=ROOT, env=programs.environ()) != 0:
         return 1
     say(f"Ready: {python}\nGo on with `{COMMAND} lab`.")
     return 0

@@ -637,6 +637,7 @@ def test_stamp_stays_while_an_unfinished_venv_is_removed(project, monkeypatch, s
         (venv / "file").touch()
     module, removed = project.load(), []
     monkeypatch.setattr(module, "check_machine", lambda: None)
+    monkeypatch.setattr(programs, "pip_environ", lambda python: {})
     monkeypatch.setattr(module, "run_to_end", lambda *_: removed.append(os.listdir(venv)))
     rmtree = shutil.rmtree
 

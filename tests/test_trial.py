@@ -70,8 +70,8 @@ def test_a_variable_that_stops_jupyterlab_is_named(home, monkeypatch):
 
 
 def attempt_without(*guilty: str):
-    def attempt(environ, only_start=False):
-        return trial.Problem("something", True) if set(guilty) & environ.keys() else None
+    def attempt(environ, last="cell"):
+        return trial.Problem("something", "server") if set(guilty) & environ.keys() else None
 
     return attempt
 
@@ -79,7 +79,7 @@ def attempt_without(*guilty: str):
 def test_a_kernel_that_dies_is_noticed(home):
     write(home / ".ipython/profile_default/startup/00.py", "import os; os._exit(3)\n")
     problem = trial.attempt(os.environ)
-    assert problem == trial.Problem("the kernel of the notebook dies", at_start=False)
+    assert problem == trial.Problem("the kernel of the notebook dies", "kernel")
     names = [suspect.name for suspect in trial.suspects()]
     assert f"the file {home / '.ipython/profile_default/startup/00.py'}" in names
 
@@ -100,7 +100,7 @@ def every(*names: str) -> list[trial.Suspect]:
 @pytest.mark.parametrize("guilty", [*"ABCDEFG", "CF", ""])
 def test_the_first_suspect_that_stops_it_is_found(monkeypatch, guilty):
     monkeypatch.setattr(trial, "attempt", attempt_without(*guilty))
-    problem = trial.Problem("something", True)
+    problem = trial.Problem("something", "server")
     said = trial.cause(problem, every(*"ABCDEFG"), dict.fromkeys("ABCDEFGX", "1"))
     if guilty:
         assert said == f"the cause is the variable {guilty[0]}: unset it."
@@ -110,14 +110,16 @@ def test_the_first_suspect_that_stops_it_is_found(monkeypatch, guilty):
 
 def test_what_no_suspect_explains_is_the_installation(monkeypatch):
     monkeypatch.setattr(trial, "attempt", attempt_without("X"))
-    said = trial.cause(trial.Problem("something", True), every(*"AB"), dict.fromkeys("ABX", "1"))
+    said = trial.cause(
+        trial.Problem("something", "server"), every(*"AB"), dict.fromkeys("ABX", "1")
+    )
     assert said.startswith("remove .venv and run `")
 
 
 def test_what_the_error_names_is_tried_first(monkeypatch):
     tried = []
 
-    def attempt(environ, only_start=False):
+    def attempt(environ, last="cell"):
         tried.append(sorted(environ.keys() & set("ABCDEFGH")))
         return None
 
@@ -126,7 +128,7 @@ def test_what_the_error_names_is_tried_first(monkeypatch):
         "the file f", "rename it", "JUPYTER_CONFIG_DIR", "f.py", "x = gone.Manager"
     )
     monkeypatch.setattr(trial.shutil, "copy", lambda source, target: None)
-    problem = trial.Problem("The 'gone.Manager' trait", True)
+    problem = trial.Problem("The 'gone.Manager' trait", "server")
     said = trial.cause(problem, [*every(*"ABCDEFGH"), file], dict.fromkeys("ABCDEFGH", "1"))
     assert said == "the cause is the file f: rename it." and tried == [list("ABCDEFGH")]
 

@@ -622,6 +622,7 @@ def run_to_end(command: list[str], failure: str, environ: dict[str, str] | None 
         for line in process.stderr:
             messages.append(line)
             print(line, end="", file=sys.stderr, flush=True)
+        process.stderr.close()
         code = process.wait()
     except KeyboardInterrupt:
         process.terminate()

@@ -54,16 +54,19 @@ def check_lab() -> str:
 # --- one trial ------------------------------------------------------------------------------------
 
 
-ENDS = "JupyterLab ends at once"
+DIES = "the kernel of the notebook dies"
 
 
 class Problem(NamedTuple):
     reason: str
-    at_start: bool  # of the server
+    step: str  # at which it occurred: "server", "kernel" or "cell"
 
 
-def attempt(environ: Mapping[str, str], only_start: bool = False) -> Problem | None:
-    """Why it does not work with these variables, or nothing."""
+def attempt(environ: Mapping[str, str], last: str = "cell") -> Problem | None:
+    """Why it does not work with these variables, or nothing.
+
+    last: the step after which it is over.
+    """
     command, variables = programs.jupyterlab(sys.executable, environ)
     variables = {"PYTHONUTF8": "1", **programs.environ(environ), **variables}
     token = uuid.uuid4().hex
@@ -79,12 +82,13 @@ def attempt(environ: Mapping[str, str], only_start: bool = False) -> Problem | N
         )
         try:
             address = address_of(server, Path(log.name))
-            if address and only_start:
+            if not address:
+                return Problem(reason(read(Path(log.name))) or "JupyterLab ends at once", "server")
+            if last == "server":
                 return None
-            said = asyncio.run(run_cell(address, token, Path(log.name))) if address else ENDS
-            if said == ENDS:  # its own words say more
-                said = reason(read(Path(log.name))) or said
-            return Problem(said, at_start=not address) if said else None
+            code = CELL.format(root=str(ROOT), prefix=sys.prefix) if last == "cell" else ""
+            said = asyncio.run(run_cell(address, token, code, Path(log.name)))
+            return Problem(said, "kernel" if said == DIES else "cell") if said else None
         finally:
             server.terminate()
             try:
@@ -125,18 +129,18 @@ def reason(log: str) -> str:
     return re.sub(r"<(?:\w+\.)*(\w+) object at 0x\w+>", r"\1", line)
 
 
-async def run_cell(address: str, token: str, log: Path) -> str:
+async def run_cell(address: str, token: str, code: str, log: Path) -> str:
     """Run the cell in a kernel of the server, or stop when the server reports a dead kernel."""
-    cell = asyncio.ensure_future(run_in_kernel(address, token))
+    cell = asyncio.ensure_future(run_in_kernel(address, token, code))
     while not cell.done():
         await asyncio.wait([cell], timeout=0.5)
         if not cell.done() and re.search(r"KernelRestarter: restart|[Kk]ernel died", read(log)):
             cell.cancel()
-            return "the kernel of the notebook dies"
+            return DIES
     return cell.result()
 
 
-async def run_in_kernel(address: str, token: str) -> str:
+async def run_in_kernel(address: str, token: str, code: str) -> str:
     """Run the cell in a kernel of the server, as a browser does; why that fails, or nothing."""
     from tornado.httpclient import AsyncHTTPClient, HTTPRequest
     from tornado.websocket import websocket_connect
@@ -150,7 +154,11 @@ async def run_in_kernel(address: str, token: str) -> str:
     body = json.dumps({"name": "python3", "path": "chapters"})
     start = request(f"{address}api/kernels", method="POST", body=body)
     try:
-        answer = await AsyncHTTPClient(force_instance=True).fetch(start, raise_error=False)
+        client = AsyncHTTPClient(force_instance=True)
+        page = await client.fetch(request(f"{address}lab"), raise_error=False)
+        if page.code != 200 or b"jupyter-config-data" not in page.body:
+            return f"JupyterLab shows no page (HTTP {page.code})"
+        answer = await client.fetch(start, raise_error=False)
         if answer.code != 201:
             return f"JupyterLab starts no kernel (HTTP {answer.code})"
         kernel = json.loads(answer.body)["id"]
@@ -158,18 +166,18 @@ async def run_in_kernel(address: str, token: str) -> str:
         connection = await websocket_connect(request(channels))
         header = {"msg_id": uuid.uuid4().hex, "msg_type": "execute_request", "version": "5.3"}
         header |= {"session": uuid.uuid4().hex, "username": ""}
-        content = {"code": CELL.format(root=str(ROOT), prefix=sys.prefix), "silent": False}
+        content = {"code": code, "silent": False}
         content |= {"store_history": False, "user_expressions": {}, "allow_stdin": False}
         message = {"header": header, "parent_header": {}, "metadata": {}, "content": content}
         await connection.write_message(json.dumps({**message, "channel": "shell", "buffers": []}))
-        return await outcome(connection, header["msg_id"])
+        return await outcome(connection, header["msg_id"], figure=not code)
     except (OSError, TimeoutError, ValueError) as error:
         return f"JupyterLab does not answer ({type(error).__name__})"
 
 
-async def outcome(connection, request: str) -> str:
-    """Wait for the end of a cell: why it failed, or nothing."""
-    figure, problem = False, ""
+async def outcome(connection, request: str, figure: bool) -> str:
+    """Wait for the end of a cell: why it failed, or nothing. figure: none is waited for."""
+    problem = ""
     while True:
         text = await asyncio.wait_for(connection.read_message(), PATIENCE)
         if text is None:
@@ -178,7 +186,7 @@ async def outcome(connection, request: str) -> str:
         content, kind = message["content"], message["header"]["msg_type"]
         state = content.get("execution_state")
         if state in ("dead", "restarting", "autorestarting"):
-            return "the kernel of the notebook dies"
+            return DIES
         if message["parent_header"].get("msg_id") != request:
             continue
         if kind == "error":
@@ -268,7 +276,7 @@ def cause(problem: Problem, every: Sequence[Suspect], environ: Mapping[str, str]
     """Which of them stops it, and what to do: the first whose presence makes a trial fail."""
 
     def fails_with(present: Sequence[Suspect]) -> bool:
-        return bool(attempt_with(present, every, environ, problem.at_start))
+        return bool(attempt_with(present, every, environ, problem.step))
 
     for suspect in every:
         if suspect.has_to_do_with(problem.reason, environ):
@@ -293,7 +301,7 @@ def attempt_with(
     present: Sequence[Suspect],
     every: Sequence[Suspect],
     environ: Mapping[str, str],
-    only_start: bool,
+    last: str,
 ) -> Problem | None:
     """A trial with only these of the suspects."""
     from jupyter_core import paths
@@ -313,4 +321,4 @@ def attempt_with(
                 copy = Path(place, suspect.variable, suspect.file)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(Path(folders[suspect.variable], suspect.file), copy)
-        return attempt(variables, only_start)
+        return attempt(variables, last)
