@@ -28,35 +28,45 @@ from utils.networks.resnet import ResidualBlock, basic_branch
 # --- resnet.1: counting ---------------------------------------------------------------------------
 
 
-FIRST, SECOND, BESIDE = 64 * 128 * 9, 128 * 128 * 9, 64 * 128  # weights of the three convolutions
+FIRST, SECOND, BESIDE = 64 * 128, 128 * 128, 64 * 128  # channels in and out of the convolutions
 WEIGHTS = {
     "first": {
         0: "The first convolution is missing.",
         SECOND: "The first convolution takes 64 channels, not 128.",
-        64 * 64 * 9: "The first convolution gives 128 channels, not 64.",
-        BESIDE: "The first convolution is 3×3, not 1×1.",
+        64 * 64: "The first convolution gives 128 channels, not 64.",
     },
     "second": {
         0: "The second convolution is missing.",
         FIRST: "The second convolution takes 128 channels, not 64.",
     },
     "beside": {
-        0: "The 1×1 convolution of the shortcut is missing.",
+        0: "The shortcut's 1×1 convolution is missing.",
         9 * BESIDE: "The shortcut's convolution is 1×1, not 3×3.",
         128 * 128: "The shortcut's convolution takes 64 channels, not 128.",
-        64: "The shortcut's 1×1 convolution has 64 · 128 weights.",
+    },
+    "kernel": {
+        1: "A 3×3 kernel has 9 weights for each pair of channels, not 1.",
+        3: "A 3×3 kernel has 3 · 3 = 9 weights, not 3.",
     },
 }
 
 
-def _parameters(first=FIRST, second=SECOND, beside=BESIDE, norms=768, biases=0) -> int:
-    return first + second + beside + norms + biases
+def _parameters(first=FIRST, second=SECOND, beside=BESIDE, kernel=9, norms=768, biases=0) -> int:
+    return kernel * (first + second) + beside + norms + biases
 
 
 def _macs(
-    first=FIRST, second=SECOND, beside=BESIDE, first_at=1, beside_at=1, positions=28 * 28, norms=0
+    first=FIRST,
+    second=SECOND,
+    beside=BESIDE,
+    kernel=9,
+    first_at=1,
+    beside_at=1,
+    positions=28 * 28,
+    norms=0,
 ) -> int:
-    return (first * first_at + second + beside * beside_at) * positions + norms
+    branch = kernel * (first * first_at + second)
+    return (branch + beside * beside_at) * positions + norms
 
 
 def _option_b(first=16 * 32, second=32 * 64, norms=192, kernel=1, biases=0, times=1) -> int:
