@@ -482,7 +482,15 @@ def _behaviour_differs(
                 total = sum((output * torch.randn(output.shape)).sum() for output in outputs)
                 if not total.requires_grad:
                     return f"{loss}: {cause}"
-                total.backward()
+                try:
+                    total.backward()
+                except RuntimeError as error:
+                    if "inplace" not in str(error):
+                        raise
+                    return (
+                        "Your module changes numbers in place that the gradients still need "
+                        "(`x -= …`, `x[…] = …`, `relu_`): write `x = x - …`."
+                    )
             inputs = [(leaf.grad, right_leaf.grad)]
             for a, b in inputs + gradients():
                 if (a is None) != (b is None):
