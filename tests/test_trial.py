@@ -49,8 +49,7 @@ def test_what_lab_leaves_out_does_not_stop_it(home, monkeypatch):
     ("file", "text"),
     [
         ("jupyter_server_config.py", 'c.ServerApp.contents_manager_class = "gone.Manager"\n'),
-        ("jupyter_lab_config.json", '{"ServerApp": {"contents_manager_class": "gone.Manager"}}'),
-        ("jupyter_server_config.d/old.json", '{"ServerApp": {"kernel_manager_class": "gone.M"}}'),
+        ("jupyter_server_config.json", '{"ServerApp": {"kernel_manager_class": "gone.Manager"}}'),
     ],
 )
 def test_a_file_of_settings_that_stops_jupyterlab_is_named(home, file, text):

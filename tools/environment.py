@@ -162,7 +162,7 @@ def check_parts() -> None:
     lacking = []
     for name in PARTS:
         try:
-            importlib.import_module(name)
+            exec(f"import {name}")  # found is not enough: its library may be gone
         except ImportError:
             lacking.append(name)
     if lacking:
