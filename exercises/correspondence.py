@@ -94,6 +94,8 @@ class _Probed:
         self.module = copy.deepcopy(module).double().eval()
         for parameter in self.module.parameters():
             parameter.requires_grad_()
+        for layer in self.module.modules():  # running statistics are no parameters
+            getattr(layer, "reset_running_stats", lambda: None)()
         generator = torch.Generator().manual_seed(2)
         self.images = torch.randn(tuple(shape), generator=generator, dtype=torch.float64)
 

@@ -15,9 +15,59 @@ wrong_answers = {
         ("the batches of another size", "batches_per_epoch = 215", r"batches of 256"),
         ("one too many", "batches_per_epoch = 431", r"one batch takes all 88"),
         ("the remainder", "batches_per_epoch = 55_000 % 128", r"the last batch holds"),
+        ("times the batch size", "batches_per_epoch = 55_040", r"430 full batches would hold"),
+        ("upside down", "batches_per_epoch = 128 / 55_000", r"wrong way round"),
         ("anything else", "batches_per_epoch = 7", r"^7 is not right"),
     ],
     "start.2": [
+        (
+            "two highest",
+            """
+def accuracy(logits, labels):
+    return (logits.topk(2, 1).indices == labels[:, None]).any(1).float().mean()
+""",
+            r"two highest scores",
+        ),
+        (
+            "softmax over the images",
+            """
+def accuracy(logits, labels):
+    return (logits.softmax(0).argmax(1) == labels).float().mean()
+""",
+            r"softmax runs over the images",
+        ),
+        (
+            "the loss",
+            """
+def accuracy(logits, labels):
+    return F.cross_entropy(logits, labels).item()
+""",
+            r"That is the loss",
+        ),
+        (
+            "all logits",
+            """
+def accuracy(logits, labels):
+    return (logits.argmax(1) == labels).sum().item() / logits.numel()
+""",
+            r"number of all logits",
+        ),
+        (
+            "the first image",
+            """
+def accuracy(logits, labels):
+    return float(logits[0].argmax() == labels[0])
+""",
+            r"Only the first image",
+        ),
+        (
+            "the whole batch",
+            """
+def accuracy(logits, labels):
+    return float(torch.equal(logits.argmax(1), labels))
+""",
+            r"whole batch is right",
+        ),
         (
             "along the images",
             """
@@ -32,7 +82,7 @@ def accuracy(logits, labels):
 def accuracy(logits, labels):
     return (logits.argmax(dim=1) == labels).sum()
 """,
-            r"You count the right images.*gives 3; right is 0\.375",
+            r"You count the right images.*gives 1; right is 0\.5",
         ),
         (
             "percent",
@@ -40,7 +90,7 @@ def accuracy(logits, labels):
 def accuracy(logits, labels):
     return 100 * (logits.argmax(dim=1) == labels).float().mean().item()
 """,
-            r"percent.*gives 37\.5; right is 0\.375",
+            r"percent.*gives 50; right is 0\.5",
         ),
         (
             "the error rate",
@@ -146,7 +196,7 @@ def accuracy(logits, labels):
 def accuracy(logits):
     return 1.0
 """,
-            r"raised TypeError: accuracy\(\) takes 1 positional argument",
+            r"your function takes `logits`, and the task hands it 2",
         ),
         (
             "works in place",
