@@ -115,15 +115,19 @@ def iou(a, b):
 
 wrong_answers = {
     "gap.1": [
-        ("no biases", heads(FLATTEN - 9_192, POOLED, LARGE), r'"flatten": .*bias'),
+        ("no biases", heads(FLATTEN - 9_192, POOLED, LARGE), r'biases are missing.*"flatten":'),
         ("first layer alone", heads(102_764_544, POOLED, LARGE), r"first linear layer alone"),
         ("middle layer missing", heads(FLATTEN - 16_781_312), r"4096 to 4096, is missing"),
         ("last layer missing", heads(FLATTEN - 4_097_000), r"4096 to 1000, is missing"),
-        ("one row", heads(512 * 7 * 4096 + 4096 + 20_878_312), r"7 · 7 values, not 7"),
+        ("one row", heads(512 * 7 * 4096 + 4096 + 20_878_312), r"7 · 7 values.*not 7"),
         ("one value a map", heads(512 * 4096 + 4096 + 20_878_312), r"keeps all 7 · 7"),
         ("one map", heads(49 * 4096 + 4096 + 20_878_312), r"512 maps, not one"),
         ("all of VGG-16", heads(138_357_544), r"whole of VGG-16"),
-        ("pooled without bias", heads(FLATTEN, 512_000, LARGE), r'"pooled": .*bias'),
+        (
+            "pooled without bias",
+            heads(FLATTEN, 512_000, LARGE),
+            r'bias of the linear layer.*"pooled":',
+        ),
         ("pooled keeps the map", heads(FLATTEN, 25_089_000, LARGE), r"as one number"),
         ("pooled has nothing", heads(FLATTEN, 0, LARGE), r"a linear layer follows it"),
         ("large as small", heads(FLATTEN, POOLED, FLATTEN), r'"flatten_448": .*7×7 maps'),
@@ -154,7 +158,7 @@ wrong_answers = {
         (
             "pooled to 7x7",
             network("nn.AdaptiveAvgPool2d(7)", FLAT, "nn.Linear(32 * 49, num_classes)"),
-            r"each of 7 · 7 positions, 15,690 parameters",
+            r"weight for each of the 7 · 7 positions",
         ),
         (
             "the image resized",
@@ -162,12 +166,12 @@ wrong_answers = {
                 FLAT,
                 "nn.Linear(32 * 49, num_classes)",
             ).replace("Sequential(\n", "Sequential(\n        nn.Upsample(size=(28, 28)),\n"),
-            r"each of 7 · 7 positions",
+            r"weight for each of the 7 · 7",
         ),
         (
             "a lazy layer",
             network(FLAT, "nn.LazyLinear(num_classes)"),
-            r"raised RuntimeError.*weight for each of the 7 · 7",
+            r"weight for each of the 7 · 7.*raised RuntimeError",
         ),
         ("a fixed window", network("nn.AvgPool2d(7)", FLAT, LINEAR), r"window of a fixed size"),
         (
@@ -211,7 +215,11 @@ wrong_answers = {
             network(AVERAGE, FLAT, LINEAR, body=3),
             r"last ReLU before the head is gone",
         ),
-        ("a ReLU on the logits", network(AVERAGE, FLAT, LINEAR, "nn.ReLU()"), r"may be negative"),
+        (
+            "a ReLU on the logits",
+            network(AVERAGE, FLAT, LINEAR, "nn.ReLU()"),
+            r"a ReLU after the linear layer",
+        ),
         ("a softmax", network(AVERAGE, FLAT, LINEAR, "nn.Softmax(dim=1)"), r"softmax after"),
         ("no linear layer", network(AVERAGE, FLAT), r"shape \(2, 32\); \(2, 10\) is right"),
         ("not flat", network(AVERAGE, LINEAR), r"two axes of length 1 have to go"),
@@ -310,7 +318,11 @@ wrong_answers = {
         ),
         ("no weights", mapped("features.sum(dim=1)"), r"weights are not used"),
         ("not summed", mapped(MIX.replace(".sum(dim=1)", "")), r"but not summed"),
-        ("an axis too many", mapped(MIX.replace("dim=1", "dim=1, keepdim=True")), r"axis too many"),
+        (
+            "an axis too many",
+            mapped(MIX.replace("dim=1", "dim=1, keepdim=True")),
+            r"axis of length 1 too many",
+        ),
         ("averaged", mapped(f"{MIX}.mean(dim=(1, 2))"), r"positions are averaged"),
         (
             "transposed weight",
@@ -341,7 +353,7 @@ wrong_answers = {
             "3x3",
             "def class_map_layer(linear):\n"
             "    return nn.Conv2d(linear.in_features, linear.out_features, 3, padding=1)\n",
-            r"kernel should be 1×1; yours is \(3, 3\)",
+            r"kernel should be 1×1; yours is 3×3",
         ),
         (
             "the state_dict as it is",
@@ -360,10 +372,18 @@ wrong_answers = {
             "    return layer\n",
             r"shares its memory",
         ),
-        ("bias times positions", exchanged(bias="linear.bias * 12"), r"goes in whole, and once"),
+        (
+            "bias times positions",
+            exchanged(bias="linear.bias * 12"),
+            r"bias is multiplied by the number",
+        ),
         ("bias twice", exchanged(bias="2 * linear.bias"), r"added twice"),
         ("bias subtracted", exchanged(bias="-linear.bias"), r"subtracted"),
-        ("weight over positions", exchanged("linear.weight[:, :, None, None] / 12"), r"does that"),
+        (
+            "weight over positions",
+            exchanged("linear.weight[:, :, None, None] / 12"),
+            r"weights are divided by the number",
+        ),
         (
             "transposed weight",
             exchanged("linear.weight.T[:, :, None, None]"),
@@ -372,13 +392,13 @@ wrong_answers = {
         (
             "reshaped the wrong way",
             exchanged("linear.weight.T.reshape(layer.weight.shape)"),
-            r"Are weight and bias those of `linear`",
+            r"transposed and brought back",
         ),
         (
             "fresh weights",
             "def class_map_layer(linear):\n"
             "    return nn.Conv2d(linear.in_features, linear.out_features, 1)\n",
-            r"random ones",
+            r"fresh layer, which are random",
         ),
         ("a ReLU", exchanged(result="nn.Sequential(layer, nn.ReLU())"), r"after a ReLU"),
         (

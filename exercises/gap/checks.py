@@ -1,7 +1,9 @@
 """Checks of chapter 06: global average pooling and class activation maps."""
 
 import contextlib
+import copy
 import functools
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,105 +13,198 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor, nn
 
+from exercises import trace
 from exercises.compare import (
+    Unexplained,
     Wrong,
     call,
     close,
     count_parameters,
     describe,
-    describe_call,
     expect_numbers,
-    layers,
     make,
+    plain,
     same_outputs,
     same_results,
 )
 
+# What a slip does to the solution's text: `slips.edited` explains.
+SLIPS: dict[str, dict[str, tuple[str, ...]]] = {}
+
 # --- gap.1: counting ------------------------------------------------------------------------------
+
+_SECOND, _THIRD = "(4096 * 4096 + 4096)", "(4096 * 1000 + 1000)"
+_AFTER, _LARGE = f"after_first = {_SECOND} + {_THIRD}", "(512 * 14 * 14 * 4096 + 4096)"
+_POOLED = '"pooled": 512 * 1000 + 1000'
+
+SLIPS["gap.1"] = {
+    "The biases are missing: every output of a linear layer has one.": (
+        _AFTER,
+        "after_first = 4096 * 4096 + 4096 * 1000",
+        "4096 + 4096) +",
+        "4096) +",
+        _POOLED,
+        '"pooled": 512 * 1000',
+    ),
+    "The bias of the linear layer after the pooling is missing.": (_POOLED, '"pooled": 512 * 1000'),
+    "Each layer is counted with one bias for each input; it has one for each output.": (
+        _AFTER,
+        "after_first = 4096 * 4096 + 4096 + 4096 * 1000 + 4096",
+        "512 * 7 * 7 * 4096 + 4096",
+        "512 * 7 * 7 * 4096 + 512 * 7 * 7",
+        "512 * 14 * 14 * 4096 + 4096",
+        "512 * 14 * 14 * 4096 + 512 * 14 * 14",
+        _POOLED,
+        '"pooled": 512 * 1000 + 512',
+    ),
+    "Each layer is counted with one bias in all; every output has one.": (
+        _AFTER,
+        "after_first = 4096 * 4096 + 1 + 4096 * 1000 + 1",
+        "* 4096 + 4096) +",
+        "* 4096 + 1) +",
+        _POOLED,
+        '"pooled": 512 * 1000 + 1',
+    ),
+    "This is the first linear layer alone; two more follow.": (_AFTER, "after_first = 0"),
+    "The second linear layer, 4096 to 4096, is missing.": (_AFTER, f"after_first = {_THIRD}"),
+    "The last linear layer, 4096 to 1000, is missing.": (_AFTER, f"after_first = {_SECOND}"),
+    "The first linear layer is missing: it takes the flattened maps.": (
+        "(512 * 7 * 7 * 4096 + 4096) +",
+        "",
+        f"{_LARGE} +",
+        "",
+    ),
+    "The second linear layer is counted twice.": (
+        _AFTER,
+        f"after_first = {_SECOND} + {_SECOND} + {_THIRD}",
+    ),
+    "The last biases are missing: 1000 classes have 1000 biases.": (
+        "4096 * 1000 + 1000",
+        "4096 * 1000",
+    ),
+    "A map has 7 · 7 values (at 448 pixels 14 · 14), not 7 (or 14).": (
+        "512 * 7 * 7",
+        "512 * 7",
+        "512 * 14 * 14",
+        "512 * 14",
+    ),
+    "Flattening keeps all 7 · 7 values of each of the 512 maps (at 448 pixels 14 · 14).": (
+        "512 * 7 * 7",
+        "512",
+        "512 * 14 * 14",
+        "512",
+    ),
+    "There are 512 maps, not one.": ("512 * 7", "7", "512 * 14", "14"),
+    "This is the whole of VGG-16. Only what comes after the maps is asked for.": (
+        "(512 * 7",
+        "14_714_688 + (512 * 7",
+        "(512 * 14",
+        "14_714_688 + (512 * 14",
+    ),
+    "The pooling comes first: each map arrives at the linear layer as one number, not as 7 · 7.": (
+        _POOLED,
+        '"pooled": 512 * 7 * 7 * 1000 + 1000',
+    ),
+    "The pooling itself has none, but a linear layer follows it.": (_POOLED, '"pooled": 0'),
+    "The pooling has no parameters.": (_POOLED, f"{_POOLED} + 512"),
+    "One linear layer to 1000 follows the pooling, not three.": (
+        _POOLED,
+        '"pooled": 512 * 4096 + 4096 + after_first',
+    ),
+    "The linear layer after the pooling takes 512 numbers, not 4096.": (
+        _POOLED,
+        '"pooled": 4096 * 1000 + 1000',
+    ),
+    "Only the first linear layer takes four times as many numbers; the other two stay as they are, "
+    "and so do the biases.": (
+        f"{_LARGE} + after_first",
+        "4 * (512 * 7 * 7 * 4096 + 4096 + after_first)",
+    ),
+    "Twice the width and twice the height make four times as many values, not twice as many, and "
+    "only in the first layer.": (
+        f"{_LARGE} + after_first",
+        "2 * (512 * 7 * 7 * 4096 + 4096 + after_first)",
+    ),
+    "Twice the width and twice the height make four times as many values.": (
+        _LARGE,
+        "(2 * 512 * 7 * 7 * 4096 + 4096)",
+    ),
+    "The first layer has four times the weights, but still 4096 biases.": (
+        _LARGE,
+        "4 * (512 * 7 * 7 * 4096 + 4096)",
+    ),
+    "The maps of an image of 448×448 are 14×14, twice as wide and high as 7×7, not 28×28.": (
+        _LARGE,
+        "(512 * 28 * 28 * 4096 + 4096)",
+    ),
+    "There are still 512 maps at 448 pixels; only their width and height are doubled.": (
+        _LARGE,
+        "(1024 * 14 * 14 * 4096 + 4096)",
+    ),
+    "This is the pooled head: the head that flattens is asked for, at 448 pixels.": (
+        f"{_LARGE} + after_first",
+        "512 * 1000 + 1000",
+    ),
+}
 
 
 def gap_1(answer):
     rest = 4096 * 4096 + 4096 + 4096 * 1000 + 1000
-    right = {
-        "flatten": 512 * 7 * 7 * 4096 + 4096 + rest,
-        "pooled": 512 * 1000 + 1000,
-        "flatten_448": 512 * 14 * 14 * 4096 + 4096 + rest,
-    }
-    common: dict[str, dict[int, str]] = {
-        "pooled": {
-            512 * 7 * 7 * 1000 + 1000: (
-                "The pooling comes first: each map arrives at the linear layer as one "
-                "number, not as 7 · 7."
-            ),
-            0: "The pooling itself has none, but a linear layer follows it.",
-            512 + 512 * 1000 + 1000: "The pooling has no parameters.",
-            512 * 4096 + 4096 + rest: "One linear layer to 1000 follows the pooling, not three.",
-        }
-    }
-    for key, side in (("flatten", 7), ("flatten_448", 14)):
-        first = 512 * side * side * 4096
-        common[key] = {
-            first + 4096: "This is the first linear layer alone; two more follow.",
-            first: "These are the weights of the first linear layer alone.",
-            first + 4096 + 4096 * 1000 + 1000: "The second linear layer, 4096 to 4096, is missing.",
-            first + 4096 + 4096 * 4096 + 4096: "The last linear layer, 4096 to 1000, is missing.",
-            512 * side * 4096 + 4096 + rest: f"A map has {side} · {side} values, not {side}.",
-            512 * 4096 + 4096 + rest: (
-                f"Flattening keeps all {side} · {side} values of each of the 512 maps."
-            ),
-            side * side * 4096 + 4096 + rest: "There are 512 maps, not one.",
-            14_714_688 + first + 4096 + rest: (
-                "This is the whole of VGG-16. Only what comes after the maps is asked for."
-            ),
-        }
-        if side == 14:
-            common[key] |= {
-                512 * 7 * 7 * 4096 + 4096 + rest: (
-                    "This is the head for 7×7 maps. With 14×14 maps its first layer takes four "
-                    "times as many numbers."
-                ),
-                4 * (512 * 7 * 7 * 4096 + 4096 + rest): (
-                    "Only the first linear layer takes four times as many numbers; the other two "
-                    "stay as they are, and so do the biases."
-                ),
-                2 * 512 * 7 * 7 * 4096 + 4096 + rest: (
-                    "Twice the width and twice the height make four times as many values."
-                ),
-                4 * (512 * 7 * 7 * 4096 + 4096) + rest: (
-                    "The first layer has four times the weights, but still 4096 biases."
-                ),
-            }
-    without_biases = {key: number - 4096 - 4096 - 1000 for key, number in right.items()}
-    expect_numbers(answer, right, common, without_biases=without_biases | {"pooled": 512 * 1000})
-    return "241 times as many parameters, and at 448 pixels 834 times."
+    flatten, large = (512 * side * side * 4096 + 4096 + rest for side in (7, 14))
+    pooled = 512 * 1000 + 1000
+    expect_numbers(
+        answer,
+        {"flatten": flatten, "pooled": pooled, "flatten_448": large},
+        {"flatten_448": {flatten: "This is the head for 7×7 maps; the first layer takes 14×14."}},
+    )
+    return (
+        f"{flatten / pooled:.0f} times as many parameters, and at 448 pixels "
+        f"{large / pooled:.0f} times."
+    )
 
 
 # --- gap.2: any size ------------------------------------------------------------------------------
 
+_AVERAGE, _LINEAR = "maps.mean(dim=(2, 3))", "nn.Linear(32, num_classes),"
 
-def _network(*head: nn.Module) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(1, 16, 5, stride=2, padding=2),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 3, stride=2, padding=1),
-        nn.ReLU(),
-        *head,
-    )
-
-
-class _Sum(nn.Module):
-    def __init__(self, factor: float = 1.0, dims: tuple[int, ...] = (2, 3)) -> None:
-        super().__init__()
-        self.factor, self.dims = factor, dims
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return self.factor * maps.sum(dim=self.dims)
-
-
-def _convolutions(network: nn.Module) -> list[str]:
-    """The settings of the convolutions that see more than one pixel."""
-    found = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
-    return [repr(m) for m in found if m.kernel_size != (1, 1)]
+SLIPS["gap.2"] = {
+    "The maps are summed; the task asks for their average. A sum grows with the size of the "
+    "image.": (_AVERAGE, "maps.sum(dim=(2, 3))"),
+    "The sum is divided by 49 always. That is the average of 7×7 maps only; other sizes have "
+    "another number of positions.": (_AVERAGE, "maps.sum(dim=(2, 3)) / 49"),
+    "The highest value of each map is taken; the task asks for the average.": (
+        _AVERAGE,
+        "maps.amax(dim=(2, 3))",
+    ),
+    **{
+        f"There is {name} after the linear layer; logits are asked for, of any value.": (
+            _LINEAR,
+            f"{_LINEAR}\n        {layer},",
+        )
+        for name, layer in (
+            ("a ReLU", "nn.ReLU()"),
+            ("a softmax", "nn.Softmax(dim=1)"),
+            ("a log-softmax", "nn.LogSoftmax(dim=1)"),
+            ("a sigmoid", "nn.Sigmoid()"),
+        )
+    },
+    "There is a 1×1 convolution that makes class maps, with a ReLU on them, before the average. It "
+    "cuts off what is negative.": (
+        "GlobalAveragePooling(),",
+        "nn.Conv2d(32, num_classes, 1), nn.ReLU(), GlobalAveragePooling(),",
+        _LINEAR,
+        "",
+    ),
+    "The last ReLU before the head is gone; only the head was to change.": (
+        "nn.ReLU(),\n        Glob",
+        "Glob",
+    ),
+    "The minimum of each map is subtracted before the average.": (
+        _AVERAGE,
+        "(maps - maps.amin((2, 3), keepdim=True)).mean((2, 3))",
+    ),
+    "`num_classes` is not used: there are always 10 logits.": (_LINEAR, "nn.Linear(32, 10),"),
+}
 
 
 def _what_arrives(network: nn.Module, shape: tuple[int, ...]) -> str:
@@ -151,62 +246,40 @@ def gap_2(answer, reference):
             "A function is expected, not a network: `any_size(num_classes)` should build one."
         )
     network = make(answer)
-    head_of_28 = _network(nn.Flatten(), nn.Linear(32 * 49, 10))
+
+    def flattens() -> bool:
+        with contextlib.suppress(ValueError):  # a lazy layer before its first call
+            return count_parameters(network) == count_parameters(reference()) + 32 * 48 * 10
+        return False
+
+    still = "The linear layer still has a weight for each of the 7 · 7 positions of each map"
     for size in (28, 64, 33, 4):
         shape = (2, 1, size, size + (size == 33))
         try:
-            call(network, torch.randn(shape), what=f"Your network, given images {shape},")
+            with trace.unwatched():
+                call(network, torch.randn(shape), what=f"Your network, given images {shape},")
         except Wrong as error:
-            if count_parameters(network) == count_parameters(head_of_28):
-                raise Wrong(
-                    f"{error} The linear layer still has a weight for each of the 7 · 7 positions "
-                    "of each map."
-                ) from None
-            raise Wrong(f"{error} {_what_arrives(network, shape)}".strip()) from None
-    if count_parameters(network) == count_parameters(head_of_28):
+            cause = f"{still}." if flattens() else _what_arrives(network, shape)
+            raise Wrong(f"{cause} {error}".strip()) from None
+    if flattens():
+        raise Wrong(f"{still}. One number for each map is asked for: 32 go into the layer.")
+    linear = [m for m in network.modules() if isinstance(m, nn.Linear)]
+    if len(linear) > 1:
         raise Wrong(
-            "It takes any size, but the linear layer still has a weight for each of 7 · 7 "
-            f"positions, {32 * 49 * 10 + 10:,} parameters. One number for each map is asked for, "
-            f"so its linear layer has 32 · 10 + 10. Your module consists of {layers(network)}."
+            f"There are {len(linear)} linear layers in the head; one linear layer is asked for."
         )
-    linear = nn.Linear(32, 10)
-    same = functools.partial(
-        same_outputs,
-        network,
-        reference(),
-        (2, 1, 28, 28),
-        (2, 1, 40, 24),
-        mistakes={
-            "The maps are summed; the task asks for their average. A sum grows with the size of "
-            "the image.": lambda: _network(_Sum(), linear),
-            "The sum is divided by 49 always. That is the average of 7×7 maps only; other sizes "
-            "have another number of positions.": lambda: _network(_Sum(1 / 49), linear),
-            "The highest value of each map is taken; the task asks for the average.": lambda: (
-                _network(nn.AdaptiveMaxPool2d(1), nn.Flatten(), linear)
-            ),
-            "There is an activation after the linear layer; logits may be negative.": lambda: (
-                _network(nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear, nn.ReLU())
-            ),
-            "There is a softmax after the linear layer; logits are asked for.": lambda: _network(
-                nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear, nn.Softmax(dim=1)
-            ),
-            "The last ReLU before the head is gone; only the head was to change.": lambda: (
-                nn.Sequential(
-                    *_network()[:3], nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10)
-                )
-            ),
-        },
-    )
     try:
-        same()
-    except Wrong as error:
-        if _convolutions(network) != _convolutions(_network()):
-            raise Wrong(
-                f"The convolutions are not those of the task; only the head was to change. {error}"
-            ) from None
-        raise
-    if make(answer, 7)(torch.randn(2, 1, 28, 28)).shape != (2, 7):
-        raise Wrong("`any_size(7)` should give 7 logits: `num_classes` is not used.")
+        same_outputs(network, reference(), (2, 1, 28, 28), (2, 1, 40, 24), (2, 1, 4, 4))
+    except Unexplained as error:
+        kernels = [
+            [m for m in map(repr, n.modules()) if m.startswith("Conv2d") and "(1, 1), str" not in m]
+            for n in (network, reference())
+        ]
+        if kernels[0] == kernels[1]:
+            raise
+        text = "The convolutions are not those of the task; only the head was to change."
+        raise Unexplained(f"{text} {error}") from None
+    same_outputs(make(answer, num_classes=7), reference(7), (2, 1, 28, 28))
     return "One set of weights for 4, 28, 33×34 and 64 pixels."
 
 
@@ -235,192 +308,309 @@ def gap_3(answer):
         answer = sorted(answer)
     if not isinstance(answer, Sequence) or isinstance(answer, str):
         raise Wrong(f"A list of shifts such as [3, 6] is expected, not {describe(answer)}.")
-    given = list(answer)
-    if not all(
-        isinstance(s, int | float | np.integer | Tensor) and float(s) % 1 == 0 for s in given
-    ):
-        raise Wrong(f"A list of whole numbers of pixels is expected, not {given}.")
-    given = [int(s) for s in given]
-    right, yours = _same_logits(), f"You have {given}."
-    if 0 in given and [s for s in given if s] == right:
-        raise Wrong(f"A shift of 0 is none; the shifts asked for are 1 to 12. {yours}")
-    if sorted(given) == right:
-        return "The steps of the grid are 4 pixels: two layers with stride 2."
-    if given == list(_SHIFTS):
+    given = [plain(s) for s in answer]
+    if any(isinstance(s, bool) for s in given):
         raise Wrong(
-            "All twelve shifts are listed. Is the garment really moved, and is the difference "
-            f"taken over single logits (the largest, not their sum)? {yours}"
+            "The list holds True and False; the shifts themselves are asked for, as numbers of "
+            "pixels."
         )
+    if not all(isinstance(s, numbers.Real) and s % 1 == 0 for s in given):
+        raise Wrong(f"A list of whole numbers of pixels is expected, not {given}.")
+    given = sorted({int(s) for s in given})
+    right, yours = _same_logits(), f"You have {given}."
+    if given == right:
+        return f"The steps of the grid are {right[0]} pixels: two layers with stride 2."
+    step = given[0] if given else 0
     if not given:
-        raise Wrong(
+        text = (
             "No shift at all leaves the logits as they are? So it is if the maps are compared in "
             "place of the logits, with a head that flattens, or with a network that is built anew "
             "for each shift."
         )
-    if given == [s for s in right if s < 12]:
-        raise Wrong(
+    elif given == list(_SHIFTS):
+        text = (
+            "All twelve shifts are listed. Is the garment really moved, and is the difference "
+            "taken over single logits (the largest, not their sum)?"
+        )
+    elif 0 in given and given[1:] == right:
+        text = "A shift of 0 is none; the shifts asked for are 1 to 12."
+    elif [s - 34 for s in given if s != 34] == right:
+        text = "These are places on the canvas (34 + shift); the shifts are asked for. Subtract 34."
+    elif given == [s - 1 for s in right]:
+        text = "Every shift is one too small: an index counts from 0, and the shifts begin with 1."
+    elif given == [s for s in right if s < max(_SHIFTS)]:
+        text = (
             "The last shift, 12, is missing: `range(1, 12)` ends at 11. Or the network is in "
-            f"training mode: `.eval()`. {yours}"
+            "training mode: `.eval()`."
         )
-    if set(given) < set(right):
-        raise Wrong(
+    elif set(given) < set(right):
+        text = (
             "Some shifts are missing. Are all of 1 to 12 tried? Is the garment from `garments`, "
-            f"with values from 0 to 1, and padded with 0? {yours}"
+            "with values from 0 to 1, and padded with 0?"
         )
-    if sorted(given) == [s for s in _SHIFTS if s not in right]:
-        raise Wrong(
-            f"These are the shifts that change the logits; the others are asked for. {yours}"
-        )
-    if sorted(given) == [s for s in _SHIFTS if s % 2 == 0]:
-        raise Wrong(
+    elif given == [s for s in _SHIFTS if s not in right]:
+        text = "These are the shifts that change the logits; the others are asked for."
+    elif max(given) > max(_SHIFTS) or min(given) < 1:
+        text = "The shifts asked for are 1 to 12 pixels."
+    elif given == [s for s in _SHIFTS if s % step == 0] and step == 2:
+        text = (
             "Every second shift: that would be one layer with stride 2. This network has two of "
-            f"them, one after the other. Measure it. {yours}"
+            "them, one after the other. Measure it."
         )
-    if max(given) > 12 or min(given) < 1:
-        raise Wrong(f"The shifts asked for are 1 to 12 pixels. {yours}")
-    if set(right) < set(given):
+    elif given == [s for s in _SHIFTS if s % step == 0]:
+        text = (
+            f"These are the multiples of {step}. What decides is the stride of the layers, one "
+            "after the other, not the size of a kernel or of a map. Measure it."
+        )
+    elif set(right) < set(given):
         extra = next(s for s in given if s not in right)
-        raise Wrong(
+        text = (
             f"A shift of {extra} does change the logits by more than 0.000001. Is your tolerance "
-            f"larger? {yours}"
+            "larger?"
         )
-    wrong = next(s for s in [*given, *right] if (s in given) != (s in right))
-    does = "changes" if wrong in given else "does not change"
-    raise Wrong(
-        f"A shift of {wrong} {does} the logits by more than 0.000001. Does your canvas have 96×96 "
-        f"pixels, with the garment in the middle before it moves to the right? {yours}"
-    )
+    else:
+        wrong = next(s for s in [*given, *right] if (s in given) != (s in right))
+        does = "changes" if wrong in given else "does not change"
+        text = (
+            f"A shift of {wrong} {does} the logits by more than 0.000001. Does your canvas have "
+            "96×96 pixels, with the garment in the middle before it moves to the right? If you "
+            "guessed: what decides is the stride of the layers. Measure it."
+        )
+    raise Wrong(f"{text} {yours}")
 
 
 # --- gap.4: class activation map ------------------------------------------------------------------
 
+_MIX, _MAP = "weight[classes][:, :, None, None]", "(mix * features).sum(dim=1)"
 
-def _class_map(features: Tensor, weight: Tensor, classes: Tensor) -> Tensor:
-    return torch.einsum("nk,nkhw->nhw", weight[classes], features)
-
-
-def _scaled(maps: Tensor) -> Tensor:
-    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-    return (maps - low) / (high - low)
+SLIPS["gap.4"] = {
+    "Rows and columns of `weight` have changed places: it is (num_classes, K), one row for each "
+    "class.": ("weight[classes]", "weight.T[classes]"),
+    "The channels are averaged; the task asks for their sum. (The picture would be the same, but "
+    "the next section needs the numbers.)": (_MAP, "(mix * features).mean(dim=1)"),
+    "There is a ReLU on the features before they are mixed.": (
+        "mix * features",
+        "mix * features.relu()",
+    ),
+    "There is a ReLU on the products before they are summed. Negative values speak against the "
+    "class; leave them.": (_MAP, "(mix * features).relu().sum(dim=1)"),
+    "There is a ReLU on the map. Negative values speak against the class; leave them.": (
+        _MAP,
+        f"{_MAP}.relu()",
+    ),
+    "Negative weights are dropped. They count too: such a channel speaks against the class.": (
+        "mix * features",
+        "mix.relu() * features",
+    ),
+    "Weights are taken without their sign.": ("mix * features", "mix.abs() * features"),
+    "The map of each image is scaled to 0…1; the task asks for the plain sum.": (
+        _MAP,
+        "(lambda m: (m - m.amin((1, 2), True)) / (m.amax((1, 2), True) - m.amin((1, 2), True)))(\n"
+        f"        {_MAP}\n    )",
+    ),
+    "The map of each image is divided by its maximum; the task asks for the plain sum.": (
+        _MAP,
+        f"{_MAP} / {_MAP}.amax((1, 2), True)",
+    ),
+    "The map is divided by the number of positions; the task asks for the plain sum.": (
+        _MAP,
+        f"{_MAP} / features[0, 0].numel()",
+    ),
+    "The weights go through a softmax first; they are used as they are.": (
+        "mix * features",
+        "mix.softmax(dim=1) * features",
+    ),
+    "All images get the map of the first image's class; each has its own class in `classes`.": (
+        "weight[classes]",
+        "weight[classes[:1].expand(len(classes))]",
+    ),
+    "All images get the map of class 0; `classes` says which.": (
+        "weight[classes]",
+        "weight[torch.zeros_like(classes)]",
+    ),
+    "Image number n gets the map of class n; `classes` says which.": (
+        "weight[classes]",
+        "weight[torch.arange(len(classes))]",
+    ),
+    "Each class is one too large: they are numbered from 0, as the rows of `weight` are.": (
+        "weight[classes]",
+        "weight[(classes + 1) % len(weight)]",
+    ),
+    "Each class is one too small: they are numbered from 0, as the rows of `weight` are.": (
+        "weight[classes]",
+        "weight[classes - 1]",
+    ),
+    "`classes` is not used: each image gets the class that its logits favour.": (
+        "weight[classes]",
+        "weight[(features.mean((2, 3)) @ weight.T).argmax(dim=1)]",
+    ),
+    "The maps of all classes are there; for each image only that of its class is asked for.": (
+        _MAP,
+        "torch.einsum('ck,nkhw->nchw', weight, features)",
+    ),
+    "The maps of all classes are there, with the classes last; for each image only that of its "
+    "class is asked for.": (_MAP, "torch.einsum('ck,nkhw->nhwc', weight, features)"),
+    "Each image gets the sum of the maps of all classes; `classes` says which it is.": (
+        _MAP,
+        "torch.einsum('ck,nkhw->nhw', weight, features)",
+    ),
+    "The maps of all the classes in `classes` are there for every image: (N, N, H, W). Image n "
+    "needs only that of its own class.": (
+        _MAP,
+        "torch.einsum('ck,nkhw->nchw', weight[classes], features)",
+    ),
+    "The weights are not used: this is the plain sum of the features.": (
+        _MAP,
+        "features.sum(dim=1)",
+    ),
+    "The weights are not used: this is the average of the features.": (
+        _MAP,
+        "features.mean(dim=1)",
+    ),
+    "The channels are weighted, but not summed: the result should be (N, H, W).": (
+        _MAP,
+        "mix * features",
+    ),
+    "The positions are averaged as well: these are logits without bias, and a map is asked for.": (
+        _MAP,
+        f"{_MAP}.mean(dim=(1, 2))",
+    ),
+    "The positions are summed as well: one number is left of each map.": (
+        _MAP,
+        "(mix * features).sum(dim=(1, 2, 3))",
+    ),
+    "Only the map of the first image is returned; every image has one.": (_MAP, f"{_MAP}[0]"),
+    "Height and width have changed places.": (_MAP, f"{_MAP}.transpose(1, 2)"),
+}
 
 
 def gap_4(answer):
-    if not callable(answer):
-        raise Wrong(f"A function is expected, not {describe(answer)}.")
-    cases = (
-        (torch.randn(3, 6, 4, 5), torch.randn(7, 6), torch.tensor([2, 6, 0])),
-        (torch.randn(2, 5, 3, 3), torch.randn(5, 5), torch.tensor([4, 1])),
-        (torch.randn(1, 4, 2, 6), torch.randn(3, 4), torch.tensor([1])),
-    )
-    features, weight, classes = cases[1]  # as many classes as channels
-    try:
-        transposed = close(call(answer, *cases[1]), _class_map(features, weight.T, classes))
-    except Wrong:
-        transposed = False
-    if transposed:
-        raise Wrong(
-            "Rows and columns of `weight` have changed places: it is (num_classes, K), one row for "
-            "each class."
-        )
-    value = call(answer, *cases[0])
-    if value is not None and not isinstance(value, Tensor):
-        given = "a numpy array" if isinstance(value, np.ndarray) else describe(value)
-        raise Wrong(
-            f"{describe_call(answer, *cases[0])} gives {given}; a torch tensor is expected."
-        )
     same_results(
         answer,
-        _class_map,
-        *cases,
-        mistakes={
-            "The channels are averaged; the task asks for their sum. (The picture would be the "
-            "same, but the next section needs the numbers.)": (
-                lambda f, w, c: _class_map(f, w, c) / f.shape[1]
-            ),
-            "There is a ReLU on the features before they are mixed.": (
-                lambda f, w, c: _class_map(f.relu(), w, c)
-            ),
-            "There is a ReLU on the products before they are summed. Negative values speak against "
-            "the class; leave them.": (
-                lambda f, w, c: (w[c][:, :, None, None] * f).relu().sum(dim=1)
-            ),
-            "There is a ReLU on the map. Negative values speak against the class; leave them.": (
-                lambda f, w, c: _class_map(f, w, c).relu()
-            ),
-            "Negative weights are dropped. They count too: such a channel speaks against the "
-            "class.": lambda f, w, c: _class_map(f, w.relu(), c),
-            "Weights are taken without their sign.": lambda f, w, c: _class_map(f, w.abs(), c),
-            "The map of each image is scaled to 0…1; the task asks for the plain sum.": (
-                lambda f, w, c: _scaled(_class_map(f, w, c))
-            ),
-            "The map of each image is divided by its maximum; the task asks for the plain sum.": (
-                lambda f, w, c: _class_map(f, w, c) / _class_map(f, w, c).amax((1, 2), True)
-            ),
-            "The map is divided by the number of positions; the task asks for the plain sum.": (
-                lambda f, w, c: _class_map(f, w, c) / f[0, 0].numel()
-            ),
-            "All images get the map of the first image's class; each has a class of its own in "
-            "`classes`.": lambda f, w, c: _class_map(f, w, c[:1].expand(len(c))),
-            "All images get the map of class 0; `classes` says which.": (
-                lambda f, w, c: _class_map(f, w, torch.zeros_like(c))
-            ),
-            "`classes` is not used: each image gets the class that its logits favour.": (
-                lambda f, w, c: _class_map(f, w, (f.mean((2, 3)) @ w.T).argmax(dim=1))
-            ),
-            "The maps of all classes are there; for each image only that of its class is asked "
-            "for.": lambda f, w, c: torch.einsum("ck,nkhw->nchw", w, f),
-            "The weights are not used: this is the plain sum of the features.": (
-                lambda f, w, c: f.sum(dim=1)
-            ),
-            "The channels are weighted, but not summed: the result should be (N, H, W).": (
-                lambda f, w, c: w[c][:, :, None, None] * f
-            ),
-            "An axis too many: the result should be (N, H, W), not (N, 1, H, W).": (
-                lambda f, w, c: _class_map(f, w, c)[:, None]
-            ),
-            "The positions are averaged as well: these are logits without bias, and a map is "
-            "asked for.": lambda f, w, c: _class_map(f, w, c).mean(dim=(1, 2)),
-            "Height and width have changed places.": (
-                lambda f, w, c: _class_map(f, w, c).transpose(1, 2)
-            ),
-        },
+        lambda features, weight, classes: torch.einsum("nk,nkhw->nhw", weight[classes], features),
+        (torch.randn(3, 6, 4, 5), torch.randn(7, 6), torch.tensor([2, 6, 0])),
+        (torch.randn(2, 5, 3, 3), torch.randn(5, 5), torch.tensor([4, 1])),  # as many classes as K
+        (torch.randn(1, 4, 2, 6), torch.randn(3, 4), torch.tensor([1])),
     )
     return "The linear layer's own weights, used before the pooling."
 
 
 # --- gap.5: pooling and mixing change places ------------------------------------------------------
 
+_COPY, _BIAS = "linear.weight[:, :, None, None]", "layer.bias.copy_(linear.bias)"
+_LAYER = "nn.Conv2d(linear.in_features, linear.out_features, kernel_size=1)"
+
+SLIPS["gap.5"] = {
+    "The bias is missing: the averages of your maps are the logits minus the bias.": (
+        _BIAS,
+        "layer.bias.zero_()",
+    ),
+    **{
+        f"The bias is {what} by the number of positions (as if there were {count}). Added at each "
+        "position and averaged it comes out as itself, so it goes in whole.": (
+            _BIAS,
+            f"layer.bias.copy_(linear.bias {sign} {count})",
+        )
+        for count in (12, 56, 49)
+        for what, sign in (("divided", "/"), ("multiplied", "*"))
+    },
+    "The bias is added twice.": (_BIAS, "layer.bias.copy_(2 * linear.bias)"),
+    "The bias is subtracted.": (_BIAS, "layer.bias.copy_(-linear.bias)"),
+    "The bias is not that of `linear`: a fresh layer has a random one.": (_BIAS, "pass"),
+    "The weights are not those of `linear`: a fresh layer has random ones.": (
+        f"layer.weight.copy_({_COPY})",
+        "pass",
+    ),
+    "Nothing is copied: weight and bias are those of a fresh layer, which are random.": (
+        f"layer.weight.copy_({_COPY})",
+        "pass",
+        _BIAS,
+        "pass",
+    ),
+    **{
+        f"The weights are {what} by the number of positions (as if there were {count}). The "
+        "averaging divides already; copy them as they are.": (_COPY, f"{_COPY} {sign} {count}")
+        for count in (12, 56, 49)
+        for what, sign in (("divided", "/"), ("multiplied", "*"))
+    },
+    "Weight and bias are divided by the number of positions. The averaging does that already.": (
+        _COPY,
+        f"{_COPY} / 49",
+        "linear.bias)",
+        "linear.bias / 49)",
+    ),
+    "The weight is transposed and brought back into its shape with `reshape`: its numbers are in "
+    "other places.": (
+        _COPY,
+        "linear.weight.T.reshape(linear.out_features, linear.in_features, 1, 1)",
+    ),
+    "Rows and columns of the weight have changed places: inputs and outputs of the layer are "
+    "swapped.": (
+        _LAYER,
+        "nn.Conv2d(linear.out_features, linear.in_features, kernel_size=1, bias=False)",
+        _COPY,
+        "linear.weight.T[:, :, None, None]",
+        _BIAS,
+        "pass",
+    ),
+    "There is a frame of zeros: padding has no place at a 1×1 convolution.": (
+        "kernel_size=1)",
+        "kernel_size=1, padding=1)",
+    ),
+    "The layer has a stride of 2, which skips positions.": (
+        "kernel_size=1)",
+        "kernel_size=1, stride=2)",
+    ),
+    "The kernel should be 1×1; yours is 3×3.": (
+        "kernel_size=1)",
+        "kernel_size=3, padding=1)",
+    ),
+    "The pooling is in it: the maps come out averaged already. The layer should give maps.": (
+        "return layer",
+        "return nn.Sequential(layer, nn.AdaptiveAvgPool2d(1))",
+    ),
+    "The pooling and the flattening are in it: logits come out. The layer should give maps.": (
+        "return layer",
+        "return nn.Sequential(layer, nn.AdaptiveAvgPool2d(1), nn.Flatten())",
+    ),
+    "There is a ReLU on the maps: the average of a map after a ReLU is not the logit.": (
+        "return layer",
+        "return nn.Sequential(layer, nn.ReLU())",
+    ),
+    "There is a softmax on the maps; the logits are what comes before it.": (
+        "return layer",
+        "return nn.Sequential(layer, nn.Softmax(dim=1))",
+    ),
+}
+
 
 def gap_5(answer):
-    for inputs, outputs in ((6, 4), (5, 5), (3, 7)):
-        linear = nn.Linear(inputs, outputs)
-        before = [p.detach().clone() for p in linear.parameters()]
-        what = f"class_map_layer(nn.Linear({inputs}, {outputs}))"
+    linears = [nn.Linear(*sizes) for sizes in ((6, 4), (5, 5), (3, 7))]
+    features = [[torch.randn(2, m.in_features, n, n + 1) for n in (3, 7)] for m in linears]
+    for linear, maps_before in zip(linears, features):
+        before = copy.deepcopy(linear)
+        what = f"class_map_layer(nn.Linear({linear.in_features}, {linear.out_features}))"
         try:
             layer = call(answer, linear, what=what)
-        except Wrong as error:
+        except Unexplained as error:
             lines = str(error.__cause__).splitlines()
             cause = next((line.strip() for line in lines if "size mismatch" in line), "")
-            if not cause:
-                raise
-            raise Wrong(
-                f"{error} {cause} The weight needs two axes more: `[:, :, None, None]`."
-            ) from None
+            axes = "The weight needs two axes more: `[:, :, None, None]`." if cause else ""
+            raise Unexplained(f"{error} {cause} {axes}".strip()) from error
         if not isinstance(layer, nn.Module):
             raise Wrong(f"{what} gives {describe(layer)}; a 1×1 convolution is expected.")
-        if not all(map(torch.equal, before, linear.parameters())):
+        if not all(map(torch.equal, before.parameters(), linear.parameters())):
             raise Wrong(f"{what} changes `linear`, which should stay as it is.")
-        if isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1):
-            raise Wrong(f"The kernel should be 1×1; yours is {layer.kernel_size}.")
-        for side in (3, 7):
-            features = torch.randn(2, inputs, side, side + 1)
-            maps = call(layer, features, what="The layer")
-            if not isinstance(maps, Tensor) or maps.shape != (2, outputs, side, side + 1):
-                raise Wrong(
-                    f"Given features {tuple(features.shape)}, the layer gives {describe(maps)}; "
-                    f"the maps should be {(2, outputs, side, side + 1)}."
+        for given in maps_before:
+            maps = call(layer, given, what="The layer")
+            right = F.conv2d(given, linear.weight[:, :, None, None], linear.bias)
+            if not isinstance(maps, Tensor) or maps.shape != right.shape:
+                raise Unexplained(
+                    f"Given features {tuple(given.shape)}, the layer gives {describe(maps)}; "
+                    f"the maps should be {tuple(right.shape)}."
                 )
-            _compare_logits(maps, features, linear)
+            if not close(maps, right):
+                _explain_maps(maps, right, linear)
         memory = {p.untyped_storage().data_ptr() for p in linear.parameters()}
         if any(p.untyped_storage().data_ptr() in memory for p in layer.parameters()):
             raise Wrong(
@@ -430,96 +620,169 @@ def gap_5(answer):
     return "Average of the map = logit, bias included, at any size."
 
 
-def _compare_logits(maps: Tensor, features: Tensor, linear: nn.Linear) -> None:
-    positions = features.shape[2] * features.shape[3]
-    right = F.conv2d(features, linear.weight[:, :, None, None], linear.bias)
-    if close(maps, right):
-        return
-    bias = linear.bias[:, None, None]
-    mistakes = {
-        "The bias is missing: the averages of your maps are the logits minus the bias.": (
-            right - bias
-        ),
-        "The bias is divided by the number of positions. Added at each position and averaged it "
-        "comes out as itself, so it goes in whole.": right - bias + bias / positions,
-        "The bias is multiplied by the number of positions; it goes in whole, and once.": (
-            right - bias + bias * positions
-        ),
-        "The bias is added twice.": right + bias,
-        "The bias is subtracted.": right - 2 * bias,
-        "The weights are divided by the number of positions. The averaging does that already.": (
-            (right - bias) / positions + bias
-        ),
-        "There is a ReLU on the maps: the average of a map after a ReLU is not the logit.": (
-            right.relu()
-        ),
-    }
-    if linear.in_features == linear.out_features:
-        mistakes["Rows and columns of the weight have changed places."] = F.conv2d(
-            features, linear.weight.T[:, :, None, None], linear.bias
-        )
-    for message, wrong in mistakes.items():
-        if close(maps, wrong):
-            raise Wrong(message)
-    added = maps - (right - bias)
-    if close(added, added[:1, :, :1, :1].expand_as(added)):
-        raise Wrong(
-            f"The weights are right, the bias is not: your layer adds {added[0, 0, 0, 0]:.4f} to "
-            f"the first map, and the bias of `linear` is {linear.bias[0]:.4f}. It goes in whole, "
-            "whatever the number of positions."
-        )
-    mine, logit = maps.mean(dim=(2, 3))[0, 0].item(), linear(features.mean(dim=(2, 3)))[0, 0].item()
+def _explain_maps(maps: Tensor, right: Tensor, linear: nn.Linear) -> None:
+    """Raises what can be said about maps with wrong values."""
+    mine, logit = (m.mean(dim=(2, 3))[0, 0].item() for m in (maps, right))
     if abs(mine - logit) < 1e-5:
         raise Wrong(
             "The averages of the maps are the logits, but the maps are not those of a 1×1 "
             "convolution with these weights: each position should have its own value."
         )
-    raise Wrong(
-        f"The average of the first map is {mine:.4f}, and the logit of the old network is "
-        f"{logit:.4f}. Are weight and bias those of `linear`? A fresh layer has random ones."
+    text = (
+        f"The average of the first map is {mine:.4f}, and the logit of the old network {logit:.4f}."
     )
+    added = maps - right + linear.bias[:, None, None]
+    if close(added, added[:1, :, :1, :1].expand_as(added)):
+        text = (
+            f"The weights are right, the bias is not: your layer adds {added[0, 0, 0, 0]:.4f} to "
+            f"the first map, and the bias of `linear` is {linear.bias[0]:.4f}. It goes in whole, "
+            "whatever the number of positions."
+        )
+    raise Unexplained(text)
 
 
 # --- gap.6: a box from a map ----------------------------------------------------------------------
 
 
-def _box(inside: np.ndarray, last: int = 1) -> tuple[int, int, int, int]:
-    rows, columns = np.nonzero(inside)
-    return (
-        int(columns.min()),
-        int(rows.min()),
-        int(columns.max()) + last,
-        int(rows.max()) + last,
+_ABOVE = "values > threshold * values.max()"
+_LARGEST = "max(range(1, count + 1), key=lambda n: (parts == n).sum())"
+_INTS = "int(columns.min()),", "int(rows.min()),", "int(columns.max()) + 1,", "int(rows.max()) + 1,"
+
+SLIPS["gap.6"] = {
+    "Right and bottom are the last column and row; they should be one further.": (
+        "max()) + 1",
+        "max())",
+    ),
+    "This is the box around everything above the threshold; only the largest connected part is "
+    "asked for.": ("parts == largest", "parts > 0"),
+    "The box is around the whole map; only the largest part is asked for.": (
+        "parts == largest",
+        "parts > -1",
+    ),
+    **{
+        f"This is the part {what}; the part with the most positions is asked for.": (_LARGEST, code)
+        for what, code in {
+            "that holds the maximum": "parts[np.unravel_index(values.argmax(), values.shape)]",
+            "number 1, which is the first one from the top": "1",
+            "with the fewest positions": _LARGEST.replace("max", "min", 1),
+            "that comes last": "count",
+            "with the largest sum of values": _LARGEST.replace(
+                "(parts == n)", "values[parts == n]"
+            ),
+            "with the largest average value": (
+                _LARGEST.replace("(parts == n).sum", "values[parts == n].mean")
+            ),
+            "with the largest box": _LARGEST.replace(
+                "(parts == n).sum()", "np.prod(np.ptp((parts == n).nonzero(), axis=1) + 1)"
+            ),
+            "that is widest": _LARGEST.replace("(parts == n).sum()", "(parts == n).any(0).sum()"),
+            "that is highest (has the most rows)": _LARGEST.replace(
+                "(parts == n).sum()", "(parts == n).any(1).sum()"
+            ),
+        }.items()
+    },
+    "The number of the part is one too small: parts are numbered from 1, and `argmax` counts from "
+    "0.": ("parts == largest", "parts == largest - 1"),
+    "This is part 0, which is what lies outside of all parts; they are numbered from 1.": (
+        "parts == largest",
+        "parts == 0",
+    ),
+    "The last part is never tried: `range(1, count)` ends before `count`.": (
+        "range(1, count + 1)",
+        "range(1, max(count, 2))",
+    ),
+    "Positions exactly at the threshold are kept; those above it are asked for.": (
+        "s > t",
+        "s >= t",
+    ),
+    "Positions below the threshold are kept; those above it are asked for.": ("s > t", "s < t"),
+    "The threshold is a quantile of the values; it is a share of the map's maximum.": (
+        _ABOVE,
+        "values > np.quantile(values, threshold)",
+    ),
+    "The highest positions are kept, a share of all; the threshold is a share of the map's "
+    "maximum.": (_ABOVE, "values > np.quantile(values, 1 - threshold)"),
+    "The threshold is a share of the mean; it is a share of the map's maximum.": (
+        "values.max()",
+        "values.mean()",
+    ),
+    "The threshold is a share of the largest absolute value (`abs`); it is a share of the maximum, "
+    "and negative values do not count.": ("values.max()", "abs(values).max()"),
+    "The absolute values of the map are taken; negative values are not above the threshold.": (
+        "one.numpy()",
+        "abs(one.numpy())",
+    ),
+    "The threshold is 1 - `threshold` times the maximum; it is `threshold` times the maximum.": (
+        "threshold * values",
+        "(1 - threshold) * values",
+    ),
+    "Positions that touch at a corner count as connected; only the four beside a position are.": (
+        "values.max())",
+        "values.max(), np.ones((3, 3)))",
+    ),
+    "The threshold is taken as a value of the map; it is a share of the map's maximum.": (
+        _ABOVE,
+        "values > threshold",
+    ),
+    "The threshold lies between the minimum and the maximum; it is a share of the maximum alone.": (
+        _ABOVE,
+        "values > values.min() + threshold * (values.max() - values.min())",
+    ),
+    "Everything positive is kept; the threshold is not used.": (_ABOVE, "values > 0"),
+    "The argument `threshold` is not used: it is always 0.2.": (
+        _ABOVE,
+        "values > 0.2 * values.max()",
+    ),
+    "Left and top have changed places, and right and bottom: rows go from top to bottom, columns "
+    "from left to right.": ("rows, columns = (", "columns, rows = ("),
+    "The last two numbers are width and height; right and bottom are asked for.": (
+        _INTS[2],
+        "int(columns.max()) + 1 - int(columns.min()),",
+        _INTS[3],
+        "int(rows.max()) + 1 - int(rows.min()),",
+    ),
+    "The order is (left, top, right, bottom); yours is left, right, top, bottom.": (
+        _INTS[1],
+        "int(columns.max() + 1),",
+        _INTS[2],
+        "int(rows.min()),",
+    ),
+    "Left and top are one too large: they are the first column and row, counted from 0.": (
+        "min())",
+        "min()) + 1",
+    ),
+    "Right and bottom are two after the last column and row; they should be one further.": (
+        "max()) + 1",
+        "max()) + 2",
+    ),
+    "The box is in shares of width and height; whole positions are asked for.": (
+        _INTS[0],
+        "columns.min() / one.shape[1],",
+        _INTS[1],
+        "rows.min() / one.shape[0],",
+        _INTS[2],
+        "(columns.max() + 1) / one.shape[1],",
+        _INTS[3],
+        "(rows.max() + 1) / one.shape[0],",
+    ),
+}
+# The slips of gap.6 may use NumPy, which its solution does not.
+SLIPS["gap.6"] = {
+    words: (
+        "from scipy import ndimage\n",
+        "from scipy import ndimage\nimport numpy as np\n",
+        *edits,
     )
+    for words, edits in SLIPS["gap.6"].items()
+}
 
 
-def _box_from_map(
-    one: Tensor,
-    threshold: float = 0.2,
-    *,
-    above=lambda v, t: v > t * v.max(),
-    part: str = "largest",
-    corners: bool = False,
-    last: int = 1,
-) -> tuple[int, int, int, int]:
-    """A box from a map, with the mistakes that the options describe."""
-    values = one.numpy()
-    inside = above(values, threshold)
-    parts, _ = ndimage.label(inside, np.ones((3, 3)) if corners else None)
-    if part == "all":
-        return _box(inside, last)
-    sizes = np.bincount(parts.ravel())[1:]
-    chosen = {
-        "largest": sizes.argmax() + 1,
-        "one less": sizes.argmax(),
-        "last": len(sizes),
-        "largest box": max(range(1, len(sizes) + 1), key=lambda n: _area(_box(parts == n))),
-        "smallest": sizes.argmin() + 1,
-        "outside": 0,
-        "first": 1,
-        "highest": parts[np.unravel_index(values.argmax(), values.shape)],
-    }[part]
-    return _box(parts == chosen, last)
+def _box_from_map(one: Tensor, threshold: float = 0.2) -> tuple[int, int, int, int]:
+    """The box by another way than that of the solution."""
+    parts, _ = ndimage.label(one.numpy() > threshold * one.max().item())
+    largest = np.bincount(parts.ravel())[1:].argmax()
+    rows, columns = ndimage.find_objects(parts)[largest]
+    return columns.start, rows.start, columns.stop, rows.stop
 
 
 def _map_of(height: int, width: int, *blobs: tuple[int, int, int, int, float]) -> Tensor:
@@ -534,11 +797,10 @@ def _map_of(height: int, width: int, *blobs: tuple[int, int, int, int, float]) -
 
 
 def gap_6(answer):
-    if not callable(answer):
-        raise Wrong(f"A function is expected, not {describe(answer)}.")
     at_threshold = torch.zeros(8, 9)
     at_threshold[2:5, 3:6] = 4.0
     at_threshold[5, 3:6] = 2.0  # exactly half of the maximum, so not above it
+    below_zero = _map_of(10, 14, (3, 2, 7, 9, 2.0), (0, 11, 2, 13, -9.5))
     cases = (
         (_map_of(10, 14, (3, 2, 7, 9, 2.0)),),
         # The first part, the smallest, the highest and the largest are four different ones here,
@@ -551,121 +813,143 @@ def gap_6(answer):
         ),
         (_map_of(9, 12, (0, 0, 2, 2, 0.25), (4, 5, 9, 12, 0.08)),),
         (_map_of(9, 12, (0, 0, 2, 2, 30.0), (4, 5, 9, 12, 8.0)), 0.5),
+        (_map_of(9, 12, (0, 0, 2, 2, 90.0), (4, 5, 9, 12, 8.0)), 0.05),  # the sum is elsewhere
         (_map_of(11, 13, (2, 3, 8, 6, 4.0), (0, 9, 11, 13, 0.5)),),
         # a staircase of 12 positions, whose box is larger than that of the block of 20
         (_map_of(12, 14, *((i, i, i + 1, i + 2, 2.0) for i in range(6)), (7, 8, 11, 13, 1.5)),),
         (at_threshold, 0.5),
+        (below_zero,),
     )
-    for case in cases[:2]:
-        value = call(answer, *[c.clone() for c in case])
-        if not isinstance(value, Sequence | np.ndarray | Tensor) or len(value) != 4:
-            missing = " Is the `return` missing?" if value is None else ""
-            raise Wrong(
-                f"{describe_call(answer, *case)} gives {describe(value)}; four numbers (left, top, "
-                f"right, bottom) are expected.{missing}"
-            )
-        if any(float(number) % 1 for number in value):
-            raise Wrong(
-                f"{describe_call(answer, *case)} gives {describe(value)}; whole numbers are "
-                "expected."
-            )
 
-    def as_tuple(*case: Any) -> tuple[int, ...]:
-        return tuple(int(number) for number in answer(*case))
+    @functools.wraps(answer)
+    def as_tuple(*case: Any) -> Any:
+        value = answer(*case)
+        with contextlib.suppress(TypeError, ValueError):
+            values = tuple(plain(number) for number in value)
+            return tuple(int(v) if v % 1 == 0 else v for v in values)
+        return value
 
-    as_tuple.__name__ = getattr(answer, "__name__", "box_from_map")
-
-    def swapped(one: Tensor, threshold: float = 0.2) -> tuple[int, ...]:
-        left, top, right, bottom = _box_from_map(one, threshold)
-        return (top, left, bottom, right)
-
-    def with_sides(one: Tensor, threshold: float = 0.2) -> tuple[int, ...]:
-        left, top, right, bottom = _box_from_map(one, threshold)
-        return (left, top, right - left, bottom - top)
-
-    def paired(one: Tensor, threshold: float = 0.2) -> tuple[int, ...]:
-        left, top, right, bottom = _box_from_map(one, threshold)
-        return (left, right, top, bottom)
-
-    def but(**options: Any):
-        return lambda one, threshold=0.2: _box_from_map(one, threshold, **options)
-
-    same_results(
-        as_tuple,
-        _box_from_map,
-        *cases,
-        mistakes={
-            "Right and bottom are the last column and row; they should be one further.": but(
-                last=0
-            ),
-            "This is the box around everything above the threshold; only the largest connected "
-            "part is asked for.": but(part="all"),
-            "This is the part that holds the maximum; the part with the most positions is asked "
-            "for.": but(part="highest"),
-            "This is part number 1, which is the first one from the top; the largest is asked "
-            "for.": but(part="first"),
-            "This is the smallest part; the largest is asked for.": but(part="smallest"),
-            "This is the last part; the largest is asked for.": but(part="last"),
-            "This is the part with the largest box; the part with the most positions is asked "
-            "for.": but(part="largest box"),
-            "The number of the part is one too small: parts are numbered from 1, and `argmax` "
-            "counts from 0.": but(part="one less"),
-            "Positions exactly at the threshold are kept; those above it are asked for.": but(
-                above=lambda v, t: v >= t * v.max()
-            ),
-            "The threshold is a quantile of the values; it is a share of the map's maximum.": but(
-                above=lambda v, t: v > np.quantile(v, t)
-            ),
-            "The highest positions are kept, a share of all; the threshold is a share of the "
-            "map's maximum.": but(above=lambda v, t: v > np.quantile(v, 1 - t)),
-            "This is part 0, which is what lies outside of all parts; they are numbered from 1.": (
-                but(part="outside")
-            ),
-            "Positions that touch at a corner are taken as connected; only the four beside a "
-            "position are.": but(corners=True),
-            "The threshold is taken as a value of the map; it is a share of the map's maximum.": (
-                but(above=lambda v, t: v > t)
-            ),
-            "The threshold lies between the minimum and the maximum; it is a share of the maximum "
-            "alone.": but(above=lambda v, t: v > v.min() + t * (v.max() - v.min())),
-            "Everything positive is kept; the threshold is not used.": but(
-                above=lambda v, t: v > 0
-            ),
-            "The argument `threshold` is not used: it is always 0.2.": (
-                lambda one, threshold=0.2: _box_from_map(one)
-            ),
-            "Left and top have changed places, and right and bottom: rows go from top to bottom, "
-            "columns from left to right.": swapped,
-            "The last two numbers are width and height; right and bottom are asked for.": (
-                with_sides
-            ),
-            "The order is (left, top, right, bottom); yours is left, right, top, bottom.": paired,
-        },
-    )
+    same_results(as_tuple if callable(answer) else answer, _box_from_map, *cases)
     return "Threshold, largest part, box: as in the paper."
 
 
 # --- gap.7: intersection over union ---------------------------------------------------------------
 
 
-def _overlap(a: tuple, b: tuple, extra: int = 0, clamp: bool = True) -> float:
-    sides = [min(a[i + 2], b[i + 2]) - max(a[i], b[i]) + extra for i in (0, 1)]
-    return max(sides[0], 0) * max(sides[1], 0) if clamp else sides[0] * sides[1]
+_SHARED, _UNION = "width * height", "(sum(areas) - width * height)"
+_IOU = f"return {_SHARED} / {_UNION}"
+_WIDTH = "max(min(a[2], b[2]) - max(a[0], b[0]), 0)"
+_HEIGHT = "max(min(a[3], b[3]) - max(a[1], b[1]), 0)"
+_START = f"    width = {_WIDTH}\n"
+_AROUND = "(max(a[2], b[2]) - min(a[0], b[0])) * (max(a[3], b[3]) - min(a[1], b[1]))"
+_PLAIN_WIDTH, _PLAIN_HEIGHT = _WIDTH[4:-4], _HEIGHT[4:-4]
+
+SLIPS["gap.7"] = {
+    "Boxes that do not overlap are not caught: a negative width times a negative height looks like "
+    "an area. Take `max(…, 0)` of both.": (_WIDTH, _PLAIN_WIDTH, _HEIGHT, _PLAIN_HEIGHT),
+    "`max(width * height, 0)` comes too late: two negative sides have a positive product. Take "
+    "`max(…, 0)` of both.": (
+        _WIDTH,
+        _PLAIN_WIDTH,
+        _HEIGHT,
+        f"{_PLAIN_HEIGHT}\n    width, height = max(width * height, 0), 1",
+    ),
+    "The absolute value of a negative side is taken; boxes apart share nothing, so take "
+    "`max(…, 0)`.": (_WIDTH, f"abs({_PLAIN_WIDTH})", _HEIGHT, f"abs({_PLAIN_HEIGHT})"),
+    "The shared part is counted twice in the union: take it away once.": (_UNION, "sum(areas)"),
+    "The shared part is taken away twice from the union; once is right.": (
+        _UNION,
+        "(sum(areas) - 2 * width * height)",
+    ),
+    "The shared part is added to the union; it has to be taken away once.": (
+        _UNION,
+        "(sum(areas) + width * height)",
+    ),
+    "The sides are one pixel too long: right and bottom are behind the last pixel already.": (
+        f"{_PLAIN_WIDTH},",
+        f"{_PLAIN_WIDTH} + 1,",
+        f"{_PLAIN_HEIGHT},",
+        f"{_PLAIN_HEIGHT} + 1,",
+        "(box[2] - box[0]) * (box[3] - box[1])",
+        "(box[2] - box[0] + 1) * (box[3] - box[1] + 1)",
+    ),
+    "This is the shared area itself; divide it by the area of the union.": (
+        _IOU,
+        f"return {_SHARED}",
+    ),
+    "This is the union divided by the shared area; it should be the other way round.": (
+        _IOU,
+        f"return {_UNION} / (width * height)",
+    ),
+    **{
+        f"The shared area is divided by {what}, not by the union.": (_UNION, code)
+        for what, code in {
+            "the first box alone": "areas[0]",
+            "the second box alone": "areas[1]",
+            "the smaller box": "min(areas)",
+            "the larger box": "max(areas)",
+            "the box around both, which is larger than the union": f"({_AROUND})",
+        }.items()
+    },
+    "The boxes are read as (left, top, width, height); they are (left, top, right, bottom).": (
+        _START,
+        f"    a, b = ((x, y, x + w, y + h) for x, y, w, h in (a, b))\n{_START}",
+    ),
+    "The boxes are read as (left, right, top, bottom); they are (left, top, right, bottom).": (
+        _START,
+        f"    a, b = ((x, y, z, w) for x, z, y, w in (a, b))\n{_START}",
+    ),
+    "The right edge is compared with the top, the bottom with the left: horizontal and vertical "
+    "are mixed up.": (
+        _WIDTH,
+        "max(min(a[2], b[2]) - max(a[1], b[1]), 0)",
+        _HEIGHT,
+        "max(min(a[3], b[3]) - max(a[0], b[0]), 0)",
+    ),
+    "Left and right edges are taken the wrong way round: the shared part begins at the larger left "
+    "edge and ends at the smaller right edge (`max` and `min` have changed places).": (
+        _WIDTH,
+        "max(max(a[2], b[2]) - min(a[0], b[0]), 0)",
+        _HEIGHT,
+        "max(max(a[3], b[3]) - min(a[1], b[1]), 0)",
+    ),
+    "Boxes count as apart unless a corner of the second lies inside the first; one can contain the "
+    "other, or they cross.": (
+        _IOU,
+        "inside = any(\n        a[0] <= x <= a[2] and a[1] <= y <= a[3]\n"
+        "        for x in (b[0], b[2])\n        for y in (b[1], b[3])\n    )\n"
+        f"    width *= inside\n    {_IOU}",
+    ),
+    "This is the generalised IoU (GIoU): the empty part of the box around both is subtracted. The "
+    "plain IoU is asked for.": (
+        _IOU,
+        f"{_IOU} - (\n        {_AROUND} - {_UNION}\n    ) / ({_AROUND})",
+    ),
+    "This is in percent; 1 is expected for equal boxes.": (_IOU, f"{_IOU} * 100"),
+    "This is twice the shared area over the sum of both areas (the Dice coefficient); divide the "
+    "shared area by the union.": (_IOU, "return 2 * width * height / sum(areas)"),
+    "`//` cuts the quotient down to a whole number; `/` does not.": (_IOU, _IOU.replace("/", "//")),
+    "This is 1 minus the IoU; equal boxes should give 1, boxes apart 0.": (
+        _IOU,
+        _IOU.replace("return", "return 1 -"),
+    ),
+    "The root of the IoU is returned.": (_IOU, f"return ({_IOU[7:]}) ** 0.5"),
+}
 
 
-def _area(box: tuple, extra: int = 0) -> float:
-    return (box[2] - box[0] + extra) * (box[3] - box[1] + extra)
-
-
-def _iou(a: tuple, b: tuple, extra: int = 0, clamp: bool = True) -> float:
-    common = _overlap(a, b, extra, clamp)
-    return common / (_area(a, extra) + _area(b, extra) - common)
+def _iou(a: tuple, b: tuple) -> float:
+    """Counts the pixels."""
+    first, second = (
+        {(x, y) for x in range(left, right) for y in range(top, bottom)}
+        for left, top, right, bottom in (a, b)
+    )
+    return len(first & second) / len(first | second)
 
 
 def gap_7(answer):
-    if not callable(answer):
-        raise Wrong(f"A function is expected, not {describe(answer)}.")
-    cases = (
+    same_results(
+        answer,
+        _iou,
         ((0, 0, 4, 4), (2, 2, 6, 6)),
         ((3, 2, 9, 12), (3, 2, 9, 12)),
         ((1, 1, 10, 7), (4, 2, 6, 5)),
@@ -676,71 +960,6 @@ def gap_7(answer):
         ((0, 0, 4, 4), (4, 0, 8, 4)),  # side by side
         ((1, 0, 6, 3), (2, 5, 9, 7)),  # apart in the other
         ((0, 0, 4, 4), (0, 4, 4, 8)),  # one above the other
-    )
-
-    def quotient(common: float, area: float) -> float:
-        return common / area
-
-    try:
-        upside_down = close(call(answer, *cases[0]), 7.0)
-    except Wrong:
-        upside_down = False
-    if upside_down:
-        raise Wrong(
-            f"{describe_call(answer, *cases[0])} gives 7: that is the union divided by the shared "
-            "area; it should be the other way round."
-        )
-    same_results(
-        answer,
-        _iou,
-        *cases,
-        mistakes={
-            "Boxes that do not overlap are not caught: a negative width times a negative height "
-            "looks like an area. Take `max(…, 0)` of both.": lambda a, b: _iou(a, b, clamp=False),
-            "The shared part is counted twice in the union: take it away once.": lambda a, b: (
-                quotient(_overlap(a, b), _area(a) + _area(b))
-            ),
-            "The sides are one pixel too long: right and bottom are behind the last pixel "
-            "already.": lambda a, b: _iou(a, b, extra=1),
-            "This is the shared area itself; divide it by the area of the union.": _overlap,
-            "The shared area is divided by the first box alone, not by the union.": lambda a, b: (
-                quotient(_overlap(a, b), _area(a))
-            ),
-            "The shared area is divided by the second box alone, not by the union.": lambda a, b: (
-                quotient(_overlap(a, b), _area(b))
-            ),
-            "The shared area is divided by the smaller box, not by the union.": lambda a, b: (
-                quotient(_overlap(a, b), min(_area(a), _area(b)))
-            ),
-            "The shared area is divided by the larger box, not by the union.": lambda a, b: (
-                quotient(_overlap(a, b), max(_area(a), _area(b)))
-            ),
-            "The shared area is divided by the box around both, which is larger than the union.": (
-                lambda a, b: quotient(
-                    _overlap(a, b),
-                    _area((*map(min, a[:2], b[:2]), *map(max, a[2:], b[2:]))),
-                )
-            ),
-            "The boxes are read as (left, top, width, height); they are (left, top, right, "
-            "bottom).": lambda a, b: _iou(
-                (a[0], a[1], a[0] + a[2], a[1] + a[3]), (b[0], b[1], b[0] + b[2], b[1] + b[3])
-            ),
-            "This is in percent; 1 is expected for equal boxes.": lambda a, b: 100 * _iou(a, b),
-            "This is twice the shared area over the sum of both areas (the Dice coefficient); "
-            "divide the shared area by the union.": lambda a, b: quotient(
-                2 * _overlap(a, b), _area(a) + _area(b)
-            ),
-            "`max(width * height, 0)` comes too late: two negative sides have a positive product. "
-            "Take `max(…, 0)` of both.": lambda a, b: quotient(
-                max(_overlap(a, b, clamp=False), 0),
-                _area(a) + _area(b) - max(_overlap(a, b, clamp=False), 0),
-            ),
-            "`//` cuts the quotient down to a whole number; `/` does not.": lambda a, b: (
-                _iou(a, b) // 1
-            ),
-            "This is 1 minus the IoU; equal boxes should give 1, boxes apart 0.": lambda a, b: (
-                1 - _iou(a, b)
-            ),
-        },
+        ((0, 3, 9, 5), (3, 0, 6, 9)),  # they cross
     )
     return "1 for equal boxes, 0 for boxes apart."

@@ -728,32 +728,36 @@ def at_each_pixel(maps, linear):
             (
                 f"batch norm: {name}",
                 repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, *end),
-                rf"something new in the network: {text} of BatchNorm2d.*one cause alone",
+                rf"a batch norm .*too many{text}",
             )
             for name, end, text in [
-                ("no ReLU", ("nn.BatchNorm2d(num_classes)", POOL, FLAT), "1 layer"),
-                ("after the ReLU", (RELU, "nn.BatchNorm2d(num_classes)", POOL, FLAT), "1 layer"),
+                ("no ReLU", ("nn.BatchNorm2d(num_classes)", POOL, FLAT), ""),
+                (
+                    "after the ReLU",
+                    (RELU, "nn.BatchNorm2d(num_classes)", POOL, FLAT),
+                    ".*ReLU too many",
+                ),
             ]
         ),
         (
             "He initialisation",
             repaired_with("nn.init.kaiming_normal_(layer.weight, nonlinearity='relu')"),
-            r"start larger now \(He initialisation\).*But the ReLU on the class maps is still",
+            r"ReLU on the class maps is still.*initial weights are larger",
         ),
         (
             "He initialisation, uniform",
             repaired_with("nn.init.kaiming_uniform_(layer.weight, nonlinearity='relu')"),
-            r"start larger now \(He initialisation\)",
+            r"initial weights are larger",
         ),
         (
             "Xavier initialisation",
             repaired_with("nn.init.xavier_uniform_(layer.weight)"),
-            r"start larger now\..*But the ReLU on the class maps is still",
+            r"ReLU on the class maps is still.*initial weights are",
         ),
         (
             "biases lifted",
             repaired_with("nn.init.constant_(layer.bias, 0.1)"),
-            r"biases start above zero.*But the ReLU on the class maps is still",
+            r"ReLU on the class maps is still.*initial biases",
         ),
         (
             "a linear layer at the end",

@@ -1,8 +1,9 @@
 """Checks of chapter 04: Network in Network."""
 
+import itertools
+import numbers
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import combinations
 from typing import Any
 
 import torch
@@ -11,14 +12,16 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from exercises import trace
 from exercises.compare import (
+    Unexplained,
     Wrong,
     call,
     close,
     describe,
+    describe_call,
     expect_keys,
     expect_numbers,
-    layers,
     make,
     operations,
     plain,
@@ -150,248 +153,102 @@ def nin_1(answer):
 
 
 def _block(
-    in_channels: int,
-    widths: tuple[int, ...],
-    kernel_size: int,
-    stride: int = 1,
-    padding: int = 0,
-    *,
-    kernels: tuple[int, ...] | None = None,
-    strides: tuple[int, ...] | None = None,
-    paddings: tuple[int, ...] | None = None,
-    relus: tuple[bool, ...] = (True, True, True),
-    bias: tuple[bool, ...] = (True, True, True),
-    activation: type[nn.Module] = nn.ReLU,
-    norm: str = "",
-    before: nn.Module | None = None,
-    after: nn.Module | None = None,
+    in_channels: int, widths: tuple[int, int, int], kernel_size: int, stride: int = 1, padding=0
 ) -> nn.Sequential:
-    """An mlpconv, with the mistakes that the options describe."""
-    count = len(widths)
-    kernels = (*(kernels or (kernel_size, 1, 1)), 1)
-    strides = (*(strides or (stride, 1, 1)), 1)
-    paddings = (*(paddings or (padding, 0, 0)), 0)
-    parts = [] if before is None else [before]
-    for n, (i, o) in enumerate(zip((in_channels, *widths), widths, strict=False)):
-        parts.append(nn.Conv2d(i, o, kernels[n], strides[n], paddings[n], bias=bias[min(n, 2)]))
-        if norm == "before":
-            parts.append(nn.BatchNorm2d(o))
-        if relus[2 if n == count - 1 else min(n, 1)]:
-            parts.append(activation())
-        if norm == "after":
-            parts.append(nn.BatchNorm2d(o))
-    return nn.Sequential(*parts, *([] if after is None else [after]))
+    """An mlpconv."""
+    first, second, third = widths
+    return nn.Sequential(
+        nn.Conv2d(in_channels, first, kernel_size, stride, padding),
+        nn.ReLU(),
+        nn.Conv2d(first, second, 1),
+        nn.ReLU(),
+        nn.Conv2d(second, third, 1),
+        nn.ReLU(),
+    )
 
 
-def _mlpconv_mistakes(widths: tuple[int, ...], k: int, s: int, p: int) -> dict[str, dict]:
-    """What can be wrong with an mlpconv: the message, and the options of `_block` that do it."""
-    a, b, c = widths
-    return {
-        "The ReLU at the end is missing: the last 1×1 layer has one too.": {
-            "relus": (True, True, False)
-        },
-        "The ReLU between the two 1×1 layers is missing. Without it they are one linear layer.": {
-            "relus": (True, False, True)
-        },
-        "The ReLU between the first convolution and the first 1×1 layer is missing. Without it "
-        "the two are one linear convolution.": {"relus": (False, True, True)},
-        "Only the first convolution is followed by a ReLU; both 1×1 layers need one too.": {
-            "relus": (True, False, False)
-        },
-        "There is a ReLU at the end only. Without one after each layer the whole block is one "
-        "linear convolution with one ReLU.": {"relus": (False, False, True)},
-        "There is one ReLU only, between the two 1×1 layers; every layer is followed by one.": {
-            "relus": (False, True, False)
-        },
-        "There is no ReLU at all, so the three layers together are one linear convolution.": {
-            "relus": (False, False, False)
-        },
-        "There is a ReLU too many: one is before the first convolution and cuts off the "
-        "negative values of the input.": {"before": nn.ReLU()},
-        f"The second and the third layer are {k}×{k}; they should be 1×1.": {
-            "kernels": (k, k, k),
-            "paddings": (p, 0, 0),
-        },
-        f"The second and the third layer are {k}×{k}, with padding; they should be 1×1.": {
-            "kernels": (k, k, k),
-            "paddings": (p, k // 2, k // 2),
-        },
-        "The second and the third layer are 3×3; they should be 1×1.": {"kernels": (k, 3, 3)},
-        "The second and the third layer are 3×3, with padding 1; they should be 1×1.": {
-            "kernels": (k, 3, 3),
-            "paddings": (p, 1, 1),
-        },
-        "The second layer is 3×3; it should be 1×1.": {
-            "kernels": (k, 3, 1),
-            "paddings": (p, 1, 0),
-        },
-        "The third layer is 3×3; it should be 1×1.": {
-            "kernels": (k, 1, 3),
-            "paddings": (p, 0, 1),
-        },
-        f"The order of the layers is turned around: the {k}×{k} convolution comes last; it should "
-        "come first.": {
-            "kernels": (1, 1, k),
-            "strides": (1, 1, s),
-            "paddings": (0, 0, p),
-        },
-        "The first layer is 1×1 too: `kernel_size` is not used.": {"kernels": (1, 1, 1)},
-        "All three layers take the stride. It belongs to the first convolution alone: a 1×1 layer "
-        "with a stride skips positions.": {"strides": (s, s, s)},
-        "Two layers take the stride. It belongs to the first convolution alone: a 1×1 layer with "
-        "a stride skips positions.": {"strides": (s, s, 1)},
-        "The stride is not used: the first convolution moves by 1.": {"strides": (1, 1, 1)},
-        "The 1×1 layers take the padding too. It puts a frame of zeros around their maps; a 1×1 "
-        "layer keeps height and width without padding.": {"paddings": (p, p, p)},
-        "The padding is at a 1×1 layer; it belongs to the first convolution.": {
-            "paddings": (0, p, 0)
-        },
-        "The padding is at the last 1×1 layer; it belongs to the first convolution.": {
-            "paddings": (0, 0, p)
-        },
-        "The padding is not used: the first convolution has none.": {"paddings": (0, 0, 0)},
-        f"The first convolution always pads by {k // 2}, half its kernel size; it should pad by "
-        "`padding`.": {"paddings": (k // 2, 0, 0)},
-        "Stride and padding have changed places. The order in nn.Conv2d is in_channels, "
-        "out_channels, kernel_size, stride, padding.": {
-            "strides": (p, 1, 1),
-            "paddings": (s, 0, 0),
-        },
-        "The biases are missing in all three layers.": {"bias": (False, False, False)},
-        "The biases are missing in the 1×1 layers.": {"bias": (True, False, False)},
-        "The bias is missing in the first convolution.": {"bias": (False, True, True)},
-        "The bias is missing in the second layer.": {"bias": (True, False, True)},
-        "The bias is missing in the last layer.": {"bias": (True, True, False)},
-        "There is only one 1×1 layer; the block has two.": {"widths": (a, c)},
-        "There is only one 1×1 layer, and the last of the three widths is not used.": {
-            "widths": (a, b)
-        },
-        "The 1×1 layers are missing: this is an ordinary convolution.": {"widths": (a,)},
-        "There are three 1×1 layers; the block has two.": {"widths": (a, b, c, c)},
-        "The widths are in the wrong order: the first of them belongs to the first layer.": {
-            "widths": (c, b, a)
-        },
-        "The last two widths have changed places.": {"widths": (a, c, b)},
-        "All three layers have as many channels as the first; each has its own width.": {
-            "widths": (a, a, a)
-        },
-        "All three layers have as many channels as the last; each has its own width.": {
-            "widths": (c, c, c)
-        },
-        "There is a batch norm after each convolution. It comes later in the chapter; the paper's "
-        "block has none.": {"norm": "before"},
-        "There is a batch norm after each convolution (and the bias is left out). It comes later "
-        "in the chapter; the paper's block has none.": {
-            "norm": "before",
-            "bias": (False, False, False),
-        },
-        "There is a batch norm after each ReLU; the paper's block has none.": {"norm": "after"},
-        "There is a dropout at the end; the paper puts dropout between blocks, not into them.": {
-            "after": nn.Dropout()
-        },
-        "There is a max pooling at the end; pooling is between the blocks, not in them.": {
-            "after": nn.MaxPool2d(2)
-        },
-        "There is a max pooling at the end (3×3, stride 2); pooling is between the blocks, "
-        "not in them.": {"after": nn.MaxPool2d(3, 2)},
-        "The block ends with global average pooling; that belongs after the last block only.": {
-            "after": nn.AdaptiveAvgPool2d(1)
-        },
-        "The activation is a sigmoid; it should be a ReLU.": {"activation": nn.Sigmoid},
-        "The activation is a tanh; it should be a ReLU.": {"activation": nn.Tanh},
-        "The activation is a leaky ReLU; it should be a ReLU.": {"activation": nn.LeakyReLU},
-        "The activation is a GELU; it should be a ReLU.": {"activation": nn.GELU},
-        "The activation is a SiLU; it should be a ReLU.": {"activation": nn.SiLU},
-        "The activation is an ELU; it should be a ReLU.": {"activation": nn.ELU},
-    }
+_CONV, _1X1 = "kernel_size, stride, padding),", "kernel_size=1),"
+_LAST = "        nn.Conv2d(second, third, kernel_size=1),\n        nn.ReLU(),\n"
 
-
-def _mistaken(in_channels: int, widths: tuple, k: int, s: int, p: int) -> dict:
-    """Message to builder, for every mistake and then for every two that go together."""
-
-    def builder(options: dict):
-        rest = {name: value for name, value in options.items() if name != "widths"}
-        return lambda: _block(in_channels, options.get("widths", widths), k, s, p, **rest)
-
-    single = _mlpconv_mistakes(widths, k, s, p)
-    builders = {message: builder(options) for message, options in single.items()}
-    pairable = {"relus", "kernels", "strides", "paddings", "bias"}
-    common = {m: options for m, options in single.items() if options.keys() <= pairable}
-    return builders | {m: builder(options) for m, options in _pairs(common).items()}
-
-
-def _pairs(mistakes: dict[str, dict]) -> dict[str, dict]:
-    """Every two mistakes that can be made together: messages and options joined."""
-    return {
-        f"Two things are wrong. (1) {one} (2) {two}": first | second
-        for (one, first), (two, second) in combinations(mistakes.items(), 2)
-        if not first.keys() & second.keys()
-    }
-
-
-_NORMS = (
-    nn.modules.batchnorm._NormBase,
-    nn.GroupNorm,
-    nn.LayerNorm,
-    nn.LocalResponseNorm,
-)
-
-
-def _norms(module: nn.Module) -> str:
-    """The normalising layers of a module in words, such as `2 layers of BatchNorm2d`, or ""."""
-    found = [type(m).__name__ for m in module.modules() if isinstance(m, _NORMS)]
-    kinds = {kind: found.count(kind) for kind in found}
-    return " and ".join(f"{n} layer{'s'[: n > 1]} of {kind}" for kind, n in kinds.items())
-
-
-def _explain_channels(block: nn.Module, in_channels: int, what: str) -> None:
-    """Raises `Wrong` if a layer does not take what the layer before it gives."""
-    given, giver = in_channels, "the images have"
-    for number, layer in enumerate(m for m in block.modules() if isinstance(m, nn.Conv2d)):
-        name = ("first", "second", "third")[number] if number < 3 else "next"
-        if layer.in_channels not in (given, 0):  # 0: a lazy layer before its first call
-            raise Wrong(
-                f"The {name} convolution of {what} takes {layer.in_channels} channels, but "
-                f"{giver} {given}. It consists of {layers(block)}."
-            )
-        given, giver = layer.out_channels, f"the {name} one gives"
+SLIPS["nin.2"] = {
+    "Stride and padding have changed places. The order in nn.Conv2d is in_channels, out_channels, "
+    "kernel_size, stride, padding.": (_CONV, "kernel_size, padding, stride),"),
+    "Stride and padding are not used: the first convolution moves by 1 and has no frame.": (
+        _CONV,
+        "kernel_size),",
+    ),
+    "The first convolution always pads by half its kernel, `kernel_size // 2`; it should pad by "
+    "`padding`.": (_CONV, "kernel_size, stride, kernel_size // 2),"),
+    "All three layers take the stride. It belongs to the first convolution alone: a 1×1 layer with "
+    "a stride skips positions.": (_1X1, "kernel_size=1, stride=stride),"),
+    "The 1×1 layers take the padding too. It puts a frame of zeros around their maps; a 1×1 layer "
+    "keeps height and width without padding.": (_1X1, "kernel_size=1, padding=padding),"),
+    "Stride and padding are at the last 1×1 layer; they belong to the first convolution.": (
+        f"{_CONV}",
+        "kernel_size),",
+        "third, kernel_size=1),",
+        "third, 1, stride, padding),",
+    ),
+    "The second and the third layer take `kernel_size` too; they should be 1×1.": (
+        _1X1,
+        "kernel_size=kernel_size),",
+    ),
+    "The second and the third layer take `kernel_size` too, with padding; they should be 1×1.": (
+        _1X1,
+        "kernel_size=kernel_size, padding=kernel_size // 2),",
+    ),
+    "The first layer is 1×1 too: `kernel_size` is not used.": (_CONV, "1, stride, padding),"),
+    "The order of the layers is turned around: the convolution with `kernel_size` comes last; it "
+    "should come first.": (
+        _CONV,
+        "1),",
+        "third, kernel_size=1),",
+        "third, kernel_size, stride, padding),",
+    ),
+    "The last two widths have changed places.": (
+        "first, second, third = widths",
+        "first, third, second = widths",
+    ),
+    "There is only one 1×1 layer; the block has two. The middle width is not used.": (
+        "        nn.Conv2d(first, second, kernel_size=1),\n        nn.ReLU(),\n",
+        "",
+        "Conv2d(second,",
+        "Conv2d(first,",
+    ),
+    "There is only one 1×1 layer, and the last of the three widths is not used.": (_LAST, ""),
+    "The 1×1 layers are missing: this is an ordinary convolution.": (
+        "        nn.Conv2d(first, second, kernel_size=1),\n        nn.ReLU(),\n" + _LAST,
+        "",
+    ),
+    "There are three 1×1 layers; the block has two.": (
+        _LAST,
+        _LAST + _LAST.replace("second, third", "third, third"),
+    ),
+    "All three layers have as many channels as the last; each has its own width.": (
+        "first, second, third = widths",
+        "first, second, third = [widths[2]] * 3",
+    ),
+}
 
 
 def nin_2(answer):
-    cases = [  # in_channels, widths, kernel_size, stride, padding; shape of the images
-        ((3, (8, 6, 4), 5, 2, 1), (2, 3, 26, 23)),
-        ((2, (4, 7, 5), 3), (2, 2, 7, 6)),  # stride and padding left at their defaults
-        ((4, (5, 7, 6), 7, 3, 2), (2, 4, 17, 14)),
+    cases = [  # the arguments by place and by name, as the chapter gives them; the images
+        ((3, (8, 6, 4)), {"kernel_size": 5, "stride": 2, "padding": 1}, (2, 3, 26, 23)),
+        ((2, (4, 7, 5), 3), {}, (2, 2, 7, 6)),  # stride and padding left at their defaults
+        ((4, (8, 4, 4), 7), {"stride": 3, "padding": 2}, (2, 4, 17, 14)),  # groups would fit,
+        ((4, (4, 4, 4), 3), {"padding": 1}, (1, 4, 6, 5)),  # and shortcuts
     ]
-    for arguments, shape in cases:
-        block = make(answer, *arguments)
-        in_channels, widths, k, s, p = (*arguments, 1, 0)[:5]
-        what = f"mlpconv{arguments}"
-        _expect_layers(block, what)
-        try:
-            call(block.train(), torch.randn(shape))
-        except Wrong:
-            _explain_channels(block, in_channels, what)
-            raise
-        right = _block(in_channels, widths, k, s, p)
-        mistakes = _mistaken(in_channels, widths, k, s, p)
-        try:
-            same_outputs(block, right, shape, mistakes=mistakes)
-        except Wrong as error:
-            if "batch norm" not in str(error) and (norms := _norms(block)):
-                error = (
-                    f"There is something in it that the paper's block does not have: {norms}. "
-                    "Its parts are three convolutions and three ReLUs. Your module consists of "
-                    f"{layers(block)}."
-                )
-            raise Wrong(f"{what}: {error}") from None
-        _expect_cost(block, right, shape, what)
+    for arguments, others, shape in cases:
+        block = make(answer, *arguments, **others)
+        right = _block(*arguments, **others)
+        same_outputs(block, right, shape)
+        _expect_cost(block, right, shape, describe_call(_block, *arguments, **others))
         with torch.no_grad():
             largest = block.eval()(1000 * torch.randn(shape)).max().item()
         if 1e-6 < largest <= 6:
             raise Wrong(
-                f"{what}: no output is above {largest:.3g}, however large the input: the "
-                "activation has a ceiling (ReLU6 has one at 6). A ReLU has none."
+                f"No output is above {largest:.3g}, however large the input: the activation has a "
+                "ceiling (ReLU6 has one at 6). A ReLU has none."
             )
     return "It computes what the paper's block computes, gradients included."
 
@@ -414,33 +271,89 @@ def _expect_cost(block: nn.Module, right: nn.Module, shape: tuple[int, ...], wha
             "computes positions that are thrown away."
         )
     raise Wrong(
-        f"{what} gives the right values, but it needs {mine:,} MACs for an image of "
-        f"{shape[2]}×{shape[3]}, where {needed:,} are enough. {cause} It consists of "
-        f"{layers(block)}."
+        f"{cause} mlpconv{what.removeprefix('_block')} gives the right values, but it needs "
+        f"{mine:,} MACs for an image of {shape[2]}×{shape[3]}, where {needed:,} are enough."
     )
-
-
-def _expect_layers(block: nn.Module, what: str) -> None:
-    lazy = any(isinstance(p, nn.UninitializedParameter) for p in block.parameters())
-    if not lazy and not list(block.parameters()):
-        raise Wrong(
-            f"{what} has no parameters that torch can see. Layers kept in a plain Python list "
-            "are invisible to it: put them into nn.Sequential or nn.ModuleList."
-        )
 
 
 # --- nin.3: the same with nn.Linear ---------------------------------------------------------------
 
+_IN = "maps.permute(0, 2, 3, 1)"
+_ROWS = "maps.reshape(len(maps), *maps.shape[2:], -1)"
+_OUT = "linear(pixels).permute(0, 3, 1, 2)"
+_BACK = "linear(pixels).reshape(len(maps), -1, *maps.shape[2:])"
+_SCRAMBLED = (
+    "`reshape` (or `view`) does not move the channels to the end: it only cuts the numbers into "
+    "rows of another length, so they are scrambled. One row holds neighbouring pixels of one map."
+)
+_WEIGHT = "torch.einsum('oc,nchw->nohw', linear.weight, maps)"
 
-def _by_rows(images: Tensor, linear: nn.Linear) -> Tensor:
-    """What a reshape makes of the channels: rows of the right length with the wrong numbers."""
-    n, c, h, w = images.shape
-    return linear(images.reshape(n, h, w, c))
-
-
-def _only_reshaped_back(images: Tensor, linear: nn.Linear) -> Tensor:
-    n, _, h, w = images.shape
-    return linear(images.permute(0, 2, 3, 1)).reshape(n, -1, h, w)
+SLIPS["nin.3"] = {
+    f"{_SCRAMBLED} Use permute.": (_IN, _ROWS, _OUT, _BACK),
+    f"The way back is right, but not the way in. {_SCRAMBLED} Use permute for it too.": (
+        _IN,
+        _ROWS,
+    ),
+    f"{_SCRAMBLED} Use permute, and move the channels back to axis 1 after `linear`.": (
+        _IN,
+        _ROWS,
+        _OUT,
+        "linear(pixels)",
+    ),
+    "The channels are still on the last axis: the result should be (N, C, H, W). Move them back to "
+    "axis 1.": (_OUT, "linear(pixels)"),
+    "The way back is a reshape, which does not move the channels. Use permute for it too.": (
+        _OUT,
+        _BACK,
+    ),
+    "There is one row for each pixel, as it comes out of `linear`; the result should be "
+    "(N, C, H, W).": (_OUT, "linear(pixels).flatten(0, 2)"),
+    **{
+        f"`permute(0, 2, 3, 1)` is not undone by `permute{order}`: axis {order[1]} comes to place "
+        "1, and the channels are axis 3.": (_OUT, f"linear(pixels).permute{order}")
+        for order in ((0, 2, 3, 1), (0, 1, 3, 2), (0, 2, 1, 3))
+    },
+    "Height and width have changed places.": (_OUT, "linear(pixels).permute(0, 3, 2, 1)"),
+    "`.T` turns the order of all four axes around, that of the images too. Use permute.": (
+        f"{_IN}  # (N, H, W, in_features)\n    return {_OUT}",
+        "maps.T\n    return linear(pixels).T",
+    ),
+    "The bias is not added.": (_OUT, _WEIGHT),
+    "The bias is laid along the width, the last axis; it has one number for each channel: "
+    "`bias[:, None, None]`.": (_OUT, f"{_WEIGHT} + linear.bias"),
+    "The bias is added twice.": (_OUT, f"{_OUT} + linear.bias[:, None, None]"),
+    "The result of `linear` is not used (or `linear` is never called): the maps come back as they "
+    "were.": (_OUT, "maps"),
+    "It works on the mean over all pixels; every pixel needs its own result.": (
+        _OUT,
+        "linear(maps.mean((2, 3)))[:, :, None, None].expand(-1, -1, *maps.shape[2:])",
+    ),
+    "The result is the mean over all pixels; every pixel needs its own result.": (
+        _OUT,
+        "linear(maps.mean((2, 3)))",
+    ),
+    "`linear` is applied to the last axis, the width, instead of the channels.": (
+        _OUT,
+        "linear(maps)",
+    ),
+    "`linear` is applied to the height instead of the channels.": (
+        _OUT,
+        "linear(maps.transpose(2, 3)).transpose(2, 3)",
+    ),
+    "All pixels of an image are put into one row; `linear` takes the channels of one pixel.": (
+        _OUT,
+        "linear(maps.flatten(1))",
+    ),
+    "All pixels of a map are put into one row; `linear` takes the channels of one pixel.": (
+        _OUT,
+        "linear(maps.flatten(2))",
+    ),
+    "The pixels are put into one row for each image and moved, but the axes of height and width do "
+    "not come back: the result should be (N, C, H, W).": (
+        _OUT,
+        "linear(maps.flatten(2).transpose(1, 2)).transpose(1, 2)",
+    ),
+}
 
 
 def nin_3(answer):
@@ -451,80 +364,20 @@ def nin_3(answer):
             "There is a convolution in it, which the task forbids. Do it with `linear` itself: "
             "bring the channels to the last axis, apply `linear`, and bring them back."
         )
-
-    def right(maps: Tensor, linear: nn.Linear) -> Tensor:
-        return F.conv2d(maps, linear.weight[:, :, None, None], linear.bias)
-
-    by_rows = (
-        "it only cuts the numbers into rows of another length, so the numbers are scrambled: one "
-        "row holds neighbouring pixels of one map"
-    )
     same_results(
         answer,
-        right,
+        lambda maps, linear: F.conv2d(maps, linear.weight[:, :, None, None], linear.bias),
         (torch.randn(2, 6, 4, 3), nn.Linear(6, 5)),
         (torch.randn(3, 4, 5, 5), nn.Linear(4, 4)),
         (torch.randn(1, 3, 1, 7), nn.Linear(3, 8)),
         # Channels, height and width alike: here `linear` runs on any of the three.
         (torch.randn(2, 4, 4, 4), nn.Linear(4, 4)),
-        mistakes={
-            f"`reshape` does not move the channels to the end: {by_rows}. Use permute.": (
-                lambda maps, linear: _by_rows(maps, linear).reshape(len(maps), -1, *maps.shape[2:])
-            ),
-            f"The way back is right, but not the way in. `reshape` does not move the channels to "
-            f"the end: {by_rows}. Use permute for it too.": (
-                lambda maps, linear: _by_rows(maps, linear).permute(0, 3, 1, 2)
-            ),
-            f"`reshape` does not move the channels to the end: {by_rows}. Use permute, and move "
-            "the channels back to axis 1 after `linear`.": _by_rows,
-            "The channels are still on the last axis: the result should be (N, C, H, W). Move "
-            "them back to axis 1.": lambda maps, linear: linear(maps.permute(0, 2, 3, 1)),
-            "The way back is a reshape, which does not move the channels. Use permute for it "
-            "too.": _only_reshaped_back,
-            "There is one row for each pixel, as it comes out of `linear`; the result should be "
-            "(N, C, H, W).": lambda maps, linear: linear(maps.movedim(1, -1).flatten(0, 2)),
-        }
-        | {
-            f"`permute(0, 2, 3, 1)` is not undone by `permute{order}`: axis {order[1]} comes to "
-            "place 1, and the channels are axis 3.": (
-                lambda maps, linear, order=order: linear(maps.permute(0, 2, 3, 1)).permute(order)
-            )
-            for order in ((0, 2, 3, 1), (0, 1, 3, 2), (0, 2, 1, 3))
-        }
-        | {
-            "Height and width have changed places.": lambda maps, linear: right(
-                maps, linear
-            ).transpose(2, 3),
-            "The bias is not added.": lambda maps, linear: F.conv2d(
-                maps, linear.weight[:, :, None, None]
-            ),
-            "There is a ReLU in it; `at_each_pixel` is the linear layer alone.": (
-                lambda maps, linear: F.relu(right(maps, linear))
-            ),
-            "It works on the mean over all pixels; every pixel needs its own result.": (
-                lambda maps, linear: right(maps.mean((2, 3), keepdim=True), linear).expand(
-                    -1, -1, *maps.shape[2:]
-                )
-            ),
-            "The result is the mean over all pixels; every pixel needs its own result.": (
-                lambda maps, linear: linear(maps.mean((2, 3)))
-            ),
-            "`linear` is applied to the last axis, the width, instead of the channels.": (
-                lambda maps, linear: linear(maps)
-            ),
-            "`linear` is applied to the height instead of the channels.": (
-                lambda maps, linear: linear(maps.transpose(2, 3)).transpose(2, 3)
-            ),
-            "All pixels of an image are put into one row; `linear` takes the channels of one "
-            "pixel.": lambda maps, linear: linear(maps.flatten(1)),
-            "All pixels of a map are put into one row; `linear` takes the channels of one "
-            "pixel.": lambda maps, linear: linear(maps.flatten(2)),
-        },
         explain=lambda case, mine, right: (
             "It gives other numbers each time, so it works with weights of its own; use `linear`."
             if isinstance(mine, Tensor) and not close(answer(*case), mine)
             else ""
         ),
+        layer=True,
     )
     few, many = (_operations(answer, side).total() for side in (2, 16))
     if many - few >= 16 * 16 - 2 * 2:  # one more for each pixel more; rows alone would be 14
@@ -538,12 +391,48 @@ def nin_3(answer):
 
 def _operations(answer: Callable, side: int) -> Counter[str]:
     try:
-        return operations(answer, torch.randn(1, 3, side, side), nn.Linear(3, 2))
+        with trace.unwatched():
+            return operations(answer, torch.randn(1, 3, side, side), nn.Linear(3, 2))
     except Wrong:  # the comparison says it better
         return Counter()
 
 
 # --- nin.4: the head ------------------------------------------------------------------------------
+
+_MEAN = "maps.mean(dim=(2, 3))"
+
+SLIPS["nin.4"] = {
+    "This averages over the channels and leaves a map for each image; it should average over "
+    "height and width.": (_MEAN, "maps.mean(1)"),
+    "This averages over the images of the batch too; every image has logits of its own.": (
+        _MEAN,
+        "maps.mean((0, 2, 3))",
+    ),
+    "This averages over the channels too: one number is left of each image.": (
+        _MEAN,
+        "maps.mean((1, 2, 3))",
+    ),
+    "There is a softmax after it. Logits are what comes before the softmax; the loss function "
+    "contains it.": (_MEAN, f"{_MEAN}.softmax(1)"),
+    "There is a ReLU after it; logits may be negative.": (_MEAN, f"{_MEAN}.relu()"),
+    "This flattens the maps: nothing is averaged.": (_MEAN, "maps.flatten(1)"),
+    "The sum is divided by H alone; there are H · W positions.": (
+        _MEAN,
+        "maps.sum((2, 3)) / maps.shape[2]",
+    ),
+    "The sum is divided by W alone; there are H · W positions.": (
+        _MEAN,
+        "maps.sum((2, 3)) / maps.shape[3]",
+    ),
+    "The sum is divided by the number of channels; there are H · W positions.": (
+        _MEAN,
+        "maps.sum((2, 3)) / maps.shape[1]",
+    ),
+    "The sum is divided by H + W; there are H · W positions.": (
+        _MEAN,
+        "maps.sum((2, 3)) / (maps.shape[2] + maps.shape[3])",
+    ),
+}
 
 
 def nin_4(answer):
@@ -554,44 +443,7 @@ def nin_4(answer):
         (torch.randn(3, 10, 5, 5),),
         (torch.randn(4, 4, 4, 4),),
         (torch.randn(1, 3, 1, 1),),
-        mistakes={
-            "This is the sum over all positions. An average is the sum divided by H · W.": (
-                lambda maps: maps.sum((2, 3))
-            ),
-            "This is the largest value of each map; it should be the average.": lambda maps: (
-                maps.amax((2, 3))
-            ),
-            "The two axes of length 1 are still there: the shape should be (N, num_classes).": (
-                lambda maps: maps.mean((2, 3), keepdim=True)
-            ),
-            "This averages over the channels and leaves a map for each image; it should average "
-            "over height and width.": lambda maps: maps.mean(1),
-            "This averages over the width alone; the height is still there.": lambda maps: (
-                maps.mean(3)
-            ),
-            "This averages over the height alone; the width is still there.": lambda maps: (
-                maps.mean(2)
-            ),
-            "This averages over the images of the batch too; every image has logits of its own.": (
-                lambda maps: maps.mean((0, 2, 3))
-            ),
-            "This averages over the channels too: one number is left of each image.": (
-                lambda maps: maps.mean((1, 2, 3))
-            ),
-            "This is one number for the whole batch.": lambda maps: maps.mean(),
-            "There is a softmax after it. Logits are what comes before the softmax; the loss "
-            "function contains it.": lambda maps: maps.mean((2, 3)).softmax(1),
-            "There is a ReLU after it; logits may be negative.": lambda maps: F.relu(
-                maps.mean((2, 3))
-            ),
-            "`squeeze()` without a dimension also takes the batch dimension away when there is one "
-            "image; name the dimensions.": lambda maps: maps.mean((2, 3), keepdim=True).squeeze(),
-            "This flattens the maps: nothing is averaged.": lambda maps: maps.flatten(1),
-            "This takes the value in one corner of each map.": lambda maps: maps[:, :, 0, 0],
-            "The sum is divided by H alone; there are H · W positions.": lambda maps: (
-                maps.sum((2, 3)) / maps.shape[2]
-            ),
-        },
+        layer=True,
     )
     return "An average over height and width, and nothing else."
 
@@ -599,152 +451,144 @@ def nin_4(answer):
 # --- nin.5: repair --------------------------------------------------------------------------------
 
 
-def _nin_with_head(
-    num_classes: int,
-    relus: tuple[bool, bool, bool] = (True, True, False),
-    *,
-    activation: type[nn.Module] = nn.ReLU,
-    norm: bool = False,
-    pool: nn.Module | None = None,
-    after: nn.Module | None = None,
-    dropped: int = 0,
-) -> nn.Sequential:
-    """The network of nin.5 without its mistake, or with another."""
-    head = []
-    for number, (i, k) in enumerate(((32, 3), (num_classes, 1), (num_classes, 1))):
-        if number >= 3 - dropped:
-            break
-        head.append(nn.Conv2d(i, num_classes, k, padding=k // 2))
-        last = number == 2
-        if norm and last:
-            head.append(nn.BatchNorm2d(num_classes))
-        if relus[number]:
-            head.append(activation() if last or activation is nn.Identity else nn.ReLU())
-    return nn.Sequential(
-        _block(1, (16, 16, 16), 5, 2, 2),
-        nn.MaxPool2d(3, 2),
-        _block(16, (32, 32, 32), 3, 1, 1),
-        *head,
-        nn.AdaptiveAvgPool2d(1) if pool is None else pool,
-        nn.Flatten(),
-        *([] if after is None else [after]),
-    )
+_RELU = "        nn.ReLU(),\n"
+_AFTER_3X3 = ("padding=1),\n        nn.ReLU(),\n        nn.C", "padding=1),\n        nn.C")
+_AFTER_1X1 = ("_classes, 1),\n        nn.ReLU(),\n", "_classes, 1),\n")
+_POOL, _FLATTEN = "        nn.AdaptiveAvgPool2d(1),\n", "        nn.Flatten(),\n"
+_HEAD = (
+    "        nn.Conv2d(32, num_classes, 3, padding=1),\n"
+    + (_RELU + "        nn.Conv2d(num_classes, num_classes, 1),\n") * 2
+)
+_STILL = "The ReLU on the class maps is still there"
+_NEEDLESS = "Nothing needs to be there."
+_SOFT = "lets some gradient through, but it still squeezes every negative logit"
+_TOP = "keeps every logit"
 
-
-def _unusual_start(network: nn.Module) -> str:
-    """What is said about weights or biases that do not start as torch starts them, or ""."""
-    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
-    # The standard deviation of a weight times the root of its inputs: 0.58 is torch's start, 1.41
-    # is He's, and Xavier's is 1 where a layer has as many outputs as inputs.
-    spread = [m.weight.std().item() * m.weight[0].numel() ** 0.5 for m in convolutions]
-    if sum(spread) / len(spread) > 1.2:
-        return (
-            "The weights start larger now (He initialisation). That carries more of the image to "
-            "the logits, as the chapter shows later."
+SLIPS["nin.5"] = {
+    f"{_STILL}.": (_POOL, _RELU + _POOL),
+    f"{_STILL}, and the one before the last convolution is gone. The one in the middle does no "
+    "harm.": (*_AFTER_1X1, _POOL, _RELU + _POOL),
+    f"{_STILL}, and the one after the 3×3 convolution is gone. That one does no harm.": (
+        *_AFTER_3X3,
+        _POOL,
+        _RELU + _POOL,
+    ),
+    f"{_STILL}; the two before it did no harm.": (*_AFTER_3X3, *_AFTER_1X1, _POOL, _RELU + _POOL),
+    "All three ReLUs of the last block are gone. Then its three layers are one linear layer; only "
+    "the ReLU on the class maps does harm.": (*_AFTER_3X3, *_AFTER_1X1),
+    "The ReLU on the class maps is gone, but so is the one before the last convolution, which did "
+    "no harm.": _AFTER_1X1,
+    "The ReLU on the class maps is gone, but so is the one after the 3×3 convolution, which did no "
+    "harm.": _AFTER_3X3,
+    **{
+        f"{name} on the class maps {what}. {_NEEDLESS}": (_POOL, f"        nn.{layer},\n{_POOL}")
+        for name, layer, what in (
+            ("A sigmoid", "Sigmoid()", f"{_TOP} between 0 and 1, so the softmax can never be sure"),
+            ("A tanh", "Tanh()", f"{_TOP} between -1 and 1, so the softmax can never be sure"),
+            ("A softplus", "Softplus()", "makes every logit positive"),
+            ("A leaky ReLU", "LeakyReLU()", _SOFT),
+            ("A leaky ReLU (0.1)", "LeakyReLU(0.1)", _SOFT),
+            ("An ELU", "ELU()", _SOFT),
+            ("A GELU", "GELU()", _SOFT),
+            ("A SiLU", "SiLU()", _SOFT),
         )
-    if sum(spread) / len(spread) > 0.75:
-        return "The weights start larger now. That carries more of the image to the logits."
-    if convolutions[-1].bias is not None and convolutions[-1].bias.min() > 0:
-        return "The biases start above zero now. That lifts the maps, at the start."
+    },
+    "There is a batch norm before the ReLU on the class maps. That helps, as you will see, but the "
+    "cause, the ReLU, is still there.": (
+        _POOL,
+        f"        nn.BatchNorm2d(num_classes),\n{_RELU}{_POOL}",
+    ),
+    "The ReLU has moved after the pooling. There it still cuts off negative logits.": (
+        _FLATTEN,
+        _FLATTEN + _RELU,
+    ),
+    "There is a softmax at the end. The loss function contains it; the network gives logits.": (
+        _FLATTEN,
+        f"{_FLATTEN}        nn.Softmax(1),\n",
+    ),
+    "The pooling takes the maximum now. The average was right.": (
+        _POOL,
+        _POOL.replace("Avg", "Max"),
+    ),
+    f"{_STILL}, and the pooling takes the maximum now. That was no part of the illness.": (
+        _POOL,
+        _RELU + _POOL.replace("Avg", "Max"),
+    ),
+    "The last 1×1 convolution is gone together with its ReLU. The layer was sound.": (
+        _HEAD,
+        _HEAD[: _HEAD.rindex(_RELU)],
+    ),
+    "The last 1×1 convolution is gone, and a ReLU is still on the class maps.": (
+        _HEAD,
+        _HEAD[: _HEAD.rindex(_RELU)] + _RELU,
+    ),
+    "Both 1×1 convolutions of the head are gone; only a ReLU was to go.": (
+        _HEAD,
+        _HEAD[: _HEAD.index(_RELU)],
+    ),
+    "The three convolutions of the head have become one 1×1 convolution; only a ReLU was to go.": (
+        _HEAD,
+        "        nn.Conv2d(32, num_classes, 1),\n",
+    ),
+    "The 3×3 convolution of the head is 1×1 now; only a ReLU was to go.": (
+        "nn.Conv2d(32, num_classes, 3, padding=1)",
+        "nn.Conv2d(32, num_classes, 1)",
+    ),
+    "`nn.Flatten()` is gone: two axes of length 1 are left, and the shape of logits is "
+    "(N, num_classes).": (_FLATTEN, ""),
+    "The pooling is gone: `nn.Flatten()` alone makes one logit of each position.": (_POOL, ""),
+    "There is a linear layer after the pooling now, and the ReLU on the class maps is still there: "
+    "what it cuts off is lost before the new layer sees it.": (
+        _POOL,
+        _RELU + _POOL,
+        _FLATTEN,
+        f"{_FLATTEN}        nn.Linear(num_classes, num_classes),\n",
+    ),
+    "The ReLU on the class maps is gone, but there is a linear layer after the pooling now. It was "
+    "not needed: a map's average is its logit.": (
+        _FLATTEN,
+        f"{_FLATTEN}        nn.Linear(num_classes, num_classes),\n",
+    ),
+}
+
+
+def _start(network: nn.Module) -> str:
+    """What is said about weights that do not start as torch starts them, or ""."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            # Torch draws weights and biases evenly between -1 and 1 over the root of the inputs.
+            root = layer.weight[0].numel() ** 0.5
+            weights, biases = layer.weight.detach() * root, layer.bias
+            biases = torch.zeros(1) if biases is None else biases.detach() * root
+            if weights.abs().max() > 1.001 or not 0.4 < weights.std() < 0.75:
+                size = "larger" if weights.std() > 0.577 else "smaller" if weights.any() else "zero"
+                return (
+                    f"The initial weights are {size} now (as after He or another initialisation, "
+                    "`nn.init`)."
+                )
+            if biases.abs().max() > 1.001 or (len(biases) > 1 and not biases.any()):
+                return "The initial biases are other ones now (`nn.init`, `fill_`)."
     return ""
 
 
-def nin_5(answer):
-    def variant(*arguments, **options):
-        return lambda: _nin_with_head(10, *arguments, **options)
-
+def nin_5(answer, reference):
     if isinstance(answer, nn.Module):
         raise Wrong(
             f"repaired_nin is {describe(answer)}; it should stay a function that builds one, "
             "because the chapter builds several."
         )
     network = make(answer)
-    kept = "The ReLU on the class maps is still there."
-    soft = "lets some gradient through, but it still squeezes every negative logit"
-    needless = "Nothing needs to be there."
-    compared = {
-        "mistakes": {
-            kept: variant((True, True, True)),
-            "The ReLU on the class maps is still there, and the one before the last "
-            "convolution is gone. The one in the middle does no harm.": variant(
-                (True, False, True)
-            ),
-            "The ReLU on the class maps is still there, and the one after the 3×3 "
-            "convolution is gone. That one does no harm.": variant((False, True, True)),
-            "The ReLU on the class maps is still there; the two before it did no harm.": (
-                variant((False, False, True))
-            ),
-            "All three ReLUs of the last block are gone. Then its three layers are one linear "
-            "layer; only the ReLU on the class maps does harm.": variant((False, False, False)),
-            "The ReLU on the class maps is gone, but so is the one before the last "
-            "convolution, which did no harm.": variant((True, False, False)),
-            "The ReLU on the class maps is gone, but so is the one after the 3×3 "
-            "convolution, which did no harm.": variant((False, True, False)),
-            "A sigmoid on the class maps keeps every logit between 0 and 1, so the softmax "
-            "can never be sure. Nothing needs to be there.": variant(
-                (True, True, True), activation=nn.Sigmoid
-            ),
-            "A tanh on the class maps keeps every logit between -1 and 1, so the softmax can "
-            "never be sure. Nothing needs to be there.": variant(
-                (True, True, True), activation=nn.Tanh
-            ),
-            "There is a batch norm before the ReLU on the class maps. That helps, as you "
-            "will see, but the cause, the ReLU, is still there.": variant(
-                (True, True, True), norm=True
-            ),
-            "The ReLU has moved after the pooling. There it still cuts off negative "
-            "logits.": variant(after=nn.ReLU()),
-            "There is a softmax at the end. The loss function contains it; the network gives "
-            "logits.": variant(after=nn.Softmax(1)),
-            "The pooling takes the maximum now. The average was right.": variant(
-                pool=nn.AdaptiveMaxPool2d(1)
-            ),
-            "The ReLU on the class maps is still there, and the pooling takes the maximum "
-            "now. That was no part of the illness.": variant(
-                (True, True, True), pool=nn.AdaptiveMaxPool2d(1)
-            ),
-            "The last 1×1 convolution is gone together with its ReLU. The layer was "
-            "sound.": variant(dropped=1),
-            "The last 1×1 convolution is gone, and a ReLU is still on the class maps.": variant(
-                (True, True, True), dropped=1
-            ),
-            "There is a linear layer after the pooling now, and the ReLU on the class maps is "
-            "still there: what it cuts off is lost before the new layer sees it.": variant(
-                (True, True, True), after=nn.Linear(10, 10)
-            ),
-            "The ReLU on the class maps is gone, but there is a linear layer after the pooling "
-            "now. It was not needed: a map's average is its logit.": variant(
-                after=nn.Linear(10, 10)
-            ),
-        }
-        | {
-            f"{name} on the class maps {soft}. {needless}": variant(
-                (True, True, True), activation=activation
-            )
-            for name, activation in {
-                "A leaky ReLU": nn.LeakyReLU,
-                "An ELU": nn.ELU,
-                "A GELU": nn.GELU,
-                "A SiLU": nn.SiLU,
-            }.items()
-        }
-    }
+    start = _start(network)
     try:
-        same_outputs(network, _nin_with_head(10), (4, 1, 28, 28), **compared)
-    except Wrong as error:
-        if str(error).startswith(kept) and (start := _unusual_start(network)):
-            raise Wrong(
-                f"{start} But the ReLU on the class maps is still there: whatever map falls below "
-                "zero everywhere is lost, at the start or later. Take away the cause."
-            ) from None
-        if (norms := _norms(network)) and "batch norm" not in str(error):
-            raise Wrong(
-                f"There is something new in the network: {norms}. Batch norm helps, as the "
-                "chapter shows later, but this exercise is about one cause alone: take it away "
-                f"and change nothing else. It consists of {layers(network)}."
-            ) from None
-        raise
-    seven = call(make(answer, 7), torch.randn(2, 1, 28, 28))
+        same_outputs(network, reference(), (4, 1, 28, 28))
+    except Unexplained as error:
+        raise (type(error)(f"{start} {error}") if start else error) from None
+    if start:
+        raise Wrong(
+            f"{start} The ReLU on the class maps is gone, which is the whole repair: change "
+            "nothing else."
+        )
+    seven = call(make(answer, num_classes=7), torch.randn(2, 1, 28, 28))
     if tuple(seven.shape) != (2, 7):
         raise Wrong(
             f"With num_classes=7 the network gives {describe(seven)}; 7 logits are expected."
@@ -755,137 +599,166 @@ def nin_5(answer):
 # --- nin.6: batch norm by hand --------------------------------------------------------------------
 
 
-def _normalise(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
-    training: bool,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-    *,
-    dims: tuple[int, ...] = (0, 2, 3),
-    correction: int = 0,
-    running_correction: int = 1,
-    centred: bool = True,
-    root: Callable[[Tensor, float], Tensor] = lambda var, eps: (var + eps).sqrt(),
-    affine: Callable[..., Tensor] = lambda y, weight, bias: weight * y + bias,
-    in_training: str = "batch",
-    in_evaluation: str = "running",
-    moves: str = "in training",
-    share: Callable[[float], float] = lambda momentum: momentum,
-    mistaken_share: str = "mean, variance",
-    moved_var: Callable[[Tensor], Tensor] = lambda var: var,
-    answer: Callable[..., Any] = lambda y, mean, var, batch_mean, batch_var: (y, mean, var),
-) -> Any:
-    """Batch norm, with the mistakes that the options describe."""
-    shape = (1, -1, 1, 1)
-    batch_mean, batch_var = x.mean((0, 2, 3)), x.var((0, 2, 3), correction=running_correction)
-    shares = [share(momentum) if p in mistaken_share else momentum for p in ("mean", "variance")]
-    moved_mean = torch.lerp(running_mean, batch_mean, shares[0])
-    moved_variance = torch.lerp(running_var, moved_var(batch_var), shares[1])
-    mean, var = {
-        "batch": (x.mean(dims, keepdim=True), x.var(dims, correction=correction, keepdim=True)),
-        "running": (running_mean.reshape(shape), running_var.reshape(shape)),
-        "moved": (moved_mean.reshape(shape), moved_variance.reshape(shape)),
-    }[in_training if training else in_evaluation]
-    y = (x - mean if centred else x) / root(var, eps)
-    y = affine(y, weight.reshape(shape), bias.reshape(shape))
-    if moves == "always" or (moves == "in training") == training:
-        running_mean, running_var = moved_mean, moved_variance
-    return answer(y, running_mean, running_var, batch_mean, batch_var)
+_STATISTICS = "mean = x.mean(dim=(0, 2, 3))", "var = x.var(dim=(0, 2, 3), correction=0)"
+_MOVE_MEAN = "running_mean = (1 - momentum) * running_mean + momentum * mean"
+_MOVE_VAR = "running_var = (1 - momentum) * running_var + momentum * unbiased"
+_Y, _ROOT = "y = weight * (x - mean) / torch.sqrt(var + eps) + bias", "torch.sqrt(var + eps)"
+_TRAINING = "    if training:\n"
+_USE = "    mean, var, weight, bias = ("
+_RESULT = "return y, running_mean, running_var"
+_MOVED = "        running_mean = (1"
 
 
-_BATCH_NORM_MISTAKES: dict[str, dict[str, Any]] = {
+def _over(dims: tuple[int, ...]) -> tuple[str, str]:
+    mean, var = f"x.mean({dims}, keepdim=True)", f"x.var({dims}, correction=0, keepdim=True)"
+    return _Y, f"mean, var = ({mean}, {var}) if training else (mean, var)\n    {_Y}"
+
+
+SLIPS["nin.6"] = {
     "The statistics are taken over the images only, one for each position; they should be taken "
-    "over dimensions 0, 2 and 3.": {"dims": (0,)},
+    "over dimensions 0, 2 and 3.": _over((0,)),
     "Each image is normalised by its own statistics; they should be taken over all images of the "
-    "batch, dimensions 0, 2 and 3.": {"dims": (2, 3)},
+    "batch, dimensions 0, 2 and 3.": _over((2, 3)),
     "Each image is normalised over its channels too (that is layer norm); the statistics should "
-    "be per channel, over dimensions 0, 2 and 3.": {"dims": (1, 2, 3)},
+    "be per channel, over dimensions 0, 2 and 3.": _over((1, 2, 3)),
     "All channels share one mean and one variance; each channel has its own, over dimensions 0, 2 "
-    "and 3.": {"dims": (0, 1, 2, 3)},
+    "and 3.": _over((0, 1, 2, 3)),
     "The normalisation divides by a variance with divisor n - 1 (`correction=1`, the default of "
-    "`x.var`). That one is for the running variance only.": {"correction": 1},
+    "`x.var`). That one is for the running variance only.": ("correction=0", "correction=1"),
     "The running variance takes the batch's variance with divisor n; torch gives it the one with "
-    "divisor n - 1 (`correction=1`).": {"running_correction": 0},
+    "divisor n - 1 (`correction=1`).": ("momentum * unbiased", "momentum * var"),
     "The two variances have changed places: divisor n (`correction=0`) normalises, divisor n - 1 "
-    "(`correction=1`) goes into the running variance.": {"correction": 1, "running_correction": 0},
-    "The division is by the variance; it should be by its square root.": {
-        "root": lambda var, eps: var + eps
-    },
-    "`eps` is missing: a channel without variance is divided by zero.": {
-        "root": lambda var, eps: var.sqrt()
-    },
-    "`eps` is added to the root; it should be added to the variance, under the root.": {
-        "root": lambda var, eps: var.sqrt() + eps
-    },
-    "The argument `eps` is not used: it is always 0.00001.": {
-        "root": lambda var, eps: (var + 1e-5).sqrt()
-    },
-    "The mean is not subtracted.": {"centred": False},
-    "In training the running statistics are used; there those of the batch count.": {
-        "in_training": "running"
-    },
+    "(`correction=1`) goes into the running variance.": (
+        "correction=0",
+        "correction=2",
+        "correction=1",
+        "correction=0",
+        "correction=2",
+        "correction=1",
+    ),
+    "The division is by the variance; it should be by its square root.": (_ROOT, "(var + eps)"),
+    "`eps` is missing: a channel without variance is divided by zero.": (_ROOT, "torch.sqrt(var)"),
+    "`eps` is added to the root; it should be added to the variance, under the root.": (
+        _ROOT,
+        "(torch.sqrt(var) + eps)",
+    ),
+    "The argument `eps` is not used: it is always 0.00001.": (_ROOT, "torch.sqrt(var + 1e-5)"),
+    "The mean is not subtracted.": ("(x - mean)", "x"),
+    "The mean is subtracted, but nothing is divided.": (f" / {_ROOT}", ""),
+    "It multiplies by the root of the variance, where it should divide.": ("/ torch", "* torch"),
+    "In training the running statistics are used; there those of the batch count.": (
+        _USE,
+        "    mean, var = before\n" + _USE,
+        _TRAINING,
+        "    before = mean, var\n" + _TRAINING,
+    ),
     "In training the running statistics are used, after they have moved; there those of the batch "
-    "count.": {"in_training": "moved"},
-    "In evaluation the batch's statistics are used; there the running ones count.": {
-        "in_evaluation": "batch"
-    },
-    "The running values do not move; in training they should.": {"share": lambda momentum: 0.0},
-    "The running mean does not move; in training it should.": {
-        "share": lambda momentum: 0.0,
-        "mistaken_share": "mean",
-    },
-    "The running variance does not move; in training it should.": {
-        "share": lambda momentum: 0.0,
-        "mistaken_share": "variance",
-    },
-    "The running values move in evaluation too; they should stay as they are.": {"moves": "always"},
+    "count.": (_USE, "    mean, var = running_mean, running_var\n" + _USE),
+    "In evaluation the batch's statistics are used; there the running ones count.": (
+        _USE,
+        f"    {_STATISTICS[0]}\n    {_STATISTICS[1]}\n{_USE}",
+    ),
+    "The running values do not move; in training they should.": (
+        _MOVE_MEAN,
+        "pass",
+        _MOVE_VAR,
+        "pass",
+    ),
+    "The running mean does not move; in training it should.": (_MOVE_MEAN, "pass"),
+    "The running variance does not move; in training it should.": (_MOVE_VAR, "pass"),
+    "The running values move in evaluation too; they should stay as they are.": (
+        _TRAINING,
+        "    evaluated = mean, var\n    if True:\n",
+        _USE,
+        "    mean, var = (mean, var) if training else evaluated\n" + _USE,
+    ),
     "The running values move in evaluation too, and the moved ones are used; they should stay as "
-    "they are.": {"moves": "always", "in_evaluation": "moved"},
-    "In evaluation the running values move before they are used; they should stay as they are.": {
-        "in_evaluation": "moved"
-    },
+    "they are.": (
+        _TRAINING,
+        "    if True:\n",
+        _USE,
+        "    mean, var = (mean, var) if training else (running_mean, running_var)\n" + _USE,
+    ),
     "The running values move in evaluation and stay in training; it should be the other way "
-    "round.": {"moves": "in evaluation"},
+    "round.": (
+        _TRAINING,
+        "    was = running_mean, running_var\n    if True:\n",
+        _USE,
+        "    mean, var = (mean, var) if training else was\n"
+        "    running_mean, running_var = was if training else (running_mean, running_var)\n" + _USE,
+    ),
+    "`training` is the wrong way round: in training the running values are used, in evaluation "
+    "those of the batch.": (_TRAINING, "    if not training:\n"),
     "`momentum` is the wrong way round: it is the share of the batch in the new running values, "
-    "and 1 - momentum that of the old ones.": {"share": lambda momentum: 1 - momentum},
-    "`momentum` is the wrong way round in the running mean: it is the share of the batch.": {
-        "share": lambda momentum: 1 - momentum,
-        "mistaken_share": "mean",
-    },
-    "`momentum` is the wrong way round in the running variance: it is the share of the batch.": {
-        "share": lambda momentum: 1 - momentum,
-        "mistaken_share": "variance",
-    },
+    "and 1 - momentum that of the old ones.": (
+        _TRAINING,
+        f"    momentum = 1 - momentum\n{_TRAINING}",
+    ),
+    "`momentum` is the wrong way round in the running mean: it is the share of the batch.": (
+        _MOVE_MEAN,
+        "running_mean = momentum * running_mean + (1 - momentum) * mean",
+    ),
+    "`momentum` is the wrong way round in the running variance: it is the share of the batch.": (
+        _MOVE_VAR,
+        "running_var = momentum * running_var + (1 - momentum) * unbiased",
+    ),
     "The running values are those of this batch alone; they should be a mixture of the old ones "
-    "and the batch's, in which `momentum` is the share of the batch.": {
-        "share": lambda momentum: 1.0
-    },
-    "The argument `momentum` is not used: it is always 0.1.": {"share": lambda momentum: 0.1},
-    "The running variance takes a standard deviation; it should take the variance.": {
-        "moved_var": torch.sqrt
-    },
-    "`weight` and `bias` are not used.": {"affine": lambda y, weight, bias: y},
-    "`weight` is not used.": {"affine": lambda y, weight, bias: y + bias},
-    "`bias` is not used.": {"affine": lambda y, weight, bias: weight * y},
-    "`weight` and `bias` have changed places: multiply by `weight`, then add `bias`.": {
-        "affine": lambda y, weight, bias: bias * y + weight
-    },
-    "`bias` is added first and multiplied by `weight` too: multiply first, then add.": {
-        "affine": lambda y, weight, bias: weight * (y + bias)
-    },
-    "Only the normalised tensor comes back; the task asks for it and the two running values.": {
-        "answer": lambda y, mean, var, batch_mean, batch_var: y
-    },
-    "The running mean and the running variance come back in the wrong order.": {
-        "answer": lambda y, mean, var, batch_mean, batch_var: (y, var, mean)
-    },
-    "The result comes back last; it should be the first of the three.": {
-        "answer": lambda y, mean, var, batch_mean, batch_var: (mean, var, y)
-    },
+    "and the batch's, in which `momentum` is the share of the batch.": (
+        _TRAINING,
+        f"    momentum = 1\n{_TRAINING}",
+    ),
+    "The argument `momentum` is not used: it is always 0.1.": (
+        _TRAINING,
+        f"    momentum = 0.1\n{_TRAINING}",
+    ),
+    "The running values are added to the batch's share whole; they should be multiplied by "
+    "1 - momentum.": ("(1 - momentum) * running", "running"),
+    "The batch's values are added whole; they should be multiplied by `momentum`.": (
+        "+ momentum * mean",
+        "+ mean",
+        "+ momentum * unbiased",
+        "+ unbiased",
+    ),
+    "The running variance takes a standard deviation; it should take the variance.": (
+        "* unbiased",
+        "* unbiased.sqrt()",
+    ),
+    "The running mean and the running variance take the values of each other.": (
+        "* mean\n",
+        "* unbiased\n",
+        _MOVE_VAR,
+        _MOVE_VAR.replace("unbiased", "mean"),
+    ),
+    "`weight` and `bias` are not used.": ("weight * (x", "(x", ") + bias", ")"),
+    "`weight` is not used.": ("weight * (x", "(x"),
+    "`bias` is not used.": (") + bias", ")"),
+    "`weight` and `bias` have changed places: multiply by `weight`, then add `bias`.": (
+        "y = weight *",
+        "y = bias *",
+        ") + bias",
+        ") + weight",
+    ),
+    "`bias` is added first and multiplied by `weight` too: multiply first, then add.": (
+        _Y,
+        "y = weight * ((x - mean) / torch.sqrt(var + eps) + bias)",
+    ),
+    "`bias` is subtracted; it should be added.": (") + bias", ") - bias"),
+    "Only the normalised tensor comes back; the task asks for it and the two running values.": (
+        _RESULT,
+        "return y",
+    ),
+    "The running mean and the running variance come back in the wrong order.": (
+        _RESULT,
+        "return y, running_var, running_mean",
+    ),
+    "The result comes back last; it should be the first of the three.": (
+        _RESULT,
+        "return running_mean, running_var, y",
+    ),
+    "Mean and variance of this batch come back; the running values are asked for.": (
+        _RESULT,
+        "return y, mean.flatten(), var.flatten()",
+    ),
 }
 
 
@@ -935,24 +808,28 @@ def nin_6(answer):
         return (x, *vectors, training, *extra.values())
 
     def by_torch(x, weight, bias, mean, var, training, momentum=0.1, eps=1e-5):
-        mean, var = mean.clone(), var.clone()
+        mean, var = mean.detach().clone(), var.detach().clone()
         return F.batch_norm(x, mean, var, weight, bias, training, momentum, eps), mean, var
 
-    def variant(options: dict) -> Callable:
-        return lambda *arguments: _normalise(*arguments, **options)
-
-    mistakes = _BATCH_NORM_MISTAKES | _pairs(_BATCH_NORM_MISTAKES)
-    same_results(
-        answer,
-        by_torch,
+    cases = (
         case(3, 4, 2, 3, True),
         case(3, 4, 2, 3, False),
         case(4, 3, 3, 2, True, scale=0.003),
         case(2, 5, 2, 2, True, momentum=0.3, eps=0.1),
-        mistakes={message: variant(options) for message, options in mistakes.items()},
+    )
+    same_results(
+        answer,
+        by_torch,
+        *cases,
         parts=("the result", "the running mean", "the running variance"),
         explain=lambda case, mine, right: _explain_batch_norm(answer, case, mine),
     )
+
+    def batch_norm(*arguments: Any) -> Tensor:
+        return answer(*arguments)[0]
+
+    # Through the running values no gradient has to flow: torch lets none through.
+    same_results(batch_norm, lambda *case: by_torch(*case)[0], *cases, layer=True)
     return "It agrees with torch's batch norm in both modes."
 
 
@@ -962,52 +839,62 @@ _LIFTS = (0.0, 0.05, 0.1, 0.3)
 _SEEDS = range(10)
 
 
-def _networks(initialisation: str) -> Iterator[nn.Module]:
-    """The ten networks of the experiment, without the ReLU and the bias that it is about."""
+@torch.no_grad()
+def _class_maps(
+    images: Tensor, initialisation: str = "xavier", layers: tuple[str, ...] = ("cccp2",)
+) -> Iterator[dict[float, Tensor]]:
+    """For each seed the class maps (N, classes, H, W) with each bias, before the ReLU.
+
+    layers: those of the last block whose bias is filled. There is one seed more than the task's.
+    """
     from utils import networks
 
-    for seed in _SEEDS:
+    for seed in (*_SEEDS, len(_SEEDS)):
         torch.manual_seed(seed)
         network = networks.build(
             "nin_small", batch_norm=False, final_relu=False, initialisation=initialisation
         )
-        nn.init.zeros_(network.features.mlpconv3.cccp2.bias)
-        yield network.eval()
-
-
-def _alive(maps: Tensor, lift: float) -> Tensor:
-    """Which logits (N, classes) are above zero when `lift` is added to the class maps."""
-    return (maps + lift > 0).any(3).any(2)
-
-
-@torch.no_grad()
-def _dead_counts(images: Tensor, initialisation: str = "xavier") -> list[dict[float, int]]:
-    """Dead logits for each bias, in each of the ten networks."""
-    counts = []
-    for network in _networks(initialisation):
-        maps = network.features(images)
-        counts.append({lift: int((~_alive(maps, lift).any(0)).sum()) for lift in _LIFTS})
-    return counts
-
-
-@torch.no_grad()
-def _zeros(images: Tensor) -> dict[float, int]:
-    """Single zeros among the logits, which are more than the dead logits."""
-    maps = [network.features(images) for network in _networks("xavier")]
-    return {lift: sum(int((~_alive(m, lift)).sum()) for m in maps) for lift in _LIFTS}
-
-
-@torch.no_grad()
-def _dead_with_lift_everywhere(images: Tensor) -> dict[float, int]:
-    """Dead logits when every convolution gets the bias, not the last one alone."""
-    counts = dict.fromkeys(_LIFTS, 0)
-    for network in _networks("xavier"):
+        *before, last = network.eval().features
+        given, maps = nn.Sequential(*before)(images), {}
         for lift in _LIFTS:
-            for layer in network.modules():
-                if isinstance(layer, nn.Conv2d):
-                    layer.bias.fill_(lift)
-            counts[lift] += int((~_alive(network.features(images), 0.0).any(0)).sum())
-    return counts
+            for name in layers:
+                nn.init.constant_(last.get_submodule(name).bias, lift)
+            maps[lift] = last(given)
+        yield maps
+
+
+def _dead(maps: Tensor) -> int:
+    """How many classes have no logit above zero, whatever the image."""
+    return int((~(maps > 0).flatten(2).any(2).any(0)).sum())
+
+
+def _counts(maps: Iterator[dict[float, Tensor]], count: Callable = _dead) -> list[dict[float, int]]:
+    """For each seed the number of dead logits with each bias."""
+    return [{lift: count(values) for lift, values in one.items()} for one in maps]
+
+
+def _total(each: list[dict[float, int]]) -> dict[float, int]:
+    return {bias: sum(counts[bias] for counts in each) for bias in _LIFTS}
+
+
+def _seed_slips(each: list[dict[float, int]], given: dict[float, float]) -> Iterator[tuple]:
+    """(counts, which seeds they are of, in a sentence)."""
+    more = "The total over the seeds 0 to 9 is asked for: add the ten counts up (`+=`)."
+    for seed, counts in enumerate(each):
+        yield counts, f"These are the counts of seed {seed} alone. {more}"
+    for seed, counts in enumerate(each):
+        yield (
+            {bias: len(_SEEDS) * count for bias, count in counts.items()},
+            f"These are the counts of seed {seed}, ten times. Each of the ten networks needs its "
+            "own seed: `torch.manual_seed(seed)`.",
+        )
+    for first, last in itertools.combinations(range(len(each) + 1), 2):
+        if (first, last) != (0, len(_SEEDS)) and last - first > 1:
+            yield (
+                _total(each[first:last]),
+                f"These are the counts of the {last - first} seeds {first} to {last - 1}; all ten "
+                "seeds from 0 to 9 are asked for, `range(10)`.",
+            )
 
 
 def nin_7(answer):
@@ -1021,19 +908,24 @@ def nin_7(answer):
                 "number is expected, the total over the seeds 0 to 9. Add up how many logits are "
                 "dead, for example with `len`, in all ten networks."
             )
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise Wrong(f"For bias {bias} a number is expected, not {describe(value)}.")
         given[bias] = value
 
     from utils import data
 
     images, _ = next(iter(data.load(batch_size=64, device="cpu").validation))
-    each = _dead_counts(images)
-    right = _total(each)
+    maps = list(_class_maps(images))
+    each = _counts(maps)
+    ten = slice(len(_SEEDS))
+    right = _total(each[ten])
 
-    def agrees(counts: dict[float, float], factor: int = 1) -> bool:
+    def agrees(counts: dict[float, float]) -> bool:
         # One class of a hundred may fall the other way: a GPU rounds differently.
-        return all(abs(factor * given[bias] - counts[bias]) <= 1 for bias in _LIFTS)
+        return all(abs(given[bias] - counts[bias]) <= 1 for bias in _LIFTS)
+
+    def mistaken(count: Callable = _dead, **options: Any) -> dict[float, int]:
+        return _total(_counts(_class_maps(images, **options) if options else maps, count)[ten])
 
     if agrees(right):
         return "A small positive bias keeps nearly every class alive, at the start."
@@ -1049,42 +941,61 @@ def nin_7(answer):
             "You find no dead logit at all. In the networks of the task there is a ReLU on the "
             "logits (final_relu=True) and no batch norm (batch_norm=False)."
         )
-    single = "The total over the seeds 0 to 9 is asked for: add the ten counts up (`+=`)."
-    if seeds := [str(seed) for seed, counts in enumerate(each) if given == counts]:
-        raise Wrong(f"These are the counts of seed {' or '.join(seeds)} alone. {single} {yours}")
-    if agrees(right, factor=10) and any(given[bias] % 1 for bias in _LIFTS):
+    for counts, sentence in _seed_slips(each, given):
+        if given == counts:
+            raise Wrong(f"{sentence} {yours}")
+    if any(value % 1 for value in given.values()) and agrees(
+        {bias: count / len(_SEEDS) for bias, count in right.items()}
+    ):
         raise Wrong(f"These are averages over the ten networks; the task asks for totals. {yours}")
-    if agrees({bias: 100 - count for bias, count in right.items()}):
-        raise Wrong(f"These are the living logits; count the dead ones. {yours}")
-    if agrees(_zeros(images)):
-        raise Wrong(
-            f"You count single zeros. A logit is dead if it is zero for every image. {yours}"
-        )
+    running = {b: sum(right[a] for a in _LIFTS if a <= b) for b in _LIFTS}
+    mistakes: dict[str, Callable[[], dict[float, int]]] = {
+        "These are the living logits; count the dead ones.": lambda: {
+            bias: len(_SEEDS) * 10 - count for bias, count in right.items()
+        },
+        "You count single zeros. A logit is dead if it is zero for every image.": lambda: mistaken(
+            lambda maps: int((~(maps > 0).flatten(2).any(2)).sum())
+        ),
+        "You count a logit as dead if it is zero for any one image; it is dead if it is zero for "
+        "every image.": lambda: mistaken(
+            lambda maps: int((~(maps > 0).flatten(2).any(2)).any(0).sum())
+        ),
+        "You count a logit as dead if its map is zero somewhere; it is dead if the whole map is "
+        "zero, for every image.": lambda: mistaken(
+            lambda maps: int((~(maps > 0).flatten(2).all(2).all(0)).sum())
+        ),
+        "You look at the first image only; a logit is dead if it is zero for every image.": (
+            lambda: mistaken(lambda maps: _dead(maps[:1]))
+        ),
+        "You count networks with dead logits; count the dead logits in them.": lambda: mistaken(
+            lambda maps: int(_dead(maps) > 0)
+        ),
+        "The count goes on from one bias to the next; begin each with 0.": lambda: running,
+        "The order of the biases is turned around.": lambda: dict(
+            zip(_LIFTS, reversed(right.values()), strict=True)
+        ),
+        **{
+            'The networks are not those of the task: they need initialisation="xavier", and these '
+            f'have "{name}".': lambda name=name: mistaken(initialisation=name)
+            for name in ("torch", "he")
+        },
+        **{
+            f"The bias of `{name}` is filled, another layer's; only the last convolution, `cccp2`, "
+            "should get it.": lambda name=name: mistaken(layers=(name,))
+            for name in ("cccp1", "conv")
+        },
+        "Every layer of the last block got the bias; only the last convolution should.": (
+            lambda: mistaken(layers=("conv", "cccp1", "cccp2"))
+        ),
+    }
+    for message, counts in mistakes.items():
+        if agrees(counts()):
+            raise Wrong(f"{message} {yours}")
     if any(not 0 <= value <= 100 or value % 1 for value in given.values()):
         raise Wrong(
             "Ten networks with ten logits each have from 0 to 100 dead logits, a whole number. "
             f"{yours}"
         )
-    running = {b: sum(right[a] for a in _LIFTS if a <= b) for b in _LIFTS}
-    if agrees(running):
-        raise Wrong(f"The count goes on from one bias to the next; begin each with 0. {yours}")
-    if agrees({bias: 10 * count for bias, count in each[0].items()}):
-        raise Wrong(
-            "These are the counts of seed 0, ten times. Each of the ten networks needs its own "
-            f"seed: `torch.manual_seed(seed)`. {yours}"
-        )
-    for initialisation in ("torch", "he"):
-        if agrees(_total(_dead_counts(images, initialisation))):
-            raise Wrong(
-                'The networks are not those of the task: they need initialisation="xavier", and '
-                f'these have "{initialisation}". {yours}'
-            )
-    if any(agrees(counts) for counts in each):
-        raise Wrong(f"So few are dead in one network, not in ten. {single} {yours}")
-    if agrees(_dead_with_lift_everywhere(images)):
-        raise Wrong(f"Every layer got the bias; only the last convolution should. {yours}")
-    if agrees({bias: right[other] for bias, other in zip(_LIFTS, reversed(_LIFTS), strict=True)}):
-        raise Wrong(f"The order of the biases is turned around: {given}.")
     seed = "`torch.manual_seed(seed)` has to be called right before each network is built"
     if all(abs(given[bias] - right[bias]) <= 4 + 0.4 * right[bias] for bias in _LIFTS):
         raise Wrong(
@@ -1099,7 +1010,3 @@ def nin_7(answer):
         f"the task line by line: {seed}, only the bias of the last convolution is filled, and "
         "`diagnosis.dead_logits(network, images)` counts."
     )
-
-
-def _total(each: list[dict[float, int]]) -> dict[float, int]:
-    return {bias: sum(counts[bias] for counts in each) for bias in _LIFTS}
