@@ -896,6 +896,18 @@ def test_only_proxies_that_programs_can_use_reach_them(name, given, reaches):
     assert programs.left_out({name: given}) == ([name] if reaches is None else [])
 
 
+def test_a_proxy_that_was_left_out_is_named_where_pip_fails(monkeypatch):
+    def fail(command, failure, environ):
+        assert "ALL_PROXY" not in environ and environ["https_proxy"] == "http://127.0.0.1:7890"
+        raise CourseError("pip failed: the network did not deliver.")
+
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:7890")
+    monkeypatch.setenv("https_proxy", "127.0.0.1:7890")
+    monkeypatch.setattr(environment, "run_to_end", fail)
+    with pytest.raises(CourseError, match=r"not deliver\. \(ALL_PROXY cannot be used here and was"):
+        environment.pip_install(sys.executable, "x")
+
+
 def test_variables_of_another_python_reach_no_program(project):
     """PYTHONPATH with other packages would count as the course's, and be imported first."""
     project.want("course_trial", "1.0")
