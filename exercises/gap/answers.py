@@ -449,7 +449,7 @@ def box_from_map(one, threshold=0.2):
             ),
             r"one too small",
         ),
-        ("the last part", boxed(n="count"), r"the last part"),
+        ("the last part", boxed(n="count"), r"the part that comes last"),
         (
             "a quantile",
             boxed(inside="values > one.quantile(threshold).item()"),
@@ -464,7 +464,7 @@ def box_from_map(one, threshold=0.2):
         (
             "the smallest part",
             boxed(n="min(range(1, count + 1), key=lambda n: (parts == n).sum())"),
-            r"smallest part",
+            r"fewest positions",
         ),
         (
             "corners connect",

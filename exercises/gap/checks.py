@@ -755,6 +755,16 @@ SLIPS["gap.6"] = {
         "max()) + 1",
         "max()) + 2",
     ),
+    "Centre, width and height of the box are given; its edges are asked for, as whole numbers.": (
+        _INTS[0],
+        "float(columns.min() + columns.max() + 1) / 2,",
+        _INTS[1],
+        "float(rows.min() + rows.max() + 1) / 2,",
+        _INTS[2],
+        "int(np.ptp(columns)) + 1,",
+        _INTS[3],
+        "int(np.ptp(rows)) + 1,",
+    ),
     "The box is in shares of width and height; whole positions are asked for.": (
         _INTS[0],
         "columns.min() / one.shape[1],",
@@ -826,10 +836,21 @@ def gap_6(answer):
         value = answer(*case)
         with contextlib.suppress(TypeError, ValueError):
             values = tuple(plain(number) for number in value)
-            return tuple(int(v) if v % 1 == 0 else v for v in values)
-        return value
+            if len(values) == 4:
+                return tuple(int(v) if v % 1 == 0 else v for v in values)
+        if value is None:
+            return None
+        raise Wrong(
+            f"The result is {describe(value)}; four whole numbers (left, top, right, bottom) are "
+            "expected."
+        )
 
-    same_results(as_tuple if callable(answer) else answer, _box_from_map, *cases)
+    def explain(case: tuple, mine: Any, right: tuple) -> str:
+        whole = isinstance(mine, Exception) or all(v % 1 == 0 for v in mine or ())
+        return "" if whole else "Four whole numbers are asked for."
+
+    boxes = as_tuple if callable(answer) else answer
+    same_results(boxes, _box_from_map, *cases, explain=explain)
     return "Threshold, largest part, box: as in the paper."
 
 
@@ -877,10 +898,13 @@ SLIPS["gap.7"] = {
         _IOU,
         f"return {_SHARED}",
     ),
-    "This is the union divided by the shared area; it should be the other way round.": (
-        _IOU,
-        f"return {_UNION} / (width * height)",
-    ),
+    **{
+        f"This is the union divided by the shared area{more}; it should be the other way round.": (
+            _IOU,
+            f"return {_UNION} / (width * height){code}",
+        )
+        for more, code in {"": "", " (and 0 for boxes apart)": " if width * height else 0"}.items()
+    },
     **{
         f"The shared area is divided by {what}, not by the union.": (_UNION, code)
         for what, code in {

@@ -137,21 +137,33 @@ wrong_answers = {
         ("anything", counts(5, 6), r'"parameters": 5 is not right'),
     ],
     "nin.2": [
-        ("no last ReLU", block(CONV, RELU, CCCP1, RELU, CCCP2), r"ReLU at the end is missing"),
+        ("no last ReLU", block(CONV, RELU, CCCP1, RELU, CCCP2), r"third ReLU is missing"),
         (
             "no ReLU between the 1x1 layers",
             block(CONV, RELU, CCCP1, CCCP2, RELU),
-            r"ReLU between the two 1×1 layers is missing",
+            r"second ReLU is missing",
         ),
         (
             "no ReLU after the convolution",
             block(CONV, CCCP1, RELU, CCCP2, RELU),
-            r"between the first convolution and the first 1×1 layer is missing",
+            r"first ReLU is missing",
         ),
-        ("one ReLU at the end", block(CONV, CCCP1, CCCP2, RELU), r"a ReLU at the end only"),
-        ("one ReLU at the start", block(CONV, RELU, CCCP1, CCCP2), r"Only the first convolution"),
-        ("one ReLU in the middle", block(CONV, CCCP1, RELU, CCCP2), r"one ReLU only, between"),
-        ("no ReLU", block(CONV, CCCP1, CCCP2), r"no ReLU at all"),
+        (
+            "one ReLU at the end",
+            block(CONV, CCCP1, CCCP2, RELU),
+            r"ReLUs are missing.*first.*second",
+        ),
+        (
+            "one ReLU at the start",
+            block(CONV, RELU, CCCP1, CCCP2),
+            r"ReLUs are missing.*second.*third",
+        ),
+        (
+            "one ReLU in the middle",
+            block(CONV, CCCP1, RELU, CCCP2),
+            r"ReLUs are missing.*first.*third",
+        ),
+        ("no ReLU", block(CONV, CCCP1, CCCP2), r"ReLUs are missing.*first.*second.*third"),
         (
             "a ReLU on the input",
             block(RELU, CONV, RELU, CCCP1, RELU, CCCP2, RELU),
@@ -167,7 +179,7 @@ wrong_answers = {
                 "nn.Conv2d(second, third, kernel_size, padding=kernel_size // 2)",
                 RELU,
             ),
-            r"second and the third layer are 5×5, with padding; they should be 1×1",
+            r"take `kernel_size` too, with padding",
         ),
         (
             "3x3 for 1x1, padded",
@@ -179,7 +191,7 @@ wrong_answers = {
                 "nn.Conv2d(second, third, 3, padding=1)",
                 RELU,
             ),
-            r"are 3×3, with padding 1; they should be 1×1",
+            r"should be 1×1, not 3×3",
         ),
         (
             "3x3 for 1x1",
@@ -191,12 +203,12 @@ wrong_answers = {
                 "nn.Conv2d(second, third, 3)",
                 RELU,
             ),
-            r"second and the third layer are 3×3; they should be 1×1",
+            r"should be 1×1, not 3×3",
         ),
         (
             "one 3x3 for 1x1",
             block(CONV, RELU, "nn.Conv2d(first, second, 3, padding=1)", RELU, CCCP2, RELU),
-            r"second layer is 3×3; it should be 1×1",
+            r"should be 1×1, not 3×3",
         ),
         (
             "stride everywhere",
@@ -240,7 +252,7 @@ wrong_answers = {
                 "nn.Conv2d(in_channels, first, kernel_size, padding=padding)",
                 *(RELU, CCCP1, RELU, CCCP2, RELU),
             ),
-            r"stride is not used",
+            r"`stride` is not used",
         ),
         (
             "padding forgotten",
@@ -248,7 +260,7 @@ wrong_answers = {
                 "nn.Conv2d(in_channels, first, kernel_size, stride)",
                 *(RELU, CCCP1, RELU, CCCP2, RELU),
             ),
-            r"padding is not used",
+            r"`padding` is not used",
         ),
         (
             "padding everywhere",
@@ -268,7 +280,7 @@ wrong_answers = {
                 "nn.Conv2d(in_channels, first, kernel_size, stride, kernel_size // 2)",
                 *(RELU, CCCP1, RELU, CCCP2, RELU),
             ),
-            r"always pads by 2",
+            r"always pads by half its kernel",
         ),
         (
             "stride and padding swapped",
@@ -288,7 +300,7 @@ wrong_answers = {
                 "nn.Conv2d(second, third, 1, bias=False)",
                 RELU,
             ),
-            r"biases are missing in all three layers",
+            r"should have a bias",
         ),
         (
             "no biases in the 1x1 layers",
@@ -300,7 +312,7 @@ wrong_answers = {
                 "nn.Conv2d(second, third, 1, bias=False)",
                 RELU,
             ),
-            r"biases are missing in the 1×1 layers",
+            r"should have a bias",
         ),
         (
             "one 1x1 layer",
@@ -317,7 +329,7 @@ wrong_answers = {
         (
             "widths turned around",
             block(*(CONV, RELU, CCCP1, RELU, CCCP2, RELU), first="third, second, first = widths"),
-            r"widths are in the wrong order",
+            r"`widths` is read in the reversed order",
         ),
         (
             "last widths swapped",
@@ -330,12 +342,12 @@ wrong_answers = {
                 *(CONV, RELU, CCCP1, RELU, CCCP2, RELU),
                 first="first = second = third = widths[0]",
             ),
-            r"as many channels as the first",
+            r"only the first entry of `widths` is used",
         ),
         (
             "in_channels at a 1x1 layer",
             block(CONV, RELU, "nn.Conv2d(in_channels, second, 1)", RELU, CCCP2, RELU),
-            r"second convolution of .* takes 3 channels, but the first one gives 8",
+            r"for 3 channels gets maps with 8",
         ),
         (
             "in and out swapped",
@@ -343,7 +355,7 @@ wrong_answers = {
                 "nn.Conv2d(first, in_channels, kernel_size, stride, padding)",
                 *(RELU, CCCP1, RELU, CCCP2, RELU),
             ),
-            r"first convolution of .* takes 8 channels, but the images have 3",
+            r"for 8 channels gets maps with 3",
         ),
         (
             "kernel last",
@@ -355,7 +367,7 @@ wrong_answers = {
                 "nn.Conv2d(second, third, kernel_size, stride, padding)",
                 RELU,
             ),
-            r"turned around: the 5×5 convolution comes last",
+            r"turned around: the convolution with `kernel_size` comes",
         ),
         (
             "batch norm",
@@ -364,22 +376,22 @@ wrong_answers = {
                 *(CCCP1, "nn.BatchNorm2d(second)", RELU),
                 *(CCCP2, "nn.BatchNorm2d(third)", RELU),
             ),
-            r"a batch norm after each convolution",
+            r"a batch norm .* too many",
         ),
         (
             "dropout",
             block(CONV, RELU, CCCP1, RELU, CCCP2, RELU, "nn.Dropout()"),
-            r"a dropout at the end",
+            r"a dropout .* too many",
         ),
         (
             "pooling",
             block(CONV, RELU, CCCP1, RELU, CCCP2, RELU, "nn.MaxPool2d(3, 2)"),
-            r"max pooling at the end",
+            r"max pooling .* too many",
         ),
         (
             "global pooling",
             block(CONV, RELU, CCCP1, RELU, CCCP2, RELU, POOL),
-            r"ends with global average pooling",
+            r"pooling .* too many",
         ),
         (
             "leaky ReLU",
@@ -388,7 +400,7 @@ wrong_answers = {
                 CCCP2,
                 "nn.LeakyReLU()",
             ),
-            r"leaky ReLU; it should be a ReLU",
+            r"leaky ReLU where a ReLU is right",
         ),
         (
             "ReLU6",
@@ -398,7 +410,7 @@ wrong_answers = {
         (
             "two mistakes",
             block(CONV, RELU, CCCP1, RELU, "nn.Conv2d(second, third, 3, padding=1)"),
-            r"Two things are wrong.*ReLU at the end is missing.*third layer is 3×3",
+            r"1×1, not 3×3.*third ReLU is missing",
         ),
         (
             "a plain list",
@@ -418,12 +430,12 @@ class mlpconv(nn.Module):
             x = F.relu(part(x))
         return x
 """,
-            r"no parameters that torch can see.*Python list",
+            r"is a plain list: torch does not see",
         ),
         (
             "a default stride of 2",
             block(CONV, RELU, CCCP1, RELU, CCCP2, RELU).replace("stride=1", "stride=2"),
-            r"mlpconv\(2, \(4, 7, 5\), 3\): .*shape",
+            r"should (have|be without) stride",
         ),
         (
             "detached",
@@ -466,31 +478,31 @@ class mlpconv(nn.Module):
             r"a torch module is expected",
         ),
         *(
-            (f"batch norm: {name}", block(*parts), rf"does not have: {text} of BatchNorm2d")
+            (f"batch norm: {name}", block(*parts), rf"batch norm.*too many{text}")
             for name, parts, text in [
                 (
                     "first",
                     (CONV, "nn.BatchNorm2d(first)", RELU, CCCP1, RELU, CCCP2, RELU),
-                    "1 layer",
+                    "",
                 ),
-                ("end", (CONV, RELU, CCCP1, RELU, CCCP2, RELU, "nn.BatchNorm2d(third)"), "1 layer"),
+                ("end", (CONV, RELU, CCCP1, RELU, CCCP2, RELU, "nn.BatchNorm2d(third)"), ""),
                 (
                     "all, no last ReLU",
                     (CONV, *NORMS[:1], RELU, CCCP1, *NORMS[1:2], RELU, CCCP2, *NORMS[2:]),
-                    "3 layers",
+                    "",
                 ),
-                ("no ReLU", (CONV, NORMS[0], CCCP1, NORMS[1], CCCP2, NORMS[2]), "3 layers"),
+                ("no ReLU", (CONV, NORMS[0], CCCP1, NORMS[1], CCCP2, NORMS[2]), ""),
                 (
                     "without parameters",
                     (CONV, "nn.BatchNorm2d(first, affine=False)", RELU, CCCP1, RELU, CCCP2, RELU),
-                    "1 layer",
+                    "",
                 ),
             ]
         ),
         (
             "group norm",
             block(CONV, "nn.GroupNorm(1, first)", RELU, CCCP1, RELU, CCCP2, RELU),
-            r"does not have: 1 layer of GroupNorm\. .*three convolutions and three ReLUs",
+            r"GroupNorm.*too many",
         ),
     ],
     "nin.3": [

@@ -687,6 +687,8 @@ SLIPS["nin.6"] = {
         "    mean, var = (mean, var) if training else was\n"
         "    running_mean, running_var = was if training else (running_mean, running_var)\n" + _USE,
     ),
+    "`training` is not used: in evaluation, too, the batch's statistics are used, and the running "
+    "values move.": (_TRAINING, "    if True:\n"),
     "`training` is the wrong way round: in training the running values are used, in evaluation "
     "those of the batch.": (_TRAINING, "    if not training:\n"),
     "`momentum` is the wrong way round: it is the share of the batch in the new running values, "
