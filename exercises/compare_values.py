@@ -374,7 +374,9 @@ def expect_number(
     number = f"{answer:,.10g}" if isinstance(answer, float) else f"{answer:,}"
     if cause := next(filter(None, causes), ""):
         raise Wrong(f"{number} is not right. {cause}")
-    raise Unexplained(f"{number} is not right. {otherwise}".strip())
+    far = "" if not right or 0.02 < abs(answer / right) < 50 else "It is much too "
+    far += far and ("large." if abs(answer) > abs(right) else "small.")
+    raise Unexplained(" ".join(filter(None, (f"{number} is not right.", far, otherwise))))
 
 
 def combined(count: Callable[..., float], **slips: Mapping[Any, str]) -> dict[float, str]:
@@ -452,8 +454,6 @@ def _rounded_mistakes(answer: float, common: Mapping[float, str], tolerance: flo
     """The causes of mistakes that were rounded, where rounding is allowed."""
     if not tolerance:
         return []
-    if answer != float(f"{answer:.3g}"):  # more digits are no rounding
-        return []
     return [text for value, text in common.items() if math.isclose(answer, value, rel_tol=4e-3)]
 
 
@@ -520,7 +520,11 @@ def expect_numbers(
             more |= {2 * number: _TWICE, number / 2: _HALF}
         more |= {of(without_biases, key, number): _WITHOUT_BIASES}
         more |= {of(with_biases, key, number): _MACS_WITH_BIASES if key in macs else _WITH_BIASES}
-        more |= {value: f"This is the number for {_all([k])}." for k, value in right.items()}
+        for k, value in right.items():
+            swapped = f" The two have changed places: {_all([key, k])}."
+            there = plain(answer[k])
+            known_there = isinstance(there, numbers.Real) and _equal(there, number, 0.0)
+            more[value] = f"This is the number for {_all([k])}.{swapped if known_there else ''}"
         allowed = of(tolerance, key, 0.0)
         known |= {
             v: m for v, m in more.items() if v not in known and not _equal(v, number, allowed)
@@ -597,6 +601,12 @@ def same_results(
         case = next(i for i, (a, b) in enumerate(zip(got, right)) if not agree(a, b))
         if type(got[case]) is Wrong or difference.endswith("Is the `return` missing?"):
             raise Wrong(difference)  # the cause is known
+        names, wanted = (_argument_names(f, None) for f in (answer, reference))
+        if names != wanted and sorted(names) == sorted(wanted):
+            raise Wrong(
+                f"Your function takes its arguments in the order {', '.join(names)}; the task's "
+                f"order is {', '.join(wanted)}. {difference}"
+            )
         if explain is not None:
             difference += f" {explain(copy.deepcopy(cases[case]), got[case], right[case])}"
         _expect_arguments_kept(answer, cases, got)
@@ -713,7 +723,7 @@ def _expect_gradients(
                 )
 
 
-def _argument_names(function: Callable, count: int) -> list[str]:
+def _argument_names(function: Callable, count: int | None) -> list[str]:
     try:
         return [f"`{name}`" for name in inspect.signature(function).parameters][:count]
     except (TypeError, ValueError):

@@ -240,6 +240,12 @@ def _other_layers(
         what = " and ".join(_in_words(layer) for _, layer in extra[:3])
         verb = "is" if len(extra) == 1 else "are"
         yield f"{what} {verb} too many", _with(answer, dict.fromkeys([n for n, _ in extra], _SAME))
+    if 1 < len(missing) <= 3 and not extra:
+        for names in itertools.islice(itertools.combinations(_leaves(answer), len(missing)), 40):
+            after = " and ".join(_place(answer, name) for name, _ in names)
+            words = f"{' and '.join(map(_word, missing))} are missing, after {after}"
+            pairs = zip(names, missing)
+            yield words, _with(answer, {name: _Then(layer, new) for (name, layer), new in pairs})
     if len(missing) == 1 and not extra:
         new, word = missing[0], _word(missing[0])
         for name, _ in _leaves(answer):
@@ -459,6 +465,9 @@ def _other_calls(answer: nn.Module, shape: Sequence) -> Iterator[tuple[str, dict
             words = f"{names[n]} is in the wrong place: it belongs after {names[m]}"
         if n != m + 1:
             yield words, {n: _skip, m: _relu}
+    for n, m in itertools.islice(itertools.combinations(bare, 2), 30):
+        words = f"ReLUs are missing: they belong after {names[n]} and after {names[m]}"
+        yield words, {n: _relu, m: _relu}
     for n in after:
         yield (
             f"the input is not added after {names[n]}: the shortcut is missing",

@@ -96,7 +96,8 @@ def _same(
         same_outputs(module, reference, *shapes, mistakes=mistakes)
     except Unexplained as error:
         text = re.sub(r" (It|Your module) consists of .*", "", str(error))
-        if "gives the shape" in text:
+        sizes = re.search(r"gives the shape \((.*?)\); \((.*?)\) is right", text)
+        if sizes and sizes[1].split(", ")[2:] != sizes[2].split(", ")[2:]:
             text += " Height and width should stay as they are."
         raise Unexplained(f"{text}{_sizes(module, torch.randn(shapes[0]))}") from error
 
@@ -753,17 +754,21 @@ def inception_7(answer):
         tolerance=1e-5,
         explain=explain,
         mistakes={
-            "The auxiliary losses have the weight 0.03; it should be 0.3.": inside(
-                lambda x, others, y: entropy(x, y) + 0.03 * sum(entropy(o, y) for o in others)
+            **{
+                f"The auxiliary losses have the weight {w}; it should be 0.3.": inside(
+                    lambda x, others, y, w=w: entropy(x, y) + w * sum(entropy(o, y) for o in others)
+                )
+                for w in (0.03, 0.1, 0.2, 0.33, 0.4, 0.5, 0.6, 1, 3)
+            },
+            "`nll_loss` takes the logarithms of probabilities (log_softmax), not logits; "
+            "`cross_entropy` takes logits.": inside(
+                lambda x, others, y: F.nll_loss(x, y) + 0.3 * sum(F.nll_loss(o, y) for o in others)
             ),
             "There is label smoothing in it; the plain cross-entropy is asked for.": inside(
                 lambda x, others, y: (
                     entropy(x, y, label_smoothing=0.1)
                     + 0.3 * sum(entropy(o, y, label_smoothing=0.1) for o in others)
                 )
-            ),
-            "The auxiliary losses have the weight 1; it should be 0.3.": inside(
-                lambda x, others, y: entropy(x, y) + sum(entropy(o, y) for o in others)
             ),
             "The main loss is multiplied by 0.3 too; its weight is 1.": inside(
                 lambda x, others, y: 0.3 * (entropy(x, y) + sum(entropy(o, y) for o in others))

@@ -403,6 +403,9 @@ def _kept_ways(maps: Tensor, stride: int) -> dict[str, Callable[[], Tensor]]:
         "with index 0.": lambda: maps[:, :, 1::stride, 1::stride],
         "The stride counts from the last of each group of rows and columns; begin with the "
         "first.": lambda: maps[:, :, stride - 1 :: stride, stride - 1 :: stride],
+        "The stride skips images too; only rows and columns should be skipped.": (
+            lambda: maps[::stride, :, ::stride, ::stride]
+        ),
         "The stride skips rows only; columns too should be skipped.": (
             lambda: maps[:, :, ::stride]
         ),
@@ -443,6 +446,9 @@ def _filled_ways(few: Tensor, total: int) -> dict[str, Callable[[], Tensor]]:
         ),
         "The new channels are filled with ones; they should be zero.": padded(0, missing, value=1),
         "The channels of zeros are missing.": lambda: few,
+        "The zeros are joined along the axis of the images (`dim=0`), not of the channels.": (
+            lambda: torch.cat([few, torch.zeros_like(few)])
+        ),
         "`out_channels` channels of zeros are added; only those that are missing should be.": (
             padded(0, total)
         ),
