@@ -470,14 +470,20 @@ def alike(ours: Any, theirs: Any) -> bool:
     if isinstance(ours, Compared) and isinstance(theirs, Compared):
         with trace.unwatched():
             return compare.alike_modules(ours.module, theirs.module, ours.shapes)
-    if isinstance(ours, nn.Module) or isinstance(theirs, nn.Module):
-        return isinstance(ours, nn.Module) and isinstance(theirs, nn.Module)
+    if _modules(ours) or _modules(theirs):
+        return _modules(ours) == _modules(theirs)
     if isinstance(ours, BaseException) or isinstance(theirs, BaseException):
         return type(ours) is type(theirs) and str(ours) == str(theirs)
     if isinstance(ours, numbers.Integral) and isinstance(theirs, numbers.Integral):
         return ours == theirs  # counts are exact, however large
     same = compare.close(*map(_without_nan, (ours, theirs)), 1e-5)
     return same and _kind(ours) == _kind(theirs)
+
+
+def _modules(value: Any) -> int:
+    """How many modules a result is; what they do is seen when they are called."""
+    values = value if isinstance(value, (tuple, list)) else [value]
+    return sum(isinstance(v, nn.Module) for v in values)
 
 
 def _kind(value: Any) -> Any:
@@ -491,7 +497,9 @@ def _kind(value: Any) -> Any:
 
 def _without_nan(value: Any) -> Any:
     """NaN is like nothing, not even NaN; two results with NaN at the same places are alike."""
-    return value.nan_to_num(nan=-12345.0) if isinstance(value, Tensor) else value
+    if isinstance(value, Tensor):
+        return value.nan_to_num(nan=-12345.0)
+    return -12345.0 if isinstance(value, float) and math.isnan(value) else value
 
 
 def explain(
@@ -539,11 +547,9 @@ def explain(
 
 
 def loosely(ours: Any, theirs: Any) -> bool:
-    """As `alike`; two exceptions need not have the same text, for a learner's code raises it in
-    another line."""
-    if isinstance(ours, BaseException) and isinstance(theirs, BaseException):
-        return True
-    return alike(ours, theirs)
+    """As `alike`, but where the learner's code raises an exception, its values elsewhere tell the
+    mistake."""
+    return isinstance(ours, BaseException) or alike(ours, theirs)
 
 
 def _is_telling(seen: list[Seen], right: list[Seen]) -> bool:

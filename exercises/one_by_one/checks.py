@@ -1,7 +1,7 @@
 """Checks of chapter 05: 1×1 convolution."""
 
 import copy
-import itertools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from exercises import trace
 from exercises.compare import (
     Wrong,
     call,
@@ -21,6 +22,173 @@ from exercises.compare import (
     plain,
     same_results,
 )
+
+SUM = "second.weight.sum(dim=(2, 3)) @ first.bias"
+EINSUM = 'torch.einsum("omhw,mi->oihw", second.weight, matrix)'
+ADDED = "merged.bias.copy_(second.bias)"
+STRIDE = "        stride=second.stride,\n"
+PADDING = "        padding=second.padding,\n"
+
+PIXELS = "maps.permute(0, 2, 3, 1).reshape(-1, channels)"
+MEAN = "pixels.mean(dim=0)"
+OVER_ALL = "maps.mean((0, 2, 3))"
+VECTORS = "_, vectors = torch.linalg.eigh(torch.cov(pixels.T))"
+EIG = "vectors = torch.linalg.eig(torch.cov(pixels.T))[1].real"
+CHOSEN = "vectors[:, -width:].T"
+THERE = "-directions @ mean"
+WEIGHT = "(directions.T[:, :, None, None]"
+NO_BACK = ("restore.bias.copy_(mean)", "restore.bias.zero_()")
+_PERMUTE = (
+    "`reshape` alone does not put the channels of a pixel into one row: neighbouring pixels of one "
+    "map are in it. Move the channels to the end with permute first."
+)
+_RESHAPED = (
+    "`maps.reshape(C, -1)` mixes images and channels as soon as there is more than one image: the "
+    "axis of the images comes first. Move the channels to the front with permute or transpose "
+    "before."
+)
+
+# What learners make of the solutions, as changes of their texts.
+SLIPS = {
+    "one_by_one.2": {
+        "The bias of the first layer is lost. It goes through the second kernel.": (
+            *(f"bias.add_({SUM})", "bias.add_(0)"),
+        ),
+        "The bias of the second layer is lost.": (ADDED, "merged.bias.zero_()"),
+        "Both biases are lost.": (
+            ADDED,
+            "merged.bias.zero_()",
+            f"bias.add_({SUM})",
+            "bias.add_(0)",
+        ),
+        "The matrix of the first layer is transposed: its weight has the shape (out, in, 1, 1), "
+        "and `second` reads what it gives out.": ("mi->oihw", "im->oihw"),
+        "The matrices are multiplied in the wrong order. The second layer works on what the first "
+        "one gives: its matrix is on the left.": (
+            *(EINSUM, 'torch.einsum("om,mihw->oihw", matrix, second.weight)'),
+        ),
+        "The matrix of the first layer is transposed where it is square: its weight has the shape "
+        "(out, in, 1, 1), and `second` reads what it gives out.": (
+            "  # (between, in)",
+            "\n        matrix = matrix.T if first.in_channels == first.out_channels else matrix",
+        ),
+        "The bias of the first layer is added as it is. It has to go through the second kernel, "
+        "which may have another number of channels.": (SUM, "first.bias"),
+        "The bias of the first layer goes through the middle of the kernel only. It is there at "
+        "every pixel, so it comes in through all k · k places: sum the kernel over height and "
+        "width.": (
+            "second.weight.sum(dim=(2, 3))",
+            "second.weight[:, :, second.kernel_size[0] // 2, second.kernel_size[1] // 2]",
+        ),
+        "The bias of the first layer goes through one corner of the kernel only. It comes in "
+        "through all k · k places: sum the kernel over height and width.": (
+            *("second.weight.sum(dim=(2, 3))", "second.weight[:, :, 0, 0]"),
+        ),
+        "The bias of the first layer goes through the mean of the kernel; it should go through "
+        "the sum over height and width.": (".sum(dim", ".mean(dim"),
+        "The sum of the first bias is added to every output. Each number of it has to go through "
+        "its own places of the second kernel.": (SUM, "first.bias.sum()"),
+        "The mean of the first bias is added to every output. Each number of it has to go through "
+        "its own places of the second kernel.": (SUM, "first.bias.mean()"),
+        "The kernel is summed over its channels too, before the first bias goes through it.": (
+            *(SUM, "second.weight.sum((1, 2, 3)) * first.bias.sum()"),
+        ),
+        "The bias of the first layer is subtracted, not added.": ("bias.add_", "bias.sub_"),
+        "The stride of the second layer is lost.": (STRIDE, ""),
+        "The padding of the second layer is lost.": (PADDING, ""),
+        "Stride and padding of the second layer are lost.": (STRIDE, "", PADDING, ""),
+        "The kernel is turned around by 180 degrees; torch's convolution does not flip it.": (
+            *(EINSUM, EINSUM.replace("weight,", "weight.flip(2, 3),")),
+        ),
+        "Height and width of the kernel have changed places.": ("oihw", "oiwh"),
+    },
+    "one_by_one.4": {
+        "These are the directions with the smallest eigenvalues: torch.linalg.eigh gives them in "
+        "ascending order, so the largest are the last.": (CHOSEN, "vectors[:, :width].T"),
+        "The mean pixel is neither subtracted before nor added afterwards: both layers lack their "
+        "bias.": (THERE, "0 * mean[:width]", *NO_BACK),
+        "The mean pixel is subtracted, but not added again: `restore` needs it as its bias.": (
+            NO_BACK
+        ),
+        "The mean pixel is added at the end, but not subtracted before: `reduce` needs the bias "
+        "−V m.": (THERE, "0 * mean[:width]"),
+        "The mean pixel is added before instead of subtracted: the bias of `reduce` is −V m, with "
+        "a minus.": (THERE, THERE[1:]),
+        "The mean pixel is subtracted at the end instead of added.": (
+            *("copy_(mean)", "copy_(-mean)"),
+        ),
+        "The bias of `reduce` is the mean pixel as it is (its first entries); it has to go through "
+        "the directions too: −V m.": (THERE, "-mean[:width]"),
+        "The bias of `reduce` is made of entries of the mean pixel; the mean pixel has to go "
+        "through the directions: −V m.": (
+            *(CHOSEN, "vectors.flip(1)[:, :width].T"),
+            *(THERE, "-mean[:width]"),
+        ),
+        "The directions are computed from pixels without the mean taken away, so the first one "
+        "points at the mean. Use the covariance.": ("torch.cov(pixels.T)", "pixels.T @ pixels"),
+        "The directions are those of the pixels as they are, and the mean is left out altogether; "
+        "PCA counts from the mean pixel.": (
+            *("torch.cov(pixels.T)", "pixels.T @ pixels"),
+            *(THERE, "0 * mean[:width]"),
+            *NO_BACK,
+        ),
+        "Rows of the matrix of eigenvectors are taken; the eigenvectors are its columns.": (
+            *(CHOSEN, "vectors[-width:]"),
+        ),
+        "The first rows of the matrix of eigenvectors are taken; the eigenvectors are its columns, "
+        "and the largest come last.": (CHOSEN, "vectors[:width]"),
+        "Rows of the matrix of eigenvectors are taken, after turning the columns around; the "
+        "eigenvectors are its columns.": (CHOSEN, "vectors.flip(1)[:width]"),
+        "Rows of the matrix of eigenvectors are taken, in the reversed order; the eigenvectors "
+        "are its columns.": (CHOSEN, "vectors.flip(0)[:width]"),
+        "The largest eigenvalue is left out: the directions begin one too early.": (
+            *(CHOSEN, "vectors[:, -width - 1 : -1].T"),
+        ),
+        _PERMUTE: (PIXELS, "maps.reshape(-1, channels)", MEAN, OVER_ALL),
+        f"{_PERMUTE[:-1]}; the mean pixel is wrong too.": (PIXELS, "maps.reshape(-1, channels)"),
+        _RESHAPED: (PIXELS, "maps.reshape(channels, -1).T", MEAN, OVER_ALL),
+        f"{_RESHAPED} The mean pixel is wrong for the same reason.": (
+            *(PIXELS, "maps.reshape(channels, -1).T"),
+        ),
+        "Mean and directions come from the first image only; all pixels of all images are "
+        "samples.": (PIXELS, PIXELS.replace("maps", "maps[:1]")),
+        "The directions come from the first image only; all pixels of all images are samples.": (
+            *(PIXELS, PIXELS.replace("maps", "maps[:1]")),
+            *(MEAN, OVER_ALL),
+        ),
+        "The maps are averaged over the images first; every pixel of every image is a sample.": (
+            *(PIXELS, "maps.mean(0).flatten(1).T"),
+        ),
+        "torch.linalg.eig gives the eigenvalues in no order, so the last columns are just any "
+        "directions. Use torch.linalg.eigh, or sort.": (VECTORS, EIG),
+        "torch.linalg.eig gives the eigenvalues in no order, so the first columns are just any "
+        "directions. Use torch.linalg.eigh, or sort.": (
+            VECTORS,
+            EIG,
+            CHOSEN,
+            "vectors[:, :width].T",
+        ),
+        "The directions are those of the correlations (torch.corrcoef), in which all channels "
+        "count alike. PCA's best copy needs the covariance (torch.cov).": ("cov(", "corrcoef("),
+        "Every channel is divided by its standard deviation first. That is another analysis (of "
+        "the correlations); its squared error is not the smallest.": (
+            *("cov(", "corrcoef("),
+            *(THERE, "-directions / pixels.std(0) @ mean"),
+            *(WEIGHT, "((pixels.std(0)[:, None] * directions.T)[:, :, None, None]"),
+            *("(directions[:", "((directions / pixels.std(0))[:"),
+        ),
+        "The channels that `restore` gives are in the reversed order (flipped).": (
+            *(WEIGHT, WEIGHT.replace(".T", ".T.flip(0)")),
+        ),
+        "The directions of `restore` come in another order than those of `reduce`.": (
+            *(WEIGHT, WEIGHT.replace(".T", ".flip(0).T")),
+        ),
+        "The directions of `restore` are not transposed, only reshaped.": (
+            *(WEIGHT, "(directions.reshape(channels, width, 1, 1)"),
+        ),
+        "The directions have the wrong sign on the way back.": (WEIGHT, f"(-{WEIGHT[1:]}"),
+    },
+}
 
 
 @dataclass
@@ -117,7 +285,8 @@ def _random_parts(answer: Callable, given: _Given) -> str:
     """A sentence on weights or biases that two calls draw differently, or nothing."""
     pairs = []
     for _ in range(2):
-        result = call(answer, *copy.deepcopy(given.values))
+        with trace.unwatched():
+            result = call(answer, *copy.deepcopy(given.values))
         pairs.append(result if isinstance(result, (tuple, list)) else (result,))
     for number, (one, two) in enumerate(zip(*pairs)):
         where = f" of {('reduce', 'restore')[number]}" if len(pairs[0]) == 2 else ""
@@ -176,64 +345,33 @@ def one_by_one_1(answer):
             positions * detour[0] + 24 * 24 * detour[1]: (
                 "24×24 would be without padding; padding 2 keeps 28×28 positions."
             ),
+            positions * (25 * 192 * 16 + 16 * 32): (
+                "The two layers come in the other order: first the 1×1, then the 5×5, which then "
+                "reads 16 channels."
+            ),
             positions * detour[0] * detour[1]: "The two layers run one after the other: add them.",
         },
     }
     right = {"weights": one, "macs": positions * one, "direct": positions * five}
+    right["detour"] = positions * sum(detour)
+    for key in ("macs", "direct", "detour"):
+        common[key] |= {
+            right[key] * 32 * 32 // positions: "Count the positions of the output, 28 · 28, not "
+            "the 32 · 32 pixels of the padded image.",
+            right[key] * 29 * 29 // positions: "There are 28 · 28 positions, not 29 · 29.",
+        } | {right[key] * n: f"This is for a batch of {n} images; count one." for n in (16, 32, 64)}
     expect_numbers(
         answer,
-        right | {"detour": positions * sum(detour)},
+        right,
         common,
         macs=("macs", "direct", "detour"),
         with_biases={"weights": one + 32, "macs": positions * (one + 32)},
     )
-    return "The detour takes 9.7 times fewer MACs than the direct way."
+    times = right["direct"] / right["detour"]
+    return f"The detour takes {times:.1f} times fewer MACs than the direct way."
 
 
 # --- one_by_one.2: merging ------------------------------------------------------------------------
-
-
-def _merged(
-    first: nn.Conv2d,
-    second: nn.Conv2d,
-    *,
-    weights: str = "right",
-    first_bias: str = "right",
-    second_bias: bool = True,
-    stride: bool = True,
-    padding: bool = True,
-) -> nn.Conv2d:
-    """One layer for two, with the mistakes that the options describe."""
-    matrix, kernels = first.weight[:, :, 0, 0], second.weight  # (M, I), (O, M, k, k)
-    if weights == "flipped":
-        kernels = kernels.flip(2, 3)
-    elif weights == "turned":
-        kernels = kernels.transpose(2, 3)
-    if weights == "transposed":
-        weight = torch.einsum("omhw,im->oihw", kernels, matrix)
-    elif weights == "order":
-        weight = torch.einsum("om,mihw->oihw", matrix, kernels)
-    else:
-        weight = torch.einsum("omhw,mi->oihw", kernels, matrix)
-    bias = second.bias if second_bias else torch.zeros(len(weight))
-    if first.bias is not None and first_bias != "none":
-        middle = kernels.shape[2] // 2
-        through = {
-            "right": kernels.sum((2, 3)),
-            "centre": kernels[:, :, middle, middle],
-            "corner": kernels[:, :, 0, 0],
-            "mean": kernels.mean((2, 3)),
-        }
-        if first_bias == "plain":
-            bias = bias + first.bias
-        else:
-            bias = bias + through[first_bias] @ first.bias
-    return _convolution(
-        weight,
-        bias,
-        stride=second.stride if stride else 1,
-        padding=second.padding if padding else 0,
-    )
 
 
 def _two(channels: tuple[int, int, int], k: int, shape: tuple, **options: Any) -> _Given:
@@ -253,46 +391,13 @@ def one_by_one_2(answer):
         layer = _is_convolution(result, f"merge({given})")
         return _Output(call(layer, images) for images in given.images)
 
-    def variant(**options: Any) -> Callable:
-        return _behaviour("merge", lambda a, b: _merged(a, b, **options), finish)
-
     def right(given: _Given) -> _Output:
         first, second = given.values
         return _Output(second(first(images)) for images in given.images)
 
-    first_plain = (
-        "The bias of the first layer is added as it is. It has to go through the second kernel, "
-        "which may have another number of channels."
-    )
-    first_lost = "The bias of the first layer is lost. It goes through the second kernel."
-    second_lost = "The bias of the second layer is lost."
-    transposed = (
-        "The matrix of the first layer is transposed: its weight has the shape (out, in, 1, 1), "
-        "and `second` reads what it gives out."
-    )
-    order = (
-        "The matrices are multiplied in the wrong order. The second layer works on what the first "
-        "one gives: its matrix is on the left."
-    )
-
     def explain(case: tuple, got: Any, _: Any) -> str:
-        """What the first case that differs tells alone: the others may raise, or differ more."""
-        (given,) = case
-        if isinstance(got, Exception):
-            return ""
-        if random := _random_parts(answer, given):
-            return random
-        weights = {"right": "", "transposed": transposed, "order": order}
-        biases = {"right": "", "none": first_lost, "plain": first_plain}
-        for (w, w_text), (b, b_text), second in itertools.product(
-            weights.items(), biases.items(), (True, False)
-        ):
-            try:
-                other = variant(weights=w, first_bias=b, second_bias=second)(copy.deepcopy(given))
-            except (Wrong, RuntimeError):  # this mistake is not possible with these shapes
-                continue
-            if close(got, other):
-                return " ".join(filter(None, (w_text, b_text, "" if second else second_lost)))
+        if not isinstance(got, Exception) and (random := _random_parts(answer, *case)):
+            raise Wrong(random)
         return ""
 
     same_results(
@@ -303,31 +408,6 @@ def one_by_one_2(answer):
         (_two((3, 4, 2), 5, (2, 3, 8, 7)),),
         (_two((2, 5, 3), 3, (1, 2, 9, 8), stride=2),),
         (_two((3, 2, 4), 3, (2, 3, 5, 6), padding=1, first_bias=False),),
-        mistakes={
-            first_lost: variant(first_bias="none"),
-            second_lost: variant(second_bias=False),
-            "Both biases are lost.": variant(first_bias="none", second_bias=False),
-            "The bias of the first layer goes through the middle of the kernel only. It is there "
-            "at every pixel, so it comes in through all k · k places: sum the kernel over height "
-            "and width.": variant(first_bias="centre"),
-            "The bias of the first layer goes through one corner of the kernel only. It comes in "
-            "through all k · k places: sum the kernel over height and width.": variant(
-                first_bias="corner"
-            ),
-            "The bias of the first layer goes through the mean of the kernel; it should go "
-            "through the sum over height and width.": variant(first_bias="mean"),
-            first_plain: variant(first_bias="plain"),
-            "The stride of the second layer is lost.": variant(stride=False),
-            "The padding of the second layer is lost.": variant(padding=False),
-            "Stride and padding of the second layer are lost.": variant(
-                stride=False, padding=False
-            ),
-            transposed: variant(weights="transposed"),
-            order: variant(weights="order"),
-            "The kernel is turned around by 180 degrees; torch's convolution does not flip "
-            "it.": variant(weights="flipped"),
-            "Height and width of the kernel have changed places.": variant(weights="turned"),
-        },
         explain=explain,
     )
     return "One layer gives what the two gave."
@@ -416,66 +496,6 @@ def one_by_one_3(answer):
 # --- one_by_one.4: principal components -----------------------------------------------------------
 
 
-def _pca(
-    maps: Tensor,
-    width: int,
-    *,
-    which: str = "largest",
-    rows: str = "permuted",
-    subtract: str = "projected",
-    add: bool = True,
-    centred: bool = True,
-    scaled: str = "no",
-    solver: str = "eigh",
-    rows_mean: bool = False,
-) -> tuple[nn.Conv2d, nn.Conv2d]:
-    """The two layers, with the mistakes that the options describe."""
-    channels = maps.shape[1]
-    if rows == "first image":
-        maps = maps[:1]
-    pixels = {
-        "permuted": lambda: maps.permute(0, 2, 3, 1).reshape(-1, channels),
-        "first image": lambda: maps.permute(0, 2, 3, 1).reshape(-1, channels),
-        "reshaped": lambda: maps.reshape(-1, channels),
-        "reshaped to channels": lambda: maps.reshape(channels, -1).T,
-    }[rows]()
-    mean = pixels.mean(0) if rows_mean else maps.mean((0, 2, 3))
-    around = pixels - pixels.mean(0) if centred else pixels
-    scale = torch.ones(channels) if scaled == "no" else pixels.std(0)
-    matrix = (around / scale).T @ (around / scale)
-    if scaled == "directions only":
-        scale = torch.ones(channels)
-    if solver == "eigh":
-        vectors = torch.linalg.eigh(matrix)[1]
-    else:
-        vectors = torch.linalg.eig(matrix / len(around))[1].real
-    chosen = {
-        "largest": vectors[:, -width:].T,
-        "first columns": vectors[:, :width].T,  # of the smallest eigenvalues
-        "rows": vectors[-width:],
-        "first rows": vectors[:width],
-        "flipped rows": vectors.flip(1)[:width],
-    }[which]
-    there, back = chosen / scale, chosen.T * scale[:, None]
-    before = {
-        "projected": -there @ mean,
-        "added": there @ mean,
-        "as it is": -mean[:width],
-        "no": torch.zeros(width),
-    }[subtract]
-    return (
-        _convolution(there[:, :, None, None], before),
-        _convolution(back[:, :, None, None], mean * add),
-    )
-
-
-_RESHAPED = (
-    "`maps.reshape(C, -1)` mixes images and channels as soon as there is more than one image: the "
-    "axis of the images comes first. Move the channels to the front with permute or transpose "
-    "before."
-)
-
-
 def _maps(shape: tuple[int, ...], width: int) -> _Given:
     """Maps whose channels are related, far from zero, and of very different size."""
     channels = shape[1]
@@ -489,7 +509,7 @@ def _maps(shape: tuple[int, ...], width: int) -> _Given:
     return _Given(f"maps of shape {shape}, {width}", (known, width), (known, new))
 
 
-def one_by_one_4(answer):
+def one_by_one_4(answer, reference):
     def finish(result: Any, given: _Given) -> tuple[Tensor, ...]:
         what, (maps, width) = f"pca_layers({given})", given.values
         if result is None:
@@ -511,10 +531,13 @@ def one_by_one_4(answer):
                     f"{what}: {name} is {layers(layer)}; a 1×1 convolution from {i} to {o} "
                     "channels is expected."
                 )
-        return tuple(restore(reduce(images)) for images in given.images)
+        copies = tuple(restore(reduce(images)) for images in given.images)
+        trace.see(copies)
+        return copies
 
-    def variant(**options: Any) -> Callable:
-        return _behaviour("pca_layers", lambda m, w: _pca(m, w, **options), finish)
+    def right(given: _Given) -> tuple[Tensor, ...]:
+        reduce, restore = reference(*copy.deepcopy(given.values))
+        return tuple(restore(reduce(images)) for images in given.images)
 
     def explain(case: tuple, got: Any, _: Any) -> str:
         (given,) = case
@@ -524,74 +547,45 @@ def one_by_one_4(answer):
                     "`reduce` has `width` biases, `restore` has C. The mean pixel has C numbers; "
                     "in the new coordinates it is V m, with V of the shape (width, C)."
                 )
+            maps = given.values[0]
+            if re.search(rf"(?<!\d){maps.numel() // maps.shape[1]}(?!\d)", str(got.__cause__)):
+                raise Wrong(
+                    "A matrix has as many rows as there are pixels. torch.cov wants one row for "
+                    "each channel (pixels.T), and gives (C, C). "
+                    f"{got}"
+                )
             return ""
-        return _random_parts(answer, given)
+        if random := _random_parts(answer, given):
+            raise Wrong(random)
+        return ""
 
+    cases = [(_maps((2, 3, 5, 4), 1),), (_maps((1, 6, 7, 5), 4),), (_maps((3, 5, 4, 4), 2),)]
     same_results(
         _behaviour("pca_layers", answer, finish) if callable(answer) else answer,
-        variant(),
-        (_maps((2, 3, 5, 4), 1),),
-        (_maps((1, 6, 7, 5), 4),),
-        (_maps((3, 5, 4, 4), 2),),
-        mistakes={
-            "These are the directions with the smallest eigenvalues: torch.linalg.eigh gives them "
-            "in ascending order, so the largest are the last.": variant(which="first columns"),
-            "Rows of the matrix of eigenvectors are taken; the eigenvectors are its columns.": (
-                variant(which="rows")
-            ),
-            "The first rows of the matrix of eigenvectors are taken; the eigenvectors are its "
-            "columns, and the largest come last.": variant(which="first rows"),
-            "Rows of the matrix of eigenvectors are taken, after turning the columns around; the "
-            "eigenvectors are its columns.": variant(which="flipped rows"),
-            "`reshape` alone does not put the channels of a pixel into one row: neighbouring "
-            "pixels of one map are in it. Move the channels to the end with permute first.": (
-                variant(rows="reshaped")
-            ),
-            _RESHAPED: variant(rows="reshaped to channels"),
-            _RESHAPED + " The mean pixel is wrong for the same reason.": variant(
-                rows="reshaped to channels", rows_mean=True
-            ),
-            "`reshape` alone does not put the channels of a pixel into one row, and so the mean "
-            "pixel is wrong too. Move the channels to the end with permute first.": variant(
-                rows="reshaped", rows_mean=True
-            ),
-            "The mean pixel is neither subtracted before nor added afterwards: both layers lack "
-            "their bias.": variant(subtract="no", add=False),
-            "The mean pixel is subtracted, but not added again: `restore` needs it as its "
-            "bias.": variant(add=False),
-            "The mean pixel is added at the end, but not subtracted before: `reduce` needs the "
-            "bias −V m.": variant(subtract="no"),
-            "The directions are those of the pixels as they are, and the mean is left out "
-            "altogether; PCA counts from the mean pixel.": variant(
-                centred=False, subtract="no", add=False
-            ),
-            "The directions are computed from pixels without the mean taken away, so the first "
-            "one points at the mean. Use the covariance.": variant(centred=False),
-            "The mean pixel is added before instead of subtracted: the bias of `reduce` is −V m, "
-            "with a minus.": variant(subtract="added"),
-            "The bias of `reduce` is the mean pixel as it is; it has to go through the directions "
-            "too: −V m.": variant(subtract="as it is"),
-            "Mean and directions come from the first image only; all pixels of all images are "
-            "samples.": variant(rows="first image"),
-            "torch.linalg.eig gives the eigenvalues in no order, so the first columns are just any "
-            "directions. Use torch.linalg.eigh, or sort.": variant(
-                solver="eig", which="first columns"
-            ),
-            "torch.linalg.eig gives the eigenvalues in no order, so the last columns are just any "
-            "directions. Use torch.linalg.eigh, or sort.": variant(solver="eig"),
-            "The directions are those of the correlations (torch.corrcoef), in which all channels "
-            "count alike. PCA's best copy needs the covariance (torch.cov).": variant(
-                scaled="directions only"
-            ),
-            "Every channel is divided by its standard deviation first. That is another analysis "
-            "(of the correlations); its squared error is not the smallest.": variant(
-                scaled="both ways"
-            ),
-        },
+        right,
+        *cases,
         tolerance=2e-3,
         parts=("`restore(reduce(maps))`", "the same two layers on new maps"),
         explain=explain,
     )
+    for (given,) in cases:
+        maps, width = copy.deepcopy(given.values)
+        with torch.no_grad():
+            found, wanted = (
+                layers_of(maps, width)[0](maps).transpose(0, 1).flatten(1)
+                for layers_of in (answer, reference)
+            )
+        if found.mean(dim=1).abs().max() > 1e-2 * wanted.std(dim=1).max():
+            raise Wrong(
+                "The copy is PCA's, but `reduce` does not count from the mean pixel: the mean "
+                "pixel has to get the coordinates 0. Its bias is −V m."
+            )
+        spread = torch.cov(found).reshape(width, width).diagonal().sort().values
+        if not close(spread, wanted.var(dim=1).sort().values, 1e-2):
+            raise Wrong(
+                "The copy is PCA's, but `reduce` does not give the coordinates along the "
+                "eigenvectors: the rows of its weight are other directions, or not of length 1."
+            )
     return "No other pair of linear 1×1 layers of this width gives a smaller squared error."
 
 
@@ -741,21 +735,34 @@ def one_by_one_6(answer):
             )
         if share == 0:
             common[name] = {
+                1 / 4: "Nothing is lost in a mean: all four pixels of a 2×2 square are averaged "
+                "into one that is read.",
                 1.0: "This is the share that is read; asked for is the share that is not.",
                 3 / 4: (
                     "After the first layer three quarters are skipped, or averaged away. But a "
                     "pixel counts as read when it has been mixed into one that is."
                 ),
             }
+        one_output = {1 - pixels / 144 for pixels in (1, 4, 6, 9)} - {share}
+        for left in one_output:
+            common[name].setdefault(
+                left,
+                "That is all but what one output reads. Take the gradient of everything that comes "
+                "out, all outputs summed up.",
+            )
+    twice = common["1x1, stride 2, twice"]
+    twice |= dict.fromkeys(
+        (9 / 16, 3 / 2),
+        "The shares that are read multiply, not those that are never read: 1/4 of 1/4 is read.",
+    )
+    twice[7 / 8] = "Along height and along width only every fourth pixel is read: one of 16."
     common["1x1, stride 2"][1 / 2] = "The kernel skips every other row and every other column."
     common["1x1, stride 3"][2 / 3] = (  # a coincidence: both mistakes give 2/3
         "Of three rows two are skipped, and of three columns too: one pixel of nine is read. (Or "
         "did all layers get the same image? Then the gradients of the layers before it are still "
         "in it.)"
     )
-    common["1x1, stride 2, twice"][3 / 4] = (
-        "The second layer skips three quarters of what the first has left."
-    )
+    twice[3 / 4] = "The second layer skips three quarters of what the first has left."
     start = "Build one image, call backward() and look at where its gradient is exactly zero."
     expect_numbers(answer, _LOOKS, common, tolerance=1e-3, otherwise=start)
     return "A stride alone throws pixels away; a mean or a larger kernel before it does not."
