@@ -843,11 +843,12 @@ _SEEDS = range(10)
 
 @torch.no_grad()
 def _class_maps(
-    images: Tensor, initialisation: str = "xavier", layers: tuple[str, ...] = ("cccp2",)
+    images: Tensor, initialisation: str = "xavier", layers: tuple[str, ...] | None = ("cccp2",)
 ) -> Iterator[dict[float, Tensor]]:
     """For each seed the class maps (N, classes, H, W) with each bias, before the ReLU.
 
-    layers: those of the last block whose bias is filled. There is one seed more than the task's.
+    layers: those of the last block whose bias is filled (None: those of all blocks). There is one
+    seed more than the task's.
     """
     from utils import networks
 
@@ -859,9 +860,10 @@ def _class_maps(
         *before, last = network.eval().features
         given, maps = nn.Sequential(*before)(images), {}
         for lift in _LIFTS:
-            for name in layers:
-                nn.init.constant_(last.get_submodule(name).bias, lift)
-            maps[lift] = last(given)
+            for layer in network.modules() if layers is None else map(last.get_submodule, layers):
+                if isinstance(layer, nn.Conv2d):
+                    nn.init.constant_(layer.bias, lift)
+            maps[lift] = network.features(images) if layers is None else last(given)
         yield maps
 
 
@@ -882,13 +884,18 @@ def _total(each: list[dict[float, int]]) -> dict[float, int]:
 def _seed_slips(each: list[dict[float, int]], given: dict[float, float]) -> Iterator[tuple]:
     """(counts, which seeds they are of, in a sentence)."""
     more = "The total over the seeds 0 to 9 is asked for: add the ten counts up (`+=`)."
-    for seed, counts in enumerate(each):
-        yield counts, f"These are the counts of seed {seed} alone. {more}"
-    for seed, counts in enumerate(each):
+    for factor, words in (
+        (1, f"alone. {more}"),
+        (
+            len(_SEEDS),
+            "ten times. Each of the ten networks needs its own seed: `torch.manual_seed(seed)`.",
+        ),
+    ):
+        several = [{bias: factor * count for bias, count in counts.items()} for counts in each]
+        seeds = [str(seed) for seed, counts in enumerate(several) if counts == given]
         yield (
-            {bias: len(_SEEDS) * count for bias, count in counts.items()},
-            f"These are the counts of seed {seed}, ten times. Each of the ten networks needs its "
-            "own seed: `torch.manual_seed(seed)`.",
+            given if seeds else {},
+            f"These are the counts of seed {' or '.join(seeds)}{',' * (factor > 1)} {words}",
         )
     for first, last in itertools.combinations(range(len(each) + 1), 2):
         if (first, last) != (0, len(_SEEDS)) and last - first > 1:
@@ -986,6 +993,9 @@ def nin_7(answer):
             "should get it.": lambda name=name: mistaken(layers=(name,))
             for name in ("cccp1", "conv")
         },
+        "Every layer got the bias; only the last convolution should.": lambda: mistaken(
+            layers=None
+        ),
         "Every layer of the last block got the bias; only the last convolution should.": (
             lambda: mistaken(layers=("conv", "cccp1", "cccp2"))
         ),
@@ -993,6 +1003,11 @@ def nin_7(answer):
     for message, counts in mistakes.items():
         if agrees(counts()):
             raise Wrong(f"{message} {yours}")
+    if any(map(agrees, each)):
+        raise Wrong(
+            "So few are dead in one network, not in ten: the total over the seeds 0 to 9 is asked "
+            f"for. {yours}"
+        )
     if any(not 0 <= value <= 100 or value % 1 for value in given.values()):
         raise Wrong(
             "Ten networks with ten logits each have from 0 to 100 dead logits, a whole number. "
