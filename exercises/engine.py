@@ -343,6 +343,10 @@ def check(id: str, answer: Any, *, example: bool = False) -> None:
     `--strict-exercises` an open one as well) raises `WrongAnswer`. `example=True` only shows what
     a check says: nothing is counted and nothing raised.
     """
+    if find(id).check is None:
+        question = "an open question, and no program can check it"
+        _say(f'{id} is {question}: compare your answer with solution("{id}").')
+        return
     given = _is_given(id, answer)
     result = _GIVEN if given else evaluate(id, answer)
     text = f"{id} is {result.outcome}: {result.message}"

@@ -388,9 +388,11 @@ def test_unknown_ids_far_from_all_list_all():
         hint(3)
 
 
-def test_questions_have_no_check():
+def test_questions_have_no_check_and_say_so(capsys):
+    check("fake.5", "because")
+    assert 'compare your answer with solution("fake.5")' in capsys.readouterr().out
     with pytest.raises(ValueError, match="open question"):
-        check("fake.5", "because")
+        engine.evaluate("fake.5", "because")
 
 
 def test_needs_and_given_are_at_hand():
