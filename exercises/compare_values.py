@@ -374,8 +374,9 @@ def expect_number(
     number = f"{answer:,.10g}" if isinstance(answer, float) else f"{answer:,}"
     if cause := next(filter(None, causes), ""):
         raise Wrong(f"{number} is not right. {cause}")
-    far = "" if not right or 0.02 < abs(answer / right) < 50 else "It is much too "
-    far += far and ("large." if abs(answer) > abs(right) else "small.")
+    far = ""
+    if right and math.isfinite(answer) and not 0.02 < abs(answer / right) < 50:
+        far = f"It is much too {'large' if abs(answer) > abs(right) else 'small'}."
     raise Unexplained(" ".join(filter(None, (f"{number} is not right.", far, otherwise))))
 
 
@@ -755,7 +756,8 @@ def _expect_arguments_kept(answer: Callable, cases: tuple, got: list) -> None:
         if isinstance(value, Exception):
             continue
         kept = [close(content(a), content(b), 0.0) for a, b in zip(given, case)]
-        call(answer, *given)
+        with trace.unwatched():
+            call(answer, *given)
         for number, (after, before) in enumerate(zip(given, case)):
             if kept[number] and not close(content(after), content(before), 0.0):
                 name = [*_argument_names(answer, len(case)), *[f"number {number + 1}"] * len(case)]

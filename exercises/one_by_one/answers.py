@@ -473,7 +473,7 @@ def pca_layers(maps, width):
         ),
         ("plus", pca(there="v @ mean"), r"added before instead of subtracted"),
         ("not projected, cut", pca(there="-mean[:width]"), r"mean pixel as it is"),
-        ("not projected", pca(there="-mean"), r"match.*it is V m"),
+        ("not projected", pca(there="-mean"), r"it is V m.*match"),
         (
             "correlations",
             pca(vectors="torch.linalg.eigh(torch.corrcoef(pixels.T))[1]"),

@@ -542,16 +542,17 @@ def one_by_one_4(answer, reference):
     def explain(case: tuple, got: Any, _: Any) -> str:
         (given,) = case
         if isinstance(got, Exception):
-            if any(text in str(got) for text in ("must match", "doesn't match", "be multiplied")):
-                return (
-                    "`reduce` has `width` biases, `restore` has C. The mean pixel has C numbers; "
-                    "in the new coordinates it is V m, with V of the shape (width, C)."
-                )
             maps = given.values[0]
             if re.search(rf"(?<!\d){maps.numel() // maps.shape[1]}(?!\d)", str(got.__cause__)):
                 raise Wrong(
                     "A matrix has as many rows as there are pixels. torch.cov wants one row for "
                     "each channel (pixels.T), and gives (C, C). "
+                    f"{got}"
+                )
+            if any(text in str(got) for text in ("must match", "doesn't match", "be multiplied")):
+                raise Wrong(
+                    "`reduce` has `width` biases, `restore` has C. The mean pixel has C numbers; "
+                    "in the new coordinates it is V m, with V of the shape (width, C). "
                     f"{got}"
                 )
             return ""
