@@ -298,7 +298,10 @@ def _difference(
         mine, right = count_parameters(answer), count_parameters(reference)
         count = f"Your module has {mine:,} parameters; {right:,} are right."
         if mine == right:
-            count = f"Your module has {mine:,} parameters, as it should, but computes something else with them."
+            count = (
+                f"Your module has {mine:,} parameters, as it should, but computes something else "
+                "with them."
+            )
         return f"{count} It consists of {layers(answer)}."
     return f"{first} {_made_of(answer)}"
 
