@@ -577,10 +577,17 @@ SLIPS["gap.5"] = {
         "return layer",
         "return nn.Sequential(layer, nn.ReLU())",
     ),
-    "There is a softmax on the maps; the logits are what comes before it.": (
-        "return layer",
-        "return nn.Sequential(layer, nn.Softmax(dim=1))",
-    ),
+    **{
+        f"There is a {name} on the maps; the logits are what comes before it.": (
+            "return layer",
+            f"return nn.Sequential(layer, nn.{code})",
+        )
+        for name, code in {
+            "softmax": "Softmax(dim=1)",
+            "sigmoid": "Sigmoid()",
+            "tanh": "Tanh()",
+        }.items()
+    },
 }
 
 
@@ -598,7 +605,8 @@ def gap_5(answer):
             axes = "The weight needs two axes more: `[:, :, None, None]`." if cause else ""
             raise Unexplained(f"{error} {cause} {axes}".strip()) from error
         if not isinstance(layer, nn.Module):
-            raise Wrong(f"{what} gives {describe(layer)}; a 1×1 convolution is expected.")
+            missing = " Is the `return` missing?" if layer is None else ""
+            raise Wrong(f"{what} gives {describe(layer)}; a 1×1 convolution is expected.{missing}")
         if not all(map(torch.equal, before.parameters(), linear.parameters())):
             raise Wrong(f"{what} changes `linear`, which should stay as it is.")
         for given in maps_before:
@@ -655,6 +663,7 @@ SLIPS["gap.6"] = {
     ),
     "This is the box around everything above the threshold; only the largest connected part is "
     "asked for.": ("parts == largest", "parts > 0"),
+    "Positions below the threshold are kept; those above it are asked for.": ("s > t", "s < t"),
     "The box is around the whole map; only the largest part is asked for.": (
         "parts == largest",
         "parts > -1",
@@ -695,7 +704,6 @@ SLIPS["gap.6"] = {
         "s > t",
         "s >= t",
     ),
-    "Positions below the threshold are kept; those above it are asked for.": ("s > t", "s < t"),
     "The threshold is a quantile of the values; it is a share of the map's maximum.": (
         _ABOVE,
         "values > np.quantile(values, threshold)",

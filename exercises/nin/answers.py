@@ -232,7 +232,7 @@ wrong_answers = {
                 CCCP2,
                 RELU,
             ),
-            r"needs .* MACs .*stride is at a 1×1 layer",
+            r"stride is at a 1×1 layer.* needs .* MACs",
         ),
         (
             "stride at the last 1x1",
@@ -244,7 +244,7 @@ wrong_answers = {
                 "nn.Conv2d(second, third, 1, stride)",
                 RELU,
             ),
-            r"needs .* MACs .*stride is at a 1×1 layer",
+            r"stride is at a 1×1 layer.* needs .* MACs",
         ),
         (
             "stride forgotten",
@@ -513,7 +513,7 @@ def at_each_pixel(maps, linear):
     n, c, h, w = maps.shape
     return linear(maps.reshape(n * h * w, c)).reshape(n, -1, h, w)
 """,
-            r"`reshape` does not move the channels",
+            r"does not move the channels",
         ),
         (
             "channels last",
@@ -545,7 +545,7 @@ def at_each_pixel(maps, linear):
             "a ReLU",
             "def at_each_pixel(maps, linear):\n"
             "    return F.relu(linear(maps.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)\n",
-            r"There is a ReLU",
+            r"there is a ReLU",
         ),
         (
             "pooled first",
@@ -603,12 +603,12 @@ def at_each_pixel(maps, linear):
         (
             "reshape on the way in",
             at_each_pixel("return linear(maps.reshape(n, h, w, c)).permute(0, 3, 1, 2)"),
-            r"way back is right, but not the way in.*numbers are scrambled",
+            r"way back is right, but not the way in.*scrambled",
         ),
         (
             "reshape on the way in, channels last",
             at_each_pixel("return linear(maps.view(n, h, w, c))"),
-            r"`reshape` does not move.*back to axis 1 after `linear`",
+            r"does not move.*back to axis 1 after `linear`",
         ),
         (
             "a row for each pixel",
@@ -629,7 +629,7 @@ def at_each_pixel(maps, linear):
                 "fresh = nn.Linear(c, linear.out_features)",
                 "return fresh(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)",
             ),
-            r"other numbers each time.*use `linear`",
+            r"something else when it is called a second time",
         ),
         (
             "a loop over pixels",
@@ -649,12 +649,12 @@ def at_each_pixel(maps, linear):
             "squeeze",
             "def global_average_pooling(maps):\n"
             "    return F.adaptive_avg_pool2d(maps, 1).squeeze()\n",
-            r"takes the batch dimension away",
+            r"drops the axis of the images",
         ),
         (
             "sum",
             "def global_average_pooling(maps):\n    return maps.sum((2, 3))\n",
-            r"This is the sum",
+            r"the sum is taken",
         ),
         (
             "maximum",
@@ -668,8 +668,16 @@ def at_each_pixel(maps, linear):
             r"axes of length 1",
         ),
         ("channels", "def global_average_pooling(maps):\n    return maps.mean(1)\n", r"channels"),
-        ("width", "def global_average_pooling(maps):\n    return maps.mean(-1)\n", r"width alone"),
-        ("height", "def global_average_pooling(maps):\n    return maps.mean(2)\n", r"height alone"),
+        (
+            "width",
+            "def global_average_pooling(maps):\n    return maps.mean(-1)\n",
+            r"columns \(width\) only",
+        ),
+        (
+            "height",
+            "def global_average_pooling(maps):\n    return maps.mean(2)\n",
+            r"rows \(height\) only",
+        ),
         (
             "batch",
             "def global_average_pooling(maps):\n    return maps.mean((0, 2, 3))\n",
@@ -683,7 +691,7 @@ def at_each_pixel(maps, linear):
         (
             "one number",
             "def global_average_pooling(maps):\n    return maps.mean()\n",
-            r"one number",
+            r"averaged to a single number",
         ),
         (
             "softmax",
