@@ -183,8 +183,56 @@ wrong_answers = {
         ("None", counts(three=None), r"A number is expected, not nothing"),
     ],
     "vgg.2": [
+        (
+            "linear layers on patches",
+            """
+class vgg_block(nn.Module):
+    def __init__(self, in_channels, out_channels, kernel_sizes="33"):
+        super().__init__()
+        self.sizes, wide = [int(k) for k in kernel_sizes], [in_channels, *9 * [out_channels]]
+        pairs = zip(self.sizes, wide)
+        self.linear = nn.ModuleList(nn.Linear(c * k * k, out_channels) for k, c in pairs)
+
+    def forward(self, x):
+        n, _, h, w = x.shape
+        for k, layer in zip(self.sizes, self.linear):
+            patches = F.unfold(x, k, padding=k // 2).transpose(1, 2)
+            x = layer(patches).relu().transpose(1, 2).reshape(n, -1, h, w)
+        return F.max_pool2d(x, 2)
+""",
+            r"has no `nn.Conv2d`.*counts these layers later",
+        ),
+        (
+            "reflected borders",
+            block(
+                body="parts += [nn.Conv2d(channels, out_channels, k, padding=k // 2, "
+                "padding_mode='reflect'), nn.ReLU()]"
+            ),
+            r"reflect",
+        ),
+        (
+            "dilated",
+            block(
+                body="parts += [nn.Conv2d(channels, out_channels, k, padding=k // 2 * 2, "
+                "dilation=2), nn.ReLU()]"
+            ),
+            r"dilat",
+        ),
+        (
+            "groups",
+            block(
+                body="parts += [nn.Conv2d(channels, out_channels, k, padding=k // 2, "
+                "groups=1 if number == 0 else out_channels), nn.ReLU()]"
+            ),
+            r"groups",
+        ),
+        ("softmax", block(end="parts += [nn.MaxPool2d(2), nn.Softmax(1)]"), r"[Ss]oftmax"),
         ("no pooling", block(end="pass"), r"pooling at the end of the block is missing"),
-        ("average", block(end="parts.append(nn.AvgPool2d(2))"), r"takes the average"),
+        (
+            "average",
+            block(end="parts.append(nn.AvgPool2d(2))"),
+            r"AvgPool2d.*has to be a MaxPool2d",
+        ),
         ("AlexNet's pooling", block(end="parts.append(nn.MaxPool2d(3, 2))"), r"overlap"),
         ("pooling of stride 1", block(end="parts.append(nn.MaxPool2d(2, 1))"), r"by one position"),
         (
@@ -315,7 +363,7 @@ class vgg_block(nn.Module):
             block(
                 body="parts += [nn.Conv2d(channels, out_channels, k, padding=k // 2), nn.Sigmoid()]"
             ),
-            r"sigmoid",
+            r"[Ss]igmoid",
         ),
         (
             "ReLU6",
@@ -340,7 +388,7 @@ class vgg_block(nn.Module):
                 body="parts += [nn.Conv2d(channels, out_channels, k), nn.ReLU()]",
                 end="parts.append(nn.AvgPool2d(2))",
             ),
-            r"Two things are wrong.*(not padded.*average|average.*not padded)",
+            r"should have padding 1.*has to be a MaxPool2d|AvgPool2d.*padding 1, not 0",
         ),
         ("a list", block(result="parts"), r"a torch module is expected"),
         ("no return", block(result="None"), r"Is the `return` missing"),
@@ -369,6 +417,14 @@ class vgg_block(nn.Module):
         ),
     ],
     "vgg.3": [
+        ("k - s", field("field += (k - s) * distance; distance *= s"), r"k - stride steps"),
+        ("k // 2", field("field += k // 2 * distance; distance *= s"), r"one side only"),
+        ("field * s", field("field = field * s + k - 1"), r"field itself is multiplied"),
+        (
+            "both",
+            field("field += (k - 1) * distance; distance *= s", result="(field, distance)"),
+            r"Field and distance are returned",
+        ),
         ("no strides", field("field += k - 1"), r"strides are not used"),
         (
             "own stride",
@@ -443,6 +499,11 @@ class vgg_block(nn.Module):
         ("a constant", "def field_of_stack(layers):\n    return 5\n", r"gives 5; right is 8"),
     ],
     "vgg.4": [
+        (
+            "dropout on the logits",
+            classifier(HIDDEN, RELU, DROP, SECOND, RELU, LAST, DROP),
+            r"logits",
+        ),
         (
             "channels not handed on",
             network(handed="pass"),
@@ -577,12 +638,12 @@ class vgg_block(nn.Module):
         (
             "batch norm in the blocks",
             network(block="own_block(in_channels, width, digits, norm=True)") + OWN_BLOCK,
-            r"In the blocks: There is a batch norm after each convolution",
+            r"In the blocks: there is a batch norm after each convolution",
         ),
         (
             "one ReLU in a block",
             network(block="own_block(in_channels, width, digits, relu=False)") + OWN_BLOCK,
-            r"In the blocks: There is one ReLU only",
+            r"In the blocks: the last convolution alone has a ReLU",
         ),
         (
             "always 3x3",
@@ -610,7 +671,7 @@ class vgg_block(nn.Module):
             .replace("widths=(64, 128, 256, 512, 512)", "widths")
             .replace("in_channels=3, num_classes=1000", "in_channels, num_classes")
             .replace("image_size=224, hidden=4096", "image_size, hidden"),
-            r"vgg\(blocks\) alone.*missing 5 required",
+            r"vgg\(blocks\) alone.*would get no value",
         ),
         (
             "other defaults",
@@ -620,7 +681,7 @@ class vgg_block(nn.Module):
         (
             "one finished network",
             network() + 'vgg = vgg(("3",), (4,), 1, 10, 8, 5)\n',
-            r"has 1 convolution; 3 are right",
+            r"already built|has 1 convolution; 3 are right",
         ),
     ],
     "vgg.5": [
@@ -653,7 +714,7 @@ class vgg_block(nn.Module):
                 "parts.append(nn.Conv2d(channels, width, 3, padding=1)); channels = width",
                 "parts += [nn.ReLU(), nn.MaxPool2d(2)]",
             ),
-            r"ReLU is still after the inner loop",
+            r"comes once for each block, after its convolutions",
         ),
         (
             "ReLU still outside, after the pooling",
@@ -661,12 +722,12 @@ class vgg_block(nn.Module):
                 "parts.append(nn.Conv2d(channels, width, 3, padding=1)); channels = width",
                 "parts += [nn.MaxPool2d(2), nn.ReLU()]",
             ),
-            r"ReLU is still after the inner loop",
+            r"comes once for each block, after its convolutions",
         ),
         (
             "ReLU gone",
             repaired("parts.append(nn.Conv2d(channels, width, 3, padding=1)); channels = width"),
-            r"no ReLU left",
+            r"no ReLU between the convolutions",
         ),
         (
             "channels too late",
@@ -752,7 +813,7 @@ class vgg_block(nn.Module):
         (
             "not shifted by (i, j) but against it",
             merged(FULL.replace(".flip(2, 3)", "")),
-            r"one of the two kernels is turned around",
+            r"One of the two kernels is turned around",
         ),
         ("turned around", merged(f"{FULL}.flip(2, 3)"), r"result is turned around"),
         ("axes swapped", merged(f"{FULL}.transpose(2, 3)"), r"Height and width"),

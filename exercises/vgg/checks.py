@@ -4,13 +4,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from itertools import combinations
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from exercises import trace
 from exercises.compare import (
     Wrong,
     call,
@@ -34,6 +34,10 @@ def vgg_1(answer):
     common = {
         "three_3x3": {
             3 * one + 128: "Each of the three layers has 128 biases, not one of them.",
+            3 * one + 3: "Every one of the 128 outputs has a bias, not the layer as a whole.",
+            2 * (one + 128): "These are two layers. There are three.",
+            3 * (3 * pairs + 128): "A 3×3 kernel has 9 weights for each pair of channels, not 3.",
+            3 * 10 * pairs: "A bias belongs to each output, not to each pair of channels.",
             one + 128: "This is one layer. There are three.",
             one: "These are the weights of one layer. There are three.",
             27 * 128 + 3 * 128: (
@@ -60,6 +64,7 @@ def vgg_1(answer):
                 "output channels."
             ),
             49 * 128: "Every filter sees all 128 input channels, and there are 128 filters.",
+            seven + 1: "Every one of the 128 outputs has a bias, not the layer as a whole.",
             7 * pairs + 128: "A 7×7 kernel has 49 weights for each pair of channels, not 7.",
             7 * pairs: "A 7×7 kernel has 49 weights for each pair of channels, not 7.",
             3 * (one + 128): "This is the stack of three 3×3 layers.",
@@ -70,6 +75,16 @@ def vgg_1(answer):
             ),
         },
         "macs_saved": {
+            22 * places: "Every position needs the weights of all 128 · 128 pairs of channels.",
+            22 * 128 * places: "There are 128 · 128 pairs of channels, not 128.",
+            100 * 22 / 49: "This is the saving in percent; give the number of MACs.",
+            22 / 49: "This is the saving as a share; give the number of MACs.",
+            49 / 27: "This is a ratio; give the number of MACs that are saved.",
+            27 / 49: "This is a ratio; give the number of MACs that are saved.",
+            **{
+                22 * pairs * side**2: f"The maps have 56 · 56 positions, not {side} · {side}."
+                for side in (28, 54, 55, 58, 112, 224)
+            },
             -saved: "The stack saves MACs: take its MACs from those of the 7×7 layer.",
             seven - 3 * one: "These are weights. Each is used at every one of the 56 · 56 places.",
             seven + 128 - 3 * (one + 128): (
@@ -111,139 +126,138 @@ def _be(things: Sequence) -> str:
 # --- vgg.2: the block -----------------------------------------------------------------------------
 
 
-def _block(
-    in_channels: int,
-    out_channels: int,
-    kernels: Sequence[int],
-    *,
-    padding: Callable[[int], int] = lambda k: k // 2,
-    relu: Callable[[int, int], bool] = lambda number, count: True,
-    activation: type[nn.Module] = nn.ReLU,
-    pool: nn.Module | None = None,
-    pool_each: bool = False,
-    norm: bool = False,
-    bias: bool = True,
-    first: nn.Module | None = None,
-    last: nn.Module | None = None,
-    widen_last: bool = False,
-    strided: bool = False,
-) -> nn.Sequential:
-    """A VGG block, with the mistakes that the options describe."""
-    parts = [] if first is None else [first]
-    count, channels = len(kernels), in_channels
-    for number, k in enumerate(kernels):
-        width = in_channels if widen_last and number < count - 1 else out_channels
-        stride = 2 if strided and number == count - 1 else 1
-        parts.append(nn.Conv2d(channels, width, k, stride, padding(k), bias=bias))
-        channels = width
-        if norm:
-            parts.append(nn.BatchNorm2d(width))
-        if relu(number, count):
-            parts.append(activation())
-        if pool_each and number < count - 1:
-            parts.append(nn.MaxPool2d(2))
-    if not strided:
-        parts.append(nn.MaxPool2d(2) if pool is None else pool)
-    return nn.Sequential(*parts, *([] if last is None else [last]))
-
-
-def _block_mistakes(kernels: Sequence[int]) -> dict[str, dict]:
-    """What can be wrong with a block: the message, and the options of `_block` that do it."""
-    single = {
-        "The pooling at the end of the block is missing.": {"pool": nn.Identity()},
-        "The pooling takes the average; it should take the maximum.": {"pool": nn.AvgPool2d(2)},
-        "The pooling windows overlap (3×3, stride 2), as AlexNet's do. VGG's are 2×2.": {
-            "pool": nn.MaxPool2d(3, 2)
-        },
-        "The pooling windows overlap (3×3, stride 2, padding 1). VGG's are 2×2.": {
-            "pool": nn.MaxPool2d(3, 2, 1)
-        },
-        "The pooling moves by one position only: its stride should be 2.": {
-            "pool": nn.MaxPool2d(2, 1)
-        },
-        "The pooling rounds an odd size up; torch's default rounds it down.": {
-            "pool": nn.MaxPool2d(2, ceil_mode=True)
-        },
+_CONV = "nn.Conv2d(in_channels, out_channels, k, padding=k // 2)"
+_RELU = "        parts.append(nn.ReLU())\n"
+_POOL = "    parts.append(nn.MaxPool2d(kernel_size=2, stride=2))\n"
+_LOOP = "    for k in map(int, kernel_sizes):\n"
+_LAST_RELU = (
+    "The last convolution has no ReLU; every convolution is followed by one.",
+    "There is one ReLU only, at the end of the block; every convolution is followed by one. "
+    "Without a ReLU between them two convolutions are one linear convolution.",
+)
+_POOLS = {
+    "The pooling at the end of the block is missing.": (_POOL, ""),
+    "The pooling windows overlap (3×3, stride 2), as AlexNet's do. VGG's are 2×2.": (
+        "kernel_size=2, stride=2",
+        "3, 2",
+    ),
+    "The pooling windows overlap (3×3, stride 2, padding 1). VGG's are 2×2.": (
+        "kernel_size=2, stride=2",
+        "3, 2, 1",
+    ),
+    "The pooling has padding 1; it should have none.": ("stride=2", "stride=2, padding=1"),
+    "The pooling moves by one position only: its stride should be 2.": ("stride=2", "stride=1"),
+    "The pooling rounds an odd size up; torch's default rounds it down.": (
+        "stride=2",
+        "stride=2, ceil_mode=True",
+    ),
+    "The pooling is inside the loop, after every convolution; a block has one, at its end.": (
+        _POOL,
+        f"    {_POOL}",
+    ),
+    "There are two poolings at the end; one is right.": (_POOL, 2 * _POOL),
+    "The pooling comes first; it should come last.": (
+        *(_POOL, ""),
+        *(_LOOP, f"{_POOL}{_LOOP}"),
+    ),
+    "The pooling is as large as the map; it should be 2×2, with stride 2.": (
+        "nn.MaxPool2d(kernel_size=2, stride=2)",
+        "nn.AdaptiveMaxPool2d(1)",
+    ),
+}
+_CELLS = {
+    "The convolutions are not padded, so each takes away positions at the border. A k×k kernel "
+    "needs k // 2 on each side.": (", padding=k // 2", ""),
+    "The padding is always 1, which suits 3×3 only: a k×k kernel needs k // 2.": ("k // 2", "1"),
+    "The padding is k - 1, which makes the maps larger; a k×k kernel needs k // 2.": (
+        "k // 2",
+        "k - 1",
+    ),
+    "There is no ReLU at all, so the convolutions together are one linear convolution.": (
+        _RELU,
+        "",
+    ),
+    _LAST_RELU[1]: (*(_RELU, ""), *(_POOL, "    parts.append(nn.ReLU())\n" + _POOL)),
+    _LAST_RELU[0]: (_POOL, f"    del parts[-1]\n{_POOL}"),
+    "Each ReLU is before its convolution; it should be after it.": (
+        *(_RELU, ""),
+        *(_LOOP, f"{_LOOP}{_RELU}"),
+    ),
+    "Only the first convolution is followed by a ReLU; every one should be.": (
+        _RELU,
+        "        parts += [nn.ReLU()] if len(parts) == 1 else []\n",
+    ),
+    **{
+        f"The activation is a {name}; it should be a ReLU.": ("nn.ReLU()", f"nn.{name}()")
+        for name in ("Sigmoid", "Tanh", "LeakyReLU", "GELU", "ELU")
+    },
+    "The activation is a ReLU6, which has a ceiling; it should be a ReLU.": (
+        "nn.ReLU()",
+        "nn.ReLU6()",
+    ),
+    "There is a ReLU on the input, which cuts off its negative values.": (
+        "parts = []",
+        "parts = [nn.ReLU()]",
+    ),
+    "The biases are missing.": ("padding=k // 2", "padding=k // 2, bias=False"),
+    "There is a batch norm after each convolution; the paper's block has none.": (
+        _RELU,
+        f"        parts.append(nn.BatchNorm2d(out_channels))\n{_RELU}",
+    ),
+    "There is a batch norm after each convolution (and no bias); the paper's block has none.": (
+        *("padding=k // 2", "padding=k // 2, bias=False"),
+        *(_RELU, f"        parts.append(nn.BatchNorm2d(out_channels))\n{_RELU}"),
+    ),
+}
+SLIPS = {
+    "vgg.2": {
+        **_CELLS,
+        **_POOLS,
         "The last convolution has stride 2, and there is no pooling. In VGG the convolutions keep "
-        "the size, and the pooling halves it.": {"strided": True},
-        "The convolutions are not padded, so each takes away positions at the border. A k×k "
-        "kernel needs k // 2 on each side.": {"padding": lambda k: 0},
-        "There is no ReLU at all, so the convolutions together are one linear convolution.": {
-            "relu": lambda number, count: False
-        },
-        "The activation is a sigmoid; it should be a ReLU.": {"activation": nn.Sigmoid},
-        "The activation is a tanh; it should be a ReLU.": {"activation": nn.Tanh},
-        "The activation is a leaky ReLU; it should be a ReLU.": {"activation": nn.LeakyReLU},
-        "The activation is a GELU; it should be a ReLU.": {"activation": nn.GELU},
-        "The activation is a ReLU6, which has a ceiling; it should be a ReLU.": {
-            "activation": nn.ReLU6
-        },
-        "The biases are missing.": {"bias": False},
-        "There is a batch norm after each convolution; the paper's block has none.": {"norm": True},
-        "There is a batch norm after each convolution (and no bias); the paper's block has none.": {
-            "norm": True,
-            "bias": False,
-        },
-        "There is a dropout at the end; VGG has dropout in its classifier only.": {
-            "last": nn.Dropout()
-        },
-        "There is a ReLU on the input, which cuts off its negative values.": {"first": nn.ReLU()},
-        "The pooling comes first; it should come last.": {
-            "first": nn.MaxPool2d(2),
-            "pool": nn.Identity(),
-        },
-    }
-    if len(kernels) > 1:
-        single |= {
-            "There is one ReLU only, at the end of the block; every convolution is followed by "
-            "one. Without a ReLU between them two convolutions are one linear convolution.": {
-                "relu": lambda number, count: number == count - 1
-            },
-            "The last convolution has no ReLU; every convolution is followed by one.": {
-                "relu": lambda number, count: number < count - 1
-            },
-            "Only the first convolution is followed by a ReLU; every one should be.": {
-                "relu": lambda number, count: number == 0
-            },
-            "The pooling is inside the loop, after every convolution; a block has one, at its "
-            "end.": {"pool_each": True},
-            "Only the last convolution widens the maps to out_channels; the first should, and the "
-            "others keep them.": {"widen_last": True},
-        }
-    if set(kernels) != {3}:
-        single["The padding is always 1, which suits 3×3 only: a k×k kernel needs k // 2."] = {
-            "padding": lambda k: 1
-        }
-    return single
-
-
-def _mistaken_blocks(in_channels: int, out_channels: int, kernels: tuple[int, ...]) -> dict:
-    """Message to builder: every mistake, every two that go together, and wrong kernels."""
-
-    def builder(options: dict, used: Sequence[int] = kernels) -> Callable[[], nn.Module]:
-        return lambda: _block(in_channels, out_channels, used, **options)
-
-    single = _block_mistakes(kernels)
-    builders = {message: builder(options) for message, options in single.items()}
-    wrong_kernels = {
-        "Every convolution is 3×3: the digits of `kernel_sizes` are not used.": (3,) * len(kernels),
-        "There is one convolution only; `kernel_sizes` has one digit for each.": kernels[:1],
+        "the size, and the pooling halves it.": (_POOL, "    parts[-2].stride = (2, 2)\n"),
+        "There is a dropout at the end; VGG has dropout in its classifier only.": (
+            _POOL,
+            f"{_POOL}    parts.append(nn.Dropout())\n",
+        ),
+        "There is a softmax at the end; a block gives maps.": (
+            _POOL,
+            f"{_POOL}    parts.append(nn.Softmax(1))\n",
+        ),
+        "Every convolution is 3×3: the digits of `kernel_sizes` are not used.": (
+            _LOOP,
+            "    for k in [3] * len(kernel_sizes):\n",
+        ),
         "All convolutions have the first kernel size; each has its own digit.": (
-            kernels[:1] * len(kernels)
+            _LOOP,
+            "    for k in [int(kernel_sizes[0])] * len(kernel_sizes):\n",
         ),
-        "The kernel sizes are in the reverse order.": kernels[::-1],
-        "There are two convolutions, however many digits `kernel_sizes` has.": (
-            (kernels * 2)[:2] if len(kernels) != 2 else kernels
+        "The kernel sizes are in the reverse order.": (
+            "map(int, kernel_sizes)",
+            "map(int, reversed(kernel_sizes))",
         ),
-        "There is one convolution too many.": (*kernels, kernels[-1]),
+        "The convolution is dilated: its kernel has gaps.": (
+            "padding=k // 2",
+            "padding=2 * (k // 2), dilation=2",
+        ),
+        **{
+            f'The border is filled with padding_mode="{mode}"; zeros are right.': (
+                "padding=k // 2",
+                f'padding=k // 2, padding_mode="{mode}"',
+            )
+            for mode in ("reflect", "replicate", "circular")
+        },
+        "Only the last convolution widens the maps to out_channels; the first should, and the "
+        "others keep them.": (
+            *(_LOOP, "    for n, k in enumerate(map(int, kernel_sizes), 1):\n"),
+            *(
+                _CONV,
+                "nn.Conv2d(in_channels, width := out_channels if n == len(kernel_sizes) else "
+                "in_channels, k, padding=k // 2)",
+            ),
+            *("in_channels = out_channels", "in_channels = width"),
+        ),
     }
-    for message, used in wrong_kernels.items():
-        if tuple(used) != tuple(kernels):
-            builders[message] = builder({}, used)
-    for (one, first), (two, second) in combinations(single.items(), 2):
-        if not first.keys() & second.keys() and "strided" not in first.keys() | second.keys():
-            builders[f"Two things are wrong. (1) {one} (2) {two}"] = builder(first | second)
-    return builders
+}
 
 
 def _convolutions(module: nn.Module) -> list[nn.Conv2d]:
@@ -263,10 +277,15 @@ def _explain_channels(module: nn.Module, in_channels: int, what: str) -> None:
 
 
 def _expect_convolutions(module: nn.Module, right: int, what: str, cause: str = "") -> None:
-    """The number of convolutions, unless the learner wrote them without nn.Conv2d."""
+    """The number of convolutions, as `nn.Conv2d`: later cells count and compare them."""
     found = len(_convolutions(module))
-    if found in (0, right):
+    if found == right:
         return
+    if not found:
+        raise Wrong(
+            f"{what} has no `nn.Conv2d`. The chapter counts these layers later and gives them "
+            f"weights, so the task asks for them: {right} here. It consists of {layers(module)}."
+        )
     run = cause or (
         "One for each digit. (A layer that is used twice shares its weights, and counts once.)"
     )
@@ -289,7 +308,7 @@ def _listing_explained(module: nn.Module) -> Iterator[None]:
     except Wrong as error:
         if complete or "consists of" not in str(error):
             raise
-        raise Wrong(
+        raise type(error)(
             f"{error} (The list has each layer once, however often it is called; functional calls "
             "such as F.relu are not listed.)"
         ) from error.__cause__
@@ -298,7 +317,8 @@ def _listing_explained(module: nn.Module) -> Iterator[None]:
 def _run(module: nn.Module, shape: tuple[int, ...], what: str) -> Tensor:
     """Calls a network or block of the learner with random images of this shape."""
     given = f"{what}, given a tensor of shape {shape},"
-    return call(module, torch.randn(shape), what=given)
+    with trace.unwatched():  # its weights are its own, so what comes out tells nothing
+        return call(module, torch.randn(shape), what=given)
 
 
 def _expect_parameters(module: nn.Module, what: str) -> None:
@@ -310,7 +330,7 @@ def _expect_parameters(module: nn.Module, what: str) -> None:
         )
 
 
-def vgg_2(answer):
+def vgg_2(answer, reference):
     if isinstance(answer, nn.Module):
         raise Wrong(
             f"vgg_block is {describe(answer)}; it should be a function or a class that builds a "
@@ -325,27 +345,25 @@ def vgg_2(answer):
     for arguments, shape in cases:
         block = make(answer, *arguments)
         with _listing_explained(block):
-            _expect_block(block, arguments, shape)
+            _expect_block(block, reference(*arguments), arguments, shape)
     return "It computes what the paper's block computes, gradients included."
 
 
-def _expect_block(block: nn.Module, arguments: tuple, shape: tuple[int, ...]) -> None:
+def _expect_block(block: nn.Module, right: nn.Module, arguments: tuple, shape: tuple) -> None:
     """Raises `Wrong` unless `block` computes what vgg_block(*arguments) should."""
-    in_channels, out_channels, digits = (*arguments, "33")[:3]
-    kernels = tuple(map(int, digits))
+    in_channels, _, digits = (*arguments, "33")[:3]
     what = f"vgg_block{arguments}"
     _expect_parameters(block, what)
-    _expect_convolutions(block, len(kernels), what)
+    _expect_convolutions(block, len(digits), what)
     try:
         _run(block.train(), shape, what)
     except Wrong:
         _explain_channels(block, in_channels, what)
         raise
-    mistakes = _mistaken_blocks(in_channels, out_channels, kernels)
     try:
-        same_outputs(block, _block(in_channels, out_channels, kernels), shape, mistakes=mistakes)
+        same_outputs(block, right, shape)
     except Wrong as error:
-        raise Wrong(f"{what}: {error}") from None
+        raise type(error)(f"{what}: {error}") from None
     with torch.no_grad():
         largest = block.eval()(1000 * torch.randn(shape)).max().item()
     if 1e-6 < largest <= 6:
@@ -358,155 +376,217 @@ def _expect_block(block: nn.Module, arguments: tuple, shape: tuple[int, ...]) ->
 # --- vgg.3: receptive fields by formula -----------------------------------------------------------
 
 
-def _field(layers_: Sequence[tuple[int, int]]) -> int:
-    field, jump = 1, 1
-    for kernel, stride in layers_:
-        field += (kernel - 1) * jump
-        jump *= stride
-    return field
+_STEP = "field += (kernel_size - 1) * distance"
+_STRIDE = "distance *= stride"
+_BOTH = f"{_STEP}\n        {_STRIDE}"
+_OVER = "for kernel_size, stride in layers:"
+SLIPS["vgg.3"] = {
+    "The strides are not used: after a stride of 2 one step is two pixels.": (_STRIDE, "pass"),
+    "A layer's own stride is counted for its own kernel. It spreads the layer's outputs, so it "
+    "counts from the next layer on.": (_BOTH, f"{_STRIDE}\n        {_STEP}"),
+    "Only the stride of the layer just before counts; the strides of all layers below multiply.": (
+        _STRIDE,
+        "distance = stride",
+    ),
+    "The strides are added up; they multiply.": (
+        *("field, distance = 1, 1", "field, distance, total = 1, 1, 0"),
+        *(_STRIDE, "total += stride; distance = total"),
+    ),
+    "The strides are added to the distance; it is multiplied by each of them.": (
+        _STRIDE,
+        "distance += stride",
+    ),
+    "The distance is raised to the power of the stride; it is multiplied by it.": (
+        *(_STRIDE, "distance **= stride"),
+    ),
+    "Every stride is taken as 2; each layer brings its own.": (_STRIDE, "distance *= 2"),
+    "Every stride above 1 is taken as 2; each layer brings its own.": (
+        _STRIDE,
+        "distance *= min(stride, 2)",
+    ),
+    "The field starts at 0; a pixel sees itself, so it starts at 1.": ("= 1, 1", "= 0, 1"),
+    "The distance starts at 0; it starts at 1, as the image's pixels are one apart.": (
+        "= 1, 1",
+        "= 1, 0",
+    ),
+    "Each layer adds k steps; from the first to the last of k neighbours there are only k - 1.": (
+        "(kernel_size - 1)",
+        "kernel_size",
+    ),
+    "Each layer adds k steps, and the field starts at 0. From the first to the last of k "
+    "neighbours there are only k - 1 steps.": (
+        "(kernel_size - 1)",
+        "kernel_size",
+        "= 1, 1",
+        "= 0, 1",
+    ),
+    "Each layer adds k - stride steps; there are k - 1.": (
+        "kernel_size - 1",
+        "kernel_size - stride",
+    ),
+    "Each layer adds k // 2 steps, which is one side only; there are k - 1.": (
+        "(kernel_size - 1)",
+        "(kernel_size // 2)",
+    ),
+    "Each layer adds 2 · (k // 2) steps, which is too much for an even k; there are k - 1.": (
+        "(kernel_size - 1)",
+        "2 * (kernel_size // 2)",
+    ),
+    "The field itself is multiplied by the stride; it is the distance that grows.": (
+        _BOTH,
+        "field = field * stride + kernel_size - 1",
+    ),
+    "The recursion (field - 1) · stride + kernel is right, but it runs from the last layer down to "
+    "the image; here it runs upwards.": (_BOTH, "field = (field - 1) * stride + kernel_size"),
+    "The layers are taken from the last one down; they come from the image upwards.": (
+        "in layers",
+        "in layers[::-1]",
+    ),
+    "The last layer is left out.": ("in layers", "in layers[:-1]"),
+    "The first layer is left out.": ("in layers", "in layers[1:]"),
+    "The kernel sizes are multiplied. Neighbouring fields overlap, so a layer adds (k - 1) "
+    "steps.": (_STEP, "field *= kernel_size"),
+    "The kernel sizes are added up. Neighbouring fields overlap, so a layer adds (k - 1) steps.": (
+        _STEP,
+        "field += kernel_size",
+        *("= 1, 1", "= 0, 1"),
+    ),
+    "This is the largest kernel; the fields of a stack grow with each layer.": (
+        _STEP,
+        "field = max(field, kernel_size)",
+    ),
+    "This is the widest layer alone; the fields of a stack grow with each layer.": (
+        _STEP,
+        "field = max(field, kernel_size * distance)",
+    ),
+    "This is the distance between neighbours of the last map, not the field.": (
+        "return field",
+        "return distance",
+    ),
+    "Field and distance are returned; the field alone is asked for.": (
+        "return field",
+        "return field, distance",
+    ),
+    "Kernel size and stride have changed places.": (_OVER, "for stride, kernel_size in layers:"),
+    "This is the number of pixels in the whole square; along one axis is asked for.": (
+        "return field",
+        "return field**2",
+    ),
+    "Both axes are given; one number is asked for.": ("return field", "return field, field"),
+}
 
 
-def _field_variant(
-    *, start: int = 1, minus: int = 1, own_stride: bool = False, jumps: str = "product"
-) -> Callable:
-    """The formula, with the mistakes that the options describe."""
-
-    def field(pairs: Sequence[tuple[int, int]]) -> int:
-        result, jump, total = start, 1, 0
-        for kernel, stride in pairs:
-            total += stride
-            if own_stride:
-                jump *= stride
-            result += (kernel - minus) * jump
-            if not own_stride:
-                jump = {
-                    "product": jump * stride,
-                    "none": 1,
-                    "last": stride,
-                    "sum": total,
-                    "sum and one": 1 + total,
-                }[jumps]
-        return result
-
-    return field
-
-
-def _forward_recursion(pairs: Sequence[tuple[int, int]]) -> int:
-    result = 1
-    for kernel, stride in pairs:
-        result = (result - 1) * stride + kernel
-    return result
-
-
-def _product(numbers: Sequence[int]) -> int:
-    result = 1
-    for number in numbers:
-        result *= number
-    return result
-
-
-def vgg_3(answer):
+def vgg_3(answer, reference):
     vgg16 = []
     for convolutions in (2, 2, 3, 3, 3):
         vgg16 += [(3, 1)] * convolutions + [(2, 2)]
     same_results(
         answer,
-        _field,
+        reference,
         ([(3, 1), (3, 1)],),
         ([(3, 1), (2, 2), (3, 1)],),
         ([(7, 1)],),
         ([(5, 2), (1, 1), (3, 2), (3, 1), (4, 3), (2, 1)],),
         (vgg16,),
-        mistakes={
-            "The strides are not used: after a stride of 2 one step is two pixels.": (
-                _field_variant(jumps="none")
-            ),
-            "A layer's own stride is counted for its own kernel. It spreads the layer's outputs, "
-            "so it counts from the next layer on.": _field_variant(own_stride=True),
-            "Only the stride of the layer just before counts; the strides of all layers below "
-            "multiply.": _field_variant(jumps="last"),
-            "The strides are added up; they multiply.": _field_variant(jumps="sum"),
-            "The strides are added to the distance; it is multiplied by each of them.": (
-                _field_variant(jumps="sum and one")
-            ),
-            "Every stride is taken as 2; each layer brings its own.": lambda pairs: _field(
-                [(k, 2) for k, _ in pairs]
-            ),
-            "Every stride above 1 is taken as 2; each layer brings its own.": lambda pairs: _field(
-                [(k, min(s, 2)) for k, s in pairs]
-            ),
-            "The field starts at 0; a pixel sees itself, so it starts at 1.": _field_variant(
-                start=0
-            ),
-            "Each layer adds k steps; from the first to the last of k neighbours there are only "
-            "k - 1.": _field_variant(minus=0),
-            "Each layer adds k steps, and the field starts at 0. From the first to the last of k "
-            "neighbours there are only k - 1 steps.": _field_variant(start=0, minus=0),
-            "The recursion (field - 1) · stride + kernel is right, but it runs from the last layer "
-            "down to the image; here it runs upwards.": _forward_recursion,
-            "The kernel sizes are multiplied. Neighbouring fields overlap, so a layer adds "
-            "(k - 1) steps.": lambda pairs: _product([k for k, _ in pairs]),
-            "The kernel sizes are added up. Neighbouring fields overlap, so a layer adds (k - 1) "
-            "steps.": lambda pairs: sum(k for k, _ in pairs),
-            "This is the largest kernel; the fields of a stack grow with each layer.": (
-                lambda pairs: max(k for k, _ in pairs)
-            ),
-            "This is the distance between neighbours of the last map, not the field.": (
-                lambda pairs: _product([s for _, s in pairs])
-            ),
-            "Kernel size and stride have changed places.": lambda pairs: _field(
-                [(s, k) for k, s in pairs]
-            ),
-            "This is the number of pixels in the whole square; along one axis is asked for.": (
-                lambda pairs: _field(pairs) ** 2
-            ),
-            "Both axes are given; one number is asked for.": lambda pairs: (_field(pairs),) * 2,
-        },
     )
-    return "VGG-16's last map sees 212 pixels of the image along each axis."
+    return f"VGG-16's last map sees {reference(vgg16)} pixels of the image along each axis."
 
 
 # --- vgg.4: the network from the table ------------------------------------------------------------
 
 
-def _vgg(
-    blocks: Sequence[str],
-    widths: Sequence[int],
-    in_channels: int,
-    num_classes: int,
-    image_size: int,
-    hidden: int,
-    *,
-    dropouts: Sequence[float] = (0.5, 0.5),
-    relus: Sequence[bool] = (True, True),
-    hidden_layers: int = 2,
-    gap: bool = False,
-    after: nn.Module | None = None,
-    inputs_dropped: bool = False,
-    block: dict | None = None,
-) -> nn.Sequential:
-    """The whole network, with the mistakes that the options describe."""
-    parts, channels, size = [], in_channels, image_size
-    for digits, width in zip(blocks, widths, strict=False):
-        parts.append(_block(channels, width, tuple(map(int, digits)), **(block or {})))
-        channels, size = width, size // 2
-    parts += [nn.AdaptiveAvgPool2d(1)] if gap else []
-    parts.append(nn.Flatten())
-    features = channels if gap else channels * size * size
-    for number in range(hidden_layers):
-        if inputs_dropped:
-            parts.append(nn.Dropout(dropouts[number]))
-        parts.append(nn.Linear(features, hidden))
-        if relus[min(number, 1)]:
-            parts.append(nn.ReLU())
-        if dropouts[min(number, 1)] and not inputs_dropped:
-            parts.append(nn.Dropout(dropouts[min(number, 1)]))
-        features = hidden
-    parts.append(nn.Linear(features, num_classes))
-    return nn.Sequential(*parts, *([] if after is None else [after]))
+_FIRST = "nn.Linear(in_channels * size * size, hidden)"
+_HIDDEN = "nn.ReLU(),\n        nn.Dropout(0.5),\n        nn.Linear(hidden, hidden),\n"
+_END = "nn.ReLU(),\n        nn.Dropout(0.5),\n        nn.Linear(hidden, num_classes),\n"
+_THREE = "vgg_block(in_channels, width, kernel_sizes)"
 
 
-def vgg_4(answer):
+def _after(text: str) -> tuple[str, str]:
+    return _END, f"{_END}        {text},\n"
+
+
+SLIPS["vgg.4"] = {
+    "There is no dropout.": ("        nn.Dropout(0.5),\n", ""),
+    "The second hidden layer has no dropout.": (_END, _END.replace("nn.Dropout(0.5),", "")),
+    "The first hidden layer has no dropout.": (_HIDDEN, _HIDDEN.replace("nn.Dropout(0.5),", "")),
+    "The dropout is before the linear layers, so it drops their inputs, among them the maps; it "
+    "should drop what the ReLUs give.": (
+        *(_HIDDEN, "nn.ReLU(), nn.Dropout(0.5), nn.Linear(hidden, hidden),\n"),
+        *(_END, "nn.ReLU(), nn.Linear(hidden, num_classes)\n"),
+        *(_FIRST, f"nn.Dropout(0.5), {_FIRST}"),
+    ),
+    "There is a dropout on the maps; it should be on what the ReLUs give.": (
+        "nn.Flatten()",
+        "nn.Dropout2d(0.5), nn.Flatten()",
+    ),
+    "The second dropout is on the logits; it should be on what the second ReLU gives.": (
+        _END,
+        "nn.ReLU(), nn.Linear(hidden, num_classes), nn.Dropout(0.5),\n",
+    ),
+    "There is no ReLU between the linear layers, so the three together are one linear layer.": (
+        *(_HIDDEN, _HIDDEN.replace("nn.ReLU(),", "")),
+        *(_END, _END.replace("nn.ReLU(),", "")),
+    ),
+    "The first linear layer has no ReLU.": (_HIDDEN, _HIDDEN.replace("nn.ReLU(),", "")),
+    "The second linear layer has no ReLU.": (_END, _END.replace("nn.ReLU(),", "")),
+    "The activation is a sigmoid; it should be a ReLU.": ("nn.ReLU()", "nn.Sigmoid()"),
+    "There is a ReLU on the logits; logits may be negative.": _after("nn.ReLU()"),
+    "There is a softmax at the end. The loss function contains it; the network gives logits.": (
+        _after("nn.Softmax(1)")
+    ),
+    "There is a log-softmax at the end. The loss function contains it; the network gives "
+    "logits.": _after("nn.LogSoftmax(1)"),
+    "There is a dropout on the logits.": _after("nn.Dropout()"),
+    "There is only one hidden layer; two are asked for.": (_HIDDEN, ""),
+    "There is no hidden layer.": (
+        *(_HIDDEN, ""),
+        *(_END, ""),
+        *("size * size, hidden)", "size * size, num_classes)"),
+    ),
+    "There are three hidden layers; two are asked for.": (_HIDDEN, 2 * _HIDDEN),
+    "The hidden layer is used twice, so that both share their weights; make two layers.": (
+        *(
+            "    return nn.Sequential(",
+            "    again = nn.Linear(hidden, hidden)\n    return nn.Sequential(",
+        ),
+        *("nn.Linear(hidden, hidden),", "again, nn.ReLU(), nn.Dropout(0.5), again,"),
+    ),
+    "The maps are averaged before the linear layers (as NiN does it); VGG flattens them.": (
+        *("nn.Flatten()", "nn.AdaptiveAvgPool2d(1), nn.Flatten()"),
+        *("in_channels * size * size", "in_channels"),
+    ),
+    **{
+        f"The dropout is {p:g}; 0.5 is asked for.": ("nn.Dropout(0.5)", f"nn.Dropout({p})")
+        for p in (0.1, 0.2, 0.25, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9)
+    },
+    "Every convolution is 3×3: the digits of `blocks` are not used.": (
+        _THREE,
+        'vgg_block(in_channels, width, "3" * len(kernel_sizes))',
+    ),
+    **{
+        f"In the blocks: {words}": (
+            _THREE,
+            f"nn.Sequential(*(m for m in {_THREE} if not isinstance(m, nn.{kind})))",
+        )
+        for words, kind in (
+            ("the pooling is missing.", "MaxPool2d"),
+            ("there is no ReLU, so the convolutions together are one linear convolution.", "ReLU"),
+        )
+    },
+    "In the blocks: the last convolution alone has a ReLU.": (
+        _THREE,
+        f"nn.Sequential(*(m for n, m in enumerate({_THREE}) if not isinstance(m, nn.ReLU) or "
+        "n == 2 * len(kernel_sizes) - 1))",
+    ),
+    "In the blocks: there is a batch norm after each convolution.": (
+        _THREE,
+        "nn.Sequential(*(n for m in "
+        f"{_THREE} for n in ([m, nn.BatchNorm2d(width)] if isinstance(m, nn.Conv2d) else [m])))",
+    ),
+}
+
+
+def vgg_4(answer, reference):
     cases = [
         (("3", "33"), (4, 6), 2, 5, 12, 7),
         (("1", "3", "33", "5", "331"), (2, 3, 4, 5, 6), 1, 4, 32, 8),
@@ -515,12 +595,12 @@ def vgg_4(answer):
     for case in cases:
         network = make(answer, *case)
         with _listing_explained(network):
-            _expect_network(network, case)
-    _expect_defaults(answer)
+            _expect_network(network, reference(*case), case)
+    _expect_defaults(answer, reference)
     return "One function, and every column of the table is one call."
 
 
-def _expect_defaults(answer: Any) -> None:
+def _expect_defaults(answer: Any, reference: Callable) -> None:
     """Raises `Wrong` unless `blocks` alone gives the network of the paper, which the chapter builds
     next; on the meta device, where weights take no memory."""
     blocks, shape = ("3", "3", "33", "33", "33"), (1, 3, 224, 224)
@@ -530,10 +610,11 @@ def _expect_defaults(answer: Any) -> None:
         "256, 512, 512), 3 channels, 1000 classes, images of 224 pixels, 4096 hidden units."
     )
     with torch.device("meta"), torch.no_grad():
-        right = _vgg(blocks, (64, 128, 256, 512, 512), 3, 1000, 224, 4096)
+        right = reference(blocks)
         try:
             network = make(answer, blocks).eval()
-            call(network, torch.empty(shape))  # gives lazy layers their shapes
+            with trace.unwatched():
+                call(network, torch.empty(shape))  # gives lazy layers their shapes
         except Wrong as error:
             raise Wrong(f"{advice} {error}") from None
     mine, wanted = ([p.shape for p in net.parameters() if p.ndim > 1] for net in (network, right))
@@ -544,7 +625,7 @@ def _expect_defaults(answer: Any) -> None:
         )
 
 
-def _expect_network(network: nn.Module, case: tuple) -> None:
+def _expect_network(network: nn.Module, right: nn.Module, case: tuple) -> None:
     """Raises `Wrong` unless `network` computes what vgg(*case) should."""
     blocks, in_channels, size = case[0], case[2], case[4]
     what = f"vgg{case}"
@@ -559,7 +640,7 @@ def _expect_network(network: nn.Module, case: tuple) -> None:
     except Wrong:
         _explain_channels(network, in_channels, what)
         _expect_vectors(network, shape, what)
-        _explain_flattened(network, _vgg(*case), what)
+        _explain_flattened(network, right, what)
         raise
     _expect_logits(network, shape, case, what)
     images = torch.randn(shape)
@@ -571,46 +652,10 @@ def _expect_network(network: nn.Module, case: tuple) -> None:
                 "training=self.training."
             )
 
-    def variant(_case=case, **options):
-        return lambda: _vgg(*_case, **options)
-
-    always_3 = (tuple("3" * len(digits) for digits in blocks), *case[1:])
-
-    mistakes = {
-        "There is no dropout.": variant(dropouts=(0, 0)),
-        "The second hidden layer has no dropout.": variant(dropouts=(0.5, 0)),
-        "The first hidden layer has no dropout.": variant(dropouts=(0, 0.5)),
-        "The dropout is before the linear layers, so it drops their inputs, among them the "
-        "maps; it should drop what the ReLUs give.": variant(inputs_dropped=True),
-        "There is no ReLU between the linear layers, so the three together are one linear "
-        "layer.": variant(relus=(False, False)),
-        "The first linear layer has no ReLU.": variant(relus=(False, True)),
-        "The second linear layer has no ReLU.": variant(relus=(True, False)),
-        "There is a ReLU on the logits; logits may be negative.": variant(after=nn.ReLU()),
-        "There is a softmax at the end. The loss function contains it; the network gives "
-        "logits.": variant(after=nn.Softmax(1)),
-        "There is a log-softmax at the end. The loss function contains it; the network gives "
-        "logits.": variant(after=nn.LogSoftmax(1)),
-        "There is a dropout on the logits.": variant(after=nn.Dropout()),
-        "There is only one hidden layer; two are asked for.": variant(hidden_layers=1),
-        "There is no hidden layer.": variant(hidden_layers=0),
-        "There are three hidden layers; two are asked for.": variant(hidden_layers=3),
-        "The maps are averaged before the linear layers (as NiN does it); VGG flattens "
-        "them.": variant(gap=True),
-    }
-    mistakes |= {
-        f"The dropout is {p:g}; 0.5 is asked for.": variant(dropouts=(p, p))
-        for p in (0.1, 0.2, 0.25, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9)
-    }
-    mistakes["Every convolution is 3×3: the digits of `blocks` are not used."] = variant(always_3)
-    mistakes |= {
-        f"In the blocks: {message}": variant(block=options)
-        for message, options in _block_mistakes((3, 1)).items()
-    }
     try:
-        same_outputs(network, _vgg(*case), shape, mistakes=mistakes)
+        same_outputs(network, right, shape)
     except Wrong as error:
-        raise Wrong(f"{what}: {error}") from None
+        raise type(error)(f"{what}: {error}") from None
 
 
 def _expect_linear_head(network: nn.Module, in_blocks: int, what: str) -> None:
@@ -631,7 +676,8 @@ def _expect_vectors(network: nn.Module, shape: tuple[int, ...], what: str) -> No
         m.register_forward_pre_hook(lambda _, x: got.append(tuple(x[0].shape))) for m in linear
     ]
     try:
-        call(network, torch.randn(shape))
+        with trace.unwatched():
+            call(network, torch.randn(shape))
     except Wrong:
         pass  # the caller tells what torch says if this does not explain it
     finally:
@@ -648,7 +694,7 @@ def _expect_vectors(network: nn.Module, shape: tuple[int, ...], what: str) -> No
 def _expect_logits(network: nn.Module, shape: tuple, case: tuple, what: str) -> None:
     """Raises `Wrong` if an argument is not used, or if there is no classifier."""
     num_classes, hidden = case[3], case[5]
-    logits = call(network.eval(), torch.randn(shape))
+    logits = _run(network.eval(), shape, what)
     if isinstance(logits, Tensor) and logits.ndim == 4:
         _expect_vectors(network, shape, what)
         raise Wrong(
@@ -684,24 +730,48 @@ def _explain_flattened(network: nn.Module, right: nn.Module, what: str) -> None:
 _REPAIR = ((1, 8), (1, 16), (2, 24), (2, 32))
 
 
-def _small(num_classes: int = 10, **options) -> nn.Sequential:
-    """The network of vgg.5 without its mistakes, or with the options of `_block`."""
-    parts, channels = [], 1
-    for count, width in _REPAIR:
-        parts.append(_block(channels, width, (3,) * count, **options))
-        channels = width
-    parts += [nn.Flatten(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, num_classes)]
-    return nn.Sequential(*parts)
+SLIPS["vgg.5"] = {
+    "The ReLU comes once for each block, after its convolutions; it comes after every "
+    "convolution.": (
+        *("            parts.append(nn.ReLU())\n", ""),
+        *("        parts.append(nn.MaxPool2d(2))", "        parts += [nn.ReLU(), nn.MaxPool2d(2)]"),
+    ),
+    "There is no ReLU between the convolutions.": ("            parts.append(nn.ReLU())\n", ""),
+    "The last convolution of each block has no ReLU.": (
+        "        parts.append(nn.MaxPool2d(2))",
+        "        parts[-1] = nn.MaxPool2d(2)",
+    ),
+    "The pooling takes the average now; the maximum was right.": ("MaxPool2d", "AvgPool2d"),
+    "The poolings are 3×3 with stride 2 now; 2×2 was right.": (
+        "MaxPool2d(2)",
+        "MaxPool2d(3, 2, 1)",
+    ),
+    "There is a batch norm after each convolution. It would help, but nothing else should "
+    "change.": ("parts.append(nn.ReLU())", "parts += [nn.BatchNorm2d(width), nn.ReLU()]"),
+    "The activation is another one now; the ReLU was right.": (
+        "parts.append(nn.ReLU())",
+        "parts.append(nn.LeakyReLU())",
+    ),
+    "There is a softmax at the end. The loss function contains it.": (
+        "*classifier)",
+        "*classifier, nn.Softmax(1))",
+    ),
+    "The ReLU of the classifier is gone; it was right.": ("nn.ReLU(), nn.Linear", "nn.Linear"),
+    "There is a dropout in the classifier; nothing else should change.": (
+        "nn.ReLU(), nn.Linear",
+        "nn.ReLU(), nn.Dropout(), nn.Linear",
+    ),
+}
 
 
-def vgg_5(answer):
+def vgg_5(answer, reference):
     if isinstance(answer, nn.Module):
         raise Wrong(
             f"repaired_vgg is {describe(answer)}; it should stay a function that builds one."
         )
     network = make(answer)
     with _listing_explained(network):
-        _expect_repaired(network)
+        _expect_repaired(network, reference())
     seven = _run(make(answer, 7), (2, 1, 32, 32), "repaired_vgg(7)")
     if tuple(seven.shape) != (2, 7):
         raise Wrong(
@@ -710,7 +780,7 @@ def vgg_5(answer):
     return "All four mistakes are gone."
 
 
-def _expect_repaired(network: nn.Module) -> None:
+def _expect_repaired(network: nn.Module, right: nn.Module) -> None:
     """Raises `Wrong` unless `network` computes what the repaired one should."""
     what = "repaired_vgg()"
     _expect_parameters(network, what)
@@ -727,37 +797,11 @@ def _expect_repaired(network: nn.Module) -> None:
         if faults:
             raise Wrong(f"{' '.join(faults)} It consists of {layers(network)}.") from None
         raise
-    mistakes = {}
-    every = {
-        "The ReLU is still after the inner loop, once for each block: the two convolutions "
-        "of a block have none between them.": {"relu": lambda number, count: number == count - 1},
-        "There is no ReLU left behind the convolutions.": {"relu": lambda number, count: False},
-        "The last convolution of each block has no ReLU.": {
-            "relu": lambda number, count: number < count - 1
-        },
-    }
-    for message, options in every.items():
-        mistakes[message] = lambda options=options: _small(**options)
-        mistakes[f"{message} And the pooling takes the average; the maximum was right."] = (
-            lambda options=options: _small(pool=nn.AvgPool2d(2), **options)
-        )
-    mistakes |= {
-        "The pooling takes the average now; the maximum was right.": lambda: _small(
-            pool=nn.AvgPool2d(2)
-        ),
-        "There is a batch norm after each convolution. It would help, but nothing else should "
-        "change.": lambda: _small(norm=True),
-        "The activation is another one now; the ReLU was right.": lambda: _small(
-            activation=nn.LeakyReLU
-        ),
-        "There is a softmax at the end. The loss function contains it.": lambda: nn.Sequential(
-            _small(), nn.Softmax(1)
-        ),
-    }
     try:
-        same_outputs(network, _small(), (3, 1, 32, 32), mistakes=mistakes)
+        same_outputs(network, right, (3, 1, 32, 32))
     except Wrong as error:
-        raise Wrong(" ".join([*faults, str(error)])) from None
+        kind = Wrong if faults else type(error)
+        raise kind(" ".join([*faults, str(error)])) from None
 
 
 def _faults(network: nn.Module) -> list[str]:
@@ -806,47 +850,107 @@ def _faults(network: nn.Module) -> list[str]:
 # --- vgg.6: two linear layers are one -------------------------------------------------------------
 
 
-def _merge(first: Tensor, second: Tensor) -> Tensor:
-    k = second.shape[-1]
-    full = F.conv2d(first.transpose(0, 1), second.flip(2, 3), padding=k - 1)
-    return full.transpose(0, 1)
+_COPY = 'torch.einsum("om,mcxy->ocxy", second[:, :, i, j], first)'
+_PLACE = "merged[:, :, i : i + k, j : j + k]"
+_ZEROS = "torch.zeros(second.shape[0], first.shape[1], k + l - 1, k + l - 1)"
+SLIPS["vgg.6"] = {
+    "One of the two kernels is turned around: the weight at (i, j) of the second layer belongs to "
+    "the first kernel shifted by (i, j). torch's convolution does not flip its kernel, so merging "
+    "has to.": ("second[:, :, i, j]", "second.flip(2, 3)[:, :, i, j]"),
+    "The first kernel is turned around (flipped); it stays as it is.": (
+        ", first)",
+        ", first.flip(2, 3))",
+    ),
+    "Every shifted copy replaces what was there before; the copies have to be added up.": (
+        "+=",
+        "=",
+    ),
+    "Rows and columns of the shift have changed places: the weight at (i, j) shifts by i rows and "
+    "j columns.": (_PLACE, "merged[:, :, j : j + k, i : i + k]"),
+    "The copies are not shifted: all of them lie in the corner.": (
+        _PLACE,
+        "merged[:, :, :k, :k]",
+    ),
+    "The rows and columns of the first kernel have changed places.": (
+        ", first)",
+        ", first.transpose(2, 3))",
+    ),
+    "The result is turned around, top to bottom and left to right.": (
+        "return merged",
+        "return merged.flip(2, 3)",
+    ),
+    "Height and width have changed places.": ("return merged", "return merged.transpose(2, 3)"),
+    "Input and output channels have changed places.": (
+        "return merged",
+        "return merged.transpose(0, 1)",
+    ),
+    "The result is as small as the first kernel. Shifted copies of it cover k + l - 1 rows and "
+    "columns.": (
+        *("return merged", "return merged[:, :, l // 2 : l // 2 + k, l // 2 : l // 2 + k]"),
+    ),
+    "The result is one row and one column too large: two kernels cover k + l - 1.": (
+        "k + l - 1, k + l - 1",
+        "k + l, k + l",
+    ),
+    "The size is fixed; it is k + l - 1, which is 5 for two 3×3 kernels only.": (
+        "k + l - 1, k + l - 1",
+        "5, 5",
+    ),
+    "The zeros are as small as the first kernel, so no copy can be shifted; k + l - 1 rows and "
+    "columns are needed.": ("k + l - 1, k + l - 1", "k, k"),
+    "The loops go over the first kernel's size; they go over the second's.": (
+        "range(l)",
+        "range(k)",
+    ),
+    "The loop over i ends too early: the last row of the second kernel is left out.": (
+        "for i in range(l)",
+        "for i in range(l - 1)",
+    ),
+    "The loop over j ends too early: the last column of the second kernel is left out.": (
+        "for j in range(l)",
+        "for j in range(l - 1)",
+    ),
+    "Both sizes are written down as 3; each kernel has its own.": (
+        "first.shape[-1], second.shape[-1]",
+        "3, 3",
+    ),
+    "The sum over the channels between is taken of each kernel by itself. Every channel between "
+    "needs its own product, and then they are added up.": (
+        _COPY,
+        "second[:, :, i, j].sum(1)[:, None, None, None] * first.sum(0)[None]",
+    ),
+    "The channels between are averaged; they are added up.": (
+        "return merged",
+        "return merged / first.shape[0]",
+    ),
+    "The l · l copies are averaged; they are added up.": ("return merged", "return merged / l**2"),
+    "There is a ReLU on the first kernel; a weight may be negative.": (
+        ", first)",
+        ", first.relu())",
+    ),
+    "There is a ReLU on the result; a weight may be negative.": (
+        "return merged",
+        "return merged.relu()",
+    ),
+    "The two kernels have changed places: `first` is the one next to the image.": (
+        "    k, l =",
+        "    first, second = second, first\n    k, l =",
+    ),
+    "The two kernels are multiplied, weight by weight; each weight of the second lays a shifted "
+    "copy of the first into the result.": ("    for i", "    return first * second\n    for i"),
+    "The two kernels are added; each weight of the second lays a shifted copy of the first into "
+    "the result.": ("    for i", "    return first + second\n    for i"),
+    "The kernels are multiplied as matrices over height and width; the product goes over the "
+    "channels between.": ("    for i", "    return second @ first\n    for i"),
+    "Only weights at the same place are multiplied; each weight of the second lays a shifted copy "
+    "of the first into the result.": (
+        "    for i",
+        '    return torch.einsum("omxy,mcxy->ocxy", second, first)\n    for i',
+    ),
+}
 
 
-def _not_flipped(first: Tensor, second: Tensor) -> Tensor:
-    k = second.shape[-1]
-    return F.conv2d(first.transpose(0, 1), second, padding=k - 1).transpose(0, 1)
-
-
-def _same_size(first: Tensor, second: Tensor) -> Tensor:
-    k = second.shape[-1]
-    return F.conv2d(first.transpose(0, 1), second.flip(2, 3), padding=k // 2).transpose(0, 1)
-
-
-def _shifted_copies(
-    first: Tensor, second: Tensor, *, add: bool = True, swap: bool = False, shift: bool = True
-) -> Tensor:
-    """As the solution does it, with the mistakes that the options describe."""
-    k, size = first.shape[-1], second.shape[-1]
-    side = k + size - 1
-    merged = torch.zeros(second.shape[0], first.shape[1], side, side)
-    for i in range(size):
-        for j in range(size):
-            copied = torch.einsum("om,mcxy->ocxy", second[:, :, i, j], first)
-            row, column = (j, i) if swap else (i, j)
-            row, column = (row, column) if shift else (0, 0)
-            place = merged[:, :, row : row + k, column : column + k]
-            place.copy_(place + copied if add else copied)
-    return merged
-
-
-def _one_channel(first: Tensor, second: Tensor) -> Tensor:
-    """The sum over the channels between taken of each kernel by itself."""
-    k = second.shape[-1]
-    images = first.sum(0)[:, None]
-    return F.conv2d(images, second.sum(1, keepdim=True).flip(2, 3), padding=k - 1).transpose(0, 1)
-
-
-def vgg_6(answer):
+def vgg_6(answer, reference):
     def weights(o, m, c, k, l_):
         return torch.randn(m, c, k, k), torch.randn(o, m, l_, l_)
 
@@ -857,44 +961,7 @@ def vgg_6(answer):
         weights(4, 3, 2, 3, 1),  # the end of a block of configuration C
         weights(3, 2, 3, 5, 3),
     ]
-    same_results(
-        answer,
-        _merge,
-        *cases,
-        mistakes={
-            "The weight at (i, j) of the second layer belongs to the first kernel shifted by "
-            "(i, j); here one of the two kernels is turned around. (torch's convolution does not "
-            "flip its kernel, so merging has to.)": _not_flipped,
-            "Every shifted copy replaces what was there before; the copies have to be added up.": (
-                lambda first, second: _shifted_copies(first, second, add=False)
-            ),
-            "Rows and columns of the shift have changed places: the weight at (i, j) shifts by i "
-            "rows and j columns.": lambda first, second: _shifted_copies(first, second, swap=True),
-            "The copies are not shifted: all of them lie in the corner.": (
-                lambda first, second: _shifted_copies(first, second, shift=False)
-            ),
-            "The result is turned around, top to bottom and left to right.": (
-                lambda first, second: _merge(first, second).flip(2, 3)
-            ),
-            "Height and width have changed places.": lambda first, second: _merge(
-                first, second
-            ).transpose(2, 3),
-            "Input and output channels have changed places.": lambda first, second: _merge(
-                first, second
-            ).transpose(0, 1),
-            "The result is as small as the first kernel. Shifted copies of it cover k + l - 1 rows "
-            "and columns.": _same_size,
-            "The sum over the channels between is taken of each kernel by itself. Every channel "
-            "between needs its own product, and then they are added up.": _one_channel,
-            "The channels between are averaged; they are added up.": (
-                lambda first, second: _merge(first, second) / first.shape[0]
-            ),
-            "There is a ReLU on the first kernel; a weight may be negative.": (
-                lambda first, second: _merge(F.relu(first), second)
-            ),
-        },
-        explain=_explain_merged,
-    )
+    same_results(answer, reference, *cases, explain=_explain_merged)
     first, second = cases[1]
     images = torch.randn(2, 3, 9, 8)
     merged = torch.as_tensor(call(answer, first, second)).to(images.dtype)
