@@ -171,6 +171,25 @@ wrong_answers = {
         ("None", counts(weights=None), r'"weights": A number is expected'),
     ],
     "mobilenet.2": [
+        (
+            "a matrix product for the 1×1",
+            """
+class separable(nn.Module):
+    def __init__(self, i, o, stride=1):
+        super().__init__()
+        self.filters, self.mix = nn.Conv2d(i, i, 3, stride, 1, groups=i, bias=False), nn.Linear(
+            i, o, bias=False
+        )
+        self.one, self.two = nn.BatchNorm2d(i), nn.BatchNorm2d(o)
+
+    def forward(self, x):
+        x = self.one(self.filters(x)).relu()
+        return self.two(self.mix(x.movedim(1, -1)).movedim(-1, 1)).relu()
+""",
+            r"with 1 `nn.Conv2d`; the task asks for 2",
+        ),
+        ("another eps", v1(b="nn.BatchNorm2d(in_channels, eps=1e-3)"), r"eps"),
+        ("5×5", v1(a=DEPTHWISE.replace("3, stride, padding=1", "5, stride, padding=2")), r"5×5"),
         ("not depthwise", v1(a=DEPTHWISE.replace("groups=in_channels, ", "")), r"groups=in_chan"),
         (
             "groups 1 off",
@@ -285,6 +304,12 @@ wrong_answers = {
         ("linear as fraction", recount(linear=0.0018), r'"linear": .*fraction'),
     ],
     "mobilenet.4": [
+        (
+            "a function",
+            inverted() + "\nBlock = InvertedResidual\n"
+            "def InvertedResidual(*arguments):\n    return Block(*arguments)\n",
+            r"should be a class",
+        ),
         ("no shortcut", inverted(skip="False"), r"shortcut is missing"),
         ("shortcut always", inverted(skip="True"), r"cannot be added"),
         ("shortcut at stride 2", inverted(skip="in_channels == out_channels"), r"cannot be added"),

@@ -176,6 +176,12 @@ def _same_block(
         elif "parameters" in str(error) and any(m.bias is not None for m in convs):
             cause = "A convolution has a bias; the batch norm after it takes it away. "
         raise (Wrong if cause else type(error))(f"{cause}{error}") from None
+    found, wanted = (len(_convolutions(module)) for module in (block, reference))
+    if found != wanted:
+        raise Wrong(
+            f"It computes the right thing, but with {found} `nn.Conv2d`; the task asks for "
+            f"{wanted}, which the chapter counts later."
+        )
 
 
 def _builds(answer: Any, name: str) -> None:
@@ -447,6 +453,11 @@ class _Inverted(nn.Module):
 
 def mobilenet_4(answer):
     _builds(answer, "InvertedResidual")
+    if not (isinstance(answer, type) and issubclass(answer, nn.Module)):
+        raise Wrong(
+            f"InvertedResidual should be a class, a subclass of nn.Module, and not "
+            f"{describe(answer)}: the chapter asks of a layer whether it is one (`isinstance`)."
+        )
     cases = [
         ((4, 4, 1, 3), (3, 4, 8, 7)),
         ((4, 6, 1, 2), (3, 4, 6, 6)),
