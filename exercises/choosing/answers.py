@@ -292,7 +292,7 @@ wrong_answers = {
         ("the result", 'pareto_front = ["a", "b"]', r"A function is expected"),
     ],
     "choosing.3": [
-        ("no default", stopwatch().replace("rounds=20", "rounds"), r"raised TypeError.*'rounds'"),
+        ("no default", stopwatch().replace("rounds=20", "rounds"), r"`rounds` would get no value"),
         ("other rounds", stopwatch().replace("rounds=20", "rounds=10"), r"13 times.*should be 23"),
         ("no warm-up", stopwatch(warm_up="range(0)"), r"called 20 times.*3 calls that are not"),
         ("one warm-up call", stopwatch(warm_up="range(1)"), r"called 21 times"),
@@ -393,6 +393,17 @@ wrong_answers = {
         ("one name", 'choice = "lenet"', r"A dictionary with the keys"),
     ],
     "choosing.4": [
+        ("nearer", flips("abs(mean) <= abs(measured) + 1e-9"), r"nearer to zero count"),
+        (
+            "one side doubled",
+            flips("2 * (mean >= measured - 1e-9)"),
+            r"One side is counted, and doubled|doubled",
+        ),
+        (
+            "divided by n",
+            flips(FAR).replace("/ len(ways)", "/ len(differences)"),
+            r"divided by the number of differences",
+        ),
         ("one side", flips("mean >= measured - 1e-9"), r"on the same side"),
         ("farther only", flips("abs(mean) > abs(measured) + 1e-9"), r"farther from zero"),
         (
@@ -453,7 +464,7 @@ wrong_answers = {
                 FAR,
                 ways="([random.choice((1, -1)) for _ in differences] for _ in range(999))",
             ),
-            r"whole number divided by 8.*drawn at random",
+            r"draws random numbers",
         ),
         (
             "shuffled, not flipped",

@@ -1,7 +1,6 @@
 """Checks of chapter 10: choosing a network."""
 
 import functools
-import itertools
 import re
 import statistics
 from collections.abc import Callable, Mapping
@@ -61,6 +60,10 @@ def choosing_1(answer):
             common[3 * 224 * 224 * 4 / 1e6] = "This is the image itself, with 3 channels."
             common[64 * 224 * 4 / 1e6] = "A map has 224 rows and 224 columns."
             kernels = "The weights of the kernels are in it; the maps alone are asked for."
+            common |= {
+                64 * side**2 * 4 / 1e6: "With padding 1 the maps have 224 · 224 values each."
+                for side in (222, 226)
+            }
             common |= {right + count * 4 / 1e6: kernels for count in (64 * 27, 64 * 28)}
     every["most"] = {
         1_000_000: "That many bytes are in 1 MB; each float32 parameter takes 4 of them.",
@@ -78,36 +81,95 @@ def choosing_1(answer):
 # --- choosing.2: the Pareto front -----------------------------------------------------------------
 
 
-def _front(points: dict, better: Callable[[tuple, tuple], bool]) -> list[str]:
-    kept = [
-        name
-        for name, own in points.items()
-        if not any(better(other, own) for key, other in points.items() if key != name)
-    ]
-    return sorted(kept, key=lambda name: points[name][0])
+_GOOD, _MORE = "other[0] <= own[0] and other[1] >= own[1]", "other[0] < own[0] or other[1] > own[1]"
+_BOTH = "as_good and better"
+_SORTED = "sorted(front, key=lambda name: points[name][0])"
+SLIPS = {
+    "choosing.2": {
+        "A network is thrown out only by one that is cheaper *and* more accurate. Equal in one and "
+        "better in the other is enough.": (_BOTH, "other[0] < own[0] and other[1] > own[1]"),
+        "A network is thrown out by one that is cheaper *or* more accurate; it has to be at least "
+        "as good in both.": (_BOTH, "better"),
+        "A network is thrown out by any that is cheaper; the other also has to be at least as "
+        "accurate.": (_BOTH, "other[0] < own[0]"),
+        "A network is thrown out by any that is more accurate; the other also has to be at least "
+        "as cheap.": (_BOTH, "other[1] > own[1]"),
+        "A network is thrown out only by one that is strictly cheaper; at equal cost the more "
+        "accurate one dominates.": (_BOTH, "other[0] < own[0] and other[1] >= own[1]"),
+        "A network is thrown out only by one that is strictly more accurate; at equal accuracy the "
+        "cheaper one dominates.": (_BOTH, "other[0] <= own[0] and other[1] > own[1]"),
+        "The names come as a set, which has no order; return them as a list.": (
+            _SORTED,
+            "set(front)",
+        ),
+        "These are the dominated networks; the front has the others.": ("if not any", "if any"),
+        "All networks are returned, sorted; the dominated ones have to go.": (
+            "as_good and better",
+            "False",
+        ),
+        "Only the most accurate is there; the front holds all that nobody dominates.": (
+            f"return {_SORTED}",
+            "return sorted(points, key=lambda name: -points[name][1])[:1]",
+        ),
+        "Only the cheapest and the most accurate are there; the front holds all that nobody "
+        "dominates.": (
+            f"return {_SORTED}",
+            "return [n for n in sorted(front, key=lambda name: points[name][0]) if n in "
+            "(min(points, key=lambda k: points[k][0]), max(points, key=lambda k: points[k][1]))]",
+        ),
+        "Each network is compared with its neighbour in cost only; compare it with all of them.": (
+            f"return {_SORTED}",
+            "names = sorted(points, key=lambda k: points[k][0])\n    return [n for i, n in "
+            "enumerate(names) if i == 0 or points[n][1] > points[names[i - 1]][1]]",
+        ),
+        "Of networks with equal accuracy the dearer one stays; it is dominated.": (
+            f"return {_SORTED}",
+            "names = sorted(points, key=lambda k: points[k][0])\n    return [n for i, n in "
+            "enumerate(names) if all(points[n][1] >= points[m][1] for m in names[:i])]",
+        ),
+        "Of networks with equal cost the less accurate one stays; it is dominated. Sort them by "
+        "falling accuracy.": (
+            f"return {_SORTED}",
+            "names = sorted(points, key=lambda k: points[k])\n    return [n for i, n in "
+            "enumerate(names) if all(points[n][1] > points[m][1] for m in names[:i])]",
+        ),
+        "A high cost is taken for good.": (
+            *(_GOOD, "other[0] >= own[0] and other[1] >= own[1]"),
+            *(_MORE, "other != own"),
+        ),
+        "A low accuracy is taken for good.": (
+            *(_GOOD, "other[0] <= own[0] and other[1] <= own[1]"),
+            *(_MORE, "other != own"),
+        ),
+        "The most expensive comes first; it should be the cheapest.": (
+            f"return {_SORTED}",
+            f"return {_SORTED}[::-1]",
+        ),
+        "The names are sorted by the alphabet; the cheapest comes first.": (
+            _SORTED,
+            "sorted(front)",
+        ),
+        "The names come in the order of the dictionary; the cheapest comes first.": (
+            _SORTED,
+            "front",
+        ),
+        "The pairs are read the wrong way round: `(cost, accuracy)`.": (
+            *(_GOOD, "other[1] <= own[1] and other[0] >= own[0]"),
+            *(_MORE, "other != own"),
+            *("points[name][0]", "points[name][1]"),
+        ),
+        "The numbers are returned; the names are asked for.": (
+            f"return {_SORTED}",
+            f"return [points[n] for n in {_SORTED}]",
+        ),
+        "Nothing is left: a network must not be compared with itself, or needs the condition "
+        "`strictly better in one`.": (_BOTH, "as_good"),
+    }
+}
 
 
 def _dominates(a: tuple[float, float], b: tuple[float, float]) -> bool:
     return a[0] <= b[0] and a[1] >= b[1] and a != b
-
-
-def _best_of_each(points: dict) -> list[str]:
-    """The cheapest and the most accurate only."""
-    if not points:
-        return []
-    ends = {
-        min(points, key=lambda name: points[name][0]),
-        max(points, key=lambda name: points[name][1]),
-    }
-    return sorted(ends, key=lambda name: points[name][0])
-
-
-def _both_strictly(points: dict) -> list[str]:
-    return _front(points, lambda a, b: a[0] < b[0] and a[1] > b[1])
-
-
-def _by_cost(points: dict) -> list[str]:
-    return sorted(points, key=lambda name: points[name][0])
 
 
 def choosing_2(answer, reference):
@@ -156,35 +218,7 @@ def choosing_2(answer, reference):
         missing = next(name for name in right if name not in got)
         return f"Of {points}, {missing!r} is missing, and nobody dominates it."
 
-    mistakes = {
-        "A network is thrown out only by one that is cheaper *and* more accurate. Equal in one and "
-        "better in the other is enough.": _both_strictly,
-        "All networks are returned, sorted; the dominated ones have to go.": _by_cost,
-        "Only the cheapest and the most accurate are there; the front holds all that nobody "
-        "dominates.": _best_of_each,
-        "A high cost is taken for good.": lambda points: _front(
-            points, lambda a, b: a[0] >= b[0] and a[1] >= b[1] and a != b
-        ),
-        "A low accuracy is taken for good.": lambda points: _front(
-            points, lambda a, b: a[0] <= b[0] and a[1] <= b[1] and a != b
-        ),
-        "The most expensive comes first; it should be the cheapest.": lambda points: reference(
-            points
-        )[::-1],
-        "The pairs are read the wrong way round: `(cost, accuracy)`.": lambda points: (
-            [
-                name
-                for name in sorted(points, key=lambda n: points[n][1])
-                if not any(
-                    p[1] <= points[name][1] and p[0] >= points[name][0] and p != points[name]
-                    for p in points.values()
-                )
-            ]
-        ),
-        "Nothing is left: a network must not be compared with itself, or needs the condition "
-        "`strictly better in one`.": lambda points: [],
-    }
-    same_results(answer, reference, *cases, mistakes=mistakes, explain=explain)
+    same_results(answer, reference, *cases, explain=explain)
     twins = {"a": (1.0, 0.9), "b": (1.0, 0.9), "c": (2.0, 0.8)}
     got = call(answer, dict(twins))
     if sorted(got) != ["a", "b"]:
@@ -192,7 +226,7 @@ def choosing_2(answer, reference):
             f"{describe_call(answer, twins)} gives {describe(got)}. 'a' and 'b' are equal, so "
             "neither dominates the other, and both are on the front."
         )
-    return "It finds the front of eight sets of networks, ties included."
+    return f"It finds the front of {len(cases) + 1} sets of networks, ties included."
 
 
 # --- choosing.3: a stopwatch ----------------------------------------------------------------------
@@ -224,7 +258,7 @@ class _Timed(nn.Module):
         spent = self.MILLISECONDS[self.calls] if self.calls < len(self.MILLISECONDS) else 2
         self.clock.now += spent / 1000
         self.calls += 1
-        self.modes.append(self.training)
+        self.modes.append(any(layer.training for layer in self.modules()))
         self.gradients.append(torch.is_grad_enabled())
         return self.linear(images.flatten(1))
 
@@ -259,7 +293,7 @@ def choosing_3(answer, reference):
                 f"{sum(network.modes)} of {network.calls} calls were made in training mode; "
                 "`network.eval()` comes before the first."
             )
-        if network.training != training:
+        if any(layer.training != training for layer in network.modules()):
             raise Wrong(
                 f"The network was in {'training' if training else 'evaluation'} mode and is left "
                 f"in {'evaluation' if training else 'training'} mode: put it back."
@@ -277,6 +311,8 @@ def choosing_3(answer, reference):
         timed = [float(ms) for ms in _Timed.MILLISECONDS[3:]] + [2.0] * 30
         timed, whole = timed[:rounds], [*map(float, _Timed.MILLISECONDS[:3]), *timed[:rounds]]
         common = {
+            2e-6: "This is divided by 1000; a second has 1000 milliseconds, so multiply.",
+            0.0: "This is rounded to whole seconds; give milliseconds, with their fraction.",
             0.002: "This is in seconds; milliseconds are asked for.",
             2000.0: "This is in microseconds: a second has 1000 milliseconds.",
         }
@@ -286,11 +322,15 @@ def choosing_3(answer, reference):
                 statistics.fmean(timed) / 1000: "This is the mean, and in seconds.",
                 sum(whole) / rounds: "This counts the first calls, and it is a mean.",
                 statistics.fmean(whole): "This counts the first calls, and it is a mean.",
+                2.0 / rounds: "The median is one call already; it need not be divided by `rounds`.",
+                timed[rounds // 2]: "The times have to be sorted before the middle one is taken.",
+                statistics.median(whole): "This counts the first calls, which are slow.",
                 sum(timed): "This is the sum of all calls; the time of one call is asked for.",
                 max(timed): "This is the longest time; the median is asked for.",
                 min(timed): "This is the shortest time; the median is asked for.",
             }
         else:
+            common[25.0] = "This counts the first calls, which are slow."
             common[50.0] = "This is the time of the very first call, which should not be timed."
         common.pop(2.0, None)
         try:
@@ -313,15 +353,102 @@ def choosing_3(answer, reference):
 # --- choosing.4: a test by flipping signs ---------------------------------------------------------
 
 
-def _flip(
-    differences: list[float],
-    count: Callable[[float, float], bool] = lambda flipped, own: abs(flipped) >= abs(own) - 1e-12,
-    statistic: Callable[[list[float]], float] = statistics.fmean,
-) -> float:
-    own = statistic(differences)
-    flips = itertools.product((1, -1), repeat=len(differences))
-    sums = [statistic([s * d for s, d in zip(signs, differences)]) for signs in flips]
-    return sum(count(flipped, own) for flipped in sums) / len(sums)
+_FAR = "abs(mean) >= measured - 1e-9"
+_WAYS = "itertools.product((1, -1), repeat=len(differences))"
+_MEASURED = "abs(sum(differences) / len(differences))"
+_P = "return far / len(ways)"
+SLIPS["choosing.4"] = {
+    "Only means on the same side count here; flipping can take them to the other side as well, so "
+    "compare absolute values.": (
+        *(_MEASURED, _MEASURED[3:]),
+        *(_FAR, "mean >= measured - 1e-9"),
+    ),
+    "Only means that are farther from zero count here; those as far away count too, and so the "
+    "measured one itself.": (_FAR, "abs(mean) > measured + 1e-9"),
+    "Means that are nearer to zero count here; those at least as far away are asked for.": (
+        _FAR,
+        "abs(mean) <= measured + 1e-9",
+    ),
+    "Only means exactly as far from zero count here; those farther away count too.": (
+        _FAR,
+        "abs(abs(mean) - measured) < 1e-9",
+    ),
+    "The way without any flip is left out; it is one of the 2ⁿ.": (
+        _P,
+        "return (far - 1) / (len(ways) - 1)",
+    ),
+    "The way without any flip is not counted; it is one of the 2ⁿ, and it is as far from zero as "
+    "itself.": (_P, "return (far - 1) / len(ways)"),
+    "The signs are 0 and 1; a flip turns the sign, so they are 1 and -1.": ("(1, -1)", "(0, 1)"),
+    "One sign too few is flipped: there are as many signs as differences.": (
+        "repeat=len(differences)",
+        "repeat=len(differences) - 1",
+    ),
+    "Not all ways are there: each sign is 1 or -1, independently of the others "
+    "(`itertools.product`).": (
+        _WAYS,
+        "itertools.combinations_with_replacement((1, -1), len(differences))",
+    ),
+    "The number of ways is returned; their share is asked for.": (_P, "return far"),
+    "It is divided by the number of differences; there are 2ⁿ ways.": (
+        _P,
+        "return far / len(differences)",
+    ),
+    "This is 1 minus the share that is asked for.": (_P, "return 1 - far / len(ways)"),
+    "This is the share in percent; a number from 0 to 1 is asked for.": (
+        _P,
+        "return 100 * far / len(ways)",
+    ),
+    "The `return` is inside the loop: only the first way is looked at.": (
+        _P,
+        "return 1 / len(ways)",
+    ),
+    "The share is doubled; both sides are counted already.": (_FAR, f"2 * ({_FAR})"),
+    "One side is counted, and doubled; count both sides with absolute values.": (
+        *(_MEASURED, _MEASURED[3:]),
+        *(_FAR, "2 * (mean >= measured - 1e-9)"),
+    ),
+    "The mean that was measured can be negative: take its absolute value too.": (
+        _MEASURED,
+        _MEASURED[3:],
+    ),
+    "A flipped mean can be far from zero on the other side: take its absolute value too.": (
+        "abs(mean)",
+        "mean",
+    ),
+    "Sums are compared with a mean; divide both by the number of differences, or neither.": (
+        _FAR,
+        "abs(mean * len(differences)) >= measured - 1e-9",
+    ),
+    **{
+        f"This allows for more than rounding, {t}: means count as equal if they differ by less "
+        "than 1e-9.": ("- 1e-9", f"- {t}")
+        for t in ("0.5", "0.1", "0.01", "0.001")
+    },
+    "This is the sign test, which counts how many differences are positive. Here their sizes "
+    "count: compare the means.": (
+        "    measured",
+        "    differences = [(d > 0) - (d < 0) for d in differences]\n    measured",
+    ),
+    "The median is compared; the task asks for the mean.": (
+        *("import itertools", "import itertools, statistics"),
+        *(_MEASURED, "abs(statistics.median(differences))"),
+        *(
+            "sum(s * d for s, d in zip(signs, differences)) / len(differences)",
+            "statistics.median(s * d for s, d in zip(signs, differences))",
+        ),
+    ),
+    "The mean of the absolute values is measured; take the absolute value of the mean.": (
+        _MEASURED,
+        "sum(map(abs, differences)) / len(differences)",
+    ),
+    "Every way counts here. The mean of the absolute values does not change when signs are "
+    "flipped; take the absolute value of the mean.": (_FAR, "True"),
+    "This is the mean of the differences, not the share of the ways.": (
+        _P,
+        "return sum(differences) / len(differences)",
+    ),
+}
 
 
 def choosing_4(answer, reference):
@@ -362,45 +489,7 @@ def choosing_4(answer, reference):
             "there exactly once, none of them drawn at random?"
         )
 
-    def without_measured(differences: list[float]) -> float:
-        ways = 2 ** len(differences)
-        return (_flip(differences) * ways - 1) / (ways - 1)
-
-    mistakes = {
-        "Only means on the same side count here; flipping can take them to the other side as well, "
-        "so compare absolute values.": lambda d: _flip(d, lambda f, own: f >= own - 1e-12),
-        "Only means that are farther from zero count here; those as far away count too, and so the "
-        "measured one itself.": lambda d: _flip(d, lambda f, own: abs(f) > abs(own) + 1e-12),
-        "The way without any flip is left out; it is one of the 2ⁿ.": without_measured,
-        "The number of ways is returned; their share is asked for.": lambda d: (
-            _flip(d) * 2 ** len(d)
-        ),
-        "This is 1 minus the share that is asked for.": lambda d: 1 - _flip(d),
-        "The mean that was measured can be negative: take its absolute value too.": lambda d: _flip(
-            d, lambda f, own: abs(f) >= own - 1e-12
-        ),
-        "A flipped mean can be far from zero on the other side: take its absolute value too.": (
-            lambda d: _flip(d, lambda f, own: f >= abs(own) - 1e-12)
-        ),
-        "The way without any flip is not counted; it is one of the 2ⁿ, and it is as far from zero "
-        "as itself.": lambda d: _flip(d) - 1 / 2 ** len(d),
-        "This allows for more than rounding: means count as equal if they differ by less than "
-        "1e-9.": lambda d: _flip(d, lambda f, own: abs(f) >= abs(own) - 0.01),
-        "This is the share in percent; a number from 0 to 1 is asked for.": lambda d: (
-            100 * _flip(d)
-        ),
-        "This is the sign test, which counts how many differences are positive. Here their sizes "
-        "count: compare the means.": lambda d: _flip(
-            d, statistic=lambda values: sum((v > 0) - (v < 0) for v in values)
-        ),
-        "The median is compared; the task asks for the mean.": lambda d: _flip(
-            d, statistic=statistics.median
-        ),
-        "The mean of the absolute values does not change when signs are flipped; take the absolute "
-        "value of the mean.": lambda d: 1.0,
-        "This is the mean of the differences, not the share of the ways.": statistics.fmean,
-    }
-    same_results(share, reference, *exact, mistakes=mistakes, tolerance=1e-6, explain=explain)
+    same_results(share, reference, *exact, tolerance=1e-6, explain=explain)
     same_results(
         share,
         reference,
