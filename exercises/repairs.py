@@ -205,10 +205,11 @@ def _layers(module: nn.Module) -> list[tuple[str, nn.Module]]:
 
 def _with(module: nn.Module, new: dict[str, nn.Module]) -> nn.Module:
     """A copy with other layers at some of its places."""
-    module = copy.deepcopy(module)
+    module, copies = copy.deepcopy(module), {}
     for name, layer in new.items():
         parent, _, last = name.rpartition(".")
-        setattr(module.get_submodule(parent), last, copy.deepcopy(layer))
+        layer = copies.setdefault(layer, copy.deepcopy(layer))
+        setattr(module.get_submodule(parent), last, layer)
     return module
 
 
@@ -269,10 +270,9 @@ def _other_layers(
             idle = [other for other, _ in ours if not calls[other]]
             if idle:
                 words = f"`self.{idle[0]}` is never used: {words}"
-            yield (
-                words,
-                _with(answer, {name: _InTurn(layer, calls[name])} | {n: _SAME for n in idle}),
-            )
+            every = [n for n, m in answer.named_modules(remove_duplicate=False) if m is layer]
+            new = dict.fromkeys(every, _InTurn(layer, calls[name]))
+            yield words, _with(answer, new | dict.fromkeys(idle, _SAME))
 
 
 _SAME = nn.Identity()

@@ -282,7 +282,7 @@ wrong_answers = {
                 "(z + self.one(maps)).relu()",
                 more="self.one = nn.Conv2d(channels, channels, 1, bias=False)",
             ),
-            r"hand on the maps as they are",
+            r"a convolution .* is too many",
         ),
         (
             "no padding",
@@ -322,7 +322,11 @@ wrong_answers = {
             down(shortcut=(ONE.replace(", bias=False", ""),)),
             r"bias in place of a batch norm",
         ),
-        ("bias and norm", down(shortcut=(ONE.replace(", bias=False", ""), NORM)), r"has a bias"),
+        (
+            "bias and norm",
+            down(shortcut=(ONE.replace(", bias=False", ""), NORM)),
+            r"should have no bias",
+        ),
         (
             "ReLU still before",
             down(
@@ -367,7 +371,7 @@ wrong_answers = {
         (
             "stride 2 always",
             down(shortcut=(ONE.replace("stride", "2"), NORM)),
-            r"With stride 1, branch and shortcut",
+            r"should have stride 1",
         ),
         (
             "stride taken from the branch",
@@ -388,14 +392,14 @@ wrong_answers = {
                     NORM,
                 )
             ),
-            r"second convolution; it was right on the first",
+            r"should have stride 2 ",
         ),
         ("3x3 shortcut", down(shortcut=(CONV1, NORM)), r"should be 1×1"),
         ("no shortcut", down("self.branch(maps).relu()", shortcut=()), r"has no parameters"),
         ("shortcut unused", down("self.branch(maps).relu()"), r"shortcut is missing"),
-        ("no middle ReLU", down(branch=(CONV1, NORM, CONV2, NORM)), r"between the branch's"),
+        ("no middle ReLU", down(branch=(CONV1, NORM, CONV2, NORM)), r"first ReLU is missing"),
         ("norm before", down(shortcut=("nn.BatchNorm2d(in_channels)", ONE)), r"channels of the in"),
-        ("a finished block", down() + "\n\nDownBlock = DownBlock(4, 6)\n", r"finished block"),
+        ("a finished block", down() + "\n\nDownBlock = DownBlock(4, 6)\n", r"already built"),
         ("a tuple", down("(self.branch(maps) + self.shortcut(maps)).relu(),"), r"gives a tuple"),
     ],
     "resnet.4": [
@@ -449,7 +453,7 @@ def zero_pad(maps, out_channels, stride=2):
     missing = out_channels - maps.shape[1]
     return __import__("numpy").pad(kept, ((0, 0), (0, missing), (0, 0), (0, 0)))
 """,
-            r"numpy array; a tensor is expected",
+            r"a NumPy array; a torch tensor",
         ),
         ("from one", padded(PAD, "maps[:, :, 1::stride, 1::stride]"), r"begin with the first"),
         (
@@ -539,8 +543,16 @@ def zero_pad(maps, out_channels, stride=2):
             bottleneck(relu1="nn.Identity()", relu2="nn.Identity()"),
             r"ReLUs are missing",
         ),
-        ("no last norm", bottleneck(norm3="nn.Identity()"), r"last one of the branch"),
-        ("no first norm", bottleneck(norm1="nn.Identity()"), r"missing or shared"),
+        (
+            "no last norm",
+            bottleneck(norm3="nn.Identity()"),
+            r"third convolution in `self.branch` a batch norm",
+        ),
+        (
+            "no first norm",
+            bottleneck(norm1="nn.Identity()"),
+            r"first convolution in `self.branch` a batch norm",
+        ),
         ("middle 1x1", bottleneck(middle="nn.Conv2d(width, width, 1, stride, bias=False)"), r"3×3"),
         ("twice as wide", bottleneck(out="2 * width"), r"4 \* width = "),
         ("as wide as it came", bottleneck(out="in_channels"), r"4 \* width = "),
@@ -565,11 +577,11 @@ def zero_pad(maps, out_channels, stride=2):
             bottleneck(middle="nn.Conv2d(width, width, 3, stride, bias=False)"),
             r"padding 1",
         ),
-        ("biases", bottleneck().replace(", bias=False", ""), r"no biases"),
+        ("biases", bottleneck().replace(", bias=False", ""), r"no bias"),
         (
             "a finished block",
             bottleneck() + "\n\nBottleneck = Bottleneck(8, 2)\n",
-            r"finished block",
+            r"already built",
         ),
     ],
     "resnet.6": [
@@ -578,7 +590,7 @@ def zero_pad(maps, out_channels, stride=2):
         (
             "one norm twice",
             pre(z="self.conv2(self.norm1(self.conv1(active)).relu())"),
-            r"never uses the layer `norm2`; it calls `norm1` more than once",
+            r"`self.norm2` is never used",
         ),
         ("shortcut too late", pre("z + active"), r"begins after the first batch norm and ReLU"),
         (
@@ -594,7 +606,7 @@ def zero_pad(maps, out_channels, stride=2):
         (
             "no ReLUs",
             pre(active="self.norm1(maps)", z="self.conv2(self.norm2(self.conv1(active)))"),
-            r"Both ReLUs",
+            r"ReLUs are missing",
         ),
         (
             "the first paper's",
@@ -616,14 +628,14 @@ def zero_pad(maps, out_channels, stride=2):
                 active="self.norm1(maps.relu())",
                 z="self.conv2(self.norm2(self.conv1(active).relu()))",
             ),
-            r"ReLU comes before batch norm",
+            r"second batch norm comes after the second ReLU",
         ),
-        ("in place", pre(before="maps = maps.relu_()"), r"changes the maps it is given"),
-        ("one norm", pre(norm2="self.norm1"), r"one serves twice"),
+        ("in place", pre(before="maps = maps.relu_()"), r"changes its input in place"),
+        ("one norm", pre(norm2="self.norm1"), r"a layer of its own"),
         (
             "biases",
             pre(conv1="nn.Conv2d(channels, channels, 3, padding=1)"),
-            r"none should have one",
+            r"should have no bias",
         ),
         ("a number", "PreActivation = 8", r"A function or class"),
     ],
@@ -695,7 +707,7 @@ def zero_pad(maps, out_channels, stride=2):
             ),
             r"has two",
         ),
-        ("a list", longer(ZERO, result="[*stage]"), r"a new stage is expected"),
+        ("a list", longer(ZERO, result="[*stage]"), r"a new `nn.Sequential`"),
         ("nothing", longer(ZERO, result="None"), r"`return` missing"),
         ("a number", "lengthen = 3", r"A function is expected"),
     ],

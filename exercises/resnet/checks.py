@@ -333,6 +333,10 @@ def resnet_3(answer):
                 branch: "The shortcut has no parameters. Where the channels change, it has to "
                 "change them too; option B has a 1×1 convolution and a batch norm everywhere.",
                 branch + beside: "The shortcut has no batch norm of its own.",
+                branch + beside + 2 * args[0]: (
+                    "The shortcut's batch norm has the channels of the input; it should be after "
+                    "the convolution."
+                ),
                 branch + beside + args[1]: (
                     "The shortcut has a bias in place of a batch norm, which has weight and bias."
                 ),
