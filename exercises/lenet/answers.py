@@ -416,7 +416,7 @@ class Subsampling(nn.Module):
             counts(padding_2=7),
             r'"padding_2": 7 is not right.*here n is 28, the padding 2, k is 5, the stride 1',
         ),
-        ("any other count", counts(all_six=7), r'"all_six": 7 is not right. Begin with one map'),
+        ("any other count", counts(all_six=7), r'"all_six": 7 is not right.*Begin with one map'),
         ("pixels", counts(window_3=784), r"number of pixels in the image"),
         ("places", counts(no_padding=576), r"number of places in the output"),
         ("the padded image", counts(stride_2=32), r"height of the image"),

@@ -235,7 +235,7 @@ wrong_answers = {
         (
             "random bias",
             merge().replace("merged.bias.copy_(bias)", "pass"),
-            r"The bias is a new random one each time",
+            r"draws random numbers|That is a bias",
         ),
         (
             "biases added where there are two",
@@ -341,7 +341,7 @@ def merge(first, second):
         (
             "numpy",
             "def recolour(photo, matrix):\n    return photo.numpy() @ matrix.T.numpy()\n",
-            r"type ndarray; the chapter goes on with a torch tensor",
+            r"a NumPy array; a torch tensor is expected",
         ),
         (
             "random bias",
@@ -360,7 +360,7 @@ def recolour(photo, matrix):
     layer = nn.Conv2d(3, 3, 1, bias=False)
     return layer(photo.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
 """,
-            r"something else each time",
+            r"something else when it is called a second|draws random numbers",
         ),
         ("nothing changes", "def recolour(photo, matrix):\n    return photo\n", r"wrong values"),
     ],
