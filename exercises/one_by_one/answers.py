@@ -235,7 +235,7 @@ wrong_answers = {
         (
             "random bias",
             merge().replace("merged.bias.copy_(bias)", "pass"),
-            r"draws random numbers|That is a bias",
+            r"The bias is a new random one each time",
         ),
         (
             "biases added where there are two",
@@ -351,7 +351,7 @@ def recolour(photo, matrix):
     layer.weight.data = matrix[:, :, None, None]
     return layer(photo.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
 """,
-            r"off by the same number at all pixels\. That is a bias",
+            r"draws random numbers",
         ),
         (
             "random weights",
