@@ -895,13 +895,16 @@ def _seed_slips(each: list[dict[float, int]], given: dict[float, float]) -> Iter
             given if seeds else {},
             f"These are the counts of seed {' or '.join(seeds)}{',' * (factor > 1)} {words}",
         )
-    for first, last in itertools.combinations(range(len(each) + 1), 2):
-        if (first, last) != (0, len(_SEEDS)) and last - first > 1:
-            yield (
-                _total(each[first:last]),
-                f"These are the counts of the {last - first} seeds {first} to {last - 1}; all ten "
-                "seeds from 0 to 9 are asked for, `range(10)`.",
-            )
+    ranges = [
+        f"{first} to {last - 1}"
+        for first, last in itertools.combinations(range(len(each) + 1), 2)
+        if last - first > 1 and _total(each[first:last]) == given
+    ]
+    yield (
+        given if ranges else {},
+        f"These are the counts of the seeds {', or of '.join(ranges)}; those of the ten seeds 0 to "
+        "9 are asked for, `range(10)`.",
+    )
 
 
 def nin_7(answer):
