@@ -244,7 +244,15 @@ def edited(
     for one, other in sorted(both, key=lambda pair: places[pair[0]] + places[pair[1]]):
         text = edit(once[one], slips[other], False)
         if text not in once.values():
-            yield f"{_clause(one)}, and {_clause(other)}", text
+            yield _together(one, other), text
+
+
+def _together(one: str, other: str) -> str:
+    both = (one, other)
+    long = any(". " in words or not words[1:2].islower() for words in both)
+    if long and all(words.endswith(".") for words in both):
+        return f"Two things are wrong. (1) {one} (2) {other}"
+    return f"{_clause(one)}, and {_clause(other)}"
 
 
 def _clause(words: str) -> str:

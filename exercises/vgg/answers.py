@@ -184,6 +184,25 @@ wrong_answers = {
     ],
     "vgg.2": [
         (
+            "detached",
+            """
+class vgg_block(nn.Module):
+    def __init__(self, in_channels, out_channels, kernel_sizes="33"):
+        super().__init__()
+        wide = [in_channels, *9 * [out_channels]]
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(c, out_channels, int(k), padding=int(k) // 2)
+            for k, c in zip(kernel_sizes, wide)
+        )
+
+    def forward(self, x):
+        for convolution in self.convolutions:
+            x = convolution(x).relu().detach()
+        return F.max_pool2d(x, 2)
+""",
+            r"^vgg_block\(3, 8, '33'\): The outputs agree, but the gradients do not",
+        ),
+        (
             "linear layers on patches",
             """
 class vgg_block(nn.Module):

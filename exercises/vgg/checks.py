@@ -923,7 +923,10 @@ SLIPS["vgg.6"] = {
         "return merged",
         "return merged / first.shape[0]",
     ),
-    "The l · l copies are averaged; they are added up.": ("return merged", "return merged / l**2"),
+    "The l · l copies are averaged; they are added up.": (
+        "return merged",
+        "return merged / (l * l)",
+    ),
     "There is a ReLU on the first kernel; a weight may be negative.": (
         ", first)",
         ", first.relu())",
