@@ -24,6 +24,40 @@ from exercises.compare import (
     same_results,
 )
 
+# What the variants in the checks below do not make: edits of the solutions' text.
+SLIPS = {
+    "mobilenet.6": {
+        "The padding of the depthwise convolution is not used.": (
+            "padding=depthwise.padding",
+            "padding=0",
+        ),
+        "The slices are joined as channels; the results of the projection have to be added.": (
+            *("total = 0", "total = []"),
+            *("total = total + F.conv2d(", "total.append(F.conv2d("),
+            *("[:, part], bias)", "[:, part], project.bias))"),
+            *("return total", "return torch.cat(total, 1)"),
+        ),
+        "Each result is divided by `slices`; the slices have to be added.": (
+            "return total",
+            "return project.bias[:, None, None] + (total - project.bias[:, None, None]) / slices",
+        ),
+        "There is a ReLU6 on the sum; the bottleneck is linear.": (
+            "return total",
+            "return F.relu6(total)",
+        ),
+        "The input is added too; the branch alone is asked for.": (
+            "return total",
+            "return total + maps",
+        ),
+    },
+    "mobilenet.7": {
+        "The numbers are rounded up; to the nearest is asked for.": (
+            "steps.round()",
+            "steps.ceil()",
+        ),
+    },
+}
+
 # --- mobilenet.1: counting ------------------------------------------------------------------------
 
 
