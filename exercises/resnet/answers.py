@@ -239,13 +239,13 @@ wrong_answers = {
             basic(z="self.norm1(self.conv2(first))", norm2="None"),
             r"a layer of its own",
         ),
-        ("one convolution", basic(conv2="self.conv1"), r"one object serves in both places"),
+        ("one convolution", basic(conv2="self.conv1"), r"the one layer `self.conv1` is called 2 times"),
         ("a tuple", basic("(z + maps).relu(),"), r"gives a tuple; a tensor is right"),
         ("a list", basic("[(z + maps).relu()]"), r"gives a list; a tensor is right"),
         (
             "first convolution twice",
             basic(z="self.norm2(self.conv1(first))"),
-            r"never uses the layer `conv2`; it calls `conv1` more than once",
+            r"`self.conv2` is never used: the one layer `self.conv1` is called 2 times",
         ),
         (
             "first norm twice",
