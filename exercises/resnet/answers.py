@@ -239,7 +239,11 @@ wrong_answers = {
             basic(z="self.norm1(self.conv2(first))", norm2="None"),
             r"a layer of its own",
         ),
-        ("one convolution", basic(conv2="self.conv1"), r"the one layer `self.conv1` is called 2 times"),
+        (
+            "one convolution",
+            basic(conv2="self.conv1"),
+            r"the one layer `self.conv1` is called 2 times",
+        ),
         ("a tuple", basic("(z + maps).relu(),"), r"gives a tuple; a tensor is right"),
         ("a list", basic("[(z + maps).relu()]"), r"gives a list; a tensor is right"),
         (
@@ -662,6 +666,9 @@ def zero_pad(maps, out_channels, stride=2):
             r"not moved",
         ),
         ("frozen", longer(ZERO, "branch.requires_grad_(False)"), r"frozen"),
+        ("the old one frozen", longer(ZERO, "stage.requires_grad_(False)"), r"frozen"),
+        ("the old one in evaluation mode", longer(ZERO, "stage.eval()"), r"was in training mode"),
+        ("the old one in training mode", longer(ZERO, "stage.train()"), r"was in evaluation mode"),
         (
             "no shortcut",
             longer(ZERO, result="nn.Sequential(*stage, ResidualBlock(branch, None))"),
@@ -750,11 +757,19 @@ def zero_pad(maps, out_channels, stride=2):
             r"changes the shape",
         ),
         ("all of them", without(skip="False"), r"changes the shape, such as stage2.block1"),
-        ("left in evaluation mode", without(copied="pass"), r"came in training mode"),
+        ("left in evaluation mode", without(copied="pass"), r"was in training mode"),
+        (
+            "frozen by the way",
+            without(
+                copied="was = network.training; network.requires_grad_(False)",
+                last="network.train(was); return found",
+            ),
+            r"frozen now",
+        ),
         (
             "left in training mode",
             without(copied="pass", last="network.train(); return found"),
-            r"came in evaluation mode",
+            r"was in evaluation mode",
         ),
         ("left broken", without(copied="pass", mode="network.eval()", back="pass"), r"stay away"),
         (

@@ -652,16 +652,16 @@ def _stage(channels: int, blocks: int = 2) -> nn.Sequential:
 def resnet_7(answer):
     if not callable(answer) or isinstance(answer, nn.Module | type):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
-    for channels, count in ((4, 2), (6, 1)):
-        stage = _stage(channels, count).eval()
-        before = copy.deepcopy(stage)
+    for channels, count, training in ((4, 2, False), (6, 1, True)):
+        before = _stage(channels, count).eval()
+        stage = copy.deepcopy(before).train(training)
         longer = call(answer, stage, channels)
         if not isinstance(longer, nn.Sequential):
             missing = " Is the `return` missing?" if longer is None else ""
             raise Wrong(
                 f"lengthen gives {describe(longer)}; a new `nn.Sequential` is expected.{missing}"
             )
-        _left_as_it_is(stage, before, longer)
+        _left_as_it_is(stage, before, longer, training)
         old = sum(1 for m in before.modules() if isinstance(m, nn.Conv2d))
         convs = [m for m in longer.modules() if isinstance(m, nn.Conv2d)]
         if len(convs) != old + 2:
@@ -690,7 +690,9 @@ def resnet_7(answer):
     return "The same outputs, with two convolutions more that can learn."
 
 
-def _left_as_it_is(stage: nn.Sequential, before: nn.Sequential, longer: nn.Module) -> None:
+def _left_as_it_is(
+    stage: nn.Sequential, before: nn.Sequential, longer: nn.Module, training: bool
+) -> None:
     """The stage that was given must be the same afterwards: blocks, weights, mode, gradients."""
     if len(stage) != len(before) or longer is stage:
         raise Wrong(
@@ -705,10 +707,14 @@ def _left_as_it_is(stage: nn.Sequential, before: nn.Sequential, longer: nn.Modul
             "Parameters are frozen (`requires_grad` is False). The stage has to be left as it is, "
             "and the whole of the new one can be trained."
         )
-    if any(module.training for module in stage.modules()):
+    _in_its_mode(stage, training, "The stage that lengthen is given", "leave it as it is")
+
+
+def _in_its_mode(given: nn.Module, training: bool, words: str, advice: str) -> None:
+    if any(module.training != training for module in given.modules()):
+        before, after = ("training", "evaluation")[:: 1 if training else -1]
         raise Wrong(
-            "The stage that lengthen is given was in evaluation mode and is in training mode now; "
-            "leave it as it is."
+            f"{words} was in {before} mode, and parts of it are in {after} mode now: {advice}."
         )
 
 
@@ -917,11 +923,16 @@ def _try_without(answer, given, network, images: Tensor, labels: Tensor) -> None
             "The numbers are right, but the network is not as it was: put every block back, or "
             "work on a copy."
         )
-    if any(module.training != training for module in given.modules()):
-        before, after = ("training", "evaluation")[:: 1 if training else -1]
+    _in_its_mode(
+        given,
+        training,
+        "The numbers are right, but the network",
+        "note `network.training` first, and go back to it at the end",
+    )
+    if not all(parameter.requires_grad for parameter in given.parameters()):
         raise Wrong(
-            f"The numbers are right, but the network came in {before} mode and parts of it are now "
-            f"in {after} mode: note `network.training` first, and go back to it at the end."
+            "The numbers are right, but parameters of the network are frozen now (`requires_grad` "
+            "is False), so that it can learn no more: use `torch.no_grad()` for the measuring."
         )
 
 
