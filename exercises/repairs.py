@@ -53,6 +53,8 @@ CALLS = {name: kind or name.replace("_relu", " ReLU") for name, kind in CALLS.it
 JOINING = ("addition", "subtraction", "multiplication", "concatenation")
 COMPUTING = ("convolution", "linear layer", "batch norm", "max pooling", "average pooling")
 ACTIVATING = sorted(set(CALLS.values()) - set(JOINING) - set(COMPUTING))
+# Activations that can be put in, and what computes them.
+RIGHT_ACTIVATIONS = {"ReLU": F.relu, "ReLU6": F.relu6, "sigmoid": torch.sigmoid, "tanh": torch.tanh}
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 
 # What is done to one call: it gets what calls the function, the arguments, and the module's input.
@@ -166,12 +168,16 @@ def explain(
     end = time.process_time() + SECONDS
     with trace.unwatched():
         one = list(_other_layers(answer, reference, shapes[0], made))
+        kinds = [k for k in _calls(reference, shapes[0]) if k in RIGHT_ACTIVATIONS]
+        right = kinds[0] if kinds else "ReLU"
         two = (
             (f"{words}; besides, {more}", _Edited(module, actions))
             for words, module in [*one, *_moved(answer, shapes[0])]
-            for more, actions in _other_calls(module, shapes[0])
+            for more, actions in _other_calls(module, shapes[0], right)
         )
-        edited = ((words, _Edited(answer, a)) for words, a in _other_calls(answer, shapes[0]))
+        edited = (
+            (words, _Edited(answer, a)) for words, a in _other_calls(answer, shapes[0], right)
+        )
         moved = _moved(answer, shapes[0])
         words = "a reshape (or `view`) mixes up the numbers where `permute` has to move the axes"
         permuted = [(words, _Permuted(answer))]
@@ -234,8 +240,12 @@ def _other_layers(
         for order in itertools.islice(itertools.permutations(missing), 24):
             pairs = list(zip(extra, order))
             if all(_is_like(layer, new) for (_, layer), new in pairs):
-                words = [_setting(answer, name, new, made) for (name, _), new in pairs[:2]]
-                words += ["and so on"] if len(pairs) > 2 else []
+                alike: dict[str, list[str]] = {}
+                for (name, layer), new in pairs:
+                    place = f"{_place(answer, name)}, `{layers(layer)}`,"
+                    alike.setdefault(_setting(layer, new, made), []).append(place)
+                words = [f"{' and '.join(places[:2])} {what}" for what, places in alike.items()]
+                words[2:] = ["and so on"] if len(words) > 2 else []
                 yield "; ".join(words), _with(answer, {name: new for (name, _), new in pairs})
     if extra and not missing:
         what = " and ".join(_in_words(layer) for _, layer in extra[:3])
@@ -346,19 +356,17 @@ def _settings(layer: nn.Module) -> dict[str, Any]:
     return found
 
 
-def _setting(module: nn.Module, name: str, new: nn.Module, made: Mapping[str, Any]) -> str:
+def _setting(layer: nn.Module, new: nn.Module, made: Mapping[str, Any]) -> str:
     """How a layer has to be changed to become another one."""
-    layer = module.get_submodule(name)
-    text = f"{_place(module, name)}, `{layers(layer)}`,"
     if type(layer) is not type(new):
-        return f"{text} has to be a {type(new).__name__}, not a {type(layer).__name__}"
+        return f"should be a {type(new).__name__}, not a {type(layer).__name__}"
     mine, right = _settings(layer), _settings(new)
     parts = []
     for verb, value in right.items():
         if mine.get(verb) != value:
             told = "" if value in ("a", "no") else f", not {mine.get(verb)}"
             parts.append(f"{verb.format(value)}{_origin(value, made)}{told}")
-    return f"{text} should {' and '.join(parts)}"
+    return f"should {' and '.join(parts)}"
 
 
 def _origin(value: Any, made: Mapping[str, Any]) -> str:
@@ -428,7 +436,17 @@ def _calls(module: nn.Module, shape: Sequence, until: nn.Module | None = None) -
     return [kind for kind, _ in _recorded(module, shape, until)]
 
 
-def _other_calls(answer: nn.Module, shape: Sequence) -> Iterator[tuple[str, dict[int, Action]]]:
+def _other_calls(
+    answer: nn.Module, shape: Sequence, right: str
+) -> Iterator[tuple[str, dict[int, Action]]]:
+    """Other activations, joins and poolings; `right` is the activation of the right module."""
+
+    def then_activate(run: Callable, args: Sequence, given: Tensor) -> Any:
+        return RIGHT_ACTIVATIONS[right](run())
+
+    def activate(run: Callable, args: Sequence, given: Tensor) -> Any:
+        return RIGHT_ACTIVATIONS[right](args[0])
+
     calls = _recorded(answer, shape)
     kinds = [kind for kind, _ in calls]
     names = _names(kinds)
@@ -441,17 +459,22 @@ def _other_calls(answer: nn.Module, shape: Sequence) -> Iterator[tuple[str, dict
             yield f"there is a {kind} too many: {names[n]}", {n: _skip}
         every = f"there is a {kind} too many ({' and '.join(names[n] for n in numbers)})"
         yield every, dict.fromkeys(numbers, _skip)
-        if kind != "ReLU":
-            yield f"there is a {kind} where a ReLU is right", dict.fromkeys(numbers, _to_relu)
+        if kind != right:
+            for n in numbers if len(numbers) > 1 else ():
+                yield f"{names[n]} should be a {right}", {n: activate}
+            yield f"there is a {kind} where a {right} is right", dict.fromkeys(numbers, activate)
     for n in bare:
         place = sum(m < n for m in active)
-        which = f"the {ORDINALS[place]} ReLU" if active and place < len(ORDINALS) else "a ReLU"
-        yield f"{which} is missing: one belongs after {names[n]}", {n: _relu}
+        which = (
+            f"the {ORDINALS[place]} {right}" if active and place < len(ORDINALS) else f"a {right}"
+        )
+        yield f"{which} is missing: one belongs after {names[n]}", {n: then_activate}
     for kind in COMPUTING[:3]:
         numbers = [n for n in bare if kinds[n] == kind]
         if len(numbers) > 1:
             words = " and after ".join(names[n] for n in numbers)
-            yield f"ReLUs are missing: they belong after {words}", dict.fromkeys(numbers, _relu)
+            missing = f"{right}s are missing: they belong after {words}"
+            yield missing, dict.fromkeys(numbers, then_activate)
     for n, (kind, args) in enumerate(calls):
         if kind in JOINING:
             yield from _joined(n, kind, args, names[n])
@@ -464,23 +487,15 @@ def _other_calls(answer: nn.Module, shape: Sequence) -> Iterator[tuple[str, dict
         else:
             words = f"{names[n]} is in the wrong place: it belongs after {names[m]}"
         if n != m + 1:
-            yield words, {n: _skip, m: _relu}
+            yield words, {n: _skip, m: then_activate}
     for n, m in itertools.islice(itertools.combinations(bare, 2), 30):
-        words = f"ReLUs are missing: they belong after {names[n]} and after {names[m]}"
-        yield words, {n: _relu, m: _relu}
+        words = f"{right}s are missing: they belong after {names[n]} and after {names[m]}"
+        yield words, {n: then_activate, m: then_activate}
     for n in after:
         yield (
             f"the input is not added after {names[n]}: the shortcut is missing",
             {n: lambda run, args, given: run() + given},
         )
-
-
-def _to_relu(run: Callable, args: Sequence, given: Tensor) -> Any:
-    return args[0].relu()
-
-
-def _relu(run: Callable, args: Sequence, given: Tensor) -> Any:
-    return run().relu()
 
 
 def _other_pooling(kind: str) -> Action:

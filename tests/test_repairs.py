@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from exercises import compare, repairs
@@ -53,6 +54,29 @@ def said(module, right=None):
 )
 def test_the_change_that_makes_a_module_right_is_named(module, words):
     assert re.search(words, said(module)), said(module)
+
+
+@pytest.mark.parametrize(
+    "activation, words",
+    [
+        (torch.relu, r"there is a ReLU where a ReLU6 is right"),
+        (lambda x: x, r"a ReLU6 is missing: one belongs after the batch norm"),
+        (torch.sigmoid, r"there is a sigmoid where a ReLU6 is right"),
+    ],
+)
+def test_the_activation_of_the_right_module_is_named(activation, words):
+    class Cell(nn.Module):
+        def __init__(self, activation):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+            self.activation = activation
+            nn.init.constant_(self.norm.weight, 9.0)  # so that many values are above 6
+
+        def forward(self, maps):
+            return self.activation(self.norm(self.conv(maps)))
+
+    wrong, right = Cell(activation), Cell(F.relu6)
+    assert re.search(words, said(wrong, right)), said(wrong, right)
 
 
 def test_nothing_is_said_of_a_module_with_two_strange_mistakes():

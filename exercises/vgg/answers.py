@@ -250,7 +250,7 @@ class vgg_block(nn.Module):
         (
             "average",
             block(end="parts.append(nn.AvgPool2d(2))"),
-            r"AvgPool2d.*has to be a MaxPool2d",
+            r"AvgPool2d.*should be a MaxPool2d",
         ),
         ("AlexNet's pooling", block(end="parts.append(nn.MaxPool2d(3, 2))"), r"overlap"),
         ("pooling of stride 1", block(end="parts.append(nn.MaxPool2d(2, 1))"), r"by one position"),
@@ -407,7 +407,7 @@ class vgg_block(nn.Module):
                 body="parts += [nn.Conv2d(channels, out_channels, k), nn.ReLU()]",
                 end="parts.append(nn.AvgPool2d(2))",
             ),
-            r"should have padding 1.*has to be a MaxPool2d|AvgPool2d.*padding 1, not 0",
+            r"should have padding 1.*should be a MaxPool2d|AvgPool2d.*padding 1, not 0",
         ),
         ("a list", block(result="parts"), r"a torch module is expected"),
         ("no return", block(result="None"), r"Is the `return` missing"),
