@@ -235,6 +235,9 @@ def _generated(role: str, cell: NotebookNode, id: str = "") -> NotebookNode:
     cell.metadata = NotebookNode({"exercise": id, "role": role} if id else {"role": role})
     if role in ("device", "check"):  # depends on the machine, and on the language of the checks
         cell.metadata["tags"] = ["nbval-ignore-output"]
+    if role == "bootstrap":  # folded in JupyterLab and in Colab, not on the site
+        cell.metadata |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
+        cell.metadata["tags"] = ["remove-cell"]
     cell.id = generated_id(id, role) if id else role
     return cell
 
