@@ -240,11 +240,11 @@ def _other_layers(
         for order in itertools.islice(itertools.permutations(missing), 24):
             pairs = list(zip(extra, order))
             if all(_is_like(layer, new) for (_, layer), new in pairs):
-                alike: dict[str, list[str]] = {}
+                same: dict[str, list[str]] = {}
                 for (name, layer), new in pairs:
                     place = f"{_place(answer, name)}, `{layers(layer)}`,"
-                    alike.setdefault(_setting(layer, new, made), []).append(place)
-                words = [f"{' and '.join(places[:2])} {what}" for what, places in alike.items()]
+                    same.setdefault(_setting(layer, new, made), []).append(place)
+                words = [f"{' and '.join(places[:2])} {what}" for what, places in same.items()]
                 words[2:] = ["and so on"] if len(words) > 2 else []
                 yield "; ".join(words), _with(answer, {name: new for (name, _), new in pairs})
     if extra and not missing:
@@ -252,9 +252,13 @@ def _other_layers(
         verb = "is" if len(extra) == 1 else "are"
         yield f"{what} {verb} too many", _with(answer, dict.fromkeys([n for n, _ in extra], _SAME))
     if 1 < len(missing) <= 3 and not extra:
+        kinds = list(map(_word, missing))
+        alike = len(set(kinds)) == 1
+        count = "two" if len(kinds) == 2 else "three"
+        what = f"{count} {kinds[0].partition(' ')[2]}s" if alike else " and ".join(kinds)
         for names in itertools.islice(itertools.combinations(_leaves(answer), len(missing)), 40):
             after = " and ".join(_place(answer, name) for name, _ in names)
-            words = f"{' and '.join(map(_word, missing))} are missing, after {after}"
+            words = f"{what} are missing, after {after}"
             pairs = zip(names, missing)
             yield words, _with(answer, {name: _Then(layer, new) for (name, layer), new in pairs})
     if len(missing) == 1 and not extra:
@@ -371,11 +375,16 @@ def _setting(layer: nn.Module, new: nn.Module, made: Mapping[str, Any]) -> str:
 
 def _origin(value: Any, made: Mapping[str, Any]) -> str:
     """The argument that a number comes from, or nothing."""
-    found = [
-        f" (the argument `{name}`)" if factor == 1 else f" ({factor} * {name} = {value})"
-        for factor in (1, 2, 4)
-        for name, v in made.items()
-        if type(v) is type(value) is int and factor * v == value and (factor == 1 or value > 2)
+    if type(value) is not int:
+        return ""
+    numbers = {name: v for name, v in made.items() if type(v) is int}
+    found = [f" (the argument `{name}`)" for name, v in numbers.items() if v == value]
+    factors = {"2": 2, "4": 4} | numbers
+    found += [
+        f" ({a} * {b} = {value})"
+        for a, b in itertools.combinations(factors, 2)
+        if b in numbers and factors[a] * factors[b] == value > 2
+        if 1 not in (factors[a], factors[b])
     ]
     return found[0] if len(found) == 1 else ""
 
