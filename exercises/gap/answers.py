@@ -265,6 +265,11 @@ wrong_answers = {
         ("differences", "same_shifts = [0.1, 0.2]", r"whole numbers of pixels"),
     ],
     "gap.4": [
+        (
+            "ReLU in place",
+            mapped(MIX.replace("features", "features.relu_()")),
+            r"ReLU on the features.*changes its argument `features` in place",
+        ),
         ("averaged channels", mapped(MIX.replace(".sum", ".mean")), r"channels are averaged"),
         (
             "ReLU before",
@@ -497,6 +502,11 @@ def box_from_map(one, threshold=0.2):
         ("halves", boxed(result="left + 0.5, top, right, bottom"), r"whole numbers"),
     ],
     "gap.7": [
+        (
+            "upside down, never by zero",
+            divided("(area(a) + area(b) - common) / max(common, 1)"),
+            r"union divided by the shared area; it should be the other way",
+        ),
         (
             "a height of at least one",
             divided(height="max(min(a[3], b[3]) - max(a[1], b[1]), 1)"),
