@@ -101,12 +101,13 @@ def _short(text: str) -> str:
 @dataclass(frozen=True)
 class Change:
     """What was done: a kind, "becomes", "without", "exchanged", "values" or "inside", and to what
-    code, in full. role: the name of the argument that was changed, where it is known."""
+    code, in full. role: what was changed, where it is known: the name of an argument, "default of"
+    and its name, or `x[]` for an index of x."""
 
     kind: str
     before: str = ""
     after: str = ""
-    role: str = ""  # what the argument is called that was changed
+    role: str = ""
 
     @property
     def name(self) -> str:
@@ -258,6 +259,8 @@ def _changes(parent: ast.AST, names: list[str]) -> Iterator[tuple[str, Any, Chan
             continue
         if isinstance(value, ast.AST):
             role = parent.arg if isinstance(parent, ast.keyword) else ""
+            if isinstance(parent, ast.Subscript) and field == "slice":
+                role = f"{_whole(parent.value)}[]"
             for new in replacements(value, names):
                 yield field, new, Change("becomes", _whole(value), _whole(new), role or "")
         elif isinstance(value, list) and isinstance(value[0], ast.AST):
@@ -288,7 +291,11 @@ POSITIONS = {  # what torch calls the arguments that have no name in a call
 
 
 def _role(call: ast.AST, field: str, number: int) -> str:
-    """The name of an argument that is given by its position, or nothing."""
+    """The name of an argument that is given by its position, or whose default it is, or nothing."""
+    if isinstance(call, ast.arguments) and field == "defaults":
+        return f"default of {[*call.posonlyargs, *call.args][number - len(call.defaults)].arg}"
+    if isinstance(call, ast.arguments) and field == "kw_defaults":
+        return f"default of {call.kwonlyargs[number].arg}"
     if not isinstance(call, ast.Call) or field != "args":
         return ""
     names = POSITIONS.get(getattr(call.func, "attr", getattr(call.func, "id", "")), ())

@@ -153,7 +153,12 @@ def _replaced(change: Change, context: str) -> str:
         new = new_value
     if isinstance(new, ast.UnaryOp) and isinstance(new.op, ast.USub):
         return "the result has the wrong sign"
-    if change.role and change.role not in ("dim", "axis"):
+    if change.role.startswith("default of "):
+        return f"the default of `{change.role.split()[-1]}` is {after}, not {before}"
+    if change.role.endswith("[]") and isinstance(old, ast.Constant):
+        taken = change.role[:-2]
+        return f"`{taken}[{after}]` is taken, not `{taken}[{before}]`{_inside(context)}"
+    if change.role and change.role not in ("dim", "axis") and not change.role.endswith("[]"):
         return f"`{change.role}` is {after}, not {before},{_inside(context)}".removesuffix(",")
     axis = re.search(r"(?:dim|axis)=", context)
     if axis and isinstance(old, ast.Constant) and isinstance(new, ast.Constant):
@@ -292,6 +297,12 @@ def further(source: str) -> list[tuple[str, str]]:
                     after = ast.unparse(parent.args[place - 1])
                     arguments = [*parent.args[:place], new, *parent.args[place:]]
                     put(f"there is {name} too many, after `{after}`", parent, "args", arguments)
+        if isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Add):
+            place = f"{_inside(ast.unparse(parent))}"
+            put(f"the parts are multiplied, not added{place}", parent, "op", ast.Mult())
+        if isinstance(parent, ast.Return) and isinstance(parent.value, ast.BinOp | ast.Call):
+            half = ast.BinOp(parent.value, ast.Div(), ast.Constant(2))
+            put("the result is divided by two", parent, "value", half)
         if isinstance(parent, ast.Call) and _name(parent) == "BatchNorm2d":
             eps = ast.keyword("eps", ast.Constant(1e-3))
             put(
@@ -301,7 +312,16 @@ def further(source: str) -> list[tuple[str, str]]:
 
 
 def _reductions(node: object) -> list[tuple[str, str]]:
-    """What can stand in the place of `x.mean(dim=…)` or `x.sum(dim=…)`."""
+    """What can be in the place of `x.mean(dim=…)`, `x.sum(dim=…)`, `F.cross_entropy(x, y)`."""
+    if isinstance(node, ast.Call) and _name(node) == "cross_entropy" and len(node.args) == 2:
+        x, y = map(ast.unparse, node.args)
+        return [
+            (
+                f"the squared error (MSE) of the {words} is taken, not the cross-entropy",
+                f"F.mse_loss({taken}, F.one_hot({y}, {x}.shape[1]).float())",
+            )
+            for words, taken in (("logits", x), ("probabilities", f"{x}.softmax(dim=1)"))
+        ]
     if not (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)

@@ -1,5 +1,6 @@
 """The search for a mistake: what it names, and that it names nothing that is not there."""
 
+import ast
 import re
 import time
 
@@ -222,3 +223,22 @@ def test_a_mistake_is_said_before_the_difference():
     assert result.outcome == "wrong"
     quick = engine.evaluate("gap.4", without_linear_layers_weights, explain=False)
     assert result.message.endswith(quick.message)
+
+
+CHANNELS = """
+def total(modules, extra=2):
+    return sum(one[1] + extra for one in modules)
+"""
+
+
+def test_an_index_a_default_and_a_product_are_named():
+    found = {m.source: slips.words(m.change, m.place) for m in mutants.mutants(CHANNELS)}
+    found |= {source: words for words, source in slips.further(CHANNELS)}
+
+    def words(old: str, new: str) -> str:
+        return found[ast.unparse(ast.parse(CHANNELS.replace(old, new)))]
+
+    assert words("one[1]", "one[0]").startswith("`one[0]` is taken, not `one[1]`")
+    assert words("extra=2", "extra=3") == "the default of `extra` is 3, not 2"
+    assert words("one[1] + extra", "one[1] * extra").startswith("the parts are multiplied")
+    assert words("for one in modules)", "for one in modules) / 2") == "the result is divided by two"

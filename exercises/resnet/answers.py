@@ -604,6 +604,7 @@ def zero_pad(maps, out_channels, stride=2):
         ),
         ("ReLU on the shortcut", pre("z + maps.relu()"), r"ReLU on the shortcut"),
         ("no shortcut", pre("z"), r"shortcut is missing"),
+        ("half the sum", pre("(z + maps) / 2"), r"divided by two"),
         ("no shortcut but a ReLU", pre("z.relu()"), r"shortcut is missing, and a ReLU"),
         ("no first ReLU", pre(active="self.norm1(maps)"), r"first ReLU is missing"),
         ("no second ReLU", pre(z="self.conv2(self.norm2(self.conv1(active)))"), r"second ReLU"),
@@ -739,6 +740,11 @@ def zero_pad(maps, out_channels, stride=2):
                 value="(whole - right.float().mean()).item()",
             ),
             r"loss of accuracy",
+        ),
+        (
+            "the probability",
+            without(value="network(images).softmax(1)[range(len(labels)), labels].mean().item()"),
+            r"mean probability",
         ),
         ("short names", without(key="name"), r"no block called 'block1'"),
         (
