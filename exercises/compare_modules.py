@@ -510,6 +510,11 @@ def expect_parameters(
     count = count_parameters(module)
     if count != right:
         text = f"Your module has {count:,} parameters; {right:,} are right."
+        if frozen := sum(p.numel() for p in module.parameters() if not p.requires_grad):
+            raise Wrong(
+                f"Training cannot change {frozen:,} of the numbers in your module: their "
+                f"requires_grad is False. {text.replace('parameters', 'trainable parameters')}"
+            )
         if count in (common or {}):
             raise Wrong(f"{text} {common[count]}")
         if lost := unregistered(module):

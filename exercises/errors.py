@@ -80,6 +80,20 @@ MEANINGS = (
         "`__init__` has to begin with `super().__init__()`, which prepares a module.",
     ),
     (
+        r"Input type \(\w+\) and \w+ type \(\w+\) should be the same"
+        r"|must have the same dtype, but got (?:Double|Float)|expected .*(?:Double|Float) but",
+        r"",
+        "Numbers of 64 bits (float64, double) meet numbers of 32 bits (float32). Layers have and "
+        "expect 32 bits: `.float()` makes 32 bits of 64.",
+    ),
+    (
+        r"\(1x(\d+) and (\d+)x\d+\)",
+        r"",
+        "A matrix product (as in a linear layer) gets one single row, of {0} numbers, and expects "
+        "rows of {1}. If this row holds all images, a flatten (or `view(-1)`) took in the axis of "
+        "the images too; keep it.",
+    ),
+    (
         r"\(\d+x(\d+) and (\d+)x\d+\)",
         r"",
         "A matrix product (as in a linear layer) gets rows of {0} numbers and expects {1}.",

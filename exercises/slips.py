@@ -173,7 +173,7 @@ def _replaced(change: Change, context: str) -> str:
 
 # For a mean or sum over some axes: what else is taken, in words, and how it is written.
 REDUCTIONS = (
-    ("the median is taken", "{x}.flatten({first}).median(dim={first}).values"),
+    ("the median is taken", "{x}.flatten({first}, {last}).median(dim={first}).values"),
     ("the maximum (largest value) is taken", "{x}.amax(dim={dims})"),
     ("the minimum (smallest value) is taken", "{x}.amin(dim={dims})"),
     ("the standard deviation is taken", "{x}.std(dim={dims})"),
@@ -221,6 +221,12 @@ EXTRA = (
     ("a softmax", "nn.Softmax(dim=1)"),
     ("a dropout", "nn.Dropout(0.5)"),
 )
+# What a convolution has although nobody asked for it: the argument, its value, in words.
+UNASKED = (
+    ("padding", 1, "a padding that it should not have"),
+    ("stride", 2, "a stride that it should not have"),
+    ("dilation", 2, "gaps between the pixels of its kernel"),
+)
 
 
 def edited(
@@ -254,7 +260,7 @@ def edited(
 
 def _together(one: str, other: str) -> str:
     both = (one, other)
-    long = any(". " in words or not words[1:2].islower() for words in both)
+    long = any(re.search("[.:;] ", words) or not words[1:2].islower() for words in both)
     if long and all(words.endswith(".") for words in both):
         return f"Two things are wrong. (1) {one} (2) {other}"
     return f"{_clause(one)}, and {_clause(other)}"
@@ -297,6 +303,13 @@ def further(source: str) -> list[tuple[str, str]]:
                     after = ast.unparse(parent.args[place - 1])
                     arguments = [*parent.args[:place], new, *parent.args[place:]]
                     put(f"there is {name} too many, after `{after}`", parent, "args", arguments)
+        if isinstance(parent, ast.Call) and _name(parent) in ("conv2d", "Conv2d"):
+            given = [k.arg for k in parent.keywords]
+            for name, value, meaning in UNASKED:
+                if name not in given:
+                    more = [*parent.keywords, ast.keyword(name, ast.Constant(value))]
+                    words = f"a convolution has {meaning} (`{name}={value}`)"
+                    put(words, parent, "keywords", more)
         if isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Add):
             place = f"{_inside(ast.unparse(parent))}"
             put(f"the parts are multiplied, not added{place}", parent, "op", ast.Mult())

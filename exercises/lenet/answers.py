@@ -112,6 +112,7 @@ def receptive_field(model, size):
 
 wrong_answers = {
     "lenet.1": [
+        ("normalised", conv2d(value="(patch * kernel).sum() / kernel.sum()"), r"sum of the kernel"),
         (
             "kernel turned round",
             conv2d(value="(patch * kernel.flip(0, 1)).sum()"),
@@ -316,6 +317,11 @@ wrong_answers = {
     ],
     "lenet.2": [
         (
+            "twice the mean",
+            subsampling(forward="self.coefficient * 2 * F.avg_pool2d(maps, 2) + self.bias"),
+            r"twice the mean",
+        ),
+        (
             "a mean",
             subsampling(forward="self.coefficient * F.avg_pool2d(maps, 2) + self.bias"),
             r"take the mean of the four",
@@ -438,6 +444,13 @@ class Subsampling(nn.Module):
     ],
     "lenet.4": [
         (
+            "frozen",
+            lenet().replace("return nn", "network = nn")
+            + "    return network.requires_grad_(False)\n",
+            r"requires_grad is False",
+        ),
+        ("all in a row", lenet(flatten="nn.Flatten(0)"), r"one single row.*axis of the images"),
+        (
             "no padding",
             lenet(conv1="nn.Conv2d(1, 6, 5)", linear1="nn.Linear(256, 120)"),
             r"44,426 parameters.*Without padding",
@@ -545,6 +558,16 @@ class ChannelsLast(nn.Module):
         ),
     ],
     "lenet.5": [
+        (
+            "uphill",
+            training_step(LOSS, CLEAR, "(-loss).backward()", STEP, RETURN),
+            r"negative loss",
+        ),
+        (
+            "perplexity",
+            training_step(LOSS, CLEAR, BACK, STEP, "return loss.exp().item()"),
+            r"the exponential function",
+        ),
         ("softmax kept", training_step(SOFTMAX, CLEAR, BACK, STEP, RETURN), r"still a softmax"),
         (
             "softmax along the images",
@@ -752,6 +775,20 @@ class ChannelsLast(nn.Module):
         ),
     ],
     "lenet.6": [
+        (
+            "looks at the layers",
+            "def receptive_field(model, size):\n"
+            "    kernels = [m.kernel_size for m in model.modules() if isinstance(m, nn.Conv2d)]\n"
+            "    return 2 * (1 + sum(kernel[0] - 1 for kernel in kernels),)",
+            r"never gives an image to the network",
+        ),
+        (
+            "a threshold that nothing reaches",
+            receptive_field().replace(
+                "grad[0, 0]", "grad[0, 0].where(images.grad.abs() > 0.1, 0)[0, 0]"
+            ),
+            r"Small gradients count as zero",
+        ),
         ("all units", receptive_field("maps.sum()"), r"gradient of all units together"),
         ("the corner", receptive_field("maps[0, :, 0, 0].sum()"), r"unit in the corner"),
         (
@@ -815,7 +852,7 @@ class ChannelsLast(nn.Module):
         (
             "the kernel size of the first layer",
             "def receptive_field(model, size):\n    return next(model.parameters()).shape[2:]",
-            r"; right is \(",
+            r"never gives an image to the network",
         ),
     ],
 }

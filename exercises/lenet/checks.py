@@ -1,5 +1,6 @@
 """Checks of chapter 01: convolution by hand, LeNet-5, the LeNet of today, a training step."""
 
+import contextlib
 import copy
 from collections.abc import Callable
 from typing import Any
@@ -127,6 +128,9 @@ SLIPS = {
         "You take the image for a square: its width is image.shape[1].": (
             *(FIRST, "height = width = image.shape[0]"),
         ),
+        "You take the image for a square: its height is image.shape[0].": (
+            *(FIRST, "height = width = image.shape[1]"),
+        ),
         "You take the image for a square: its height is used for its width too.": (
             *(COLUMNS, ROWS.replace("kernel.shape[0]", "kernel.shape[1]")),
         ),
@@ -174,6 +178,9 @@ SLIPS = {
             "patch * kernel",
         ),
         "You take the mean of the products; a convolution takes their sum.": (".sum()", ".mean()"),
+        "You divide by the sum of the kernel; a convolution only adds the products up.": (
+            *(".sum()", ".sum() / kernel.sum()"),
+        ),
         "You multiply the products with each other; a convolution adds them up.": (
             *(".sum()", ".prod()"),
         ),
@@ -195,6 +202,9 @@ SLIPS = {
     },
     "lenet.2": {
         "You take the mean of the four numbers; the paper takes their sum.": (SUMS, SUMS[4:]),
+        "You take twice the mean of the four numbers; their sum is four times the mean.": (
+            *(SUMS, f"2{SUMS[1:]}"),
+        ),
         "You take the largest of the four numbers (the maximum); the paper takes their sum.": (
             *(SUMS, "F.max_pool2d(maps, 2)"),
         ),
@@ -294,6 +304,9 @@ SLIPS = {
         "You return the loss divided by the number of images once more; `F.cross_entropy` gives "
         "the mean.": ("loss.item()", "loss.item() / len(labels)"),
         "The sign has changed: a step now makes the loss larger.": ("= F.cross", "= -F.cross"),
+        "The gradients are those of the negative loss: a step now makes the loss larger.": (
+            *(BACK, "(-loss).backward()"),
+        ),
         "`F.nll_loss` expects logarithms of probabilities. `F.cross_entropy` takes logits and does "
         "both.": ("cross_entropy", "nll_loss"),
         "`F.nll_loss` expects logarithms of probabilities, not probabilities. `F.cross_entropy` "
@@ -829,39 +842,49 @@ def lenet_6(answer, reference):
         (_with_weights(nn.Conv2d(1, 2, (4, 2)), lambda w: _alike(w, 0.002)), 12),
     )
 
+    def images_of(model: nn.Module, size: int) -> list[Tensor]:
+        """The images that the answer gives to a network."""
+        given: list[Tensor] = []
+        model = copy.deepcopy(model)
+        model.register_forward_pre_hook(lambda _, images: given.append(images[0].detach().clone()))
+        with trace.unwatched(), contextlib.suppress(Wrong):
+            call(answer, model, size)
+        if not given:
+            raise Wrong(
+                "Your function never gives an image to the network. It should not look at the "
+                "layers; only what comes out, and its gradient, tells what a unit sees."
+            )
+        return given
+
     def explain(case: tuple, got: Any, right: tuple) -> str:
         """What the answer gives for the same layers with other weights tells what it looks at."""
         model, size = case
-        if isinstance(got, Exception):
-            if isinstance(got.__cause__, IndexError):
-                return (
-                    "The output maps are smaller than the image: their middle is at "
-                    "maps.shape[2] // 2 and maps.shape[3] // 2."
-                )
-            return ""
+        images_of(model, size)
+        if isinstance(got, Exception) and isinstance(got.__cause__, IndexError):
+            return (
+                "The output maps are smaller than the image: their middle is at "
+                "maps.shape[2] // 2 and maps.shape[3] // 2."
+            )
+        small = (
+            "Small gradients count as zero in your function (a threshold, or rounding). Every "
+            "gradient that is not exactly zero counts, however small."
+        )
         for change, text in (
+            (lambda w: 1000 * w, small),
             (torch.abs, "You count positive gradients only; a negative gradient is not zero."),
-            (
-                lambda w: _alike(w, 0.3),
-                "Small gradients count as zero in your function (a threshold, or rounding). Every "
-                "gradient that is not exactly zero counts, however small.",
-            ),
+            (lambda w: _alike(w, 0.3), small),
             (lambda w: 0.3 * torch.ones_like(w), "Some gradients that are not zero do not count."),
         ):
             try:
                 if close(tuple(map(int, answer(_with_weights(model, change), size))), right):
                     raise Wrong(text)
             except (TypeError, ValueError, RuntimeError):
-                return ""
+                continue
         return ""
 
     same_results(answer, reference, *cases, explain=explain)
-    given: list[Tensor] = []
-    model = copy.deepcopy(cases[0][0])
-    model.register_forward_pre_hook(lambda _, images: given.append(images[0].detach().clone()))
-    with trace.unwatched():
-        call(answer, model, 16)
-    if given and all(images.unique().numel() <= 2 for images in given):
+    given = images_of(*cases[0])
+    if all(images.unique().numel() <= 2 for images in given):
         raise Wrong(
             f"All pixels of your image are {describe(given[0].flatten()[0])}: a constant image, "
             "and a random one is asked for. Where all pixels are equal, the gradient of some "

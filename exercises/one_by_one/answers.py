@@ -133,6 +133,8 @@ def notices(values):
 
 wrong_answers = {
     "one_by_one.1": [
+        ("bytes", counts(weights=24_576), r"bytes"),
+        ("a share", counts(detour=12_443_648 / 120_422_400), r"compares the two ways"),
         ("with biases", counts(weights=6_176), r'"weights": 6,176 is not right.*biases'),
         ("one kernel", counts(weights=192), r"one kernel"),
         ("kernels of one weight", counts(weights=32), r"every one of the 192 channels"),
@@ -169,6 +171,12 @@ wrong_answers = {
         ("anything", counts(macs=7), r'"macs": 7 is not right'),
     ],
     "one_by_one.2": [
+        (
+            "twice the bias",
+            merge().replace("copy_(bias)", "copy_(bias + second.bias)"),
+            r"bias of the second layer is added twice",
+        ),
+        ("place by place", merge("second.weight * first.weight"), r"numbers at the same place"),
         ("first bias lost", merge(bias="second.bias"), r"bias of the first layer is lost"),
         (
             "second bias lost",
@@ -313,15 +321,20 @@ def merge(first, second):
         ),
     ],
     "one_by_one.3": [
+        ("padding", recolour(back="F.pad(mixed[0], 4 * [1]).permute(1, 2, 0)"), r"a padding"),
+        ("softmax", recolour(weight="matrix.softmax(1)"), r"a softmax.*over the rows of `matrix`"),
+        ("inverse", recolour(weight="matrix.inverse()"), r"the inverse of `matrix`"),
+        ("no matrix", recolour(weight="torch.eye(3)"), r"`photo` is returned as it is"),
+        ("bytes", recolour(back="mixed[0].permute(1, 2, 0).byte()"), r"whole ones \(torch.uint8"),
         ("way back", recolour(back=PASTE), r"On the way back, the result is reshaped"),
         ("way in", recolour(CUT), r"On the way in, the photograph is reshaped"),
         ("both ways", recolour(CUT, back=PASTE), r"On the way in.*And on the way back too"),
         ("transposed", recolour(weight="matrix.T"), r"^.*The matrix is transposed"),
-        ("in and transposed", recolour(CUT, "matrix.T"), r"On the way in.*And: The matrix"),
+        ("in and transposed", recolour(CUT, "matrix.T"), r"On the way in.*The matrix"),
         (
             "back and transposed",
             recolour(weight="matrix.T", back=PASTE),
-            r"On the way back.*And: The matrix",
+            r"On the way back.*The matrix",
         ),
         (
             "all three, written differently",
@@ -351,7 +364,7 @@ def recolour(photo, matrix):
     layer.weight.data = matrix[:, :, None, None]
     return layer(photo.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
 """,
-            r"draws random numbers",
+            r"That is a bias.*draws one at random",
         ),
         (
             "random weights",
@@ -512,6 +525,26 @@ def pca_layers(maps, width):
     ],
     "one_by_one.5": [
         (
+            "64 bits",
+            convolution(result="layer.double()"),
+            r"^Numbers of 64 bits",
+        ),
+        (
+            "dilation",
+            convolution(layer="nn.Conv2d(channels, linear.out_features, kernel_size, dilation=2)"),
+            r"gaps between the pixels of its kernel",
+        ),
+        (
+            "other number of outputs",
+            convolution(layer="nn.Conv2d(channels, 10, kernel_size)"),
+            r"^as_convolution\(.*raised RuntimeError: The size",
+        ),
+        (
+            "minus the bias",
+            convolution(bias="layer.bias.copy_(-linear.bias)"),
+            r"The bias has the wrong sign",
+        ),
+        (
             "1x1",
             convolution(
                 "linear.weight[:, :, None, None]",
@@ -591,6 +624,8 @@ def pca_layers(maps, width):
         ("a module", "as_convolution = 5", r"A function is expected"),
     ],
     "one_by_one.6": [
+        ("entries", never_read(a=432), r"entries in all four channels"),
+        ("one decimal", never_read(a=0.8), r"rounded too much"),
         ("share that is read", never_read(a=0.25), r"0.25 is not right.*share that is read"),
         ("pixels", never_read(a=108), r"number of pixels"),
         ("per cent", never_read(b=800 / 9), r"percentage"),
@@ -833,6 +868,7 @@ for name, layer in looks.items():
     ],
     "one_by_one.7": [
         ("by thinking", notices("fffttt")),
+        ("zeros and ones", f"notices = dict(zip({KINDS}, [0, 0, 0, 1, 1, 1]))"),
         (
             "tensors",
             f"import torch\nnotices = dict(zip({KINDS}, torch.tensor([0, 0, 0, 1, 1, 1]).bool()))",

@@ -38,6 +38,16 @@ CHOSEN = "vectors[:, -width:].T"
 THERE = "-directions @ mean"
 WEIGHT = "(directions.T[:, :, None, None]"
 NO_BACK = ("restore.bias.copy_(mean)", "restore.bias.zero_()")
+WAY_IN = ("photo.permute(2, 0, 1)[None]", "photo.reshape(1, 3, *photo.shape[:2])")
+WAY_BACK = ("mixed[0].permute(1, 2, 0)", "mixed.reshape(photo.shape)")
+TURNED = ("matrix[:", "matrix.T[:")
+_TO = "On the way in, the photograph is reshaped; the channels have to be moved with permute."
+_FRO = "On the way back, the result is reshaped; the channels have to be moved with permute."
+_TURNED = (
+    "The matrix is transposed: the weight has the shape (out, in, 1, 1), and each row of the "
+    "matrix belongs to one channel that comes out."
+)
+RESHAPED = "linear.weight.reshape(convolution.weight.shape)"
 _PERMUTE = (
     "`reshape` alone does not put the channels of a pixel into one row: neighbouring pixels of one "
     "map are in it. Move the channels to the end with permute first."
@@ -84,6 +94,10 @@ SLIPS = {
         "through all k · k places: sum the kernel over height and width.": (
             *("second.weight.sum(dim=(2, 3))", "second.weight[:, :, 0, 0]"),
         ),
+        "The bias of the first layer goes through the last corner of the kernel only. It comes in "
+        "through all k · k places: sum the kernel over height and width.": (
+            *("second.weight.sum(dim=(2, 3))", "second.weight[:, :, -1, -1]"),
+        ),
         "The bias of the first layer goes through the mean of the kernel; it should go through "
         "the sum over height and width.": (".sum(dim", ".mean(dim"),
         "The sum of the first bias is added to every output. Each number of it has to go through "
@@ -101,6 +115,31 @@ SLIPS = {
             *(EINSUM, EINSUM.replace("weight,", "weight.flip(2, 3),")),
         ),
         "Height and width of the kernel have changed places.": ("oihw", "oiwh"),
+        "The bias of the second layer is added twice.": (
+            ADDED,
+            "merged.bias.copy_(2 * second.bias)",
+        ),
+        "`*` (and `@` on the whole weights) multiplies numbers at the same place. Here the "
+        "matrices (out, between) and (between, in) are multiplied, for each place of the kernel.": (
+            *(EINSUM, "second.weight * first.weight"),
+        ),
+    },
+    "one_by_one.3": {
+        f"{_TO} And on the way back too. And: {_TURNED}": (*WAY_IN, *WAY_BACK, *TURNED),
+        f"{_TO} And on the way back too.": (*WAY_IN, *WAY_BACK),
+        _TO: WAY_IN,
+        _FRO: WAY_BACK,
+        _TURNED: TURNED,
+        "Height and width have changed places.": ("mixed[0].permute(1,", "mixed[0].mT.permute(1,"),
+        "The channels are still first: the result should be (H, W, 3).": (
+            *("mixed[0].permute(1, 2, 0)", "mixed[0]"),
+        ),
+        "There is still a batch axis in front: the result should be (H, W, 3).": (
+            *("mixed[0].permute(1, 2, 0)", "mixed.permute(0, 2, 3, 1)"),
+        ),
+        "The result is cut off at 0 and 1; `recolour` gives the mixture as it is.": (
+            *("mixed[0]", "mixed[0].clamp(0, 1)"),
+        ),
     },
     "one_by_one.4": {
         "These are the directions with the smallest eigenvalues: torch.linalg.eigh gives them in "
@@ -156,6 +195,9 @@ SLIPS = {
             *(PIXELS, PIXELS.replace("maps", "maps[:1]")),
             *(MEAN, OVER_ALL),
         ),
+        "The maps are averaged over height and width first; every pixel is a sample.": (
+            *(PIXELS, "maps.mean((2, 3))"),
+        ),
         "The maps are averaged over the images first; every pixel of every image is a sample.": (
             *(PIXELS, "maps.mean(0).flatten(1).T"),
         ),
@@ -187,6 +229,31 @@ SLIPS = {
             *(WEIGHT, "(directions.reshape(channels, width, 1, 1)"),
         ),
         "The directions have the wrong sign on the way back.": (WEIGHT, f"(-{WEIGHT[1:]}"),
+    },
+    "one_by_one.5": {
+        "Height and width of the kernel have changed places.": (RESHAPED, f"{RESHAPED}.mT"),
+        "The kernel is turned around by 180 degrees; torch's convolution does not flip it.": (
+            *(RESHAPED, f"{RESHAPED}.flip(2, 3)"),
+        ),
+        "The kernel is flipped, left to right; torch's convolution does not flip it.": (
+            *(RESHAPED, f"{RESHAPED}.flip(3)"),
+        ),
+        "The weights are taken apart in the wrong order, with the channels last. `flatten` goes "
+        "channel by channel: (channels, k, k).": (
+            RESHAPED,
+            "linear.weight.reshape(-1, kernel_size, kernel_size, channels).permute(0, 3, 1, 2)",
+        ),
+        "The weights are taken apart in the wrong order, with the channels between the rows and "
+        "the columns. `flatten` goes channel by channel: (channels, k, k).": (
+            RESHAPED,
+            "linear.weight.reshape(-1, kernel_size, channels, kernel_size).transpose(1, 2)",
+        ),
+        "The weight of the linear layer is transposed first. It has the shape (out_features, "
+        "in_features) already, as a convolution wants it.": ("weight.reshape", "weight.T.reshape"),
+        "The bias is missing.": ("copy_(linear.bias)", "zero_()"),
+        "The bias has the wrong sign.": ("copy_(linear.bias)", "copy_(-linear.bias)"),
+        "The stride is the size of the kernel; on larger maps it should slide one pixel at a "
+        "time.": ("kernel_size)", "kernel_size, stride=kernel_size)"),
     },
 }
 
@@ -270,17 +337,6 @@ def _is_convolution(value: Any, what: str) -> nn.Conv2d:
     raise Wrong(f"{what} gives {describe(value)}; an `nn.Conv2d` is expected.")
 
 
-def _convolution(weight: Tensor, bias: Tensor | None, **options: Any) -> nn.Conv2d:
-    layer = nn.Conv2d(
-        weight.shape[1], weight.shape[0], weight.shape[2:], bias=bias is not None, **options
-    )
-    with torch.no_grad():
-        layer.weight.copy_(weight)
-        if bias is not None:
-            layer.bias.copy_(bias)
-    return layer
-
-
 def _random_parts(answer: Callable, given: _Given) -> str:
     """A sentence on weights or biases that two calls draw differently, or nothing."""
     pairs = []
@@ -300,6 +356,15 @@ def _random_parts(answer: Callable, given: _Given) -> str:
     return ""
 
 
+def _look_for_random_parts(answer: Callable) -> Callable[[tuple, Any, Any], str]:
+    def explain(case: tuple, got: Any, _: Any) -> str:
+        if not isinstance(got, Exception) and (random := _random_parts(answer, *case)):
+            raise Wrong(random)
+        return ""
+
+    return explain
+
+
 # --- one_by_one.1: counting -----------------------------------------------------------------------
 
 
@@ -313,6 +378,7 @@ def one_by_one_1(answer):
             192 + 32: "Channels in and out are multiplied: each of the 32 kernels has 192 weights.",
             positions * one: "A weight is stored once, however many positions it is used at.",
             five: "This is a 5×5 kernel; the first two counts are for the 1×1 convolution.",
+            4 * one: "Those are bytes, four for each weight; count the weights.",
         },
         "macs": {
             one: no_positions,
@@ -349,11 +415,17 @@ def one_by_one_1(answer):
                 "The two layers come in the other order: first the 1×1, then the 5×5, which then "
                 "reads 16 channels."
             ),
+            positions
+            * (25 * detour[0] + detour[1]): "Only the second layer is 5×5; the first is 1×1.",
             positions * detour[0] * detour[1]: "The two layers run one after the other: add them.",
         },
     }
     right = {"weights": one, "macs": positions * one, "direct": positions * five}
     right["detour"] = positions * sum(detour)
+    for part, whole in (("detour", "direct"), ("direct", "detour")):
+        common["detour"][right[part] / right[whole]] = (
+            "That compares the two ways; the number of MACs itself is asked for."
+        )
     for key in ("macs", "direct", "detour"):
         common[key] |= {
             right[key] * 32 * 32 // positions: "Count the positions of the output, 28 · 28, not "
@@ -395,11 +467,6 @@ def one_by_one_2(answer):
         first, second = given.values
         return _Output(second(first(images)) for images in given.images)
 
-    def explain(case: tuple, got: Any, _: Any) -> str:
-        if not isinstance(got, Exception) and (random := _random_parts(answer, *case)):
-            raise Wrong(random)
-        return ""
-
     same_results(
         _behaviour("merge", answer, finish) if callable(answer) else answer,
         right,
@@ -408,7 +475,7 @@ def one_by_one_2(answer):
         (_two((3, 4, 2), 5, (2, 3, 8, 7)),),
         (_two((2, 5, 3), 3, (1, 2, 9, 8), stride=2),),
         (_two((3, 2, 4), 3, (2, 3, 5, 6), padding=1, first_bias=False),),
-        explain=explain,
+        explain=_look_for_random_parts(answer),
     )
     return "One layer gives what the two gave."
 
@@ -416,69 +483,24 @@ def one_by_one_2(answer):
 # --- one_by_one.3: repair -------------------------------------------------------------------------
 
 
-def _recoloured(
-    photo: Tensor, matrix: Tensor, moved: bool = True, turned: bool = False, back: bool = True
-) -> Tensor:
-    height, width, channels = photo.shape
-    image = photo.permute(2, 0, 1)[None] if moved else photo.reshape(1, channels, height, width)
-    mixed = F.conv2d(image, (matrix.T if turned else matrix)[:, :, None, None])
-    return mixed[0].permute(1, 2, 0) if back else mixed.reshape(height, width, -1)
-
-
 def one_by_one_3(answer):
-    def variant(*options: bool) -> Callable:
-        return lambda photo, matrix: _recoloured(photo, matrix, *options)
-
-    to = "On the way in, the photograph is reshaped; the channels have to be moved with permute."
-    fro = "On the way back, the result is reshaped; the channels have to be moved with permute."
-    transposed = (
-        "The matrix is transposed: the weight has the shape (out, in, 1, 1), and each row of the "
-        "matrix belongs to one channel that comes out."
-    )
-
     def explain(case: tuple, got: Any, right: Tensor) -> str:
         if not isinstance(got, Tensor) or got.shape != right.shape:
             return ""
         off = (got - right).detach().flatten(0, 1)
         if close(off, off[:1].expand_as(off)):
-            return (
+            raise Wrong(
                 "Each channel is off by the same number at all pixels. That is a bias: "
                 "nn.Conv2d draws one at random unless it gets bias=False."
             )
-        if not close(call(answer, *copy.deepcopy(case)), got):
-            return "It gives something else each time: a new nn.Conv2d draws its weights at random."
         return ""
 
-    cases = [
+    same_results(
+        answer,
+        lambda photo, matrix: photo @ matrix.T,
         (torch.rand(4, 5, 3), torch.randn(3, 3)),
         (torch.rand(3, 3, 3), torch.randn(3, 3)),
         (torch.rand(6, 2, 3), torch.randn(3, 3)),
-    ]
-    same_results(
-        answer,
-        _recoloured,
-        *cases,
-        mistakes={
-            f"{to} And on the way back too. And: {transposed}": variant(False, True, False),
-            f"{to} And on the way back too.": variant(False, False, False),
-            f"{to} And: {transposed}": variant(False, True, True),
-            f"{fro} And: {transposed}": variant(True, True, False),
-            to: variant(False, False, True),
-            fro: variant(True, False, False),
-            transposed: variant(True, True, True),
-            "Height and width have changed places.": lambda photo, matrix: _recoloured(
-                photo, matrix
-            ).transpose(0, 1),
-            "The channels are still first: the result should be (H, W, 3).": lambda photo, matrix: (
-                _recoloured(photo, matrix).permute(2, 0, 1)
-            ),
-            "There is still a batch axis in front: the result should be (H, W, 3).": (
-                lambda photo, matrix: _recoloured(photo, matrix)[None]
-            ),
-            "The result is cut off at 0 and 1; `recolour` gives the mixture as it is.": (
-                lambda photo, matrix: _recoloured(photo, matrix).clamp(0, 1)
-            ),
-        },
         explain=explain,
     )
     return (
@@ -587,60 +609,11 @@ def one_by_one_4(answer, reference):
 # --- one_by_one.5: a linear layer as a convolution ------------------------------------------------
 
 
-def _as_convolution(
-    linear: nn.Linear,
-    channels: int,
-    k: int,
-    *,
-    order: str = "channels first",
-    bias: bool = True,
-    stride: int | None = None,
-    padding: int = 0,
-) -> nn.Conv2d:
-    out = linear.out_features
-    weight = {
-        "channels first": lambda w: w.reshape(out, channels, k, k),
-        "channels last": lambda w: w.reshape(out, k, k, channels).permute(0, 3, 1, 2),
-        "turned": lambda w: w.reshape(out, channels, k, k).transpose(2, 3),
-        "flipped": lambda w: w.reshape(out, channels, k, k).flip(2, 3),
-        "transposed": lambda w: w.T.reshape(out, channels, k, k),
-    }[order](linear.weight)
-    return _convolution(
-        weight,
-        linear.bias if bias else None,
-        stride=k if stride is None else stride,
-        padding=padding,
-    )
-
-
 def _slid(linear: nn.Linear, maps: Tensor, k: int) -> Tensor:
     """`linear` on every k×k window, by cutting the windows out."""
     windows = F.unfold(maps, k).transpose(1, 2)  # (N, places, C·k·k)
     height, width = maps.shape[2] - k + 1, maps.shape[3] - k + 1
     return linear(windows).transpose(1, 2).reshape(len(maps), -1, height, width)
-
-
-def _explain_layer(answer: Any, given: _Given) -> None:
-    """Raises `Wrong` where a look at the layer tells more than its outputs do."""
-    layer = call(answer, *copy.deepcopy(given.values)) if callable(answer) else None
-    linear, channels, k = given.values
-    if not isinstance(layer, nn.Conv2d):
-        return
-    if layer.padding not in ((0, 0), 0, "valid"):
-        raise Wrong(
-            f"Your layer is {layers(layer)}. With padding a {k}×{k} kernel has more than one place "
-            "on a map of its own size; none is needed."
-        )
-    if layer.weight.shape != (linear.out_features, channels, k, k):
-        return
-    again = call(answer, *copy.deepcopy(given.values))
-    if not torch.equal(layer.weight, again.weight):
-        raise Wrong(
-            f"Your layer is {layers(layer)}, as it should be, but its weights are new random "
-            "numbers each time: copy those of the linear layer into it."
-        )
-    if layer.bias is not None and not torch.equal(layer.bias, again.bias):
-        raise Wrong("The bias is a new random one each time: copy that of the linear layer too.")
 
 
 def one_by_one_5(answer):
@@ -658,6 +631,11 @@ def one_by_one_5(answer):
                 f"as_convolution({given}) gives {layers(layer)}; the kernel has to be as large as "
                 f"the map, {k}×{k}."
             )
+        if layer.padding not in ((0, 0), 0, "valid"):
+            raise Wrong(
+                f"Your layer is {layers(layer)}. With padding a {k}×{k} kernel has more than one "
+                "place on a map of its own size; none is needed."
+            )
         return tuple(call(layer, images) for images in given.images)
 
     def case(channels: int, k: int, out: int) -> tuple[_Given]:
@@ -666,41 +644,17 @@ def one_by_one_5(answer):
         text = f"{layers(linear)}, channels={channels}, kernel_size={k}"
         return (_Given(text, (linear, channels, k), (maps, larger)),)
 
-    def variant(**options: Any) -> Callable:
-        options = {"stride": 1, **options}
-        return _behaviour(
-            "as_convolution", lambda *given: _as_convolution(*given, **options), finish
-        )
-
     def right(given: _Given) -> tuple[Tensor, ...]:
         linear, _, k = given.values
         return tuple(_slid(linear, images, k) for images in given.images)
 
-    cases = [case(4, 3, 5), case(3, 7, 6), case(8, 2, 32), case(5, 1, 4)]
-    try:
-        same_results(
-            _behaviour("as_convolution", answer, finish) if callable(answer) else answer,
-            right,
-            *cases,
-            mistakes={
-                "Height and width of the kernel have changed places.": variant(order="turned"),
-                "The kernel is turned around by 180 degrees; torch's convolution does not flip "
-                "it.": variant(order="flipped"),
-                "The weights are taken apart in the wrong order, with the channels last. `flatten` "
-                "goes channel by channel: (channels, k, k).": variant(order="channels last"),
-                "The weight of the linear layer is transposed first. It has the shape "
-                "(out_features, in_features) already, as a convolution wants it.": variant(
-                    order="transposed"
-                ),
-                "The bias is missing.": variant(bias=False),
-                "The stride is the size of the kernel; on larger maps it should slide one pixel at "
-                "a time.": variant(stride=None),
-            },
-            parts=("maps of the kernel's size", "larger maps"),
-        )
-    except Wrong as error:
-        _explain_layer(answer, cases[0][0])
-        raise error
+    same_results(
+        _behaviour("as_convolution", answer, finish) if callable(answer) else answer,
+        right,
+        *(case(4, 3, 5), case(3, 7, 6), case(8, 2, 32), case(5, 1, 4)),
+        parts=("maps of the kernel's size", "larger maps"),
+        explain=_look_for_random_parts(answer),
+    )
     return "The same weights, now able to slide."
 
 
@@ -722,12 +676,13 @@ def one_by_one_6(answer):
             144 * share: "This is a number of pixels; the share of the 144 is asked for.",
             100 * share: "This is a percentage; shares go from 0 to 1.",
             1 - share: "This is the share that is read; asked for is the share that is not.",
+            576
+            * share: "This is a number of entries in all four channels; asked for is the share of "
+            "the 144 pixels.",
             share / 4: "Divide by the 144 pixels, not by the 576 numbers of the four channels.",
         }
-        if abs(share - round(share, 2)) > 1e-3:
-            common[name][round(share, 2)] = (
-                "This is rounded too much; give four decimals, or a fraction."
-            )
+        for rounded in {round(share, 1), round(share, 2)} - {share}:
+            common[name][rounded] = "This is rounded too much; give four decimals, or a fraction."
         if share == 0:
             common[name] = {
                 1 / 4: "Nothing is lost in a mean: all four pixels of a 2×2 square are averaged "
@@ -798,9 +753,9 @@ def one_by_one_7(answer):
     given = {}
     for name in _NOTICES:
         value = plain(answer[name])
-        if not isinstance(value, bool):
+        if not isinstance(value, int) or value not in (0, 1):
             raise Wrong(f'"{name}": True or False is expected, not {describe(value)}.')
-        given[name] = value
+        given[name] = bool(value)
     if given == _NOTICES:
         return "The first three cannot tell an image from its shuffled pixels."
     exactly = (
