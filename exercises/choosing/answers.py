@@ -670,7 +670,7 @@ def build():
             r"the bar is .*no normalisation layer",
         ),
         ("takes an argument", f"{LAYERS}\ndef build(width):\n    return own()\n",
-         r"build\(\) raised TypeError"),
+         r"your function takes `width`"),
         ("no return", f"{LAYERS}\ndef build():\n    own()\n", r"Is the `return` missing"),
         ("the class's name", "build = 'resnet_small'", r"A function that builds a network"),
     ],

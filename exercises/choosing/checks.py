@@ -75,7 +75,10 @@ def choosing_1(answer):
     expect_numbers(
         answer, megabytes | {"most": 250_000}, every, tolerance=dict.fromkeys(rows, 0.006)
     )
-    return "553 MB of weights, and 12.85 MB of maps after the first layer for each image."
+    return (
+        f"{megabytes['weights']:.0f} MB of weights, and {megabytes['maps']:.2f} MB of maps after "
+        "the first layer for each image."
+    )
 
 
 # --- choosing.2: the Pareto front -----------------------------------------------------------------
@@ -501,7 +504,9 @@ def choosing_4(answer, reference):
             "equal."
         ),
     )
-    return "Exact for one to seven pairs. Five pairs can never give less than 2/32."
+    most = max(len(case[0]) for case in exact)
+    least = reference([1.0] * 5)
+    return f"Exact for one to {most} pairs. Five pairs can never give less than {least}."
 
 
 # --- choosing.5: three puzzles --------------------------------------------------------------------

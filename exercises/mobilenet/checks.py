@@ -386,7 +386,7 @@ def mobilenet_3(answer):
             f'"misprint": your own count for "{misprint}" is {answer[misprint]:.2f}, and so it is '
             "printed. Compare the other rows."
         )
-    return "1.91, not 1.19: two digits changed places."
+    return f"{answer['full']:.2f}, not 1.19: two digits changed places."
 
 
 # --- mobilenet.4: the block of v2 -----------------------------------------------------------------
