@@ -244,7 +244,7 @@ def _other_layers(
                 for (name, layer), new in pairs:
                     place = f"{_place(answer, name)}, `{layers(layer)}`,"
                     same.setdefault(_setting(layer, new, made), []).append(place)
-                words = [f"{' and '.join(places[:2])} {what}" for what, places in same.items()]
+                words = [f"{' and '.join(places[:3])} {what}" for what, places in same.items()]
                 words[2:] = ["and so on"] if len(words) > 2 else []
                 yield "; ".join(words), _with(answer, {name: new for (name, _), new in pairs})
     if extra and not missing:

@@ -688,9 +688,13 @@ wrong_answers = {
         (
             "ReLU on the logits",
             repaired(last="self.fc6(hidden).relu()"),
-            r"ReLU on the logits|ReLU too many",
+            r"a ReLU at the end|ReLU too many",
         ),
-        ("softmax", repaired(last="self.fc6(hidden).softmax(1)"), r"softmax at the end"),
+        (
+            "softmax",
+            repaired(last="self.fc6(hidden).softmax(1)"),
+            r"a softmax over the last axis .*at the end",
+        ),
         (
             "p = 0.3",
             repaired(hidden="F.dropout(F.relu(self.fc5(maps.flatten(1))), 0.3, self.training)"),
@@ -728,7 +732,7 @@ wrong_answers = {
         (
             "groups gone",
             repaired(conv4="nn.Conv2d(48, 48, kernel_size=3, padding=1)"),
-            r"groups are gone",
+            r"`self.conv4`, .*should have groups 2, not 1",
         ),
         (
             "conv3 cut",
@@ -736,7 +740,7 @@ wrong_answers = {
                 conv3="nn.Conv2d(32, 24, kernel_size=3, padding=1)",
                 conv4="nn.Conv2d(24, 48, kernel_size=3, padding=1, groups=2)",
             ),
-            r"conv3 gives 24 maps now",
+            r"`self.conv3`, .*should give 48 channels, not 24",
         ),
         (
             "poolings round up",

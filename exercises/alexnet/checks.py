@@ -910,19 +910,6 @@ SLIPS["alexnet.7"] = {
         f"The share that is dropped has changed to {p}; it was 0.5.": (", 0.5", f", {p}")
         for p in (0.1, 0.2, 0.25, 0.3, 0.4, 0.6)
     },
-    "The groups are gone: every kernel of conv4 sees all 48 maps; it should see half of them.": (
-        ", groups=2",
-        "",
-    ),
-    "conv3 gives 24 maps now, to suit conv4; it should give 48. It is conv4's in_channels that has "
-    "to count all maps.": (
-        *("nn.Conv2d(32, 48,", "nn.Conv2d(32, 24,"),
-        *("nn.Conv2d(48, 48,", "nn.Conv2d(24, 48,"),
-    ),
-    "conv4 gives 24 maps now; it should give 48.": (
-        *("nn.Conv2d(48, 48,", "nn.Conv2d(48, 24,"),
-        *("48 * 2 * 2", "24 * 2 * 2"),
-    ),
     "The poolings round up now, so that the last maps are 3×3. The poolings were right; fc5 "
     "expects too many inputs.": ("3, stride=2", "3, stride=2, ceil_mode=True", *_THREE),
     "The last pooling rounds up now, so that the last maps are 3×3. The poolings were right; fc5 "
@@ -940,10 +927,6 @@ SLIPS["alexnet.7"] = {
         *_THREE,
         *_STILL,
     ),
-    "The groups of conv4 are gone, and dropout is still on in evaluation mode.": (
-        *(", groups=2", ""),
-        *_STILL,
-    ),
     "The poolings have padding now, so that the last maps are 4×4. The poolings were right; fc5 "
     "expects too many inputs.": ("3, stride=2", "3, 2, 1", "48 * 2 * 2", "48 * 4 * 4"),
     "Another pooling brings the last maps to 3×3, so that fc5 fits. The maps were right, 2×2; fc5 "
@@ -959,18 +942,6 @@ SLIPS["alexnet.7"] = {
     "The ReLU after fc5 is gone; it was right.": (
         "F.relu(self.fc5(maps.flatten(1)))",
         "self.fc5(maps.flatten(1))",
-    ),
-    "There is a softmax at the end; the network gave logits, and should.": (
-        "self.fc6(hidden)",
-        "self.fc6(hidden).softmax(1)",
-    ),
-    "There is a log-softmax at the end; the network gave logits, and should.": (
-        "self.fc6(hidden)",
-        "self.fc6(hidden).log_softmax(1)",
-    ),
-    "There is a ReLU on the logits; the network gave them as they are.": (
-        "self.fc6(hidden)",
-        "F.relu(self.fc6(hidden))",
     ),
 }
 

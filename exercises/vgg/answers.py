@@ -246,14 +246,18 @@ class vgg_block(nn.Module):
             r"groups",
         ),
         ("softmax", block(end="parts += [nn.MaxPool2d(2), nn.Softmax(1)]"), r"[Ss]oftmax"),
-        ("no pooling", block(end="pass"), r"pooling at the end of the block is missing"),
+        ("no pooling", block(end="pass"), r"a max pooling is missing"),
         (
             "average",
             block(end="parts.append(nn.AvgPool2d(2))"),
             r"AvgPool2d.*should be a MaxPool2d",
         ),
         ("AlexNet's pooling", block(end="parts.append(nn.MaxPool2d(3, 2))"), r"overlap"),
-        ("pooling of stride 1", block(end="parts.append(nn.MaxPool2d(2, 1))"), r"by one position"),
+        (
+            "pooling of stride 1",
+            block(end="parts.append(nn.MaxPool2d(2, 1))"),
+            r"should have stride 2, not 1",
+        ),
         (
             "rounding up",
             block(end="parts.append(nn.MaxPool2d(2, ceil_mode=True))"),
@@ -289,7 +293,7 @@ class vgg_block(nn.Module):
         (
             "no padding",
             block(body="parts += [nn.Conv2d(channels, out_channels, k), nn.ReLU()]"),
-            r"not padded",
+            r"should have padding 1, not 0",
         ),
         (
             "padding 1 always",
@@ -367,7 +371,7 @@ class vgg_block(nn.Module):
                 body="parts += [nn.Conv2d(channels, out_channels, k, padding=k // 2), "
                 "nn.BatchNorm2d(out_channels), nn.ReLU()]"
             ),
-            r"batch norm after each convolution; the paper",
+            r"batch norm \(`BatchNorm2d\(8\)`\) are too many",
         ),
         (
             "no bias",
@@ -375,7 +379,7 @@ class vgg_block(nn.Module):
                 body="parts += [nn.Conv2d(channels, out_channels, k, padding=k // 2, bias=False), "
                 "nn.ReLU()]"
             ),
-            r"biases are missing",
+            r"should have a bias",
         ),
         (
             "sigmoid",
@@ -400,7 +404,11 @@ class vgg_block(nn.Module):
             ),
             r"has stride 2, and there is no pooling",
         ),
-        ("dropout", block(end="parts += [nn.MaxPool2d(2), nn.Dropout()]"), r"dropout at the end"),
+        (
+            "dropout",
+            block(end="parts += [nn.MaxPool2d(2), nn.Dropout()]"),
+            r"a dropout \(`Dropout\(0.5\)`\) is too many",
+        ),
         (
             "two mistakes",
             block(
