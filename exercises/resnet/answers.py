@@ -879,6 +879,10 @@ def zero_pad(maps, out_channels, stride=2):
         ("max pooling of one pixel", padded(PAD, "F.max_pool2d(maps, 1, stride)")),
     ],
     "resnet.5": [
+        (
+            "a lazy layer",
+            bottleneck().replace("nn.Conv2d(in_channels, width, 1", "nn.LazyConv2d(width, 1"),
+        ),
         ("one by one", bottleneck("F.relu(self.shortcut(maps) + self.branch(maps))")),
         (
             "torchvision's",

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from exercises import trace
 from exercises.compare import (
     Unexplained,
     Wrong,
@@ -266,6 +267,16 @@ JOINS = {
 }
 
 
+def _made(answer: Callable, *arguments: int) -> nn.Module:
+    """The learner's block; lazy layers have their weights, so that they can be counted."""
+    block = make(answer, *arguments)
+    if any(map(nn.parameter.is_lazy, block.parameters())):
+        with trace.unwatched(), torch.no_grad():
+            call(block.eval(), torch.randn(2, arguments[0], 8, 6))
+        block.train()
+    return block
+
+
 def _expect_default_stride(answer: Callable, *arguments: int, stride: int) -> None:
     """Called without a stride, as the chapter may do it, the block has that of the stub."""
     block = make(answer, *arguments).eval()
@@ -325,7 +336,7 @@ def resnet_3(answer):
             layers = [pool(stride, ceil_mode=True), _conv(inside, outside, 1)]
             return joined(args=args, shortcut=nn.Sequential(*layers, nn.BatchNorm2d(outside)))
 
-        block, right = make(answer, *args), joined()
+        block, right = _made(answer, *args), joined()
         branch = count_parameters(right.branch)
         beside = args[0] * args[1]
         expect_parameters(
@@ -546,7 +557,7 @@ def resnet_5(answer):
         given = f"With in_channels={inside}, width={width}, stride={stride} the shape"
         one = count_parameters(_bottleneck(*args))
         beside = inside * outside + 2 * outside
-        block, right = make(answer, *args), joined()
+        block, right = _made(answer, *args), joined()
         expect_parameters(
             block,
             count_parameters(right),
