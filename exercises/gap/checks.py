@@ -106,6 +106,10 @@ SLIPS["gap.1"] = {
         '"pooled": 512 * 7 * 7 * 1000 + 1000',
     ),
     "The pooling itself has none, but a linear layer follows it.": (_POOLED, '"pooled": 0'),
+    "One linear layer follows the pooling; the others belong to the head that flattens.": (
+        _POOLED,
+        f"{_POOLED} + after_first",
+    ),
     "The pooling has no parameters.": (_POOLED, f"{_POOLED} + 512"),
     "One linear layer to 1000 follows the pooling, not three.": (
         _POOLED,
@@ -172,6 +176,10 @@ SLIPS["gap.2"] = {
     "image.": (_AVERAGE, "maps.sum(dim=(2, 3))"),
     "The sum is divided by 49 always. That is the average of 7×7 maps only; other sizes have "
     "another number of positions.": (_AVERAGE, "maps.sum(dim=(2, 3)) / 49"),
+    "The average runs over the images too; each image has averages of its own.": (
+        _AVERAGE,
+        "maps.mean(dim=(0, 2, 3))",
+    ),
     "The highest value of each map is taken; the task asks for the average.": (
         _AVERAGE,
         "maps.amax(dim=(2, 3))",
@@ -235,6 +243,10 @@ def _what_arrives(network: nn.Module, shape: tuple[int, ...]) -> str:
             f"{what} the average runs over the channels; it should run over the positions, "
             "`dim=(2, 3)`."
         )
+    if arrived == (count, 32):
+        return "The linear layer should take 32 numbers, one for each map."
+    if arrived in ((count, 32, width), (count, 32, height)):
+        return f"{what} the average runs over one axis of the maps; it should run over both."
     if arrived == (count, 32, 1, 1):
         return f"{what} the two axes of length 1 have to go, for example with `nn.Flatten()`."
     return f"{what} it should be {(count, 32)}."
@@ -338,6 +350,8 @@ def gap_3(answer):
         text = "These are places on the canvas (34 + shift); the shifts are asked for. Subtract 34."
     elif given == [s - 1 for s in right]:
         text = "Every shift is one too small: an index counts from 0, and the shifts begin with 1."
+    elif given in ([s + 1 for s in right], [s + 1 for s in right[:-1]]):
+        text = "Every shift is one too large: the garment in the middle counts as a shift of 0."
     elif given == [s for s in right if s < max(_SHIFTS)]:
         text = (
             "The last shift, 12, is missing: `range(1, 12)` ends at 11. Or the network is in "

@@ -844,7 +844,7 @@ def at_each_pixel(maps, linear):
             (
                 f"statistics over {dims}",
                 norm_over(dims),
-                rf"raised.*Your statistics .* dim={seen}; ",
+                rf"Your statistics .* dim={seen}; .*raised",
             )
             for dims, seen in [
                 ("(0,)", r"\(0,\)"),

@@ -243,14 +243,18 @@ def nin_2(answer):
         right = _block(*arguments, **others)
         same_outputs(block, right, shape)
         _expect_cost(block, right, shape, describe_call(_block, *arguments, **others))
-        with torch.no_grad():
-            largest = block.eval()(1000 * torch.randn(shape)).max().item()
-        if 1e-6 < largest <= 6:
-            raise Wrong(
-                f"No output is above {largest:.3g}, however large the input: the activation has a "
-                "ceiling (ReLU6 has one at 6). A ReLU has none."
-            )
+        _expect_no_ceiling(block, 1000 * torch.randn(shape))
     return "It computes what the paper's block computes, gradients included."
+
+
+def _expect_no_ceiling(module: nn.Module, large: Tensor) -> None:
+    with torch.no_grad():
+        largest = module.eval()(large).abs().max().item()
+    if 1e-6 < largest <= 6.001:
+        raise Wrong(
+            f"No output is above {largest:.3g}, however large the input: an activation has a "
+            "ceiling (ReLU6 has one at 6, Hardtanh at 1). A ReLU has none."
+        )
 
 
 def _macs(module: nn.Module, shape: tuple[int, ...]) -> int:
@@ -586,6 +590,7 @@ def nin_5(answer, reference):
             f"{start} The ReLU on the class maps is gone, which is the whole repair: change "
             "nothing else."
         )
+    _expect_no_ceiling(network, 1e5 * torch.randn(2, 1, 28, 28))
     seven = call(make(answer, num_classes=7), torch.randn(2, 1, 28, 28))
     if tuple(seven.shape) != (2, 7):
         raise Wrong(
@@ -635,6 +640,18 @@ SLIPS["nin.6"] = {
         "correction=1",
     ),
     "The division is by the variance; it should be by its square root.": (_ROOT, "(var + eps)"),
+    "The variance is the mean of the squares of `x`; the mean is to be subtracted before.": (
+        _STATISTICS[1],
+        "var = x.square().mean(dim=(0, 2, 3))",
+    ),
+    "`eps` is missing in evaluation; it belongs to both modes.": (
+        _ROOT,
+        "torch.sqrt(var + (eps if training else 0))",
+    ),
+    "The running variance takes the batch's mean; it should take its variance.": (
+        "momentum * unbiased",
+        "momentum * mean",
+    ),
     "`eps` is missing: a channel without variance is divided by zero.": (_ROOT, "torch.sqrt(var)"),
     "`eps` is added to the root; it should be added to the variance, under the root.": (
         _ROOT,
@@ -789,10 +806,13 @@ def _explain_batch_norm(answer: Callable, case: tuple, mine: Any) -> str:
         pass
     if axes.seen and (0, 2, 3) not in axes.seen:
         seen = " and ".join(f"dim={dims}" for dims in sorted(axes.seen))
-        return (
+        text = (
             f"Your statistics are taken over {seen}; `dim=(0, 2, 3)` leaves one number for each "
             "channel."
         )
+        if isinstance(mine, Exception):  # many mistakes lead to one exception
+            raise Wrong(f"{text} {mine}") from None
+        return text
     if isinstance(mine, Exception) and "must match the size of tensor" in str(mine):
         return (
             "A tensor of shape (C,) beside one of (N, C, H, W) is laid along the width; "
@@ -807,8 +827,8 @@ def nin_6(answer):
         vectors = torch.randn(c), torch.randn(c), torch.randn(c), torch.rand(c) + 0.5
         return (x, *vectors, training, *extra.values())
 
-    def by_torch(x, weight, bias, mean, var, training, momentum=0.1, eps=1e-5):
-        mean, var = mean.detach().clone(), var.detach().clone()
+    def by_torch(x, weight, bias, running_mean, running_var, training, momentum=0.1, eps=1e-5):
+        mean, var = running_mean.detach().clone(), running_var.detach().clone()
         return F.batch_norm(x, mean, var, weight, bias, training, momentum, eps), mean, var
 
     cases = (
@@ -816,6 +836,7 @@ def nin_6(answer):
         case(3, 4, 2, 3, False),
         case(4, 3, 3, 2, True, scale=0.003),
         case(2, 5, 2, 2, True, momentum=0.3, eps=0.1),
+        case(2, 5, 2, 2, False, momentum=0.3, eps=0.1),
     )
     same_results(
         answer,
