@@ -237,6 +237,7 @@ wrong_answers = {
         ),
     ],
     "gap.3": [
+        ("one too large", "same_shifts = [5, 9, 13]", r"Every shift is one too large"),
         ("every shift", "same_shifts = list(range(1, 13))", r"All twelve"),
         ("none", "same_shifts = []", r"No shift at all"),
         ("the maps compared", experiment(call="network.features"), r"maps are compared in place"),

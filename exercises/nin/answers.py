@@ -835,6 +835,11 @@ def at_each_pixel(maps, linear):
     ],
     "nin.6": [
         (
+            "eps in training only",
+            norm(f"{BATCH}; {MOVE}", f"{RUNNING}; var = var - eps"),
+            r"`eps` is missing in evaluation",
+        ),
+        (
             "a flag for the variance",
             norm(f"{BATCH}; {MOVE}", RUNNING) + "\n_norm = batch_norm\n"
             "def batch_norm(*args): return (*_norm(*args)[:2], True)\n",
