@@ -667,6 +667,17 @@ counts = {
     ],
     "mobilenet.2": [
         (
+            "lazy layers",
+            separable(
+                DEPTHWISE,
+                "nn.LazyBatchNorm2d()",
+                RELU,
+                "nn.LazyConv2d(out_channels, 1, bias=False)",
+                "nn.LazyBatchNorm2d()",
+                RELU,
+            ),
+        ),
+        (
             "a class",
             """
 class separable(nn.Module):
@@ -710,6 +721,10 @@ recount = {"1x1": 100 * point / whole, "depthwise": 100 * deep / whole,
         ),
     ],
     "mobilenet.4": [
+        (
+            "lazy batch norms",
+            inverted(norm1="nn.LazyBatchNorm2d(),", norm2="nn.LazyBatchNorm2d(),"),
+        ),
         (
             "another order",
             inverted(
