@@ -17,8 +17,10 @@ from tools import CourseError
 
 def addresses(root: Path) -> dict[str, str]:
     """Where the course is published: `repository` on GitHub, and a `mirror` or nothing."""
-    with open(root / "pyproject.toml", "rb") as file:
-        return {"mirror": "", **tomllib.load(file).get("tool", {}).get("course", {})}
+    published: dict[str, str] = {}
+    with contextlib.suppress(FileNotFoundError), open(root / "pyproject.toml", "rb") as file:
+        published = tomllib.load(file).get("tool", {}).get("course", {})
+    return {"mirror": "", **published}
 
 
 # What git says in more than one line, and what to do then. The first that fits counts.
