@@ -271,7 +271,7 @@ wrong_answers = {
             basic(
                 norm1="None", norm2="None", first="self.conv1(maps).relu()", z="self.conv2(first)"
             ),
-            r"a batch norm and a batch norm are missing",
+            r"two batch norms are missing",
         ),
         (
             "a projection",
