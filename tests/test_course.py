@@ -24,7 +24,17 @@ from pathlib import Path
 import pytest
 
 import course
-from tools import COMMAND, ROOT, CourseError, data_files, doctor, environment, programs, update
+from tools import (
+    COMMAND,
+    PERSONAL,
+    ROOT,
+    CourseError,
+    data_files,
+    doctor,
+    environment,
+    programs,
+    update,
+)
 
 PYPROJECT = """
 [project]
@@ -1210,7 +1220,8 @@ def test_test_passes_everything_on_to_pytest(handed_over, given, passed, variabl
     """argparse must not take options that come first or that it knows itself."""
     course.main(["test", *given.split()])
     command = ["python", "-m", "pytest", "--nbval", *passed.split()]
-    assert handed_over == [(command, variables)]
+    personal = dict.fromkeys(PERSONAL)  # taken away
+    assert handed_over == [(command, personal | variables)]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ its text, and the answer to an exercise by where it is and what it defines. Stan
 
 from __future__ import annotations
 
+import ast
 import copy
 import difflib
 import re
@@ -178,6 +179,15 @@ def alike(one: str, other: str) -> float:
 def _defines(text: str, name: str) -> bool:
     """Whether code gives this name a value: a function, a class or a variable."""
     text = re.sub(rf"^{name} = use\(.*$", "", text, flags=re.MULTILINE)
-    made = rf"^(?:async def|def|class) {name}\b"
-    assigned = rf"^(?:[^=#\n]*[ ,(\[])?{name}\b(?:[ ,)\]][^=#\n]*|:[^=#\n]*)?=(?!=)"
-    return bool(re.search(f"{made}|{assigned}", text, re.MULTILINE))
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):  # half written, or with a line for the shell
+        made = rf"^(?:async def|def|class) {name}\b"
+        assigned = rf"^(?:[^\s=#][^=#\n]*[ ,(\[])?{name}\b(?:[ ,)\]][^=#\n]*|:[^=#\n]*)?=(?!=)"
+        return bool(re.search(f"{made}|{assigned}", text, re.MULTILINE))
+    return any(
+        name == (node.id if isinstance(node, ast.Name) else node.name)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    )

@@ -133,7 +133,7 @@ wrong_answers = {
         ("32 times 2", counts(60_928, 60_480 * 64), r"not 32 \+ 32"),
         ("5 places", counts(2_880 + 46_080 + 448, 0), r"5 · 5 = 25 places"),
         ("biases of one layer", counts(60_672, 61_931_520), r"biases of the two 1×1 layers"),
-        ("two slips", counts(50_880, 0), r"biases are missing.*and.*3 input channels"),
+        ("two slips", counts(50_880, 0), r"biases are missing.*3 input channels"),
         ("anything", counts(5, 6), r'"parameters": 5 is not right'),
     ],
     "nin.2": [
