@@ -18,7 +18,7 @@ import pytest
 import stored
 
 from exercises import record as progress
-from tools import ROOT, CourseError, authoring, cells, update
+from tools import ROOT, CourseError, authoring, cells, recognition, update
 from tools.authoring import code, exercise, markdown
 from tools.cells import source
 from tools.clone import Clone
@@ -932,3 +932,24 @@ def test_nbgitpuller_keeps_answers_in_valid_notebooks(course, tmp_path, where):
     assert valid(first) and valid(second)
     assert "mine = 2" in texts(first)
     assert "New." in texts(first)
+
+
+@pytest.mark.parametrize(
+    ("code", "defines"),
+    [
+        ("answer = 1", True),
+        ("first, answer = 1, 2", True),
+        ("if True:\n    answer: int = 3", True),
+        ("def answer():\n    pass", True),
+        ("class answer: ...", True),
+        ("answer = use('nin.2', answer)", False),
+        ("other = build(1,\n    answer=False)", False),
+        ("build(1, answer=False)", False),
+        ("def other():\n    answer = 1", False),
+        ("answer == 1", False),
+        ("!pip list\nanswer = 1", True),  # no Python
+        ("!pip list\nbuild(\n    answer=False)", False),
+    ],
+)
+def test_what_defines_an_answer(code, defines):
+    assert recognition._defines(code, "answer") == defines

@@ -185,9 +185,15 @@ def _defines(text: str, name: str) -> bool:
         made = rf"^(?:async def|def|class) {name}\b"
         assigned = rf"^(?:[^\s=#][^=#\n]*[ ,(\[])?{name}\b(?:[ ,)\]][^=#\n]*|:[^=#\n]*)?=(?!=)"
         return bool(re.search(f"{made}|{assigned}", text, re.MULTILINE))
-    return any(
-        name == (node.id if isinstance(node, ast.Name) else node.name)
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-        or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
-    )
+    return name in _bound(tree)
+
+
+def _bound(node: ast.AST) -> Iterator[str]:
+    """The names that code binds, without those that are local to its functions and classes."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield child.name
+        elif isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+            yield child.id
+        elif not isinstance(child, ast.Lambda):
+            yield from _bound(child)
