@@ -70,7 +70,7 @@ METADATA = {
 }
 
 BOOTSTRAP = """\
-# Finds the course; fetches it if this notebook was opened alone (Colab, Kaggle).
+# @title Finds the course; fetches it if this notebook was opened alone (Colab, Kaggle).
 import os
 import shutil
 import subprocess
@@ -101,6 +101,8 @@ import course
 course.complete_host()
 """
 
+DEEPER = "## Deeper: "  # begins the heading of a section that one can leave out
+
 DEVICE = """\
 from exercises.engine import check, hint, solution, use
 from utils import budget, device
@@ -129,10 +131,16 @@ def exercise(id: str) -> NotebookNode:
 
 
 def notebook(
-    cells: Sequence[NotebookNode], *, title: str, minutes: int, needs: Sequence[str] = ()
+    cells: Sequence[NotebookNode],
+    *,
+    title: str,
+    minutes: int,
+    main_minutes: int | None = None,
+    needs: Sequence[str] = (),
 ) -> NotebookNode:
     """A notebook of these cells, with ids that depend on the cells' text alone.
 
+    minutes: what a reader needs for all of it, and main_minutes without the Deeper sections.
     needs: what the reader should know, each either a chapter such as "01_lenet" or plain words.
     """
     seen: dict[str, int] = {}
@@ -142,6 +150,8 @@ def notebook(
         cell.id = name if seen[name] == 1 else f"{name}-{seen[name]}"
     nb = nbformat.v4.new_notebook(cells=list(cells), metadata=copy.deepcopy(METADATA))
     nb.metadata["course"] = {"title": title, "minutes": minutes, "needs": list(needs)}
+    if main_minutes is not None:
+        nb.metadata["course"]["main_minutes"] = main_minutes
     return nb
 
 
@@ -218,16 +228,19 @@ def header(stem: str, about: Mapping) -> str:
     order = sorted({*stems(), stem})
     before, after = order[: order.index(stem)][-1:], order[order.index(stem) + 1 :][:1]
     known = [_link(need) if re.match(r"\d\d_", need) else need for need in about["needs"]]
-    facts = [f"About {about['minutes']} minutes"]
-    facts += [f"Needs: {', '.join(known)}"] if known else []
-    facts += [f"Previous: {_link(before[0])}"] if before else []
-    facts += [f"Next: {_link(after[0])}"] if after else []
-    facts += ["Words: [English and 中文](../docs/glossary.md)"]
+    minutes = f"About {about.get('main_minutes', about['minutes'])} minutes"
+    if "main_minutes" in about:
+        minutes += f", or {about['minutes']} with all *Deeper* sections"
+    facts = [minutes] + ([f"Needs: {', '.join(known)}"] if known else [])
+    links = [f"[Kaggle]({kaggle})", f"[Binder]({binder}){mirror_link(file)}"]
+    links += [f"Previous: {_link(before[0])}"] if before else []
+    links += [f"Next: {_link(after[0])}"] if after else []
+    links += ["Words: [English and 中文](../docs/glossary.md)"]
     return (
         f"# Chapter {int(stem[:2])}: {about['title']}\n\n"
-        f"**[Open in Colab]({colab}/github/{on_github})** · [Kaggle]({kaggle}) · "
-        f"[Binder]({binder}){mirror_link(file)}\n\n"
-        f"{' · '.join(facts)}"
+        f"**[Open in Colab]({colab}/github/{on_github})** · {' · '.join(facts)}\n\n"
+        f"<details>\n<summary>Other ways to open it, and the chapters beside it</summary>\n\n"
+        f"{' · '.join(links)}\n\n</details>"
     )
 
 
@@ -243,7 +256,7 @@ def _generated(role: str, cell: NotebookNode, id: str = "") -> NotebookNode:
 
 
 def opening(stem: str, about: Mapping) -> list[NotebookNode]:
-    """The header and the two code cells with which every chapter starts."""
+    """The header and the two code cells of every chapter; its question is between them."""
     start = BOOTSTRAP.format(addresses=" ".join(addresses())).rstrip()
     return [
         _generated("header", markdown(header(stem, about))),
@@ -288,7 +301,8 @@ def refresh(nb: NotebookNode, stem: str) -> NotebookNode:
             f'{stem}: metadata "course" with title, minutes and needs is missing; '
             "authoring.notebook(…) writes it."
         )
-    cells, seen = opening(stem, nb.metadata["course"]), set()
+    first, *start = opening(stem, nb.metadata["course"])
+    cells, seen = [], set()
     for cell in nb.cells:
         place = re.fullmatch(r"\s*<!-- exercise: (\S+) -->\s*", cell.source)
         id = place[1] if place else cell.metadata.get("exercise")
@@ -297,6 +311,8 @@ def refresh(nb: NotebookNode, stem: str) -> NotebookNode:
         elif id is not None and id not in seen:
             seen.add(id)
             cells += exercise_cells(id)
+    question = [c for c in cells[:1] if c.cell_type == "markdown" and "exercise" not in c.metadata]
+    cells = [first, *question, *start, *cells[len(question) :]]
     old = {cell.id: cell for cell in nb.cells if cell.cell_type == "code"}
     for cell in cells:
         before = old.get(cell.id)
@@ -436,8 +452,10 @@ def normalised(nb: NotebookNode) -> NotebookNode:
     nb.metadata = nbformat.from_dict(copy.deepcopy(METADATA))
     nb.nbformat, nb.nbformat_minor = 4, 5
     for cell in nb.cells:
-        kept = ("exercise", "jupyter", "role", "tags")
+        kept = ("cellView", "exercise", "jupyter", "role", "tags")
         cell.metadata = NotebookNode({k: cell.metadata[k] for k in kept if k in cell.metadata})
+        if cell.cell_type == "markdown" and cell.source.startswith(DEEPER):  # JupyterLab folds it
+            cell.metadata["jp-MarkdownHeadingCollapsed"] = True
         if cell.cell_type == "code":
             # A widget, such as a progress bar, is nothing without its kernel.
             cell.outputs = [o for o in cell.outputs if "widget" not in " ".join(o.get("data", {}))]
