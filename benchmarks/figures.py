@@ -29,6 +29,7 @@ from PIL import Image
 
 from benchmarks import common, recipe
 from utils import plotting, results
+from utils.plotting.runs import spread
 
 DPI = 140
 KEY = "Results drawn"  # the PNG's text chunk that holds the fingerprint
@@ -183,7 +184,7 @@ def draw_accuracy(accuracies: dict) -> Figure:
             middle = row
             if len(sources) > 1:
                 middle += 0.17 if source == "d2l" else -0.13
-            heights = [middle + 0.4 * shift for shift in plotting._spread(len(runs))]
+            heights = [middle + 0.4 * shift for shift in spread(len(runs))]
             dots(axes, runs, heights, **looks[source])
             median_mark(axes, runs, middle, below=source == "d2l")
     handles = [
@@ -217,7 +218,7 @@ def draw_recipe(accuracies: dict) -> Figure:
     lowest = min(min(pair) for pairs in accuracies.values() for pair in pairs)
     figure, axes = accuracy_axes(len(accuracies), lowest)
     for row, pairs in enumerate(accuracies.values()):
-        heights = [row + 0.7 * shift for shift in plotting._spread(len(pairs))]
+        heights = [row + 0.7 * shift for shift in spread(len(pairs))]
         for axis in axes:
             for pair, height in zip(pairs, heights):
                 axis.plot(pair, [height, height], color="0.75", linewidth=0.8, zorder=1)

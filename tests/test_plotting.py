@@ -13,6 +13,7 @@ from matplotlib import font_manager
 from torch import nn
 
 from utils import diagnosis, networks, plotting
+from utils.plotting import look
 from utils.training import History
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -267,11 +268,11 @@ def fonts(monkeypatch, caplog):
     own = [f for f in font_manager.fontManager.ttflist if "mpl-data" in f.fname]
     monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
     monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [])
-    plotting._with_chinese.cache_clear()
+    look._with_chinese.cache_clear()
     yield own
     for number in plt.get_fignums():
         plt.figure(number).canvas.draw()
-    plotting._with_chinese.cache_clear()
+    look._with_chinese.cache_clear()
     assert not caplog.get_records("call")
 
 
@@ -347,7 +348,7 @@ def test_distribution_says_what_is_outside_its_axis():
 
 
 def test_a_font_without_bold_letters_goes_unmentioned(caplog, monkeypatch):
-    monkeypatch.setattr(plotting, "_with_chinese", lambda installed: ["cmr10"])  # has no bold one
+    monkeypatch.setattr(look, "_with_chinese", lambda installed: ["cmr10"])  # has no bold one
     with plotting.style():
         figure, axis = plt.subplots()
         axis.set_title("bold", fontweight="bold")

@@ -1,0 +1,32 @@
+"""Every picture a chapter shows. Each function returns the Figure; a cell ends with plt.show().
+
+Lines differ in dash and marker as well as in colour, and right and wrong differ by sign and frame,
+so every figure can be read in grey and by the colour-blind. Nothing here changes matplotlib's
+global settings.
+"""
+
+from utils.plotting.drawings import blocks, branches, mlpconv_figure
+from utils.plotting.look import COLOURS, DASHES, MARKERS, WIDTH, style
+from utils.plotting.pictures import confusion, feature_maps, filters, images, maps
+from utils.plotting.runs import activations, bars, curves, distribution, loss_log
+
+__all__ = [
+    "COLOURS",
+    "DASHES",
+    "MARKERS",
+    "WIDTH",
+    "activations",
+    "bars",
+    "blocks",
+    "branches",
+    "confusion",
+    "curves",
+    "distribution",
+    "feature_maps",
+    "filters",
+    "images",
+    "loss_log",
+    "maps",
+    "mlpconv_figure",
+    "style",
+]
