@@ -209,3 +209,51 @@ def test_maps_without_a_network(canvases):
     first, again, other = (localisation.random_map(4, seed=seed) for seed in (1, 1, 2))
     assert first.shape == (4, 64, 64) and torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+# --- covering -------------------------------------------------------------------------------------
+
+
+def test_a_square_on_the_peak_is_whole():
+    maps = torch.zeros(4, 20, 30)
+    for index, place in enumerate([(10, 15), (0, 0), (19, 29), (3, 27)]):
+        maps[index][place] = 1
+    squares = localisation.square_on_peak(maps, side=7)
+    assert squares.tolist() == [[12, 7, 19, 14], [0, 0, 7, 7], [23, 13, 30, 20], [23, 0, 30, 7]]
+
+
+def test_covered_is_black_inside_and_the_same_outside(canvases):
+    boxes = torch.tensor([[3, 5, 9, 20]]).expand(60, 4)
+    black = localisation.covered(canvases.images, boxes)
+    assert black[:, :, 5:20, 3:9].max() == 0
+    assert (black != canvases.images)[:, :, 5:20, 3:9].any()
+    same = black == canvases.images
+    same[:, :, 5:20, 3:9] = True
+    assert same.all()
+
+
+def test_the_other_square_is_as_bright_whole_and_elsewhere(canvases):
+    squares = localisation.square_on_peak(localisation.brightness_map(canvases.images, 9))
+    others = localisation.as_bright_elsewhere(canvases.images, squares, canvases.boxes)
+    assert others.min() >= 0 and others.max() <= 64
+    assert (others[:, 2:] - others[:, :2] == localisation.SQUARE).all()
+    assert localisation.iou(others, squares).max() == 0
+    assert (localisation.iou(others, canvases.boxes) == 0).float().mean() > 0.9
+    sums = [
+        [int(image[0, t:b, le:r].sum()) for image, (le, t, r, b) in zip(canvases.images, boxes)]
+        for boxes in (squares, others)
+    ]
+    first, second = torch.tensor(sums) / localisation.SQUARE**2
+    assert (first - second).abs().median() < 2  # of 255
+
+
+def test_the_other_square_is_the_most_equal_one():
+    images = torch.zeros(1, 1, 64, 64, dtype=torch.uint8)
+    images[0, 0, 0:17, 0:17] = 100
+    images[0, 0, 40:57, 3:20] = 130
+    images[0, 0, 40:57, 40:57] = 90
+    square, garment = torch.tensor([[0, 0, 17, 17]]), torch.tensor([[38, 38, 60, 60]])
+    other = localisation.as_bright_elsewhere(images, square, garment)
+    left, top, right, bottom = other[0].tolist()
+    assert abs(float(images[0, 0, top:bottom, left:right].float().mean()) - 100) < 3
+    assert right <= 38  # not on the garment, though that is nearer to 100

@@ -28,6 +28,7 @@ PIECES = 20
 PIECE = 10  # pixels a side of a piece
 NOISE = 32  # of 255
 INK = 25  # a pixel of a garment that is brighter than this belongs to it
+SQUARE = 17  # pixels a side of what is covered, to see whether the network needs it
 STATISTICS = ((0.2935,), (0.3396,))  # mean and standard deviation of the pixels of a canvas
 
 
@@ -271,6 +272,57 @@ def iou(first: Tensor, second: Tensor) -> Tensor:
     common = sides.clamp(min=0).prod(dim=1)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (first, second)]
     return common / (areas[0] + areas[1] - common)
+
+
+# --- does the network need what the map marks -----------------------------------------------------
+
+
+def square_on_peak(maps: Tensor, side: int = SQUARE) -> Tensor:
+    """Boxes (N, 4) of squares around the highest value of each map (N, H, W), whole ones.
+
+    A square that would leave the map is moved inside.
+    """
+    height, width = maps.shape[1:]
+    places = maps.flatten(1).argmax(dim=1)
+    top = (places // width - side // 2).clamp(0, height - side)
+    left = (places % width - side // 2).clamp(0, width - side)
+    return torch.stack([left, top, left + side, top + side], dim=1)
+
+
+def as_bright_elsewhere(images: Tensor, squares: Tensor, boxes: Tensor) -> Tensor:
+    """For each square (N, 4) another one of its size, as equal in brightness as can be found.
+
+    The new square is whole, and touches neither the old one nor the box of the garment. Where
+    nothing is left beside the box, it may touch the box.
+
+    Args:
+        images: (N, 1, H, W).
+        squares: whole squares of one size in these images.
+        boxes: of the garments, (N, 4).
+    """
+    side = int(squares[0, 2] - squares[0, 0])
+    bright = F.avg_pool2d(images.float(), side, stride=1)[:, 0]  # of every whole square
+    tops, lefts = torch.arange(bright.shape[1]), torch.arange(bright.shape[2])
+
+    def touches(box: Tensor) -> Tensor:
+        """(N, tops, lefts): would a square with this upper left corner touch the box?"""
+        left, top, right, bottom = (edge[:, None] for edge in box.unbind(dim=1))
+        high = (tops < bottom) & (tops + side > top)
+        wide = (lefts < right) & (lefts + side > left)
+        return high[:, :, None] & wide[:, None, :]
+
+    own = bright[torch.arange(len(bright)), squares[:, 1], squares[:, 0]]
+    difference = (bright - own[:, None, None]).abs()  # below 256
+    places = (difference + 1e3 * touches(boxes) + 1e6 * touches(squares)).flatten(1).argmin(dim=1)
+    top, left = places // len(lefts), places % len(lefts)
+    return torch.stack([left, top, left + side, top + side], dim=1)
+
+
+def covered(images: Tensor, boxes: Tensor) -> Tensor:
+    """Images (N, 1, H, W) with everything inside each box (N, 4) set to 0."""
+    y, x = torch.arange(images.shape[2])[:, None], torch.arange(images.shape[3])
+    left, top, right, bottom = (side[:, None, None, None] for side in boxes.unbind(dim=1))
+    return images.masked_fill((x >= left) & (x < right) & (y >= top) & (y < bottom), 0)
 
 
 # --- what needs no network ------------------------------------------------------------------------
