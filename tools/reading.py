@@ -8,9 +8,9 @@ words: those of hints and solutions, headings, sources and comments are not. The
 chapter to the limits below.
 
 Reading ease is Flesch's: 206.835 - 1.015 words per sentence - 84.6 syllables per word (R. Flesch,
-A new readability yardstick, 1948). Syllables are those of the CMU dictionary; for words that it lacks
-pyphen's hyphens count. A formula, a number or a piece of code is a word of one syllable. (textstat
-would do the same, but fetches its dictionary when it runs.)
+A new readability yardstick, 1948). Syllables are those of the CMU dictionary; for
+words that it lacks pyphen's hyphens count. A formula, a number or a piece of code is a word of one
+syllable. (textstat would do the same, but fetches its dictionary when it runs.)
 """
 
 from __future__ import annotations

@@ -13,10 +13,13 @@ import re
 import shutil
 import sys
 import tempfile
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
+from markdown_it import MarkdownIt
+from myst_parser.mdit_to_docutils.base import default_slugify
 
 from tools import COMMAND, ROOT, Parser
 from tools.address import repository
@@ -53,6 +56,17 @@ MODULE = """
    :members:
 ```
 """
+
+
+CLAIM = """
+
+### "{claim}"
+
+{verdict}. {right}
+
+*{settled}* {evidence}
+"""
+SETTLED = {"code": "Computed in the course:", "citation": "Sources:"}
 
 
 def address() -> str:
@@ -118,6 +132,43 @@ def describe_pictures(nb: nbformat.NotebookNode) -> None:
             cell.metadata["mystnb"] = {"image": {"alt": f"Figure of the section: {words}"}}
 
 
+def section_with(mark: str, nb: nbformat.NotebookNode) -> tuple[str, str]:
+    """Title and anchor of the section of a chapter in which a claim is marked; else of none."""
+    title = ""
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            found = re.search(rf"<!--\s*claim:\s*{re.escape(mark)}\s*-->", cell.source)
+            before = cell.source[: found.start()] if found else cell.source
+            title = [title, *re.findall(r"^#{1,3} +(.+)$", before, re.MULTILINE)][-1]
+            if found:
+                words = MarkdownIt().parseInline(title)[0].children or []
+                return title, default_slugify("".join(word.content for word in words))
+    return "", ""
+
+
+def claims() -> str:
+    """What docs/claims.toml says, as the rest of the page "Is this true?"."""
+    ledger = tomllib.loads((ROOT / "docs" / "claims.toml").read_text(encoding="utf-8"))["claim"]
+    text = ""
+    for path in matching(ROOT, "chapters/[0-9]*.ipynb"):
+        nb = nbformat.read(path, as_version=4)
+        about = [claim for claim in ledger if claim["chapter"] == path.stem]
+        if about:
+            text += f"\n## {nb.metadata['course']['title']}\n"
+        for claim in about:
+            title, anchor = section_with(claim["id"], nb)
+            there = f"../chapters/{path.name}" + (f"#{anchor}" if anchor else "")
+            where = title or f"Chapter {int(path.stem[:2])}"
+            evidence = [name for name in claim["sources"] if name != "counted"]
+            if title or claim["settled"] == "code":
+                evidence.insert(0, f"[{where}]({there})")
+            values = {"claim": claim["claim"], "right": claim["right"].strip()}
+            values |= {"verdict": claim["verdict"].capitalize()}
+            values |= {"settled": SETTLED[claim["settled"]], "evidence": "; ".join(evidence) + "."}
+            text += CLAIM.format(**values)
+    return text
+
+
 def copy_pages(folder: Path) -> None:
     site = pages()
     for path, page in site.items():
@@ -128,6 +179,8 @@ def copy_pages(folder: Path) -> None:
             describe_pictures(nb)
             for cell in nb.cells:
                 if cell.cell_type == "markdown":
+                    if cell.metadata.get("role") == "header":  # the site has its own way on
+                        cell.source = cell.source.partition("\n\n<details>")[0]
                     cell.source = relink(cell.source, path, site)
                     if id := cell.metadata.get("exercise"):  # for who hears a list of the hints
                         hidden = f' <span class="visually-hidden">of exercise {id}</span>'
@@ -142,6 +195,8 @@ def copy_pages(folder: Path) -> None:
             chapters = [name for name in names if name.startswith("chapters/")]
             about = [name for name in names if name not in chapters]
             text += TREE.format(chapters="\n".join(chapters), about="\n".join(about))
+        if page.name == "is_this_true.md":
+            text += claims()
         if page.name == "reference.md":
             text += "".join(MODULE.format(name=name) for name in modules())
         target.write_text(text, encoding="utf-8")
