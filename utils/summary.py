@@ -100,7 +100,7 @@ def table(model: nn.Module, input_shape: Sequence[int], *, depth: int | None = N
     transposed convolution; errors of the model itself pass through.
     """
     model = getattr(model, "_orig_mod", model)  # torch.compile wraps the model
-    image = _blank_image(model, input_shape)
+    image = blank_image(model, input_shape)
     image._view = _View((1, 1), (1, 1))
     names = {module: name for name, module in model.named_modules()}
     levels = {module: name.count(".") + 1 if name else 0 for module, name in names.items()}
@@ -296,7 +296,7 @@ def _times(numbers: Sequence[int]) -> str:
     return " x ".join(map(str, numbers))
 
 
-def _blank_image(model: nn.Module, input_shape: Sequence[int]) -> Tensor:
+def blank_image(model: nn.Module, input_shape: Sequence[int]) -> Tensor:
     """One image of this shape, of the model's type and on its device."""
     shape = tuple(input_shape)
     if len(shape) not in (3, 4) or not all(isinstance(n, int) and n > 0 for n in shape):

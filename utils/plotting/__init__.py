@@ -7,6 +7,7 @@ global settings.
 
 from utils.plotting.drawings import blocks, branches, mlpconv_figure
 from utils.plotting.look import COLOURS, DASHES, MARKERS, WIDTH, style
+from utils.plotting.networks import network
 from utils.plotting.pictures import confusion, feature_maps, filters, images, maps
 from utils.plotting.runs import activations, bars, curves, distribution, loss_log
 
@@ -28,5 +29,6 @@ __all__ = [
     "loss_log",
     "maps",
     "mlpconv_figure",
+    "network",
     "style",
 ]
