@@ -167,7 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
             make_room(given.json)
         result = train(given)
         if given.test and is_first:
-            print(f"test accuracy {result['test_accuracy']:.4f}")
+            print(f"test accuracy {result['test_accuracy']:.2%}")
         if given.json and is_first and not write(given.json, result):
             return 2
         return 0 if result["status"] == "finished" else 1

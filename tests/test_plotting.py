@@ -88,7 +88,7 @@ def test_distribution_has_a_dot_for_every_run_and_the_median():
     figure = plotting.distribution(groups, xlabel="accuracy", lines={"guessing": 0.1})
     dots = [collection.get_offsets()[:, 0].tolist() for collection in figure.axes[0].collections]
     assert dots == [[0.1, 0.5, 0.9], [0.3]]
-    assert {".500", ".300", "guessing", "a\n3 runs", "b\n1 run"} <= texts(figure)
+    assert {"50.0%", "30.0%", "guessing", "a\n3 runs", "b\n1 run"} <= texts(figure)
 
 
 @pytest.mark.parametrize("values", [[], [0.5, float("nan")]])
@@ -112,7 +112,7 @@ def test_loss_log_joins_the_medians():
     figure = plotting.loss_log({"start": [0.7, 0.8, 0.75], "ReLU": [0.9, 0.85]}, xlabel="accuracy")
     joined = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert joined[0].get_xdata() == pytest.approx([0.75, 0.875])
-    assert {".750", ".875", "start", "+ ReLU"} <= texts(figure)
+    assert {"75.0%", "87.5%", "start", "+ ReLU"} <= texts(figure)
 
 
 def test_images_mark_wrong_predictions_without_colour():
@@ -342,9 +342,9 @@ def test_distribution_says_what_is_outside_its_axis():
     axis = plotting.distribution(groups, xlabel="accuracy", xlim=(0.75, 0.9)).axes[0]
     names = [label.get_text() for label in axis.get_yticklabels()]
     assert names == ["near\n2 runs", "far\n2 runs, 2 outside", "split\n3 runs, 1 outside"]
-    assert [text.get_text() for text in axis.texts] == [".810", "← .550", ".810"]
+    assert [text.get_text() for text in axis.texts] == ["81.0%", "← 55.0%", "81.0%"]
     above = plotting.distribution({"far": [1.0]}, xlabel="accuracy", xlim=(0.75, 0.9)).axes[0]
-    assert [text.get_text() for text in above.texts] == ["1.000 →"]
+    assert [text.get_text() for text in above.texts] == ["100.0% →"]
 
 
 def test_a_font_without_bold_letters_goes_unmentioned(caplog, monkeypatch):

@@ -207,8 +207,8 @@ def test_it_learns_and_reports():
     assert evaluate(model, validation)[:2] == last
     assert all(s > 0 for s in history.seconds)
     assert re.fullmatch(
-        r"epoch 4/4: train loss \d\.\d{3}, train accuracy 0\.\d{3}, "
-        r"validation accuracy 0\.\d{3}, \d+\.\d s an epoch",
+        r"epoch 4/4: train loss \d\.\d{3}, train accuracy \d+\.\d%, "
+        r"validation accuracy \d+\.\d%, \d+\.\d s an epoch",
         str(history),
     )
     assert repr(history) == str(history)
@@ -363,7 +363,7 @@ def test_evaluate_and_predict_are_exact_and_leave_no_trace():
     assert result.loss == pytest.approx(loss, rel=1e-6)
     assert result.accuracy == (expected.argmax(1) == labels).sum().item() / 333
     assert result.images == 333
-    assert str(result) == f"loss {loss:.3f}, accuracy {result.accuracy:.3f} on 333 images"
+    assert str(result) == f"loss {loss:.3f}, accuracy {result.accuracy:.1%} on 333 images"
     for use in (evaluate, predict):
         with pytest.raises(ValueError, match="empty"):
             use(model, [])

@@ -843,7 +843,7 @@ def choosing_7(answer):
             f"{own['median']:.3f}. {advice}{made_of}"
         )
     return (
-        f"{budget}, accuracy {run.accuracy:.3f}. The course's own network has "
+        f"{budget}, accuracy {run.accuracy:.1%}. The course's own network has "
         f"{own['median']:.3f} (median of {len(own['runs'])} runs, {own['min']:.3f} to "
         f"{own['max']:.3f})."
     )

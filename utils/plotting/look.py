@@ -18,7 +18,7 @@ from matplotlib.patheffects import withStroke
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
 DASHES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (3, 2)), "-"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
-WIDTH = 9.0  # inches: the width of a notebook's text
+WIDTH = 8.0  # inches: wide enough for a notebook, narrow enough for letters on a telephone
 # Fonts with Chinese characters, those for a screen first: of Linux, macOS and Windows.
 CHINESE = (
     *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN"),
@@ -47,8 +47,8 @@ def style() -> Iterator[None]:
         {
             "figure.dpi": 110,
             "font.family": _families(),
-            "font.size": 9,
-            "axes.titlesize": 10,
+            "font.size": 10,
+            "axes.titlesize": 10.5,
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.prop_cycle": cycler(color=COLOURS),
@@ -98,7 +98,7 @@ def _with_chinese(installed: frozenset[str]) -> list[str]:
     return []
 
 
-def headline(figure: Figure, title: str, fontsize: float = 9) -> None:
+def headline(figure: Figure, title: str, fontsize: float = 10.5) -> None:
     if title:  # an empty one would take room too
         figure.suptitle(title, fontsize=fontsize)
 
@@ -120,7 +120,7 @@ def write_over_lines(
         xytext=offset,
         ha=ha,
         va=va,
-        fontsize=8,
+        fontsize=9,
         zorder=5,
         path_effects=[withStroke(linewidth=border, foreground="white")],
     )

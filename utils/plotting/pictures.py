@@ -32,7 +32,7 @@ def images(
     """
     lines = 0 if labels is None else 1 if predictions is None else 2
     with style():
-        figure, axes = _panels(len(images), columns, side=1.6, below=0.17 * lines, extra=0.1)
+        figure, axes = _panels(len(images), columns, side=1.6, below=0.18 * lines, extra=0.1)
         for index, (axis, image) in enumerate(zip(axes.flat, images)):
             _show(axis, image)
             if labels is None:
@@ -42,7 +42,7 @@ def images(
                 text += f"\n✗ {_class_name(predictions[index], classes)}"
                 for spine in axis.spines.values():
                     spine.set(visible=True, linewidth=2.5, color=COLOURS[1])
-            axis.set_title(text, fontsize=7, pad=2)
+            axis.set_title(text, fontsize=_small(axes), pad=2)
     return figure
 
 
@@ -68,6 +68,11 @@ def _panels(
         for spine in axis.spines.values():
             spine.set_visible(False)
     return figure, axes
+
+
+def _small(axes: np.ndarray) -> float:
+    """The size of letters under which the name of a class fits over one of so many panels."""
+    return 7.0 if axes.shape[1] > 8 else 8.5
 
 
 def _class_name(label: Any, classes: Sequence[str] | None) -> str:
@@ -183,13 +188,15 @@ def maps(
         if image is not None:
             axis = next(panels)
             axis.imshow(image.detach().float().cpu().mean(0).numpy(), cmap="gray")
-            axis.set_title("image", fontsize=7, pad=2)
+            axis.set_title("image", fontsize=_small(axes), pad=2)
         for index, (channel, axis) in enumerate(zip(values, panels)):
             picture = axis.imshow(channel.detach().numpy(), cmap="viridis", **limits)
-            axis.set_title(str(index) if names is None else names[index], fontsize=7, pad=2)
+            axis.set_title(
+                str(index) if names is None else names[index], fontsize=_small(axes), pad=2
+            )
             if own_scale:
                 text = f"{float(channel.min()):.1f} to {float(channel.max()):.1f}"
-                axis.set_xlabel(text.replace("-", "−"), fontsize=7, labelpad=2)
+                axis.set_xlabel(text.replace("-", "−"), fontsize=_small(axes), labelpad=2)
         if not own_scale:
             figure.colorbar(picture, ax=axes, pad=0.01, aspect=12 * len(axes))
         headline(figure, title)
@@ -214,7 +221,7 @@ def confusion(
                 if value:
                     dark = share[row, column] > 0.5
                     axis.text(
-                        column, row, value, ha="center", va="center", fontsize=7,
+                        column, row, value, ha="center", va="center", fontsize=8,
                         color="white" if dark else "black",
                     )  # fmt: skip
         axis.set_xticks(range(count), classes, rotation=45, ha="right", rotation_mode="anchor")

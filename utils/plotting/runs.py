@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from utils.plotting.look import COLOURS, DASHES, MARKERS, WIDTH, headline, style, write_over_lines
 
@@ -47,7 +48,7 @@ def curves(histories: Any, *, title: str = "", apart: bool = False) -> Figure:
             height = 3.2 + 0.19 * (len(histories) - 1)  # each takes a line of the legend
             figure, axes = plt.subplots(1, 2, figsize=(WIDTH, height), layout="constrained")
             _draw_curves(axes, histories)
-        headline(figure, title, fontsize=10)
+        headline(figure, title)
     return figure
 
 
@@ -64,7 +65,7 @@ def _draw_curves(
 ) -> None:
     """`number` is the place of a single history among others, which gives it its looks."""
     for axis, quantity, label in zip(
-        axes, ("loss", "accuracy"), ("loss (cross-entropy)", "accuracy")
+        axes, ("loss", "accuracy"), ("loss (cross-entropy)", "accuracy (%)")
     ):
         for place, (name, history) in enumerate(histories.items()):
             look = place if number is None else number
@@ -85,6 +86,8 @@ def _draw_curves(
                 )
         axis.set(xlabel="epoch", ylabel=label)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if quantity == "accuracy":
+            axis.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     if axes[1].lines and not number:  # runs apart have one legend, that of the first
         _legend(axes[1], columns=2 if number is None else 3)
 
@@ -96,7 +99,7 @@ def _legend(axis: plt.Axes, columns: int) -> None:
     a notebook would then differ from what is stored.
     """
     handles, names = axis.get_legend_handles_labels()
-    axis.figure.legend(handles, names, loc="outside lower center", ncols=columns, fontsize=8)
+    axis.figure.legend(handles, names, loc="outside lower center", ncols=columns, fontsize=9)
 
 
 def distribution(
@@ -118,6 +121,7 @@ def distribution(
     Raises:
         ValueError: a group without runs, or a value that is not a finite number.
     """
+    xlabel, percent, number = _unit(xlabel, groups)
     with style():
         height = 0.62 * len(groups) + 0.9 + (0.25 if title else 0)
         figure, axis = plt.subplots(figsize=(WIDTH, height), layout="constrained")
@@ -127,22 +131,20 @@ def distribution(
             axis.scatter(
                 values,
                 [row + shift for shift in spread(len(values))],
-                s=22 if len(values) < 30 else 10,
+                s=26 if len(values) < 30 else 12,
                 marker=MARKERS[row % len(MARKERS)],
-                facecolors="none",
+                facecolors="white",  # in front of the median, which hides no run
                 edgecolors=colour,
-                linewidths=0.9,
+                linewidths=1.1,
+                zorder=3,
                 label=name,
             )
             # Rounded, so that .8695 is not a little less and printed as another number.
             median = round(float(torch.tensor(values, dtype=torch.float64).quantile(0.5)), 9)
-            axis.plot([median, median], [row - 0.36, row + 0.36], color="black", linewidth=2)
-            text, place, offset, look = (
-                f"{median:.3f}".removeprefix("0"),
-                (median, row - 0.36),
-                0,
-                {},
+            axis.plot(
+                [median, median], [row - 0.36, row + 0.36], color="black", linewidth=2, zorder=2
             )
+            text, place, offset, look = number(median), (median, row - 0.36), 0, {}
             if xlim is not None and median < xlim[0]:
                 text, place, offset = f"← {text}", (xlim[0], row), 4
                 look = {"ha": "left", "va": "center"}
@@ -153,7 +155,7 @@ def distribution(
         for name, value in (lines or {}).items():
             axis.axvline(value, linestyle=":", color="black", linewidth=1)
             axis.annotate(
-                name, (value, 1), xycoords=("data", "axes fraction"), fontsize=8, ha="center",
+                name, (value, 1), xycoords=("data", "axes fraction"), fontsize=9, ha="center",
                 va="bottom",
             )  # fmt: skip
         names = [f"{name}\n{_count(values, xlim)}" for name, values in groups.items()]
@@ -161,6 +163,8 @@ def distribution(
         axis.set(ylim=(len(groups) - 0.45, -0.7), xlabel=xlabel)
         if xlim is not None:
             axis.set_xlim(*xlim)
+        if percent:
+            axis.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
         if title:
             axis.set_title(title, loc="left", pad=16 if lines else 6)
     return figure
@@ -182,6 +186,21 @@ def _finite(name: str, values: Sequence[float]) -> list[float]:
     return numbers
 
 
+def _unit(
+    label: str, groups: Mapping[str, Sequence[float]]
+) -> tuple[str, bool, Callable[[float], str]]:
+    """The label of the axis, whether it is in percent, and how a value is written.
+
+    Accuracies come as fractions, and people read them in percent.
+    """
+    fractions = all(0 <= value <= 1 for values in groups.values() for value in values)
+    if "accuracy" not in label.lower() or not fractions:
+        return label, False, "{:.3f}".format
+    if "%" not in label:
+        label = re.sub("accuracy", r"\g<0> (%)", label, count=1, flags=re.IGNORECASE)
+    return label, True, "{:.1%}".format
+
+
 def spread(count: int) -> list[float]:
     """Heights between -0.25 and 0.25 that keep neighbours apart, the same in every run."""
     if count == 1:
@@ -199,6 +218,7 @@ def loss_log(steps: Mapping[str, Sequence[float]], *, xlabel: str, title: str = 
     Raises:
         ValueError: a step without runs, or a value that is not a finite number.
     """
+    xlabel, percent, number = _unit(xlabel, steps)
     with style():
         figure, axis = plt.subplots(
             figsize=(WIDTH, 0.42 * len(steps) + 0.9 + (0.25 if title else 0)), layout="constrained"
@@ -211,17 +231,21 @@ def loss_log(steps: Mapping[str, Sequence[float]], *, xlabel: str, title: str = 
                 [float(runs.min()), float(runs.max())],
                 [row, row],
                 color=COLOURS[4],
-                linewidth=7,
+                linewidth=9,
                 solid_capstyle="butt",
             )
-            axis.plot(runs.tolist(), [row] * len(runs), "|", color=COLOURS[0], markersize=9)
-            text = f"{medians[-1]:.3f}".removeprefix("0")
-            write_over_lines(axis, text, (medians[-1], row), (-1, 7), 3, ha="left", va="baseline")
+            axis.plot(
+                runs.tolist(), [row] * len(runs), "|", color=COLOURS[0], markersize=11, zorder=3
+            )
+            text = number(medians[-1])
+            write_over_lines(axis, text, (medians[-1], row), (0, 8), 3, ha="center", va="baseline")
         axis.plot(medians, range(len(steps)), "-", color="black", linewidth=0.8)
         axis.plot(medians, range(len(steps)), "o", color="black", markersize=4)
         names = [name if row == 0 else f"+ {name}" for row, name in enumerate(steps)]
         axis.set_yticks(range(len(steps)), names)
         axis.set(ylim=(len(steps) - 0.5, -0.8), xlabel=xlabel)
+        if percent:
+            axis.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
         axis.set_title(title, loc="left")
     return figure
 
@@ -229,15 +253,20 @@ def loss_log(steps: Mapping[str, Sequence[float]], *, xlabel: str, title: str = 
 def bars(
     values: Mapping[str, float], *, ylabel: str, title: str = "", form: str = ",.0f"
 ) -> Figure:
-    """One bar for each name, with its value written above it."""
+    """One bar for each name, with its value written above it; accuracies in percent."""
+    ylabel, percent, number = _unit(ylabel, {"": list(values.values())})
     with style():
         figure, axis = plt.subplots(figsize=(WIDTH, 2.9), layout="constrained")
         drawn = axis.bar(
             list(values), list(values.values()), color=COLOURS[4], edgecolor="black", width=0.6
         )
-        axis.bar_label(drawn, [format(value, form) for value in values.values()], fontsize=8)
+        axis.bar_label(
+            drawn, [number(v) if percent else format(v, form) for v in values.values()], fontsize=9
+        )
         axis.margins(y=0.12)
         axis.set_ylabel(ylabel)
+        if percent:
+            axis.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
         axis.set_title(title, loc="left")
     return figure
 
@@ -276,7 +305,7 @@ def activations(statistics: Any, *, title: str = "") -> Figure:
         ]
         for axis in axes:
             axis.set_xticks(
-                range(len(names)), names, rotation=90, fontsize=6 if len(names) > 14 else 7
+                range(len(names)), names, rotation=90, fontsize=7 if len(names) > 14 else 8
             )
         axes[0].set(yscale="log", ylabel="spread (standard deviation)")
         if 0 in spreads:
@@ -286,5 +315,5 @@ def activations(statistics: Any, *, title: str = "") -> Figure:
         axes[2].set(ylim=(-4, 104), ylabel="dead channels (%)")
         if any(statistics):
             _legend(axes[0], columns=4)
-        headline(figure, title, fontsize=10)
+        headline(figure, title)
     return figure

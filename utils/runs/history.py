@@ -18,7 +18,7 @@ class Evaluation(NamedTuple):
     images: int
 
     def __str__(self) -> str:
-        return f"loss {self.loss:.3f}, accuracy {self.accuracy:.3f} on {self.images:,} images"
+        return f"loss {self.loss:.3f}, accuracy {self.accuracy:.1%} on {self.images:,} images"
 
 
 class Total:
@@ -101,10 +101,10 @@ class History:
             return f"no epoch finished ({self.status})"
         text = (
             f"epoch {self.epochs[-1]}/{self.planned}: train loss {self.train_loss[-1]:.3f}, "
-            f"train accuracy {self.train_accuracy[-1]:.3f}"
+            f"train accuracy {self.train_accuracy[-1]:.1%}"
         )
         if self.validation_accuracy:
-            text += f", validation accuracy {self.validation_accuracy[-1]:.3f}"
+            text += f", validation accuracy {self.validation_accuracy[-1]:.1%}"
         text += f", {sum(self.seconds) / len(self.seconds):.1f} s an epoch"
         return text if self.status in ("running", "finished") else f"{text} ({self.status})"
 
