@@ -72,7 +72,7 @@ def _panels(
 
 def _small(axes: np.ndarray) -> float:
     """The size of letters under which the name of a class fits over one of so many panels."""
-    return 7.0 if axes.shape[1] > 8 else 8.5
+    return 8.5 if axes.shape[1] < 10 else 8.0 if axes.shape[1] == 10 else 7.0
 
 
 def _class_name(label: Any, classes: Sequence[str] | None) -> str:

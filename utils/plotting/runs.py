@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from utils.plotting.look import COLOURS, DASHES, MARKERS, WIDTH, headline, style, write_over_lines
 
@@ -57,7 +57,7 @@ def _draw_behind(axes: Sequence[plt.Axes], history: Any, first: bool) -> None:
         if values and all(value is not None for value in values):
             label = "the others: validation" if first else None
             epochs = range(1, len(values) + 1)
-            axis.plot(epochs, values, color="0.75", linewidth=1.2, zorder=0, label=label)
+            axis.plot(epochs, values, color="0.6", linewidth=1.2, zorder=0, label=label)
 
 
 def _draw_curves(
@@ -87,7 +87,7 @@ def _draw_curves(
         axis.set(xlabel="epoch", ylabel=label)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if quantity == "accuracy":
-            axis.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+            axis.yaxis.set_major_formatter(_per_cent)
     if axes[1].lines and not number:  # runs apart have one legend, that of the first
         _legend(axes[1], columns=2 if number is None else 3)
 
@@ -164,7 +164,7 @@ def distribution(
         if xlim is not None:
             axis.set_xlim(*xlim)
         if percent:
-            axis.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+            axis.xaxis.set_major_formatter(_per_cent)
         if title:
             axis.set_title(title, loc="left", pad=16 if lines else 6)
     return figure
@@ -184,6 +184,11 @@ def _finite(name: str, values: Sequence[float]) -> list[float]:
             f"Every group needs one finite number for each of its runs; {name!r} has {numbers}."
         )
     return numbers
+
+
+def _per_cent(value: float, place: int | None = None) -> str:
+    """A fraction as it is written on an axis in percent."""
+    return f"{100 * value:.6g}".replace("-", "−")
 
 
 def _unit(
@@ -245,7 +250,7 @@ def loss_log(steps: Mapping[str, Sequence[float]], *, xlabel: str, title: str = 
         axis.set_yticks(range(len(steps)), names)
         axis.set(ylim=(len(steps) - 0.5, -0.8), xlabel=xlabel)
         if percent:
-            axis.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+            axis.xaxis.set_major_formatter(_per_cent)
         axis.set_title(title, loc="left")
     return figure
 
@@ -266,7 +271,7 @@ def bars(
         axis.margins(y=0.12)
         axis.set_ylabel(ylabel)
         if percent:
-            axis.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+            axis.yaxis.set_major_formatter(_per_cent)
         axis.set_title(title, loc="left")
     return figure
 
