@@ -6,6 +6,7 @@ global settings.
 """
 
 from utils.plotting.drawings import blocks, branches, mlpconv_figure
+from utils.plotting.evidence import overlay, overlays, receptive_field
 from utils.plotting.look import COLOURS, DASHES, MARKERS, WIDTH, style
 from utils.plotting.networks import network
 from utils.plotting.pictures import confusion, feature_maps, filters, images, maps
@@ -30,5 +31,8 @@ __all__ = [
     "maps",
     "mlpconv_figure",
     "network",
+    "overlay",
+    "overlays",
+    "receptive_field",
     "style",
 ]

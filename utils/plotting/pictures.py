@@ -32,9 +32,9 @@ def images(
     """
     lines = 0 if labels is None else 1 if predictions is None else 2
     with style():
-        figure, axes = _panels(len(images), columns, side=1.6, below=0.18 * lines, extra=0.1)
+        figure, axes = panels(len(images), columns, side=1.6, below=0.18 * lines, extra=0.1)
         for index, (axis, image) in enumerate(zip(axes.flat, images)):
-            _show(axis, image)
+            show_image(axis, image)
             if labels is None:
                 continue
             text = _class_name(labels[index], classes)
@@ -46,7 +46,7 @@ def images(
     return figure
 
 
-def _panels(
+def panels(
     count: int, columns: int, *, side: float, below: float, extra: float
 ) -> tuple[Figure, np.ndarray]:
     """A grid of `count` square panels without ticks and frames; those left over are not shown.
@@ -79,7 +79,7 @@ def _class_name(label: Any, classes: Sequence[str] | None) -> str:
     return str(int(label)) if classes is None else classes[int(label)]
 
 
-def _show(axis: plt.Axes, image: Tensor) -> None:
+def show_image(axis: plt.Axes, image: Tensor) -> None:
     """Draw one image (C, H, W) of one or three channels."""
     image = image.detach().cpu()
     if image.shape[0] == 1:
@@ -112,7 +112,7 @@ def filters(layer: nn.Conv2d | Tensor, *, columns: int = 16, title: str = "") ->
             axis.set_title(title, fontsize=9)
             return figure
         extra = 0.3 if title else 0.05
-        figure, axes = _panels(len(weight), columns, side=1.2, below=0, extra=extra)
+        figure, axes = panels(len(weight), columns, side=1.2, below=0, extra=extra)
         for axis, kernel in zip(axes.flat, weight):
             if len(kernel) == 3:
                 axis.imshow((kernel / (2 * limit) + 0.5).permute(1, 2, 0).numpy())
@@ -183,13 +183,13 @@ def maps(
     below, extra = 0.36 if own_scale else 0.2, 0.3 if title else 0.1
     with style():
         count = len(values) + (image is not None)
-        figure, axes = _panels(count, columns, side=1.5, below=below, extra=extra)
-        panels = iter(axes.flat)
+        figure, axes = panels(count, columns, side=1.5, below=below, extra=extra)
+        free = iter(axes.flat)
         if image is not None:
-            axis = next(panels)
+            axis = next(free)
             axis.imshow(image.detach().float().cpu().mean(0).numpy(), cmap="gray")
             axis.set_title("image", fontsize=_small(axes), pad=2)
-        for index, (channel, axis) in enumerate(zip(values, panels)):
+        for index, (channel, axis) in enumerate(zip(values, free)):
             picture = axis.imshow(channel.detach().numpy(), cmap="viridis", **limits)
             axis.set_title(
                 str(index) if names is None else names[index], fontsize=_small(axes), pad=2
