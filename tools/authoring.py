@@ -248,9 +248,10 @@ def _generated(role: str, cell: NotebookNode, id: str = "") -> NotebookNode:
     cell.metadata = NotebookNode({"exercise": id, "role": role} if id else {"role": role})
     if role in ("device", "check"):  # depends on the machine, and on the language of the checks
         cell.metadata["tags"] = ["nbval-ignore-output"]
-    if role == "bootstrap":  # folded in JupyterLab and in Colab, not on the site
-        cell.metadata |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
-        cell.metadata["tags"] = ["remove-cell"]
+    if role in ("bootstrap", "device"):  # folded in JupyterLab
+        cell.metadata["jupyter"] = {"source_hidden": True}
+    if role == "bootstrap":  # folded in Colab too, and not on the site
+        cell.metadata |= {"cellView": "form", "tags": ["remove-cell"]}
     cell.id = generated_id(id, role) if id else role
     return cell
 

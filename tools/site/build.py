@@ -132,6 +132,16 @@ def describe_pictures(nb: nbformat.NotebookNode) -> None:
             cell.metadata["mystnb"] = {"image": {"alt": f"Figure of the section: {words}"}}
 
 
+def show_picture_first(nb: nbformat.NotebookNode) -> None:
+    """The page begins with the question and the picture of the chapter: code before it is folded."""
+    code = [cell for cell in nb.cells if cell.cell_type == "code"]
+    device = [cell for cell in code if cell.metadata.get("role") == "device"]
+    first = [cell for cell in code if "role" not in cell.metadata][:1]
+    for cells, tag in ((device, "remove-cell"), (first, "hide-input")):
+        for cell in cells:
+            cell.metadata["tags"] = [*cell.metadata.get("tags", []), tag]
+
+
 def section_with(mark: str, nb: nbformat.NotebookNode) -> tuple[str, str]:
     """Title and anchor of the section of a chapter in which a claim is marked; else of none."""
     title = ""
@@ -177,6 +187,7 @@ def copy_pages(folder: Path) -> None:
         if path.suffix == ".ipynb":
             nb = nbformat.read(path, as_version=4)
             describe_pictures(nb)
+            show_picture_first(nb)
             for cell in nb.cells:
                 if cell.cell_type == "markdown":
                     if cell.metadata.get("role") == "header":  # the site has its own way on
