@@ -133,7 +133,7 @@ def describe_pictures(nb: nbformat.NotebookNode) -> None:
 
 
 def show_picture_first(nb: nbformat.NotebookNode) -> None:
-    """The page begins with the question and the picture of the chapter: code before it is folded."""
+    """The page begins with the chapter's question and its picture: code before it is folded."""
     code = [cell for cell in nb.cells if cell.cell_type == "code"]
     device = [cell for cell in code if cell.metadata.get("role") == "device"]
     first = [cell for cell in code if "role" not in cell.metadata][:1]
