@@ -1,0 +1,1 @@
+"""The figures that one chapter alone shows; one module a chapter."""
