@@ -67,15 +67,13 @@ def overlay(
     picture = axis.imshow(
         share.numpy(), cmap=HEAT, vmin=0, vmax=1, alpha=(0.75 * share**0.5).numpy()
     )
-    # A line at half of the peak, for whoever sees no colours. Zeros around let it close at the edge.
-    padded, steps = (
-        F.pad(share, (1, 1, 1, 1)).numpy(),
-        [range(-1, side + 1) for side in share.shape],
-    )
+    # A line at half of the peak, for those who see no colours; zeros around close it at the edge.
+    padded = F.pad(share, (1, 1, 1, 1)).numpy()
+    down, across = (range(-1, side + 1) for side in share.shape)
     half = 0.5 * float(share.max())
     if half > 0:
         for colour, width in (("black", 2.2), ("#56B4E9", 1.1)):
-            axis.contour(*reversed(steps), padded, levels=[half], colors=colour, linewidths=width)
+            axis.contour(across, down, padded, levels=[half], colors=colour, linewidths=width)
         axis.set(xlim=(-0.5, share.shape[1] - 0.5), ylim=(share.shape[0] - 0.5, -0.5))
     for corners, dash in ((box, "--"), (found, "-")):
         if corners is not None:
@@ -267,13 +265,15 @@ def receptive_field(
         )
     with style():
         columns = min(columns, len(seen))
+        sizes = [(one.rows[1] - one.rows[0], one.columns[1] - one.columns[0]) for one in seen]
+        below = 0.38 if sizes == [one.size for one in seen] else 0.58
         side, extra = WIDTH / max(columns, 4), 0.1 + 0.3 * bool(title)
-        figure, axes = panels(len(seen), columns, side=side, below=0.58, extra=extra)
+        figure, axes = panels(len(seen), columns, side=side, below=below, extra=extra)
         for axis, (number, one) in zip(axes.flat, enumerate(seen, start=1)):
             show_image(axis, image)
             shade = torch.full(image.shape[-2:], 0.6)
             shade[slice(*one.rows), slice(*one.columns)] = 0
-            black = torch.zeros(image.shape[-2:])
+            black = torch.zeros(image.shape[-2:]).numpy()
             axis.imshow(black, cmap="gray", vmin=0, vmax=1, alpha=shade.numpy())
             corners = (one.columns[0], one.rows[0], one.columns[1], one.rows[1])
             left, top, right, bottom = corners

@@ -1,9 +1,10 @@
 """The arithmetic of convolution as a picture, with the numbers in the cells.
 
 `step` draws one position of the kernel, `animate` all of them one after another, `animate_beside`
-a 1x1 kernel above a larger one, and `explore` lets a reader move the kernel with sliders. Every
-output in a picture was computed by torch's `conv2d`. Dumoulin and Visin draw the same arithmetic
-without numbers (arXiv 1603.07285).
+a 1x1 kernel above a larger one, and `explore` lets a reader move the kernel with sliders. An
+animation stops by itself, and the same positions follow below it as still pictures. Every output in
+a picture was computed by torch's `conv2d`. Dumoulin and Visin draw the same arithmetic without
+numbers (arXiv 1603.07285).
 """
 
 import io
@@ -92,13 +93,15 @@ def animate(
     stride: int = 1,
     padding: int = 0,
     path: str | Path | None = None,
-    seconds: float = 0.8,
-) -> Image:
+    seconds: float = 1.6,
+) -> "Moving":
     """Animate all positions of the kernel; arguments as in `step`.
 
-    `path` also writes the animation to a file, a GIF or, by its suffix, an animated PNG. The
-    returned image is an animated PNG: unlike a GIF it is shown by GitHub, JupyterLab and Colab
-    alike. The same arguments give the same bytes (with one version of matplotlib and Pillow).
+    It runs twice and stays on the last position. A notebook shows below it every position as a
+    still picture, to be read at one's own pace. `path` also writes the animation to a file, a GIF
+    or, by its suffix, an animated PNG. The returned image is an animated PNG: unlike a GIF it is
+    shown by GitHub, JupyterLab and Colab alike. The same arguments give the same bytes (with one
+    version of matplotlib and Pillow).
     """
     return _animation([_scene(image, kernel, stride, padding)], path, seconds)
 
@@ -111,8 +114,8 @@ def animate_beside(
     stride: int = 1,
     padding: int = 0,
     path: str | Path | None = None,
-    seconds: float = 0.8,
-) -> Image:
+    seconds: float = 1.6,
+) -> "Moving":
     """Animate a 1x1 convolution above a larger one, on the same image and with the same stride.
 
     `image` is (C, H, W), `weights` one number for each channel, `kernel` (C, kh, kw). `padding` is
@@ -444,14 +447,43 @@ def _draw_output(pen: _Pen, scene: _Scene, layout: _Layout, position: tuple[int,
 # --- animation files ------------------------------------------------------------------------------
 
 
-def _animation(scenes: list[_Scene], path: str | Path | None, seconds: float) -> Image:
+class Moving(Image):
+    """An animated PNG, and the same positions as still pictures in one PNG (`stills`)."""
+
+    def __init__(self, moving: bytes, stills: bytes) -> None:
+        super().__init__(data=moving, format="png")
+        self.stills = Image(data=stills, format="png")
+
+    def _ipython_display_(self) -> None:
+        display(Image(data=self.data, format="png"), self.stills)
+
+
+def _animation(scenes: list[_Scene], path: str | Path | None, seconds: float) -> Moving:
     """The scenes, one below the other, as an animated PNG; `path` may name a file for it too."""
     if path is not None and Path(path).suffix.lower() not in (".gif", ".png"):
         raise ValueError(f"An animation is written as .gif or .png, not as {Path(path).name!r}.")
     frames = _frames(scenes)
     if path is not None:
         Path(path).write_bytes(_encode(frames, Path(path).suffix[1:].upper(), seconds))
-    return Image(data=_encode(frames, "PNG", seconds), format="png")
+    return Moving(_encode(frames, "PNG", seconds), _side_by_side(frames))
+
+
+def _side_by_side(frames: list[Pillow.Image]) -> bytes:
+    """All frames in one picture, two in a row; rows of one frame where there are few."""
+    columns = 1 if len(frames) < 5 else 2
+    width, height = frames[0].size
+    rows = -(-len(frames) // columns)
+    sheet = Pillow.new("P", (columns * width, rows * height))
+    sheet.putpalette(frames[0].getpalette())
+    sheet.paste(frames[0].getpixel((0, 0)), (0, 0, *sheet.size))
+    for number, frame in enumerate(frames):
+        sheet.paste(frame, (number % columns * width, number // columns * height))
+    grey = frames[0].palette.getcolor(ImageColor.getrgb(LINE))
+    for row in range(1, rows):
+        sheet.paste(grey, (0, row * height, sheet.width, row * height + 1))
+    buffer = io.BytesIO()
+    sheet.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def _frames(scenes: list[_Scene]) -> list[Pillow.Image]:
@@ -463,8 +495,11 @@ def _frames(scenes: list[_Scene]) -> list[Pillow.Image]:
     canvas = FigureCanvasAgg(figure)
     pictures = []
     with style():
-        for index in range(max(len(scene.positions) for scene in scenes)):
+        count = max(len(scene.positions) for scene in scenes)
+        for index in range(count):
             figure.clear()
+            look = {"ha": "right", "va": "bottom", "color": INK, "fontsize": 0.3 * 72 * cell}
+            figure.text(0.99, 0.012, f"{index + 1} of {count}", **look)
             top = 1.0
             for scene, layout in zip(scenes, layouts):
                 top -= layout.height / height
@@ -495,7 +530,7 @@ def _palette() -> Pillow.Image:
 
 def _encode(frames: list[Pillow.Image], kind: str, seconds: float) -> bytes:
     buffer = io.BytesIO()
-    # The last picture, the whole output, is shown longer before the animation starts again.
+    # The last picture, the whole output, is shown longer before the animation starts once more.
     durations = [round(1000 * seconds)] * (len(frames) - 1) + [round(3000 * seconds)]
     frames[0].save(
         buffer,
@@ -503,7 +538,7 @@ def _encode(frames: list[Pillow.Image], kind: str, seconds: float) -> bytes:
         save_all=True,
         append_images=frames[1:],
         duration=durations,
-        loop=0,
+        loop=2 if kind == "PNG" else 1,  # twice in all: an APNG counts runs, a GIF repetitions
         # A GIF has one palette for all frames already; a PNG gets a fifth smaller.
         **({"optimize": True} if kind == "PNG" else {}),
     )

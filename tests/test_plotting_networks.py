@@ -1,0 +1,147 @@
+"""Networks drawn from themselves: the boxes are what a forward pass and the layer table say."""
+
+import math
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+from torch import nn
+
+from utils import networks, plotting, summary
+from utils.plotting.networks import short, stages
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture(autouse=True)
+def draw_and_close():
+    yield
+    for number in plt.get_fignums():
+        plt.figure(number).canvas.draw()
+    plt.close("all")
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def kinds(boxes):
+    return [box.kind for box in boxes]
+
+
+NETWORKS = (
+    *("lenet5_1998", "lenet", "alexnet_small", "vgg_small", "nin_small", "googlenet_small"),
+    *("resnet_small", "resnet50", "googlenet", "mobilenet_v1_small", "mobilenet_v2_small"),
+)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nothing_of_a_network_is_lost(name):
+    model = networks.build(name)
+    shape = (model.in_channels, model.image_size, model.image_size)
+    boxes, table = stages(model, shape), summary.table(model, shape)
+    assert sum(box.parameters for box in boxes) == table.parameters
+    assert sum(box.macs for box in boxes) == table.macs
+    joined = {box.shape for box in boxes if box.kind == "branches"}
+    layers = {row.output_shape for row in table.rows} | {shape}
+    assert {box.shape for box in boxes} - joined <= layers
+    assert boxes[-1].shape == (model.num_classes,)
+
+
+def test_the_drawing_writes_what_the_forward_pass_gives():
+    model = networks.build("lenet")
+    figure = plotting.network(model, (1, 28, 28))
+    maps, expected = torch.zeros(1, 1, 28, 28), ["1×28×28"]
+    for layer in (*model.features, *model.classifier):
+        maps = layer(maps)
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.Linear):
+            expected.append("×".join(map(str, maps.shape[1:])))
+    written = texts(figure)
+    assert [text for text in written if text in expected] == expected
+    assert "lenet: 61.7 k parameters, 417 k MACs" in written
+    assert {"5×5", "max 2×2 /2", "linear", "2.42 k", "240 k"} <= set(written)
+
+
+class Block(nn.Module):
+    """A learner's own residual block."""
+
+    def __init__(self, channels, out, stride=1):
+        super().__init__()
+        self.one = nn.Conv2d(channels, out, 3, stride, padding=1)
+        self.two = nn.Conv2d(out, out, 3, padding=1)
+        same = stride == 1 and channels == out
+        self.beside = nn.Identity() if same else nn.Conv2d(channels, out, 1, stride)
+
+    def forward(self, x):
+        y = self.two(torch.relu(self.one(x)))
+        y += self.beside(x)
+        return torch.relu(y)
+
+
+def test_equal_residual_blocks_are_one_stage():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), Block(8, 16, 2), Block(16, 16), Block(16, 16))
+    boxes = stages(model, (3, 11, 11))
+    assert kinds(boxes) == ["input", "layers", "residual"]
+    assert (boxes[2].count, boxes[2].shape) == (3, (16, 5, 5))
+    assert boxes[2].shortcuts == ["projection", "identity", "identity"]
+    assert sum(box.parameters for box in boxes) == summary.count_parameters(model)
+    written = texts(plotting.network(model, (3, 11, 11)))
+    assert {"×3", "(first /2)", "16×5×5"} <= set(written)
+
+
+def test_a_chain_is_no_residual_block():
+    layers = [nn.Conv2d(4, 4, 3, padding=1) for _ in range(3)]
+    assert kinds(stages(nn.Sequential(*layers), (4, 8, 8))) == ["input", "layers"]
+
+
+class Functional(nn.Module):
+    """Everything that can be called without a layer is."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 4, 1), nn.Conv2d(1, 6, 3, padding=1)
+        self.deep, self.point = nn.Conv2d(10, 10, 3, groups=10), nn.Conv2d(10, 12, 1)
+        self.norm, self.last = nn.BatchNorm2d(12), nn.Linear(12, 5)
+
+    def forward(self, x):
+        x = torch.cat([self.one(x), self.two(x)], dim=1)
+        x = nn.functional.max_pool2d(x, 3, 2)
+        x = self.norm(self.point(self.deep(x))).relu()
+        return self.last(x.mean(dim=(2, 3)))
+
+
+def test_functional_calls_are_seen_and_the_model_stays_as_it_was():
+    model = Functional().train()
+    boxes = stages(model, (1, 13, 13))
+    assert kinds(boxes) == ["input", "branches", "pool", "layers", "global", "linear"]
+    shapes = [(1, 13, 13), (10, 13, 13), (10, 6, 6), (12, 4, 4), (12,), (5,)]
+    assert [box.shape for box in boxes] == shapes
+    assert [step.kind for step in boxes[3].branches[0]] == ["depthwise", "1x1"]
+    assert sum(box.parameters for box in boxes) == summary.count_parameters(model)
+    assert model.training and not model._forward_hooks
+
+
+def test_long_networks_take_several_rows_and_no_box_is_lost():
+    model = nn.Sequential(*(nn.Conv2d(n, n + 1, 3, padding=1) for n in range(1, 18)))
+    written = texts(plotting.network(model, (1, 6, 6), per_row=5))
+    assert [f"{n}×6×6" for n in range(1, 19)] == [text for text in written if "×6×6" in text]
+
+
+def test_the_height_follows_the_side_of_the_maps():
+    model = nn.Sequential(nn.MaxPool2d(2), nn.MaxPool2d(2))
+    figure = plotting.network(model, (1, 32, 32), numbers=False)
+    fronts = [p for p in figure.axes[0].patches if type(p) is plt.Rectangle]
+    heights = [front.get_height() for front in fronts]
+    assert heights == pytest.approx([heights[0] / math.sqrt(2**n) for n in range(3)])
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0"), (999, "999"), (9995, "10.0 k"), (61_706, "61.7 k"), (999_999, "1.00 M")],
+)
+def test_numbers_are_short(number, text):
+    assert short(number) == text
