@@ -68,8 +68,9 @@ _PHRASE = {re.compile(rf"\b(?:{phrase})\b", re.I): plain for phrase, plain in PH
 
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _BOUND = re.compile(r"(?P<number>[-−+]?[\d.,]*\d(?:e[-+]?\d+)?%?)<!-- =.*?-->")
-_END = re.compile(
-    r"(?<!\b[A-Z])(?<!\bFig)(?<!\bal)(?<!e\.g)(?<!i\.e)(?<=[.!?:])[\"”’)*\]]*\s+(?=[\"“(*\[]*[A-Z0-9])"
+_END = re.compile(  # of a sentence
+    r"(?<=[.!?:])(?<!\b[A-Z]\.)(?<!\bFig\.)(?<!\bal\.)(?<!e\.g\.)(?<!i\.e\.)"
+    r"[\"”’)*\]]*\s+(?=[\"“(*\[]*[A-Z0-9])"
 )
 _MARK = "\N{BULLET}"  # behind a measured number
 
