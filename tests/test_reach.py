@@ -547,17 +547,22 @@ def test_a_chapter_needs_no_network(stem, tmp_path):
 def test_the_plan_of_a_course_follows_the_chapters():
     page = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
     text = re.sub("<!-- =.*?-->", "", page)
-    rows = re.findall(r"^\| (\d+) [^|]+ \| (\d+) \| ([^|]+) \| (\d+) \|$", text, re.M)
-    minutes, wanted = {}, []
+    rows = re.findall(r"^\| (\d+) [^|]+ \| (\d+) \| (\d+) \| ([^|]+) \| (\d+) \|$", text, re.M)
+    minutes, main, wanted = {}, {}, []
     for stem in stored.STEMS:
         nb = stored.chapter(stem)
-        about = nb.metadata["course"]
-        minutes[int(stem[:2])] = about["minutes"]
+        about, number = nb.metadata["course"], int(stem[:2])
+        minutes[number] = about["minutes"]
+        main[number] = about.get("main_minutes", about["minutes"])
         needs = [int(need[:2]) for need in about["needs"] if re.match(r"\d\d_", need)]
         before = ", ".join(str(need) for need in needs if need) or "none"
         checked = sum(cell.metadata.get("role") == "check" for cell in nb.cells)
-        wanted.append((str(int(stem[:2])), str(about["minutes"]), before, str(checked)))
+        wanted.append(tuple(map(str, (number, main[number], minutes[number], before, checked))))
     assert rows == wanted
-    assert f"All of it is {sum(minutes.values()) / 60:.0f} hours" in text
-    thread = sum(minutes[chapter] for chapter in (0, 1, 4, 5, 6))
-    assert f"and 6: {thread / 60:.0f} hours" in text.replace("\n  ", " ")
+    text = " ".join(text.split())
+    hours = {"all": sum(minutes.values()) / 60, "main": sum(main.values()) / 60}
+    assert f"The main paths are {hours['main']:.0f} hours of a learner's time" in text
+    assert f"and all of it is {hours['all']:.0f} hours" in text
+    thread = [sum(of[chapter] for chapter in (0, 1, 4, 5, 6)) / 60 for of in (main, minutes)]
+    expected = f"and 6: {thread[0]:.0f} hours on the main paths, {thread[1]:.0f} with everything"
+    assert expected in text

@@ -97,6 +97,7 @@ def test_chapters_and_exercises_are_counted(folder, monkeypatch):
         ("exercises.04_nin", "d", "7"),
         ("exercises.all", "d", "10"),
         ("minutes.11_new", "d", "45"),
+        ("main_minutes.11_new", "d", "45"),
         ("hours.04+11", ".2f", "2.25"),
         ("hours.all", ".0f", "2"),
     ]:
@@ -159,9 +160,9 @@ def test_every_row_of_the_plan_of_a_course_is_bound():
     """docs/teaching.md: what a chapter takes comes from the chapter, and so do the sums."""
     page = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
     for stem in texts.counts():
-        for key in ("minutes", "exercises"):
+        for key in ("main_minutes", "minutes", "exercises"):
             assert f"<!-- =course {key}.{stem} d -->" in page
-    assert page.count("<!-- =course hours.") == 2
+    assert page.count("<!-- =course hours.") == page.count("<!-- =course main_hours.") == 2
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,8 @@ def count(key: str) -> float:
     """A number that the chapters themselves give, of one chapter or the sum of several.
 
     `exercises.04_nin` is the number of its exercises with a check, `minutes.04_nin` is how long a
-    reader takes, `hours.00+01+04` is the same for three chapters in hours, `hours.all` for all.
+    reader takes, `main_minutes.04_nin` how long without the Deeper sections. `hours.00+01+04` and
+    `main_hours.00+01+04` are the same for three chapters in hours, `hours.all` for all.
 
     Raises:
         CourseError: there is no such count or chapter.
@@ -48,14 +49,17 @@ def count(key: str) -> float:
         if which == "all" or path.stem.startswith(tuple(which.split("+"))):
             about = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("course", {})
             minutes[path.stem] = about.get("minutes", 0)
-    if not minutes or what not in ("exercises", "minutes", "hours"):
+            if what.startswith("main_"):
+                minutes[path.stem] = about.get("main_minutes", minutes[path.stem])
+    if not minutes or what.removeprefix("main_") not in ("exercises", "minutes", "hours"):
         raise CourseError(
             f"the course has no {key}; there are exercises, minutes and hours of a chapter "
-            "(minutes.04_nin), of several (hours.00+01) or of all (exercises.all)."
+            "(minutes.04_nin, main_minutes.04_nin), of several (hours.00+01) or of all "
+            "(exercises.all)."
         )
     if what == "exercises":
         return sum(exercises[stem].checked for stem in minutes)
-    return sum(minutes.values()) / 60 if what == "hours" else sum(minutes.values())
+    return sum(minutes.values()) / 60 if what.endswith("hours") else sum(minutes.values())
 
 
 def value(source: str, key: str, form: str) -> str:
