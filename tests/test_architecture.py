@@ -16,6 +16,7 @@ LEVELS = {
     "utils.training": 1,
     "utils.networks": 2,
     "utils.topics": 2,
+    "utils.pictures": 2,
     "exercises": 3,
     "tools": 4,
     "benchmarks": 5,
