@@ -83,8 +83,8 @@ def test_easy_text_is_easier_than_hard_text():
     assert reading.ease(easy) > 90 and reading.ease(hard) < 0
 
 
-def test_syllables_are_those_of_a_dictionary():
-    words = {"average": 3, "only": 2, "convolution": 4, "neural": 2, "x": 1, "1,000": 1}
+def test_syllables():
+    words = {"average": 3, "only": 2, "convolution": 4, "global-average": 5, "x": 1, "1,000": 1}
     assert {word: reading._syllables(word) for word in words} == words
 
 
