@@ -112,9 +112,12 @@ def test_a_larger_kernel_sums_over_channels_too():
     assert all_in(expected, shown)
     own = [convolve(image[c], kernel[c], padding=1, stride=2)[last].item() for c in range(3)]
     for value in own:
-        assert f"9 products: {value:g}" in shown
+        assert any(text.endswith(f": sum {value:g}") for text in shown)
     sentence = next(text for text in shown if text.startswith("output["))
     assert terms_of(sentence) == own
+    top, left = (2 * place for place in last)
+    window = F.pad(image, (1, 1, 1, 1))[:, top : top + 3, left : left + 3]
+    assert all_in(window * kernel, shown), "every product can be read"
 
 
 @pytest.mark.parametrize(("stride", "padding", "frames"), [(1, 1, 20), (2, 1, 6), (1, 0, 20)])
@@ -171,6 +174,26 @@ def test_an_animation_has_a_picture_for_every_output_value(tmp_path, suffix):
         pictures.seek(expected - 1)
         assert pictures.convert("RGB").tobytes() != first
     assert path.stat().st_size < 200_000
+
+
+def test_an_animation_stops_and_its_steps_follow_as_stills(monkeypatch):
+    picture = drawings.animate(IMAGE, KERNEL, padding=1, stride=2)
+    moving = opened(picture)
+    assert moving.info["loop"] == 2
+    with Image.open(io.BytesIO(picture.stills.data)) as stills:
+        assert stills.size == (2 * moving.width, 3 * moving.height)  # six positions
+        sheet = stills.convert("RGB")
+    for number in range(6):
+        moving.seek(number)
+        x, y = number % 2 * moving.width, number // 2 * moving.height
+        tile = sheet.crop((x, y + 1, x + moving.width, y + moving.height))
+        same = moving.convert("RGB").crop((0, 1, *moving.size))
+        assert tile.tobytes() == same.tobytes()
+    assert len(picture.stills.data) < 400_000
+    shown = []
+    monkeypatch.setattr(drawings, "display", lambda *pictures: shown.extend(pictures))
+    picture._ipython_display_()
+    assert [one.data for one in shown] == [picture.data, picture.stills.data]
 
 
 def test_an_animation_is_the_same_every_time():

@@ -66,6 +66,20 @@ def test_the_drawing_writes_what_the_forward_pass_gives():
     assert {"5×5", "max 2×2 /2", "linear", "2.42 k", "240 k"} <= set(written)
 
 
+def test_a_network_without_numbers_is_drawn_too():
+    with torch.device("meta"):
+        model = networks.build("vgg16")
+    boxes = stages(model, (3, 224, 224))
+    assert [box.count for box in boxes if box.kind == "layers"] == [2, 2, 3, 3, 3]
+    assert sum(box.parameters for box in boxes) == 138_357_544
+    assert boxes[-4].shape == (512, 7, 7)
+
+
+def test_pooling_down_to_one_pixel_is_global_only_where_it_averages_all():
+    for layer, kind in ((nn.MaxPool2d(2), "pool"), (nn.AvgPool2d(2), "global")):
+        assert kinds(stages(layer, (3, 2, 2))) == ["input", kind]
+
+
 class Block(nn.Module):
     """A learner's own residual block."""
 

@@ -111,7 +111,7 @@ class _Trace(TorchDispatchMode):
                     return None
                 return Step("global", f"global\n{name}", (before[1],), sources)
             adaptive = op in (aten._adaptive_avg_pool2d, aten.adaptive_max_pool2d)
-            if math.prod(shape[1:]) == 1:
+            if math.prod(shape[1:]) == 1 and (adaptive or op is aten.avg_pool2d):
                 return Step("global", f"global\n{name}", (before[1],), sources)
             if adaptive and before[2:] == output.shape[2:]:
                 return None
@@ -358,7 +358,7 @@ def network(
     input_shape: Sequence[int],
     *,
     title: str | None = None,
-    per_row: int = 8,
+    per_row: int = 6,
     numbers: bool = True,
 ) -> Figure:
     """Draw any network as its feature maps shrink and deepen.
@@ -378,6 +378,11 @@ def network(
     Example:
         plotting.network(networks.build("lenet"), (1, 28, 28))
         plt.show()
+
+    A large network is drawn at once, and without its memory, if it is built without numbers:
+        with torch.device("meta"):
+            network = networks.build("vgg16")
+        plotting.network(network, (3, 224, 224))
     """
     boxes = stages(model, input_shape)
     rows = -(-len(boxes) // per_row)
@@ -634,6 +639,8 @@ def _legend(boxes: list[Stage], numbers: bool) -> list[Any]:
     if "projection" in shortcuts:
         text = "shortcut that changes the shape"
         handles.append(Line2D([], [], color=INK, linewidth=1.0, linestyle="--", label=text))
+    if any(stride > 1 for box in boxes for stride in box.strides):
+        handles.append(Line2D([], [], linestyle="none", label="/2: with stride 2"))
     if numbers:
         handles.append(Patch(label="parameters", **PARAMETERS, **look))
         handles.append(Patch(label="MACs", **MACS, **look))

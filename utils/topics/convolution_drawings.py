@@ -296,12 +296,21 @@ class _Layout:
         return TOP + (self.height - TOP - BOTTOM - rows) / 2
 
 
+def _stack(kernel: Tensor) -> int:
+    """Rows of the grids of products, one below the other, with a line of text between them."""
+    channels, height, _ = kernel.shape
+    return channels * (height + 1) - 1
+
+
 def _layout(scene: _Scene) -> _Layout:
     channels, height, width = scene.image.shape
     tall, wide = height + 2 * scene.padding, width + 2 * scene.padding
-    product_rows = channels if channels > 1 else scene.kernel.shape[1]
-    # With several channels there is one line for each: "2 × 0.5 = 1", or "9 products: 4".
-    product_width = 3.4 if channels > 1 else max(2.0, scene.kernel.shape[2])
+    _, kernel_height, kernel_width = scene.kernel.shape
+    product_rows = kernel_height
+    product_width = float(max(2, kernel_width))
+    if channels > 1:  # a line for each channel, "2 × 0.5 = 1", or a grid below its sum
+        product_rows = channels if kernel_height * kernel_width == 1 else _stack(scene.kernel)
+        product_width = max(3.4, kernel_width)
     inputs = [MARGIN + channel * (wide + 0.5) for channel in range(channels)]
     products = inputs[-1] + wide + GAP
     output = products + product_width + GAP
@@ -405,24 +414,29 @@ def _draw_products(
     pen: _Pen, scene: _Scene, layout: _Layout, window: Tensor, products: Tensor
 ) -> None:
     middle = layout.products + layout.product_width / 2
-    if len(products) > 1:
+    grids = {"products": [[_number(value) for value in line] for line in products[0].tolist()]}
+    width = 1.0
+    if len(products) > 1 and products[0].numel() == 1:
+        factors = zip(window.flatten(), scene.kernel.flatten(), products.flatten())
+        grids = {"products": [["{} × {} = {}".format(*map(_number, line))] for line in factors]}
         width = layout.product_width
-        if products[0].numel() == 1:
-            factors = zip(window.flatten(), scene.kernel.flatten(), products.flatten())
-            texts = [["{} × {} = {}".format(*map(_number, line))] for line in factors]
-        else:
-            sums = products.sum((1, 2)).tolist()
-            texts = [[f"{products[0].numel()} products: {_number(value)}"] for value in sums]
-    else:
-        width = 1.0
-        texts = [[_number(product) for product in line] for line in products[0].tolist()]
-    top, left = layout.top(len(texts)), middle - width * len(texts[0]) / 2
-    share = _share((text for line in texts for text in line), 0.42, 0.9 * width)
-    for row, line in enumerate(texts):
-        for column, text in enumerate(line):
-            pen.cell(left + column * width, top + row, WINDOW, width)
-            pen.write(left + (column + 0.5) * width, top + row + 0.5, text, share)
-    pen.write(middle, top - 0.4, "products", 0.36)
+    elif len(products) > 1:
+        grids = {
+            f"channel {number}: sum {_number(grid.sum().item())}": [
+                [_number(value) for value in line] for line in grid.tolist()
+            ]
+            for number, grid in enumerate(products)
+        }
+    share = _share((t for grid in grids.values() for row in grid for t in row), 0.42, 0.9 * width)
+    top = layout.top(sum(len(grid) + 1 for grid in grids.values()) - 1)
+    for name, grid in grids.items():
+        left = middle - width * len(grid[0]) / 2
+        pen.write(middle, top - 0.4, name, 0.36)
+        for row, line in enumerate(grid):
+            for column, text in enumerate(line):
+                pen.cell(left + column * width, top + row, WINDOW, width)
+                pen.write(left + (column + 0.5) * width, top + row + 0.5, text, share)
+        top += len(grid) + 1
     center = layout.top(0)
     pen.write(layout.products - GAP / 2, center, "→", 0.6)
     pen.write(layout.output - GAP / 2, center, "→", 0.6)
