@@ -153,6 +153,7 @@ BROUGHT_BY = {
     "fonttools": "matplotlib",
     "jupyter-client": "nbclient",
     "jupyter-core": "nbclient",
+    "myst-parser": "myst-nb",
     "packaging": "pytest",
     "pyyaml": "myst-nb",
     "tornado": "jupyterlab",
