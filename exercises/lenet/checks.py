@@ -555,12 +555,12 @@ def lenet_3(answer, reference):
         } | common[name]
         common[name].pop(rows, None)  # some of these mistakes make no difference here
     for name, maps in {"all_six": 6, "three_each": 3}.items():
-        per_map = "That is one map of C3; it has 16."
+        per_map = "That is one map of the output; there are 16."
         common[name] |= {
             maps * 25: f"{per_map} {biases}",
             maps * 25 + 1: per_map,
             16 * maps: "That is the number of kernels; each has 25 weights.",
-            6 * 26: "Those are the parameters of C1: 6 maps from 1.",
+            6 * 26: "Those are the parameters of LeNet's first convolution: 6 maps from 1.",
             100 * reference[name]: "A weight is stored once, however many places it is used at.",
             maps * (16 * 25 + 1): "The maps have changed places: 16 maps are made, and each of "
             f"them has a bias; {maps} are read.",
@@ -570,7 +570,9 @@ def lenet_3(answer, reference):
         name: f"{formula} here n is 28, the padding {padding}, k is {kernel}, the stride {stride}."
         for name, (padding, kernel, stride) in sizes.items()
     }
-    one_map = "Begin with one map of C3: 25 weights for each map that it reads, and one bias."
+    one_map = (
+        "Begin with one map of the output: 25 weights for each map that it reads, and one bias."
+    )
     otherwise |= {"all_six": one_map, "three_each": one_map}
     expect_numbers(answer, reference, common, otherwise=otherwise)
     return "All six."
