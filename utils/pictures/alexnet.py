@@ -1,0 +1,230 @@
+"""The figures of chapter 02, AlexNet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor, nn
+
+from utils import plotting, results, summary
+
+WIDE = 6.4  # inches; with type of 10 points it can be read on a phone
+ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh"}
+
+
+@contextmanager
+def _look():
+    with plotting.style(), plt.rc_context({"font.size": 10, "axes.titlesize": 11}):
+        yield
+
+
+def _line(number: int, **more) -> dict:
+    """Colour, dash and marker of the line with this number."""
+    return {
+        "color": plotting.COLOURS[number],
+        "linestyle": plotting.DASHES[number],
+        "marker": plotting.MARKERS[number],
+    } | more
+
+
+def _legend_below(figure: Figure, columns: int = 2) -> None:
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    found = dict(zip(labels, handles))  # one entry for marks that share a label
+    figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=columns)
+
+
+def to_scale(lenet: nn.Module, alexnet: nn.Module) -> Figure:
+    """Two networks to scale: one image of each, and one small square for each LeNet-5."""
+    small, large = (summary.count_parameters(network) for network in (lenet, alexnet))
+    with _look():
+        figure, (images, grid) = plt.subplots(1, 2, figsize=(WIDE, 3.5), layout="constrained")
+        side, far = lenet.image_size, alexnet.image_size
+        for shift, grey in ((36, "0.62"), (18, "0.75"), (0, "0.88")):  # three colours
+            place = (side + 30 + shift, shift)
+            images.add_patch(Rectangle(place, far, far, facecolor=grey, edgecolor="black"))
+        images.add_patch(Rectangle((0, 0), side, side, facecolor="black"))
+        images.text(side / 2, side + 6, f"LeNet-5\n{side}×{side}", ha="center", va="bottom")
+        middle = side + 30 + far / 2
+        images.text(middle, far / 2, f"AlexNet\n3×{far}×{far}", ha="center", va="center")
+        images.set(xlim=(-25, 345), ylim=(-8, 290), aspect="equal", title="one image")
+        images.set_axis_off()
+
+        count = round(large / small)
+        per_row = round(count**0.5)
+        for number in range(count):
+            place = (number % per_row, number // per_row)
+            colour = "black" if number == 0 else plotting.COLOURS[1]
+            grid.add_patch(Rectangle(place, 0.82, 0.82, facecolor=colour, linewidth=0))
+        grid.annotate("LeNet-5", (0.4, 0), (0, -2.8), ha="left", va="center",
+                      arrowprops={"arrowstyle": "-", "linewidth": 0.8})  # fmt: skip
+        grid.set(xlim=(-0.5, per_row + 0.5), ylim=(-4, per_row + 0.5), aspect="equal")
+        grid.set_title(f"parameters: {count:,} times as many")
+        grid.set_axis_off()
+    return figure
+
+
+def shares(model: nn.Module, shape: Sequence[int]) -> Figure:
+    """The share that each layer with weights has of the network's parameters and MACs."""
+    table = summary.table(model, shape)
+    layers = [row for row in table.rows if row.parameters]
+    with _look():
+        figure, axis = plt.subplots(figsize=(WIDE, 3.2), layout="constrained")
+        for shift, number, hatch, what, label in (
+            (-0.21, 4, "", "parameters", "parameters"),
+            (0.21, 1, "//", "macs", "MACs"),
+        ):
+            values = [100 * getattr(row, what) / getattr(table, what) for row in layers]
+            places = [place + shift for place in range(len(layers))]
+            drawn = axis.bar(places, values, 0.42, color=plotting.COLOURS[number], hatch=hatch,
+                             edgecolor="black", label=label)  # fmt: skip
+            texts = [f"{value:.0f}" if value >= 0.5 else "<1" for value in values]
+            axis.bar_label(drawn, texts, fontsize=9)
+        axis.set_xticks(range(len(layers)), [row.name.rpartition(".")[2] for row in layers])
+        axis.set_ylabel("share of the network (%)")
+        _legend_below(figure)
+    return figure
+
+
+def connections(features: nn.Module, names: Sequence[str]) -> Figure:
+    """Which maps each map of these convolutions sees: black where there is a kernel slice."""
+    with _look():
+        figure, axes = plt.subplots(1, len(names), figsize=(WIDE, 2.6), layout="constrained")
+        for axis, name in zip(axes, names):
+            layer = features.get_submodule(name)
+            # One map at a time is 1, the others 0; with weights of 1 its kernels notice.
+            maps = torch.eye(layer.in_channels)[:, :, None, None]
+            weight = torch.ones(layer.weight.shape)
+            seen = nn.functional.conv2d(maps, weight, padding=layer.padding, groups=layer.groups)
+            axis.imshow(seen[:, :, 0, 0].T > 0, cmap="gray_r", vmin=0, vmax=1, aspect="auto",
+                        interpolation="nearest")  # fmt: skip
+            axis.set(title=f"{name}\ngroups={layer.groups}", xlabel="input map")
+            axis.set_xticks([0, layer.in_channels])
+            axis.set_yticks([0, layer.out_channels])
+        axes[0].set_ylabel("output map")
+    return figure
+
+
+def relu_and_tanh() -> Figure:
+    """The two functions, and their slopes: what a gradient is multiplied by on its way back."""
+    x = torch.linspace(-4, 4, 401)
+    functions = {"ReLU": x.relu(), "tanh": x.tanh()}
+    slopes = {"ReLU": (x > 0).float(), "tanh": 1 - x.tanh().square()}
+    with _look():
+        figure, axes = plt.subplots(1, 2, figsize=(WIDE, 3.0), layout="constrained")
+        for axis, drawn in zip(axes, (functions, slopes)):
+            for number, (name, values) in enumerate(drawn.items()):
+                axis.plot(x, values, **_line(number, marker=""), linewidth=2, label=name)
+            axis.set_xlabel("input")
+        axes[0].set(title="the function", ylim=(-1.3, 2.3))
+        axes[1].set(title="its slope", ylim=(-0.1, 1.15))
+        _legend_below(figure)
+    return figure
+
+
+def relu_against_tanh(comparison: str = "best") -> Figure:
+    """Training error against epochs with ReLU and with tanh, from results/alexnet.json.
+
+    Args:
+        comparison: "best", each activation from its own best start, or "same", both from one.
+    """
+    stored = results.load("alexnet.json")["activation"]
+    chosen = (stored if comparison == "best" else stored["same"])["best"]
+    checks = stored["recipe"]["checks_an_epoch"]
+    with _look():
+        figure, axis = plt.subplots(figsize=(WIDE, 3.4), layout="constrained")
+        for number, (kind, label) in enumerate(ACTIVATIONS.items()):
+            start, rate = chosen[kind].values()
+            curves = torch.tensor(list(stored["runs"][kind][f"{start} {rate}"].values()))
+            epochs = torch.arange(1, curves.shape[1] + 1) / checks
+            look = _line(number, marker="")
+            axis.plot(epochs, curves.T, **look, linewidth=0.7, alpha=0.45)
+            axis.plot(epochs, curves.median(dim=0).values, **look, linewidth=2.4, label=label)
+        for target in stored["recipe"]["targets_percent"]:
+            axis.axhline(target, color="black", linewidth=0.6, linestyle=":")
+        axis.set(xlabel="epoch", ylabel="training error (%)", ylim=(0, 60))
+        _legend_below(figure)
+    return figure
+
+
+def dropped(passes: Mapping[str, Tensor]) -> Figure:
+    """Values of one layer in several passes, a row each; white is zero."""
+    highest = max(values.max().item() for values in passes.values())
+    with _look():
+        figure, axes = plt.subplots(len(passes), 1, figsize=(WIDE, 0.42 * len(passes) + 0.7),
+                                    sharex=True, layout="constrained")  # fmt: skip
+        for axis, (name, values) in zip(axes, passes.items()):
+            axis.imshow(values[None], cmap="gray_r", vmin=0, vmax=highest, aspect="auto")
+            axis.set_yticks([0], [name])
+            axis.tick_params(left=False)
+        axes[-1].set_xlabel("unit of the layer")
+    return figure
+
+
+def thinned(counts: Sequence[int], accuracies: Sequence[float], whole: float) -> Figure:
+    """Accuracy of the mean of so many thinned networks, and of one pass without dropout."""
+    with _look():
+        figure, axis = plt.subplots(figsize=(WIDE, 3.0), layout="constrained")
+        shown = [100 * accuracy for accuracy in accuracies]
+        axis.semilogx(counts, shown, **_line(0), label="mean of thinned networks")
+        axis.axhline(100 * whole, linestyle="--", color="black", label="one pass, nothing dropped")
+        axis.set_xticks(counts, counts)
+        axis.minorticks_off()
+        axis.set(xlabel="number of networks", ylabel="validation accuracy (%)")
+        _legend_below(figure)
+    return figure
+
+
+def neighbours(before: Tensor, after: Tensor) -> Figure:
+    """The values of all maps at one position before and after a normalisation."""
+    with _look():
+        figure, axis = plt.subplots(figsize=(WIDE, 3.0), layout="constrained")
+        for shift, values, number, hatch, label in (
+            (-0.21, before, 4, "", "before"),
+            (0.21, after, 1, "//", "after, times $2^{0.75}$"),
+        ):
+            places = [place + shift for place in range(values.numel())]
+            drawn = axis.bar(places, values.flatten(), 0.42, color=plotting.COLOURS[number],
+                             hatch=hatch, edgecolor="black", label=label)  # fmt: skip
+            axis.bar_label(drawn, [f"{value:.0f}" for value in values.flatten()], fontsize=8)
+        axis.set_xticks(range(before.numel()))
+        axis.set(xlabel="map", ylabel="value at one position")
+        _legend_below(figure)
+    return figure
+
+
+def starts(variations: Mapping[str, Mapping[str, float]]) -> Figure:
+    """How much the values after each layer vary over images, a line for each way to start."""
+    with _look():
+        figure, axis = plt.subplots(figsize=(WIDE, 3.6), layout="constrained")
+        for number, (name, values) in enumerate(variations.items()):
+            axis.semilogy(list(values.values()), **_line(number), label=name)
+        layers = next(iter(variations.values()))
+        axis.set_xticks(range(len(layers)), layers)
+        axis.set_ylabel("standard deviation over\nthe images, mean over units")
+        _legend_below(figure)
+    return figure
+
+
+def overfitting() -> Figure:
+    """Accuracy on own and on new images with dropout and augmentation off and on."""
+    conditions = results.load("alexnet.json")["regularisation"]["conditions"]
+    with _look():
+        figure, axis = plt.subplots(figsize=(WIDE, 3.4), layout="constrained")
+        for place, entry in enumerate(conditions.values()):
+            middle = (len(entry["runs"]) - 1) / 2
+            for number, run in enumerate(entry["runs"]):
+                x = place + 0.14 * (number - middle)
+                known, new = (100 * run[f"{part}_accuracy"] for part in ("train", "validation"))
+                axis.plot([x, x], [new, known], color="grey", linewidth=1, zorder=1)
+                look = {"linestyle": "", "markersize": 5}
+                axis.plot(x, known, **_line(1, marker="^") | look, label="its own 1,000 images")
+                axis.plot(x, new, **_line(0) | look, label="validation images")
+        axis.set_xticks(range(len(conditions)), conditions)
+        axis.set(ylabel="accuracy (%)", ylim=(75, 102))
+        _legend_below(figure)
+    return figure
