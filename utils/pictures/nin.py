@@ -66,7 +66,7 @@ def edges(image: Tensor, maps: Tensor, names: Sequence[str]) -> Figure:
 def losses(runs: Mapping[str, Sequence[float]]) -> Figure:
     """The loss of short runs, smoothed over nine steps, with their names at the ends of the lines.
 
-    A run that diverges ends with a cross, at its last loss below 4.
+    A run whose loss leaves the figure, because it diverges, ends there with a cross.
     """
     with plotting.style():
         figure, axis = plt.subplots(figsize=(WIDTH, 3.3), layout="constrained")
@@ -75,15 +75,19 @@ def losses(runs: Mapping[str, Sequence[float]]) -> Figure:
         for number, (name, values) in enumerate(runs.items()):
             values = list(itertools.takewhile(lambda value: value < 4, values))  # nan ends it too
             mean = [sum(values[max(0, n - 8) : n + 1]) / min(n + 1, 9) for n in range(len(values))]
+            diverged = len(mean) < longest
+            mean += [3.0] if diverged else []
             colour = plotting.COLOURS[number % 6]
             look = {"linestyle": plotting.DASHES[number % 6], "color": colour, "linewidth": 1.8}
             axis.plot(mean, **look)
-            if len(values) < longest:
+            if diverged:
                 axis.plot(len(mean) - 1, mean[-1], "x", color=colour, markersize=9, mew=2.2)
             ends.append((mean[-1], len(mean) - 1, name, colour))
-        axis.plot([0, longest], [GUESSING] * 2, color="black", linestyle=":", linewidth=1)
+        axis.plot([0, longest - 1], [GUESSING] * 2, color="black", linestyle=":", linewidth=1)
         ends.append((GUESSING, longest - 1, "dotted: ln 10", "black"))
         low, high = axis.get_ylim()
+        low, high = min(low, 2.05), max(high, 2.4)  # a flat line shall look flat
+        axis.set_ylim(low, high)
         apart, lowest = (high - low) / 13, -math.inf
         for value, step, name, colour in sorted(ends):
             lowest = max(value, lowest + apart)
@@ -128,19 +132,20 @@ def fading(starts: Mapping[str, Sequence]) -> Figure:
 def inside_stuck_runs() -> Figure:
     """Loss, dead logits and difference between images in runs that got stuck, and with repairs.
 
-    Drawn from results/lottery_nin.json: a thin line for each seed, a thick one for the first.
+    Drawn from results/lottery_nin.json: a line for each run, thick for the first seed.
     """
     entries = results.load("lottery_nin.json")["inside"]
     titles = {
-        "loss": "loss",
-        "dead_logits": "dead logits of 10",
-        "variation": "difference between images",
+        "loss": "loss\n",
+        "dead_logits": "dead logits\nof 10",
+        "variation": "difference\nbetween images",
     }
     with plotting.style():
         figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.2), layout="constrained")
         for axis, (key, title) in zip(axes, titles.items()):
             for number, entry in enumerate(entries.values()):
                 look = {"color": plotting.COLOURS[number], "linestyle": plotting.DASHES[number]}
+                look["zorder"] = 3 - number / 10  # the runs as in D2L lie on top
                 for place, run in enumerate(entry["runs"]):
                     label = entry["label"] if place == 0 else None
                     width = {"linewidth": 1.9} if place == 0 else {"linewidth": 0.6, "alpha": 0.6}
@@ -266,18 +271,17 @@ def without_1x1() -> Figure:
     return figure
 
 
-def normalised(before: Tensor, after: Tensor, channels: Sequence[int]) -> Figure:
-    """Histograms of some channels before and after batch norm; maps are (N, C, H, W)."""
+def normalised(before: Tensor, after: Tensor) -> Figure:
+    """Mean and standard deviation of each channel before and after batch norm; (N, C, H, W)."""
     with plotting.style():
-        figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.6), layout="constrained")
+        figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.8), sharey=True, layout="constrained")
         for axis, maps, title in zip(axes, (before, after), ("before", "after batch norm")):
-            for number, channel in enumerate(channels):
-                axis.hist(
-                    maps[:, channel].flatten().numpy(), bins=60, density=True, histtype="step",
-                    color=plotting.COLOURS[number], linestyle=plotting.DASHES[number],
-                    linewidth=1.6, label=f"channel {channel}",
-                )  # fmt: skip
-            axis.set(title=title, xlabel="value", yticks=[])
-        axes[1].set_xlim(-4, 4)
-        axes[0].legend(fontsize=9)
+            spread, mean = maps.std(dim=(0, 2, 3)).tolist(), maps.mean(dim=(0, 2, 3)).tolist()
+            axis.errorbar(
+                range(len(mean)), mean, yerr=spread, fmt="o", color=plotting.COLOURS[0],
+                markersize=5, elinewidth=1.8, capsize=4,
+            )  # fmt: skip
+            axis.axhline(0, color="0.6", linewidth=0.8)
+            axis.set(title=title, xlabel="channel", xticks=range(len(mean)))
+        axes[0].set_ylabel("mean ± standard deviation")
     return figure
