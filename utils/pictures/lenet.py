@@ -20,7 +20,13 @@ DARK, LIGHT, FAINT = "#0072B2", "#BFDDF0", "#E4E4E4"
 
 def _figure(height: float, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, list[Axes]]:
     figure, axes = plt.subplots(
-        rows, columns, figsize=(WIDE, height), squeeze=False, layout="constrained", **options
+        rows,
+        columns,
+        figsize=(WIDE, height),
+        dpi=100,
+        squeeze=False,
+        layout="constrained",
+        **options,
     )
     return figure, list(axes.flat)
 
@@ -37,7 +43,7 @@ def _bare(axis: Axes) -> None:
 def opening(windows: Tensor, groups: Mapping[str, Sequence[float]]) -> Figure:
     """Six windows (6, 1, H, W) above the test accuracies of single runs, 0 to 1, in percent."""
     with plotting.style():
-        figure = plt.figure(figsize=(WIDE, 3.5), layout="constrained")
+        figure = plt.figure(figsize=(WIDE, 3.5), dpi=100, layout="constrained")
         above, below = figure.subfigures(2, 1, height_ratios=(1.15, 2))
         above.suptitle("What garments are these? One unit of LeNet sees no more.", fontsize=10.5)
         for number, (axis, window) in enumerate(zip(above.subplots(1, len(windows)), windows)):
@@ -201,21 +207,20 @@ def fields(strength: Tensor, titles: Sequence[str], corner: int = 8, side: int =
 # --- training -------------------------------------------------------------------------------------
 
 
-def losses(lines: Mapping[str, Sequence[float]]) -> Figure:
-    """The loss of each step, a line for each way to train; the loss of guessing is dotted."""
+def steps(lines: Mapping[str, Sequence[float]]) -> Figure:
+    """The accuracy of each batch, 0 to 1, in percent; a line for each way to take a step."""
     with plotting.style():
         figure, (axis,) = _figure(2.6)
         for number, (name, values) in enumerate(lines.items()):
+            percent = [100 * value for value in values]
             look = {"color": plotting.COLOURS[number], "linestyle": plotting.DASHES[number]}
-            axis.plot(range(1, len(values) + 1), values, label=name, linewidth=1.6, **look)
-        axis.axhline(torch.tensor(10.0).log().item(), color="black", linestyle=":", linewidth=1)
-        axis.annotate(
-            "guessing", (0.99, torch.tensor(10.0).log().item()), xycoords=("axes fraction", "data"),
-            ha="right", va="bottom", fontsize=9.5,
-        )  # fmt: skip
+            axis.plot(range(1, len(percent) + 1), percent, label=name, linewidth=1.6, **look)
+        axis.axhline(10, color="black", linestyle=":", linewidth=1, label="guessing")
         axis.set_xlabel("step", fontsize=10)
-        axis.set_ylabel("loss of the batch", fontsize=10)
-        axis.legend(fontsize=10, loc="lower left")
+        axis.set_ylabel("accuracy of the batch", fontsize=10)
+        axis.tick_params(labelsize=10)
+        axis.yaxis.set_major_formatter("{x:g}%")
+        axis.legend(fontsize=10, loc="upper left")
     return figure
 
 
@@ -290,4 +295,6 @@ def bitmaps(codes: Tensor) -> Figure:
             axis.imshow(-code.view(12, 7).numpy())
             axis.set_title(str(digit), fontsize=10)
             axis.set(xticks=[], yticks=[])
+            for spine in axis.spines.values():
+                spine.set(visible=True, color="#AAAAAA")
     return figure
