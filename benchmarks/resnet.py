@@ -110,6 +110,15 @@ EXPERIMENTS = {
         },
         "pairs": [("resnet20", "resnet20_zero"), ("resnet110", "resnet110_zero")],
     },
+    # Three times as many steps: does the deep plain network catch up?
+    "longer": {
+        "recipe": {"epochs": 30, "seeds": [0, 1, 2]},
+        "networks": _table(20, 56),
+        "pairs": [
+            *(("plain20", "resnet20"), ("plain56", "resnet56")),
+            *(("plain56", "plain20"), ("resnet56", "resnet20")),
+        ],
+    },
     "shortcut": {
         "recipe": {"seeds": list(range(10))},
         "networks": {

@@ -13,7 +13,7 @@ from utils import plotting
 
 NAMES = {"plain": "plain", "resnet": "residual"}
 DARK = "#333333"
-TEXT = {"font.size": 10, "axes.titlesize": 11, "figure.dpi": 110}
+TEXT = {"font.size": 10, "axes.titlesize": 11, "figure.dpi": 88}
 WIDE = 6.4  # inches; with type of 10 points it can be read on a phone
 
 
@@ -166,6 +166,7 @@ def blocks(*names: str) -> Figure:
     for text in axis.texts:
         text.set_fontsize(10)
     figure.set_size_inches(2.7 * len(names) + 0.2, figure.get_figheight())
+    figure.set_dpi(TEXT["figure.dpi"])
     return figure
 
 
