@@ -7,6 +7,9 @@ One body (that of `topics.localisation`) with different heads, the same recipe a
 - "shift": garments in the middle of a canvas of 48 pixels, trained there only; accuracy on
   validation images moved by up to 10 pixels to the left, right, top and bottom. Nothing is cropped.
 
+Each head has its own learning rate. "search" holds what a range of rates gave in "few" from
+other seeds; the range goes on until the best rate lies inside it.
+
 Writes results/gap.json. Finished runs are kept; a changed recipe starts anew.
 
     python -m benchmarks.gap --seeds 5
@@ -14,7 +17,9 @@ Writes results/gap.json. Finished runs are kept; a changed recipe starts anew.
 
 from __future__ import annotations
 
+import statistics
 from functools import partial
+from typing import Any
 
 import torch.nn.functional as F
 from torch import nn
@@ -31,9 +36,10 @@ RECIPES = {
     "many": dict(train_images=10_000, validation_images=5_000, epochs=4, batch_size=100),
     "shift": dict(train_images=4_000, validation_images=1_000, epochs=6, batch_size=100),
 }
-# The best on validation images, in shorter trials with another seed than those below: of .05, .1,
-# .2 and .4 for the pooled heads, of .02, .05, .1 and .2 for the flattened ones.
 LEARNING_RATES = {"average": 0.2, "max": 0.05, "linear": 0.02, "dropout": 0.02}
+RATES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+FIRST_TRIED = (0.02, 0.05, 0.1, 0.2)  # then the next one beyond the best, while it is at an end
+SEARCH_SEEDS = {"few": (100, 101)}  # none of those that are reported
 
 
 def flat(dropout: float = 0.0):
@@ -84,9 +90,9 @@ def on_canvas(batches: data.Batches, across: int = 0, down: int = 0) -> data.Bat
     return common.batches_like(batches, images=F.pad(batches.images, sides), mean=mean, std=std)
 
 
-def run(experiment: str, head: str, seed: int) -> dict:
-    """One network trained from one seed."""
-    recipe = RECIPES[experiment] | {"learning_rate": LEARNING_RATES[head]}
+def run(experiment: str, head: str, seed: int, rate: float | None = None) -> dict[str, Any]:
+    """One network trained from one seed, at its own learning rate or another one."""
+    recipe = RECIPES[experiment] | {"learning_rate": rate or LEARNING_RATES[head]}
     splits = common.load(recipe, seed)
     train = on_canvas(splits.train) if experiment == "shift" else splits.train
     model, history = common.train(lambda: build(head, SIZES[experiment]), train, recipe, seed)
@@ -108,6 +114,35 @@ def run(experiment: str, head: str, seed: int) -> dict:
     }
 
 
+def search(experiment: str, header: dict[str, Any]) -> None:
+    """Mean validation accuracy of each head at a range of learning rates, and the best rate."""
+    seeds = SEARCH_SEEDS[experiment]
+    same = dict(recipe=RECIPES[experiment], seeds=seeds)
+    stored = common.Stored(FILE, header, "search", experiment, **same)
+    for head in TRAINED[experiment]:
+        entry = stored.content.setdefault("heads", {}).setdefault(head, {"trials": []})
+        trials = {trial["rate"]: trial for trial in entry["trials"]}
+        tried = [rate for rate in FIRST_TRIED if rate not in trials]
+        while True:
+            for rate in tried:
+                trials[rate] = {"rate": rate, "runs": []}
+                entry["trials"].append(trials[rate])
+            for rate, trial in trials.items():
+                one = partial(run, experiment, head, rate=rate)
+                stored.complete(f"{experiment} {head} {rate}", trial["runs"], seeds, one)
+                mean = statistics.mean(r["validation_accuracy"] for r in trial["runs"])
+                trial["mean"] = round(mean, 4)
+            best = RATES.index(max(trials, key=lambda rate: trials[rate]["mean"]))
+            tried = [rate for rate in RATES[max(best - 1, 0) : best + 2] if rate not in trials]
+            if not tried:
+                break
+        entry["best"] = RATES[best]
+        # How much better the best was than the rate of the runs, in points.
+        missed = trials[RATES[best]]["mean"] - trials[LEARNING_RATES[head]]["mean"]
+        entry["missed"] = round(100 * missed, 2)
+    stored.save()
+
+
 def shifted_accuracy(model: nn.Module, batches: data.Batches, shift: int) -> float:
     """Mean accuracy over the four directions."""
     ways = {(shift, 0), (-shift, 0), (0, shift), (0, -shift)}
@@ -125,6 +160,8 @@ def report(keys: tuple[str, ...], content: dict) -> None:
 def main() -> None:
     seeds = range(common.parser(__doc__, seeds=5).parse_args().seeds)
     head = common.header("Heads of one body, paired by seed: over-fitting and shifted garments")
+    for experiment in SEARCH_SEEDS:
+        search(experiment, head)
     for experiment, heads in TRAINED.items():
         rates = {name: LEARNING_RATES[name] for name in heads}
         recipe = RECIPES[experiment] | {"learning_rates": rates}

@@ -5,8 +5,11 @@ and the same seeds. Measured on the canvases of the test images, after the last 
 how often the highest value of the map lies in the true box, and mean intersection over union of
 the true box and the box around what exceeds a share of the map's maximum (20 % is the paper's).
 The map is that of the class the network predicts. Settings were chosen on validation canvases. A
-centre box, brightness and a random map are measured on the same canvases. Writes
-results/localisation.json. Finished runs are kept; a changed recipe starts anew.
+centre box, brightness and a random map are measured on the same canvases.
+
+"covering": the same networks, trained again; a square around the highest value of the map is set to
+black, or one of equal brightness away from the garment, and the logit of the predicted class is
+measured. Writes results/localisation.json. Finished runs are kept; a changed recipe starts anew.
 
     python -m benchmarks.localisation --seeds 5
 """
@@ -16,9 +19,11 @@ from __future__ import annotations
 import time
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from benchmarks import common
+from utils import data
 from utils.topics import localisation
 
 FILE = "localisation.json"
@@ -32,6 +37,7 @@ RECIPE = dict(
     noise=localisation.NOISE,
 )
 POOLINGS = {"average": "global average pooling", "max": "global max pooling"}
+COVERED = 3  # seeds for "covering"
 PARTS = ("validation", "test")
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)  # of the map's maximum
 
@@ -49,7 +55,7 @@ def share(values: Tensor) -> float:
     return round(values.float().mean().item(), 4)
 
 
-def baselines(splits: localisation.Splits) -> dict:
+def baselines(splits: localisation.CanvasSplits) -> dict:
     """Maps that need no network, on validation and test canvases."""
     result: dict[str, dict] = {}
     for part in PARTS:
@@ -67,7 +73,7 @@ def baselines(splits: localisation.Splits) -> dict:
     return result
 
 
-def run(splits: localisation.Splits, pooling: str, seed: int) -> dict:
+def run(splits: localisation.CanvasSplits, pooling: str, seed: int) -> dict:
     """One network trained from one seed."""
     splits.train.seed = seed
     splits.train.set_epoch(0)
@@ -91,6 +97,59 @@ def run(splits: localisation.Splits, pooling: str, seed: int) -> dict:
             "pointing_where_wrong": share(inside[~right]),
         }
     return result
+
+
+@torch.no_grad()
+def cover(splits: localisation.CanvasSplits, seed: int) -> dict:
+    """What covering the highest place of the map changes, and covering as much elsewhere."""
+    splits.train.seed = seed
+    splits.train.set_epoch(0)
+    with torch.enable_grad():
+        model, history = common.train(localisation.network, splits.train, RECIPE, seed)
+    maps, predicted = localisation.predicted_maps(model, splits.test)
+    squares = localisation.square_on_peak(maps)
+    images, boxes = splits.test.images, splits.test_boxes
+    others = localisation.as_bright_elsewhere(images, squares, boxes)
+    result = {"seed": seed, "status": history.status}
+    if seed == 0:
+        result["examples"] = examples(model)
+    mean, std = localisation.STATISTICS
+    kinds = {"nothing": torch.zeros_like(squares), "spot": squares, "elsewhere": others}
+    for kind, covered in kinds.items():
+        changed = localisation.covered(images, covered)
+        batches = common.batches_like(splits.test, images=changed, mean=mean, std=std)
+        logits = torch.cat([model(inputs) for inputs, _ in batches])
+        own = logits.gather(1, predicted[:, None])
+        result[f"{kind}_logit"] = round(own.median().item(), 3)
+        result[f"{kind}_other_name"] = share(logits.argmax(dim=1) != predicted)
+        dark = (images.float() - changed.float()).mean(dim=(1, 2, 3))
+        result[f"{kind}_brightness"] = round(dark.mean().item(), 3)  # taken away, of a whole canvas
+        result[f"{kind}_touches_garment"] = share(localisation.iou(covered, boxes) > 0)
+    return result
+
+
+@torch.no_grad()
+def examples(model: torch.nn.Module) -> dict:
+    """Predicted names and maps of `localisation.examples`, a row of a map as one text.
+
+    The values are in percent of the map's highest value.
+    """
+    validation = data.load(device="cpu").validation
+    shown = localisation.examples(validation.images, validation.labels)
+    mean, std = localisation.STATISTICS
+    batches = data.Batches(shown.images, shown.labels, batch_size=6, mean=mean, std=std)
+    features = model.features(next(iter(batches))[0])
+    predicted = model.linear(features.mean(dim=(2, 3))).argmax(dim=1)
+    maps = localisation.class_map(features, model.linear.weight, predicted)
+    percent = (100 * maps / maps.amax(dim=(1, 2), keepdim=True)).round().long()
+    rows = [[" ".join(map(str, row)) for row in one.tolist()] for one in percent]
+    return {"predicted": predicted.tolist(), "maps": rows}
+
+
+def sum_up(content: dict) -> None:
+    runs = content["runs"]
+    numbers = sorted(key for key, value in runs[-1].items() if isinstance(value, float))
+    content |= common.summaries(runs, *numbers)
 
 
 def report(content: dict) -> None:
@@ -125,6 +184,11 @@ def main() -> None:
     stored.once(stored.content, "baselines", baselines, splits)
     fields = {pooling: {"label": label} for pooling, label in POOLINGS.items()}
     stored.fill("poolings", fields, partial(run, splits), seeds)
+    more = {"recipe": RECIPE, "square": localisation.SQUARE}
+    covering = common.Stored(FILE, head, "covering", report=sum_up, **more)
+    runs = covering.entry()["runs"]
+    covering.complete("covering", runs, seeds[:COVERED], partial(cover, splits))
+    covering.save()
 
 
 if __name__ == "__main__":

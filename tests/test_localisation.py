@@ -211,6 +211,27 @@ def test_maps_without_a_network(canvases):
     assert not torch.equal(first, other)
 
 
+# --- small garments -------------------------------------------------------------------------------
+
+
+def test_small_garments_move_and_lose_nothing():
+    batches = data.load(device="cpu", validation_images=50, test_images=10).validation
+    middle = localisation.small_garments(batches)
+    right = localisation.small_garments(batches, right=4)
+    assert middle.images.shape == batches.images.shape and middle.images.dtype == torch.uint8
+    assert torch.equal(right.images[..., 4:], middle.images[..., :-4])
+    assert middle.images[..., :4].max() == 0 and middle.images[..., -4:].max() == 0
+    assert torch.equal(middle.labels, batches.labels)
+    with pytest.raises(ValueError, match="from -4 to 4"):
+        localisation.small_garments(batches, right=5)
+
+
+def test_examples_are_six_classes_in_their_order():
+    validation = data.load(device="cpu", train_images=10, test_images=10).validation
+    shown = localisation.examples(validation.images, validation.labels)
+    assert shown.labels.tolist() == [0, 1, 5, 7, 8, 9]
+
+
 # --- covering -------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,8 @@
 """The stored notebooks, and what pytest --nbval makes of a learner's answers."""
 
+import base64
 import dataclasses
+import io
 import json
 import os
 import re
@@ -11,8 +13,10 @@ import sys
 import time
 
 import nbformat
+import numpy as np
 import pytest
 import stored
+from PIL import Image
 
 import course
 from tools import PERSONAL, authoring, environment
@@ -726,3 +730,21 @@ def test_the_command_takes_what_is_personal_away(monkeypatch):
     monkeypatch.setenv("COURSE_LANGUAGE", "zh")
     with pytest.raises(SystemExit, match="started"):
         course.main(["test", "-n", "0"])
+
+
+def test_pictures_are_stored_in_few_colours_and_look_the_same(clean):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 1), np.uint8).repeat(4, axis=2)
+    noise[..., 3] = 255
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "PNG")
+    own_cell(clean).outputs = [
+        nbformat.v4.new_output(
+            "display_data", {"image/png": base64.b64encode(file.getvalue()).decode()}
+        )
+    ]
+    after = authoring.lighter(clean)
+    stored = base64.b64decode(own_cell(after).outputs[0].data["image/png"])
+    assert len(stored) < 0.8 * len(file.getvalue())
+    picture = np.asarray(Image.open(io.BytesIO(stored)).convert("RGB")).astype(int)
+    assert abs(picture - noise[..., :3]).max() < 16
+    assert authoring.lighter(after) == after

@@ -28,8 +28,10 @@ A chapter can be written as a plain Python list and stored with a few lines:
 
 from __future__ import annotations
 
+import base64
 import copy
 import hashlib
+import io
 import os
 import re
 import subprocess
@@ -46,6 +48,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
+from PIL import Image
 
 from exercises import texts
 from tools import ROOT, CourseError, Parser, notebook_problems, say, write
@@ -468,6 +471,27 @@ def normalised(nb: NotebookNode) -> NotebookNode:
     return nb
 
 
+def lighter(nb: NotebookNode) -> NotebookNode:
+    """The notebook with its pictures in at most 128 colours, where that makes them smaller.
+
+    Images with noise in them are three times as large otherwise, and a page has many.
+    """
+    nb = copy.deepcopy(nb)
+    for output in (o for cell in nb.cells if cell.cell_type == "code" for o in cell.outputs):
+        if "image/png" not in output.get("data", {}):
+            continue
+        before = base64.b64decode(output.data["image/png"])
+        picture = Image.open(io.BytesIO(before))
+        if picture.mode == "P" or ("A" in picture.mode and picture.getextrema()[-1][0] < 255):
+            continue  # done, or not opaque
+        after = io.BytesIO()
+        few = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+        few.save(after, "PNG", optimize=True, dpi=picture.info.get("dpi", (72, 72)))
+        if len(after.getvalue()) < len(before):
+            output.data["image/png"] = base64.b64encode(after.getvalue()).decode()
+    return nb
+
+
 def problems(nb: NotebookNode, stem: str) -> list[str]:
     """What is wrong with a stored chapter, one sentence each; empty if it is as it should be."""
     return notebook_problems.find(nb, refresh(nb, stem), stem) + unlike_declared(nb, stem)
@@ -486,7 +510,7 @@ def run(nb: NotebookNode, stem: str) -> NotebookNode:
     """A chapter linted, executed at budget cpu and normalised; CourseError if it has a problem."""
     if found := unlike_declared(nb, stem) + linted(nb):
         raise CourseError(f"{stem} is not run:\n  " + "\n  ".join(found))
-    nb = normalised(execute(nb, budget="cpu"))
+    nb = normalised(lighter(execute(nb, budget="cpu")))
     if found := problems(nb, stem):
         raise CourseError(f"{stem} is not stored:\n  " + "\n  ".join(found))
     return nb

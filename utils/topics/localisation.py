@@ -143,6 +143,36 @@ def load(
     return CanvasSplits(*batches, *boxes[1:], splits.classes)
 
 
+def small_garments(batches: data.Batches, right: int = 0, side: int = 20) -> data.Batches:
+    """The same garments shrunk to `side` pixels, so many pixels to the right of the middle.
+
+    The images keep their size, and nothing is cut off as long as the garment stays inside.
+    """
+    size = batches.images.shape[-1]
+    margin = (size - side) // 2
+    if abs(right) > margin:
+        raise ValueError(f"right must be from {-margin} to {margin}, but is {right}.")
+    small = F.interpolate(batches.images.float(), size=side, mode="bilinear", antialias=True)
+    edges = (margin + right, size - side - margin - right, margin, size - side - margin)
+    mean, std = data.STATISTICS["fashion_mnist"]
+    return data.Batches(
+        F.pad(small.round().to(torch.uint8), edges),
+        batches.labels,
+        batch_size=batches.batch_size,
+        shuffle=batches.shuffle,
+        seed=batches.seed,
+        mean=mean,
+        std=std,
+        device=batches.images.device,
+    )
+
+
+def examples(images: Tensor, labels: Tensor) -> Canvases:
+    """Six canvases: of the first T-shirt, trouser, sandal, sneaker, bag and ankle boot."""
+    first = torch.stack([(labels == label).nonzero()[0, 0] for label in (0, 1, 5, 7, 8, 9)])
+    return make_canvases(images[first.to(images.device)], labels[first], seed=5)
+
+
 # --- the network ----------------------------------------------------------------------------------
 
 
