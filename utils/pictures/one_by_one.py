@@ -14,7 +14,8 @@ from torch import Tensor
 from utils import plotting
 
 TEXT = {"font.size": 10, "axes.titlesize": 10}
-WIDE = 6.4  # inches; with type of 10 points it can be read on a phone
+WIDE = 5.6  # inches; with type of 10 points it can be read on a phone
+LEVELS = 16  # of each colour in a photograph: the file is half as large, and looks alike
 BLUE, ORANGE, GREEN = plotting.COLOURS[:3]
 
 
@@ -23,6 +24,10 @@ def photograph() -> Tensor:
     from sklearn.datasets import load_sample_image
 
     return torch.tensor(load_sample_image("china.jpg")).float() / 255
+
+
+def _few_levels(picture: Tensor) -> Tensor:
+    return (picture.clamp(0, 1) * LEVELS).round() / LEVELS
 
 
 def _panels(count: int, columns: int, *, height: float) -> tuple[Figure, list[Axes]]:
@@ -48,10 +53,11 @@ FILTERS = {
 def opening(photo: Tensor) -> Figure:
     """A photograph (H, W, 3), and three mixtures of its channels: nine weights each."""
     with plotting.style(), plt.rc_context(TEXT):
-        figure, axes = _panels(4, 2, height=2.4)
+        figure, axes = _panels(4, 2, height=2.3)
         for axis, (name, rows) in zip(axes, FILTERS.items()):
-            mixed = photo @ torch.tensor(rows, dtype=photo.dtype).T
-            axis.imshow(mixed.clamp(0, 1))
+            pagoda = photo[5:297:3, 40:412:3]
+            mixed = pagoda @ torch.tensor(rows, dtype=photo.dtype).T
+            axis.imshow(_few_levels(mixed), interpolation="nearest")
             axis.set_title(name, pad=3)
     return figure
 
@@ -157,10 +163,11 @@ def coordinates(mixed: Tensor) -> Figure:
     """The three channels of (H, W, 3): brightness, and two that are zero for middle grey."""
     names = ("brightness", "red − green", "yellow − blue")
     with plotting.style(), plt.rc_context(TEXT):
-        figure, axes = _panels(3, 3, height=1.75)
-        for axis, name, channel in zip(axes, names, mixed.unbind(dim=2)):
+        figure, axes = _panels(3, 3, height=1.7)
+        for axis, name, channel in zip(axes, names, mixed[5:297:3, 40:412:3].unbind(dim=2)):
             middle, reach = (0.5, 0.5) if name == "brightness" else (0, 0.4)
-            axis.imshow(channel, vmin=middle - reach, vmax=middle + reach)
+            grey = _few_levels((channel - middle) / (2 * reach) + 0.5)
+            axis.imshow(grey, vmin=0, vmax=1, interpolation="nearest")
             axis.set_title(name, pad=3)
     return figure
 
@@ -171,7 +178,7 @@ def copies(shown: Mapping[str, Tensor]) -> Figure:
     with plotting.style(), plt.rc_context(TEXT):
         figure, axes = _panels(len(shown), 3, height=1.75)
         for axis, (name, picture) in zip(axes, shown.items()):
-            axis.imshow(picture[part].permute(1, 2, 0).clamp(0, 1), interpolation="nearest")
+            axis.imshow(_few_levels(picture[part].permute(1, 2, 0)), interpolation="nearest")
             axis.set_title(name, pad=3)
     return figure
 
@@ -183,7 +190,7 @@ WIDTHS = (1, 2, 4, 8)
 def reduction(found: Mapping[str, Any]) -> Figure:
     """What is lost of 64 channels, and the accuracy with what is left. Dots are single runs."""
     with plotting.style(), plt.rc_context(TEXT):
-        figure, axes = plt.subplots(2, 1, figsize=(WIDE, 5.6), sharex=True, layout="constrained")
+        figure, axes = plt.subplots(2, 1, figsize=(WIDE, 4.8), sharex=True, layout="constrained")
         for axis, quantity in zip(axes, ("lost", "accuracy")):
             for number, (kind, name) in enumerate(REDUCTIONS.items()):
                 own = [found[kind][f"width_{width}"][quantity] for width in WIDTHS]
