@@ -23,8 +23,8 @@ def time_against_batch() -> Figure:
             1, 2, figsize=(6.4, 3.3), sharex=True, sharey=True, layout="constrained"
         )
         for axis, (kind, title) in zip(axes, PANELS.items()):
-            for number, (name, label) in enumerate(NAMES.items()):
-                batches = measured[name][kind]
+            for number, (name, network) in enumerate(measured.items()):
+                batches, label = network[kind], NAMES[name]
                 sizes = [int(size) for size in batches]
                 medians = [entry["ratio"]["median"] for entry in batches.values()]
                 look = {"color": plotting.COLOURS[number], "marker": plotting.MARKERS[number]}
