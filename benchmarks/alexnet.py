@@ -1,8 +1,10 @@
 """Three ideas of AlexNet on a small AlexNet: ReLU, dropout and augmentation, paired by seed.
 
-`activation`: epochs until the training error has fallen to given values, with ReLU and with tanh,
-each with its own best initialisation and constant learning rate. Both are searched first, on a
-seed that is not used again: the pair with the lowest mean training error over the run.
+`activation`: epochs until the training error has fallen to given values, with ReLU and with tanh.
+Start and constant learning rate are searched for both alike, on a seed that is not used again; what
+counts is the mean training error over the run. Then both are trained twice from other seeds: each
+from its own best start, and both from the start that suits them best on the average, each with its
+own best rate there (`same`). `he` has both from He's weights, as they are.
 
 `regularisation`: dropout and augmentation, each off and on, on so few images that the network can
 learn them by heart.
@@ -32,17 +34,20 @@ FILE = "alexnet.json"
 NETWORK = "alexnet_small"
 ACTIVATION = dict(
     images=5_000,
-    epochs=10,
+    epochs=5,
     batch_size=128,
     momentum=0.9,
     weight_decay=0.0,
     dropout=0.0,
     checks_an_epoch=4,
     checked_images=1_000,
-    searched_initialisations=["he", "xavier"],
-    searched_rates=[0.0003, 0.001, 0.003, 0.01, 0.03],
+    searched_rates={
+        "he": [0.0003, 0.001, 0.003, 0.01, 0.03],
+        "xavier": [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1],
+        "he, last layer zero": [0.003, 0.01, 0.03, 0.1],
+    },
     search_seed=100,
-    targets_percent=[20, 15, 10],
+    targets_percent=[25, 20, 15],
 )
 REGULARISATION = dict(
     images=1_000, epochs=50, batch_size=64, learning_rate=0.02, dropout=0.5, augment=True
@@ -62,7 +67,21 @@ def training_error(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     return (answers != labels).float().mean().item()
 
 
-def error_curve(activation: str, initialisation: str, rate: float, seed: int) -> list[float]:
+def started(activation: str, start: str) -> nn.Module:
+    """A new network; "he, last layer zero" gives all classes the same logit at first."""
+    initialisation, *last_layer = start.split(", ")
+    model = networks.build(
+        NETWORK,
+        activation=activation,
+        dropout=ACTIVATION["dropout"],
+        initialisation=initialisation,
+    )
+    if last_layer:
+        nn.init.zeros_(model.classifier.fc8.weight)
+    return model.to(memory_format=torch.channels_last)
+
+
+def error_curve(activation: str, start: str, rate: float, seed: int) -> list[float]:
     """Training error in percent at each check; shorter if the loss is no longer a number."""
     recipe = ACTIVATION
     train = common.load(recipe, seed, train_images=recipe["images"]).train
@@ -71,9 +90,7 @@ def error_curve(activation: str, initialisation: str, rate: float, seed: int) ->
         iter(data.load(batch_size=count, train_images=count, device="cpu").train)
     )
     device.seed_everything(seed)
-    model = networks.build(
-        NETWORK, activation=activation, dropout=recipe["dropout"], initialisation=initialisation
-    ).to(memory_format=torch.channels_last)
+    model = started(activation, start)
     optimizer = torch.optim.SGD(
         model.parameters(), rate, recipe["momentum"], weight_decay=recipe["weight_decay"]
     )
@@ -108,8 +125,8 @@ def mean_error(errors: list[float]) -> float:
     return statistics.fmean(errors) if complete else math.inf
 
 
-def searched(activation: str, initialisation: str, rate: float) -> dict:
-    errors = error_curve(activation, initialisation, rate, ACTIVATION["search_seed"])
+def searched(activation: str, start: str, rate: float) -> dict:
+    errors = error_curve(activation, start, rate, ACTIVATION["search_seed"])
     mean = mean_error(errors)
     return {
         "mean_error_percent": round(mean, 2) if math.isfinite(mean) else None,
@@ -117,29 +134,55 @@ def searched(activation: str, initialisation: str, rate: float) -> dict:
     }
 
 
+def lowest(search: dict[str, dict], start: str | None = None) -> tuple[float, str, float]:
+    """The best mean error of a search, with its start and its rate; of one start, if given."""
+    found = []
+    for name, run in search.items():
+        own, _, rate = name.rpartition(" ")
+        if start in (None, own):
+            found.append((mean_error(run["curve"]), own, float(rate)))
+    return min(found)
+
+
 def run_activation(seeds: range, head: dict) -> None:
     stored = common.Stored(FILE, head, "activation", recipe=ACTIVATION)
-    for key in ("search", "best", "curves"):
+    for key in ("search", "runs"):
         stored.content.setdefault(key, {kind: {} for kind in KINDS})
-    search, best, curves = (stored.content[key] for key in ("search", "best", "curves"))
-    starts = itertools.product(ACTIVATION["searched_initialisations"], ACTIVATION["searched_rates"])
-    starts = {f"{initialisation} {rate}": (initialisation, rate) for initialisation, rate in starts}
-    for kind in KINDS:
-        for name, start in starts.items():
-            stored.once(search[kind], name, searched, kind, *start)
-        initialisation, rate = starts[
-            min(starts, key=lambda name: mean_error(search[kind][name]["curve"]))
-        ]
-        best[kind] = {"initialisation": initialisation, "learning_rate": rate}
-    for seed, kind in itertools.product(seeds, KINDS):
-        stored.once(curves[kind], str(seed), error_curve, kind, *best[kind].values(), seed)
-    means = {kind: [mean_error(curves[kind][str(seed)]) for seed in seeds] for kind in KINDS}
-    stored.content["mean_error_percent"] = {
-        kind: common.summarise(runs, 2) for kind, runs in means.items() if max(runs) < math.inf
-    }
-    stored.content["epochs_until"] = {
-        str(percent): reached(curves, seeds, percent) for percent in ACTIVATION["targets_percent"]
-    }
+    search, runs = stored.content["search"], stored.content["runs"]
+    for start, rates in ACTIVATION["searched_rates"].items():
+        for kind, rate in itertools.product(KINDS, rates):
+            stored.once(search[kind], f"{start} {rate}", searched, kind, start, rate)
+
+    def together(start: str) -> float:
+        return sum(lowest(search[kind], start)[0] for kind in KINDS)
+
+    def compared(chosen: dict[str, tuple[float, str, float]]) -> dict:
+        curves: dict[str, dict] = {}
+        for seed, kind in itertools.product(seeds, KINDS):
+            _, start, rate = chosen[kind]
+            curves[kind] = runs[kind].setdefault(f"{start} {rate}", {})
+            stored.once(curves[kind], str(seed), error_curve, kind, start, rate, seed)
+        means = {kind: [mean_error(curves[kind][str(seed)]) for seed in seeds] for kind in KINDS}
+        return {
+            "best": {
+                kind: {"initialisation": start, "learning_rate": rate}
+                for kind, (_, start, rate) in chosen.items()
+            },
+            "mean_error_percent": {
+                kind: common.summarise(errors, 2)
+                for kind, errors in means.items()
+                if max(errors) < math.inf
+            },
+            "epochs_until": {
+                str(percent): reached(curves, seeds, percent)
+                for percent in ACTIVATION["targets_percent"]
+            },
+        }
+
+    shared = min(ACTIVATION["searched_rates"], key=together)
+    stored.content |= compared({kind: lowest(search[kind]) for kind in KINDS})
+    for name, start in {"same": shared, "he": "he"}.items():
+        stored.content[name] = compared({kind: lowest(search[kind], start) for kind in KINDS})
     stored.save()
 
 

@@ -124,7 +124,7 @@ def tiny(monkeypatch, folder):
     monkeypatch.setattr(inception, "LOOK_AT", (0,))
     monkeypatch.setattr(mobilenet, "SMALL", ("mobilenet_v2_small",))
     changes = [
-        (alexnet.ACTIVATION, {"epochs": 1, "searched_rates": [0.01]}),
+        (alexnet.ACTIVATION, {"epochs": 1, "searched_rates": {"he": [0.01]}}),
         (capstone.SEEDS, {"own": 1}),
         *((recipe, {"steps": 1}) for recipe in inception.RECIPES.values() if "steps" in recipe),
     ]

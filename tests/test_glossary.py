@@ -12,8 +12,8 @@ ROW = re.compile(r"\| (.+?) \| (.+?) \| (.+?) \| \[(\d+)\]\(\.\./chapters/(\w+)\
 LINES = PAGE.read_text(encoding="utf-8").partition("|---|---|---|---|\n")[2].splitlines()
 ROWS = [ROW.fullmatch(line).groups() for line in LINES]
 # Words that an earlier chapter uses in another sense: "never blocks the way", the kernel of a
-# notebook, a box function, the title of a paper.
-OTHER_SENSE = {"block", "kernel", "box", "residual"}
+# notebook, a box function, two groups of points, the title of a paper.
+OTHER_SENSE = {"block", "kernel", "box", "groups", "residual"}
 
 
 def prose(stem):

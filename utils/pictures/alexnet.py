@@ -151,6 +151,28 @@ def relu_against_tanh(comparison: str = "best") -> Figure:
     return figure
 
 
+def search_of_starts() -> Figure:
+    """Mean training error of every start and learning rate that was searched; lower is better."""
+    stored = results.load("alexnet.json")["activation"]
+    rates_of = stored["recipe"]["searched_rates"]
+    with _look():
+        figure, axes = plt.subplots(
+            1, 2, figsize=(WIDE, 3.4), sharex=True, sharey=True, layout="constrained"
+        )
+        for axis, (kind, title) in zip(axes, ACTIVATIONS.items()):
+            found = stored["search"][kind]
+            for number, (start, rates) in enumerate(rates_of.items()):
+                errors = [found[f"{start} {rate}"]["mean_error_percent"] for rate in rates]
+                label = start.replace("he", "He").replace("xavier", "Xavier")
+                # A run whose loss was no longer a number has no error, and leaves a gap.
+                shown = [float("nan") if error is None else error for error in errors]
+                axis.semilogx(rates, shown, **_line(number), label=label)
+            axis.set(title=title, xlabel="learning rate")
+        axes[0].set_ylabel("training error (%),\nmean of five epochs")
+        _legend_below(figure, columns=3)
+    return figure
+
+
 def dropped(passes: Mapping[str, Tensor]) -> Figure:
     """Values of one layer in several passes, a row each; white is zero."""
     highest = max(values.max().item() for values in passes.values())
