@@ -144,11 +144,20 @@ def lowest(search: dict[str, dict], start: str | None = None) -> tuple[float, st
     return min(found)
 
 
+def curves_of(runs: list[dict], kind: str, start: str, rate: float) -> dict[str, list[float]]:
+    """The curves from one start and rate, by seed; an entry of `runs`, new if it is missing."""
+    which = {"activation": kind, "initialisation": start, "learning_rate": rate}
+    for entry in runs:
+        if which.items() <= entry.items():
+            return entry["curves"]
+    runs.append(which | {"curves": {}})
+    return runs[-1]["curves"]
+
+
 def run_activation(seeds: range, head: dict) -> None:
     stored = common.Stored(FILE, head, "activation", recipe=ACTIVATION)
-    for key in ("search", "runs"):
-        stored.content.setdefault(key, {kind: {} for kind in KINDS})
-    search, runs = stored.content["search"], stored.content["runs"]
+    search = stored.content.setdefault("search", {kind: {} for kind in KINDS})
+    runs = stored.content.setdefault("runs", [])
     for start, rates in ACTIVATION["searched_rates"].items():
         for kind, rate in itertools.product(KINDS, rates):
             stored.once(search[kind], f"{start} {rate}", searched, kind, start, rate)
@@ -160,7 +169,7 @@ def run_activation(seeds: range, head: dict) -> None:
         curves: dict[str, dict] = {}
         for seed, kind in itertools.product(seeds, KINDS):
             _, start, rate = chosen[kind]
-            curves[kind] = runs[kind].setdefault(f"{start} {rate}", {})
+            curves[kind] = curves_of(runs, kind, start, rate)
             stored.once(curves[kind], str(seed), error_curve, kind, start, rate, seed)
         means = {kind: [mean_error(curves[kind][str(seed)]) for seed in seeds] for kind in KINDS}
         return {

@@ -138,8 +138,9 @@ def relu_against_tanh(comparison: str = "best") -> Figure:
     with _look():
         figure, axis = plt.subplots(figsize=(WIDE, 3.4), layout="constrained")
         for number, (kind, label) in enumerate(ACTIVATIONS.items()):
-            start, rate = chosen[kind].values()
-            curves = torch.tensor(list(stored["runs"][kind][f"{start} {rate}"].values()))
+            wanted = chosen[kind] | {"activation": kind}
+            runs = next(entry for entry in stored["runs"] if wanted.items() <= entry.items())
+            curves = torch.tensor(list(runs["curves"].values()))
             epochs = torch.arange(1, curves.shape[1] + 1) / checks
             look = _line(number, marker="")
             axis.plot(epochs, curves.T, **look, linewidth=0.7, alpha=0.45)
