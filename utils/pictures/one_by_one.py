@@ -233,7 +233,7 @@ def accuracies(reached: Mapping[str, Sequence[float]]) -> Figure:
         axis.set_yticks([row + 0.19 for row in range(len(reached))], list(reached))
         axis.set(xlabel="accuracy (%), dotted: guessing", xlim=(0, 100))
         axis.set_ylim(len(reached) - 0.4, -0.3)
-        axis.legend(loc="lower right")
+        axis.legend(loc="upper right")
     return figure
 
 
