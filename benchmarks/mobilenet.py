@@ -6,10 +6,11 @@ Four parts, each written to results/mobilenet.json when it is done; without a na
   projection, shortcuts between the wide tensors, no shortcuts. Paired by seed. Finished runs are
   kept; a changed recipe starts anew.
 - "int8": `mobilenet_v1_small` and `mobilenet_v2_small` trained, exported to ONNX and quantised in
-  three ways, paired by seed: accuracy, answers that change, size of the file.
+  five ways, paired by seed: accuracy, answers that change, size of the file.
 - "memory": what inference holds at once at 224 pixels, counted; the block computed in slices.
 - "speed": MACs and processor time of single layers and of whole networks on one thread, every
-  rival in each round; ratios to the first of their group.
+  rival in each round; ratios to the first of their group. Whole networks as they are and with the
+  batch norms folded, and where their time goes, by kind of layer.
 
     python -m benchmarks.mobilenet blocks int8 memory speed --seeds 5
 """
@@ -23,7 +24,7 @@ import logging
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -132,10 +133,13 @@ INT8_RECIPE = dict(
     batch_size=64,
     learning_rate=0.1,
     calibration_images=512,
-    quantised="weights int8, activations uint8; Conv, Clip, Relu and Add",
+    quantised="torch's new exporter; static: weights int8, activations uint8, layers up to pooling",
 )
 SMALL = ("mobilenet_v1_small", "mobilenet_v2_small")
-FORMS = ("float", "channel", "tensor", "dynamic")  # float32, and three ways to quantise
+# float32, and five ways to quantise. Static: a scale for each channel, with 8 bits of the weights
+# or with 7, or one scale for each layer. Dynamic: as onnxruntime does it by default, convolutions
+# too, or the linear layer alone.
+FORMS = ("float", "channel", "channel_7_bits", "tensor", "dynamic", "dynamic_linear")
 
 
 def export(network: nn.Module, path: Path, size: int) -> None:
@@ -162,7 +166,7 @@ def export(network: nn.Module, path: Path, size: int) -> None:
 
 
 def quantise(source: Path, target: Path, how: str, calibration: list[np.ndarray]) -> None:
-    """int8 in one of three ways: "channel", "tensor" (both static) or "dynamic"."""
+    """int8 in one of the five ways of `FORMS`."""
 
     class Reader(quantization.CalibrationDataReader):
         def __init__(self) -> None:
@@ -174,32 +178,37 @@ def quantise(source: Path, target: Path, how: str, calibration: list[np.ndarray]
 
     prepared = source.with_suffix(".prepared.onnx")
     quant_pre_process(str(source), str(prepared))
-    if how == "dynamic":
-        # Convolutions are left out of the default kinds of layers; MatMul and Gemm are in it.
-        quantization.quantize_dynamic(
-            str(prepared), str(target), op_types_to_quantize=["MatMul", "Gemm"]
-        )
+    if how.startswith("dynamic"):
+        kinds = None if how == "dynamic" else ["MatMul", "Gemm"]  # None: all that it can
+        quantization.quantize_dynamic(str(prepared), str(target), op_types_to_quantize=kinds)
         return
     quantization.quantize_static(
         str(prepared),
         str(target),
         Reader(),
-        per_channel=how == "channel",
+        per_channel=how != "tensor",
+        reduce_range=how == "channel_7_bits",
         weight_type=quantization.QuantType.QInt8,
         activation_type=quantization.QuantType.QUInt8,
         op_types_to_quantize=["Conv", "Clip", "Relu", "Add"],  # the convolutions, and between them
     )
 
 
-def session(path: Path):
-    """An onnxruntime session on one thread."""
+def session(path: Path, exact: bool = False):
+    """An onnxruntime session on one thread.
+
+    `exact` computes the quantised numbers in float32. The 8-bit instructions of processors without
+    VNNI add two products in 16 bits, and cut off sums that are too large.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    if exact:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def logits(path: Path, batches: data.Batches) -> tuple[np.ndarray, np.ndarray]:
-    run = session(path)
+def logits(path: Path, batches: data.Batches, exact: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    run = session(path, exact)
     pairs = [(run.run(None, {"images": x.numpy()})[0], y.numpy()) for x, y in batches]
     return tuple(np.concatenate(part) for part in zip(*pairs))
 
@@ -253,6 +262,10 @@ def run_int8(name: str, seed: int) -> dict:
                 "changed_answers": round(float((predicted != float_predicted).mean()), 4),
                 "kilobytes": round(path.stat().st_size / 1000, 1),
             }
+            if how == "channel":
+                exact = logits(path, splits.validation, exact=True)[0].argmax(axis=1)
+                changed = round(float((exact != float_predicted).mean()), 4)
+                result[how]["changed_answers_exact"] = changed
     return result
 
 
@@ -269,6 +282,8 @@ def report_int8(content: dict) -> None:
             points = [100 * (run[how]["accuracy"] - run["float"]["accuracy"]) for run in runs]
             entry[how] = common.summaries(own, "accuracy", "changed_answers", "kilobytes")
             entry[how]["points_above_float"] = common.summarise(points, digits=2)
+        exact = (run["channel"]["changed_answers_exact"] for run in runs)
+        entry["channel"]["changed_answers_exact"] = common.summarise(exact)
 
 
 def int8(stored: common.Stored, seeds: range, trial: bool) -> None:
@@ -368,8 +383,12 @@ def measure_memory(stored: common.Stored, seeds: range, trial: bool) -> None:
 Call = Callable[[], object]
 
 
-def rounds(calls: dict[str, tuple[int, Call]], count: int) -> dict:
+def rounds(
+    calls: dict[str, tuple[int, Call]], count: int, pairs: Sequence[tuple[str, str]] = ()
+) -> dict:
     """Every call once a round, in turns; milliseconds, and each round's ratio to the first.
+
+    `pairs` are further ratios: how many times as long the first of a pair took as the second.
 
     What is measured is processor time: on a shared machine the clock on the wall would run on
     while others have the processor, and long calls would suffer more than short ones.
@@ -396,6 +415,9 @@ def rounds(calls: dict[str, tuple[int, Call]], count: int) -> dict:
         }
         print(name, result[name]["times_fewer_macs"], result[name]["times_faster"]["median"],
               result[name]["milliseconds"], flush=True)  # fmt: skip
+    for slow, fast in pairs:
+        ratios = [a / b for a, b in zip(seconds[slow], seconds[fast])]
+        result[f"{fast}_against_{slow}"] = {"times_faster": common.summarise(ratios, digits=2)}
     return result
 
 
@@ -442,19 +464,106 @@ def layer_speed(batch: int, count: int) -> dict:
     return rounds(calls, count)
 
 
+WHOLE: dict[str, Callable[[], nn.Module]] = {
+    "full": full_mobilenet,
+    "v1": lambda: networks.build("mobilenet_v1"),
+    "v2": lambda: networks.build("mobilenet_v2"),
+}
+
+
 def network_speed(count: int) -> dict:
-    """Whole networks on one image of 224 pixels, in torch."""
+    """Whole networks on one image of 224 pixels, in torch; "folded" is channels last as well."""
     images = torch.randn(1, 3, 224, 224)
     calls = {}
-    for name, build in {
-        "full": full_mobilenet,
-        "v1": lambda: networks.build("mobilenet_v1"),
-        "v2": lambda: networks.build("mobilenet_v2"),
-    }.items():
+    for name, build in WHOLE.items():
         macs = summary.count_macs(build(), (3, 224, 224))
         for layout in ("channels_last", "contiguous"):
             calls[f"{name}_{layout}"] = (macs, torch_call(build(), images, layout != "contiguous"))
-    return rounds(calls, count)
+        calls[f"{name}_folded"] = (macs, torch_call(fold(build()), images, channels_last=True))
+    pairs = [("full_folded", f"{name}_folded") for name in ("v1", "v2")]
+    pairs += [(f"{name}_channels_last", f"{name}_folded") for name in WHOLE]
+    return rounds(calls, count, [*pairs, ("v1_channels_last", "v2_channels_last")])
+
+
+def kind_of(layer: nn.Module) -> str:
+    """The name under which the time of a layer is added up."""
+    if not isinstance(layer, nn.Conv2d):
+        names = {nn.BatchNorm2d: "norm", nn.ReLU: "relu", nn.ReLU6: "relu"}
+        return names.get(type(layer), "rest")
+    if layer.groups > 1:
+        return "depthwise"
+    return "pointwise" if layer.kernel_size == (1, 1) else "full"
+
+
+def profile_by_kind(count: int) -> dict:
+    """Milliseconds and MACs of each kind of layer in a whole network: one image, channels last.
+
+    A hook before and behind every layer reads the clock. "rest" is what the whole took beyond the
+    layers named: pooling, the linear layer, sums of shortcuts, torch's and the hooks' own work.
+    """
+    images = torch.randn(1, 3, 224, 224)
+    calls, clocks, macs = {}, {}, {}
+    for name, build in WHOLE.items():
+        for folded in (False, True):
+            network = fold(build()) if folded else build()
+            key = f"{name}_folded" if folded else name
+            rows = summary.table(network, (3, 224, 224)).rows
+            by_name = {row.name: row.macs for row in rows}
+            clock = clocks[key] = {}
+            macs[key] = {}
+            for place, layer in network.named_modules():
+                kind = kind_of(layer)
+                if kind != "rest":
+                    macs[key][kind] = macs[key].get(kind, 0) + by_name.get(place, 0)
+                    _clocked(layer, kind, clock)
+            calls[key] = torch_call(network, images, channels_last=True)
+    for call in calls.values():
+        call()
+    seen: dict[str, list[dict[str, float]]] = {key: [] for key in calls}
+    for _ in range(count):
+        for key, call in calls.items():
+            clocks[key].clear()
+            start = time.process_time()
+            call()
+            whole = time.process_time() - start
+            parts = dict(clocks[key])
+            seen[key].append({**parts, "rest": whole - sum(parts.values()), "whole": whole})
+    report = {key: _kinds(rounds, macs[key]) for key, rounds in seen.items()}
+    for name in ("v1", "v2"):
+        both = list(zip(seen["full"], seen[name]))
+        less = [whole["full"] / thin["pointwise"] for whole, thin in both]
+        without_macs = [(thin["norm"] + thin["relu"]) / thin["whole"] for _, thin in both]
+        report[f"{name}_against_full"] = {
+            "pointwise_times_less": common.summarise(less, digits=2),
+            "norm_and_relu_share": common.summarise(without_macs, digits=3),
+        }
+    return report
+
+
+def _clocked(layer: nn.Module, kind: str, clock: dict[str, float]) -> None:
+    """Add the processor time of `layer` to `clock[kind]` whenever it runs."""
+
+    def before(*_: object) -> None:
+        clock["start"] = time.process_time()
+
+    def behind(*_: object) -> None:
+        clock[kind] = clock.get(kind, 0.0) + time.process_time() - clock.pop("start")
+
+    layer.register_forward_pre_hook(before)
+    layer.register_forward_hook(behind)
+
+
+def _kinds(rounds: list[dict[str, float]], macs: dict[str, int]) -> dict:
+    kinds = {}
+    for kind in rounds[0]:
+        milliseconds = [1000 * one[kind] for one in rounds]
+        shares = [one[kind] / one["whole"] for one in rounds]
+        kinds[kind] = {
+            "milliseconds": common.summarise(milliseconds, digits=3),
+            "share": common.summarise(shares, digits=3),
+            "macs": macs.get(kind, 0),
+        }
+    return kinds
 
 
 def slices_speed(count: int) -> dict:
@@ -476,7 +585,7 @@ def int8_speed(name: str, size: int, batch: int, count: int) -> dict:
     macs = batch * summary.count_macs(network, shape)
     with tempfile.TemporaryDirectory() as folder:
         paths = all_files(network, folder, size, [images.numpy()])
-        runs = {how: session(paths[how]) for how in ("float", "channel")}
+        runs = {how: session(paths[how]) for how in ("float", "channel", "dynamic")}
         megabytes = {how: round(path.stat().st_size / 1e6, 3) for how, path in paths.items()}
     given = {"images": images.numpy()}
     calls = {how: (macs, functools.partial(run.run, None, given)) for how, run in runs.items()}
@@ -497,6 +606,7 @@ def speed(stored: common.Stored, seeds: range, trial: bool) -> None:
         "layer_batch_1": layer_speed(1, 3 * count),
         "layer_batch_16": layer_speed(16, count),
         "network_224": network_speed(count),
+        "kinds_224": profile_by_kind(count),
         "slices_224": slices_speed(count),
         "int8_v1_224": int8_speed("mobilenet_v1", 224, 1, count),
         "int8_v2_224": int8_speed("mobilenet_v2", 224, 1, count),
