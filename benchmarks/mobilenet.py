@@ -6,7 +6,7 @@ Four parts, each written to results/mobilenet.json when it is done; without a na
   projection, shortcuts between the wide tensors, no shortcuts. Paired by seed. Finished runs are
   kept; a changed recipe starts anew.
 - "int8": `mobilenet_v1_small` and `mobilenet_v2_small` trained, exported to ONNX and quantised in
-  five ways, paired by seed: accuracy, answers that change, size of the file.
+  five ways, paired by seed (two): accuracy, answers that change, size of the file.
 - "memory": what inference holds at once at 224 pixels, counted; the block computed in slices.
 - "speed": MACs and processor time of single layers and of whole networks on one thread, every
   rival in each round; ratios to the first of their group. Whole networks as they are and with the
@@ -136,6 +136,7 @@ INT8_RECIPE = dict(
     quantised="torch's new exporter; static: weights int8, activations uint8, layers up to pooling",
 )
 SMALL = ("mobilenet_v1_small", "mobilenet_v2_small")
+INT8_SEEDS = 2  # at most; raise it for more runs, those that are stored stay
 # float32, and five ways to quantise. Static: a scale for each channel, with 8 bits of the weights
 # or with 7, or one scale for each layer. Dynamic: as onnxruntime does it by default, convolutions
 # too, or the linear layer alone.
@@ -287,7 +288,7 @@ def report_int8(content: dict) -> None:
 
 
 def int8(stored: common.Stored, seeds: range, trial: bool) -> None:
-    stored.fill("networks", {name: {} for name in SMALL}, run_int8, seeds)
+    stored.fill("networks", {name: {} for name in SMALL}, run_int8, seeds[:INT8_SEEDS])
 
 
 # --- memory ---------------------------------------------------------------------------------------
