@@ -375,11 +375,9 @@ def network(
         per_row: how many boxes a row has at most.
         numbers: parameters and MACs below the boxes.
 
-    Example:
-        plotting.network(networks.build("lenet"), (1, 28, 28))
-        plt.show()
+    `plotting.network(networks.build("lenet"), (1, 28, 28))` draws LeNet. A large network is drawn
+    at once, and without its memory, if it is built without numbers:
 
-    A large network is drawn at once, and without its memory, if it is built without numbers:
         with torch.device("meta"):
             network = networks.build("vgg16")
         plotting.network(network, (3, 224, 224))
