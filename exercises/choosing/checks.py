@@ -574,8 +574,8 @@ def choosing_5(answer):
         raise Wrong('"gate": a network clearly better than LeNet is asked for.')
     if rows[gate]["low"] <= high:
         raise Wrong(
-            f'"gate": the worst run of {gate} has {rows[gate]["low"]:.4f}, the best run of LeNet '
-            f"{high:.4f}: by this rule it is not clearly better."
+            f'"gate": the worst run of {gate} has {rows[gate]["low"]:.2%}, the best run of LeNet '
+            f"{high:.2%}: by this rule it is not clearly better."
         )
     if gate not in _pick(rows, lambda r: r["low"] > high, "one_ms", lowest=True):
         raise Wrong(
@@ -588,7 +588,7 @@ def choosing_5(answer):
 def _expect_best(key: str, name: str, best: list[str], rows: Mapping[str, Mapping]) -> None:
     if name not in best:
         raise Wrong(
-            f'"{key}": {name} fits, but its median accuracy is {rows[name]["accuracy"]:.4f}, and '
+            f'"{key}": {name} fits, but its median accuracy is {rows[name]["accuracy"]:.2%}, and '
             "another one that fits has more."
         )
 
@@ -819,13 +819,13 @@ def choosing_7(answer):
         raise Wrong(f"The training ended as {run.status}. {run.message} {made_of}")
     if run.accuracy < 0.5 < run.training_accuracy:
         raise Wrong(
-            f"It learns ({run.training_accuracy:.3f} on the training images), but in evaluation "
-            f"mode it is right on {run.accuracy:.3f} of the validation images only. What does it "
+            f"It learns ({run.training_accuracy:.1%} on the training images), but in evaluation "
+            f"mode it is right on {run.accuracy:.1%} of the validation images only. What does it "
             "do differently there?"
         )
     if run.accuracy < 0.3:
         raise Wrong(
-            f"It does not learn: {run.accuracy:.3f} on the validation images after the training. "
+            f"It does not learn: {run.accuracy:.1%} on the validation images after the training. "
             f"{made_of}"
         )
     budget = f"{cost.macs:,} MACs, {cost.parameters:,} parameters"
@@ -838,12 +838,12 @@ def choosing_7(answer):
             "trained with and without batch norm were far better with it. "
         )
         raise Wrong(
-            f"Your network ({budget}) reaches {run.accuracy:.3f} ({run.training_accuracy:.3f} on "
-            f"the training images); the bar is {bar:.3f}, and the course's own network has "
-            f"{own['median']:.3f}. {advice}{made_of}"
+            f"Your network ({budget}) reaches {run.accuracy:.1%} ({run.training_accuracy:.1%} on "
+            f"the training images); the bar is {bar:.1%}, and the course's own network has "
+            f"{own['median']:.1%}. {advice}{made_of}"
         )
     return (
         f"{budget}, accuracy {run.accuracy:.1%}. The course's own network has "
-        f"{own['median']:.3f} (median of {len(own['runs'])} runs, {own['min']:.3f} to "
-        f"{own['max']:.3f})."
+        f"{own['median']:.1%} (median of {len(own['runs'])} runs, {own['min']:.1%} to "
+        f"{own['max']:.1%})."
     )
