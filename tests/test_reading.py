@@ -6,14 +6,9 @@ import stored
 from tools import authoring, reading
 from tools.authoring import code, markdown
 
-# Chapters that are still to be rewritten; the last issue on chapters says what is expected.
-LEFT = []
-
 
 @pytest.mark.parametrize("stem", stored.STEMS)
-def test_a_chapter_is_within_the_limits(stem, request):
-    if stem in LEFT:
-        request.applymarker(pytest.mark.xfail(reason="not rewritten yet", strict=True))
+def test_a_chapter_is_within_the_limits(stem):
     nb = stored.chapter(stem)
     assert reading.above_limits(reading.read(nb, stem), nb) == []
 
