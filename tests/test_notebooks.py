@@ -117,6 +117,7 @@ DAMAGE = {
     "size": (set_output(stream("x" * 1_000_000)), "at most 1,000,000"),
     "edited": (set_own("print(2)"), "not as it was stored"),
     "semicolon": (set_own("print(1);"), "ends with a semicolon"),
+    "spaces": (set_own("print(1)  \nprint(2)"), "ends in spaces"),
     "long": (set_own("print(1)\n" * 51), "51 lines; at most 50"),
     "timing": (
         lambda nb: own_cell(nb).metadata.update(execution={"iopub.execute_input": "2026"}),

@@ -48,6 +48,12 @@ def find(nb: NotebookNode, fresh: NotebookNode, stem: str) -> list[str]:
         if cell.get("id") == wanted.id and cell.metadata != wanted.metadata:
             found.append(f"cell {cell.id}: its metadata are not normalised")
 
+    found += [
+        f"cell {cell.get('id')}: the line {line.strip()!r} ends in spaces, which other tools remove"
+        for cell in nb.cells
+        for line in cell.source.splitlines()
+        if line != line.rstrip()
+    ]
     if not ran_once(nb):
         found.append("the cells were not run once, from top to bottom: counts are not 1 to n")
     for cell in _code_cells(nb):
