@@ -45,6 +45,7 @@ WEIGHTS = {
     "beside": {
         0: "The shortcut's 1×1 convolution is missing.",
         9 * BESIDE: "The shortcut's convolution is 1×1, not 3×3.",
+        4 * BESIDE: "The shortcut's convolution is 1×1; its stride adds no weights.",
         128 * 128: "The shortcut's convolution takes 64 channels, not 128.",
     },
     "kernel": {
@@ -76,6 +77,20 @@ def _option_b(first=16 * 32, second=32 * 64, norms=192, kernel=1, biases=0, time
     return times * (kernel * (first + second) + norms + biases)
 
 
+def _slips_of_products(count: Callable[..., int], **no_norms: int) -> dict[float, str]:
+    """Two slips that are in every convolution, with and without the shortcut and batch norms."""
+    texts = {
+        (192, 256, 192): "The channels in and out of a convolution are multiplied, not added.",
+        (64, 128, 64): "The 128 output channels are missing: each has kernels of its own.",
+    }
+    return {
+        count(first, second, third, **options): text
+        for (first, second, beside), text in texts.items()
+        for third in (beside, 0)
+        for options in ({}, no_norms)
+    }
+
+
 def resnet_1(answer):
     with_stride = "has stride 2: it computes 28 · 28 positions, not 56 · 56."
     common = {
@@ -84,8 +99,9 @@ def resnet_1(answer):
             norms={
                 0: "The three batch norms are missing; each has 2 · 128 parameters.",
                 512: "There are three batch norms; the shortcut has one too.",
-                256: "There are three batch norms, not one.",
-                384: "A batch norm has a weight and a bias for each channel: 2 · 128.",
+                256: "This has room for one batch norm; there are three of 2 · 128 parameters.",
+                384: "A batch norm has a weight and a bias for each channel: 2 · 128. (Or did you "
+                "count biases of convolutions, and no batch norms?)",
                 640: "All three batch norms have 128 channels: they are after the convolutions.",
                 896: "There are three batch norms, not four (and none of 64 channels).",
                 1024: "There are three batch norms, not four.",
@@ -97,7 +113,12 @@ def resnet_1(answer):
                 128: "The shortcut's convolution has no bias here.",
             },
             **WEIGHTS,
-        ),
+        )
+        | _slips_of_products(_parameters, norms=0)
+        | {
+            _parameters(second=0, beside=0, norms=256): "This is the first convolution with its "
+            "batch norm alone; the second one and the shortcut are missing.",
+        },
         "macs": combined(
             _macs,
             first_at={4: f"The first convolution {with_stride}"},
@@ -107,13 +128,16 @@ def resnet_1(answer):
                 1: "This is the number of weights; each is used at every position of the output.",
                 28: "The output has 28 · 28 positions, not 28.",
                 14 * 14: "The output has 28 · 28 positions, not 14 · 14: only one stride is 2.",
+                27 * 27: "With padding 1 the output has 28 · 28 positions, not 27 · 27.",
             },
             norms={
                 norms: "Only the MACs of the convolutions count, not those of the batch norms."
                 for norms in (384, 768, 384 * 784, 768 * 784)
-            },
+            }
+            | {128 * 784: "The addition of the shortcut multiplies nothing: it is no MAC."},
             **WEIGHTS,
-        ),
+        )
+        | _slips_of_products(_macs),
         "blocks": {
             9: "This is n, the blocks of one stage; there are three stages.",
             54: "This is the number of convolutions in the blocks; each block has two.",
@@ -125,6 +149,8 @@ def resnet_1(answer):
             25: "No block is left out: 3 stages of n = 9 blocks.",
             30: "n is (56 - 2) / 6 = 9, not 10.",
             24: "n is (56 - 2) / 6 = 9, not 8.",
+            26: "54 of the 56 layers are in blocks, two in each.",
+            **dict.fromkeys((56 / 6, 9.33, 9.3), "Take 2 from 56 before you divide by 6."),
         },
         "option_b": combined(
             _option_b,
@@ -144,7 +170,10 @@ def resnet_1(answer):
                 16 * 16 + 32: "The first stage keeps the shape, so it needs no projection.",
                 3 * 16 + 32: "The first convolution has no shortcut.",
             },
-            kernel={9: "The shortcuts' convolutions are 1×1, not 3×3."},
+            kernel={
+                9: "The shortcuts' convolutions are 1×1, not 3×3.",
+                4: "The shortcuts' convolutions are 1×1; their stride adds no weights.",
+            },
             times={
                 3: "Each of the two shortcuts is there once, not in every one of the three blocks.",
                 2: "This is twice the right number: each of the two shortcuts counts once.",
@@ -154,6 +183,9 @@ def resnet_1(answer):
             576: "This is the first of the two shortcuts alone; 32 to 64 channels is missing.",
             2176: "This is the second of the two shortcuts alone; 16 to 32 channels is missing.",
             192: "These are the batch norms; the 1×1 convolutions are missing.",
+            **dict.fromkeys((144, 336), "Channels in and out are multiplied, not added."),
+            13_824: "These are 3×3 convolutions of the branch; the shortcut's are 1×1.",
+            8_448: "This is the shortcut of the block above; ResNet-20 has 16, 32, 64 channels.",
             272_474: "This is the whole network with option B; how many more than with option A?",
             269_722: "This is the whole network with option A; how many more has option B?",
             -2752: "The sign is wrong: option B has more.",
@@ -255,7 +287,7 @@ JOINS = {
     "There are ReLUs on both sides before the addition; one after it is right.": (
         "relu(z) + relu(s)"
     ),
-    "The shortcut has a ReLU of its own; it should hand on what the block is given.": (
+    "The shortcut has a ReLU of its own; it should pass on what the block is given.": (
         "relu(z + relu(s))"
     ),
     "The ReLU is on the shortcut; it should come after the addition.": "z + relu(s)",
@@ -325,27 +357,69 @@ def resnet_2(answer):
 # --- resnet.3: repair -----------------------------------------------------------------------------
 
 
+def _down_mistakes(inside: int, outside: int, stride: int) -> dict[str, Callable]:
+    """Blocks with a mistake in joining, in the norms, or in how the shortcut skips pixels."""
+
+    def joined(how: str = "relu(z + s)", shortcut=None, leave_out: tuple = ()) -> nn.Module:
+        branch = nn.Sequential(*_basic(inside, outside, stride, leave_out))
+        return _Joined(branch, shortcut or _projection(inside, outside, stride), how)
+
+    def late(*layers: nn.Module) -> nn.Module:
+        return joined(shortcut=nn.Sequential(*layers))
+
+    def halved(pool: Callable, after: bool = False) -> nn.Module:
+        layers = [pool(stride, ceil_mode=True), *_projection(inside, outside)]
+        return late(*layers[1:], layers[0]) if after else late(*layers)
+
+    norms = {
+        "The shortcut has no batch norm of its own.": (
+            lambda how: joined(how, _conv(inside, outside, 1, stride))
+        ),
+        "The branch's last batch norm is missing; it should stay.": (
+            lambda how: joined(how, leave_out=(4,))
+        ),
+        "The branch's first batch norm is missing; it should stay.": (
+            lambda how: joined(how, leave_out=(1,))
+        ),
+    }
+    return {
+        **{message: lambda how=how: joined(how) for message, how in JOINS.items()},
+        **{
+            f"{text} {message}".strip(): lambda how=how, build=build: build(how)
+            for message, how in ({"": "relu(z + s)"} | JOINS).items()
+            for text, build in norms.items()
+        },
+        **{
+            f"The shortcut {verb} the pixels that the stride skips{where}; it should skip them.": (
+                lambda pool=pool, where=where: halved(pool, bool(where))
+            )
+            for verb, pool in (
+                ("averages", nn.AvgPool2d),
+                ("takes the highest of", nn.MaxPool2d),
+            )
+            for where in ("", ", after its batch norm")
+        },
+        "The shortcut skips pixels after its batch norm, which has counted them all; the stride "
+        "belongs to the 1×1 convolution.": (
+            lambda: late(*_projection(inside, outside), nn.MaxPool2d(1, stride))
+        ),
+    }
+
+
 def resnet_3(answer):
     for args in ((4, 6, 2), (3, 8, 1), (5, 5, 3)):
-
-        def joined(how: str = "relu(z + s)", args=args, shortcut=None) -> nn.Module:
-            return _Joined(nn.Sequential(*_basic(*args)), shortcut or _projection(*args), how)
-
-        def halved(pool, args=args) -> nn.Module:
-            inside, outside, stride = args
-            layers = [pool(stride, ceil_mode=True), _conv(inside, outside, 1)]
-            return joined(args=args, shortcut=nn.Sequential(*layers, nn.BatchNorm2d(outside)))
-
-        block, right = _made(answer, *args), joined()
-        branch = count_parameters(right.branch)
+        right = _Joined(nn.Sequential(*_basic(*args)), _projection(*args))
+        block, branch = _made(answer, *args), count_parameters(right.branch)
         beside = args[0] * args[1]
+        ones = [m for m in block.modules() if getattr(m, "kernel_size", 0) == (1, 1)]
+        if count_parameters(block) == branch + beside and any(m.stride[0] != args[2] for m in ones):
+            raise Wrong("The shortcut's 1×1 convolution needs the stride of the branch.")
         expect_parameters(
             block,
             count_parameters(right),
             {
                 branch: "The shortcut has no parameters. Where the channels change, it has to "
                 "change them too; option B has a 1×1 convolution and a batch norm everywhere.",
-                branch + beside: "The shortcut has no batch norm of its own.",
                 branch + beside + 2 * args[0]: (
                     "The shortcut's batch norm has the channels of the input; it should be after "
                     "the convolution."
@@ -355,20 +429,9 @@ def resnet_3(answer):
                 ),
             },
         )
-        same_outputs(
-            block,
-            right,
-            (3, args[0], 9, 12),
-            (2, args[0], 6, 6),
-            mistakes={
-                **{message: lambda how=how: joined(how) for message, how in JOINS.items()},
-                "The shortcut averages the pixels that the stride skips; it should skip them.": (
-                    lambda: halved(nn.AvgPool2d)
-                ),
-                "The shortcut takes the highest of the pixels that the stride skips; it should "
-                "skip them.": lambda: halved(nn.MaxPool2d),
-            },
-        )
+        # Sizes that the stride divides come first: a pooling may not fit the others.
+        for shapes in (((3, args[0], 6, 12),), ((3, args[0], 9, 12), (2, args[0], 6, 6))):
+            same_outputs(block, right, *shapes, mistakes=_down_mistakes(*args))
     _expect_default_stride(answer, 4, 6, stride=2)
     return "All three are mended: stride and batch norm in the shortcut, ReLU after the addition."
 

@@ -171,7 +171,7 @@ def blocks(*names: str) -> Figure:
 
 
 def identity(errors: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
-    """How far blocks are from handing on their input while they learn it; a line for each seed."""
+    """How far blocks are from passing on their input while they learn it; a line for each seed."""
     with plotting.style(), _text_style():
         figure, (axis,) = _axes(height=3.2)
         for number, (name, runs) in enumerate(errors.items()):
@@ -352,12 +352,12 @@ def starts(panels: Mapping[str, Mapping[str, Mapping]]) -> Figure:
                         color=look["color"],
                         s=34,
                     )
-                    axis.text(number, 85, "diverged", ha="center", va="top", fontsize=9)
+                    axis.text(number, 100, "diverged", ha="center", va="bottom", fontsize=9)
                 else:
                     middle = 100 * entry["train_error"]["median"]
                     axis.plot([number - 0.33, number + 0.33], [middle] * 2, color="black", lw=2)
             axis.set_xticks(range(len(columns)), list(columns))
-            axis.set(title=title, ylim=(0, 101), xlim=(-0.6, len(columns) - 0.4))
+            axis.set(title=title, ylim=(0, 107), xlim=(-0.6, len(columns) - 0.4))
             _guessing(axis, right=True)
         axes[0].set_ylabel("training error (%)")
     return figure
