@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +17,14 @@ from exercises.compare import (
     Unexplained,
     Wrong,
     call,
+    close,
     describe,
     describe_call,
     expect_arguments,
     expect_keys,
     expect_numbers,
     make,
+    plain,
     same_outputs,
     same_results,
 )
@@ -55,117 +61,228 @@ class _WithoutGroups(TorchFunctionMode):
 
 # --- alexnet.1: sizes -----------------------------------------------------------------------------
 
-_PLACES = "(size + 2 * padded - kernel_size) // stride + 1"
-_PLAN = "[(11, 4, padding), pool, (5, 1, 2), pool, conv, conv, conv, pool]"
-_TABLE = {  # where the layers are in the solution
-    "conv1": (11, 4, "padding"),
-    "conv2": (5, 1, 2),
-    "conv3, conv4 and conv5": (3, 1, 1),
-    "the poolings": (3, 2, 0),
+_NAMES = ("conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5", "pool5")
+_POOL, _CONV = (3, 2, 0), (3, 1, 1)  # kernel size, stride, padding
+_LAYERS = ((11, 4, "padding"), _POOL, (5, 1, 2), _POOL, _CONV, _CONV, _CONV, _POOL)
+_ROWS = {"conv1": (0,), "conv2": (2,), "conv3, conv4 and conv5": (4, 5, 6)}
+_ROWS |= {"the poolings": (1, 3, 7)} | {_NAMES[i]: (i,) for i in (4, 5, 6, 1, 3, 7)}
+_FORMULAS = {  # n pixels, kernel size k, stride s, padding p
+    "The sizes are not rounded: a kernel finds a whole number of places.": (
+        lambda n, k, s, p: (n + 2 * p - k) / s + 1
+    ),
+    "The sizes are rounded up; they should be rounded down.": (
+        lambda n, k, s, p: -(-(n + 2 * p - k) // s) + 1
+    ),
+    "The sizes are rounded to the nearest number; they should be rounded down.": (
+        lambda n, k, s, p: round((n + 2 * p - k) / s) + 1
+    ),
+    "The + 1 is missing: a kernel that cannot move at all still has one place.": (
+        lambda n, k, s, p: (n + 2 * p - k) // s
+    ),
+    "The + 1 is inside the brackets; it is added after the division.": (
+        lambda n, k, s, p: (n + 2 * p - k + 1) // s
+    ),
+    "One is subtracted before the division; the formula has (n + 2p - k) / s + 1.": (
+        lambda n, k, s, p: (n + 2 * p - k - 1) // s + 1
+    ),
+    "2 is added after the division; the formula has + 1.": (
+        lambda n, k, s, p: (n + 2 * p - k) // s + 2
+    ),
+    "The brackets are missing: without them only the kernel size is divided by the stride.": (
+        lambda n, k, s, p: n + 2 * p - k // s + 1
+    ),
+    "The padding is added once; there are zeros on both sides.": (
+        lambda n, k, s, p: (n + p - k) // s + 1
+    ),
+    "The padding is added four times; there are zeros on two sides.": (
+        lambda n, k, s, p: (n + 4 * p - k) // s + 1
+    ),
+    "The padding is subtracted; zeros make the image larger.": (
+        lambda n, k, s, p: (n - 2 * p - k) // s + 1
+    ),
+    "The padding is left out, in all layers.": lambda n, k, s, p: (n - k) // s + 1,
+    "The kernel size is not subtracted.": lambda n, k, s, p: (n + 2 * p) // s + 1,
+    "Half of the kernel size is subtracted; the formula has all of it.": (
+        lambda n, k, s, p: (n + 2 * p - k // 2) // s + 1
+    ),
+    "The size is divided by the stride, and that is all: kernel size and padding are missing.": (
+        lambda n, k, s, p: n // s
+    ),
+    "Only stride and padding are used; the kernel size is missing, and the + 1.": (
+        lambda n, k, s, p: (n + 2 * p) // s
+    ),
+    "The stride is not used.": lambda n, k, s, p: n + 2 * p - k + 1,
+    "Kernel size and stride have changed places.": lambda n, k, s, p: (n + 2 * p - s) // k + 1,
+    "Stride and padding have changed places.": (
+        lambda n, k, s, p: (n + 2 * s - k) // max(p, 1) + 1
+    ),
 }
-SLIPS = {
-    "alexnet.1": {
-        "The sizes are not rounded: a kernel finds a whole number of places.": ("//", "/"),
-        "The sizes are rounded up; they should be rounded down.": (
-            _PLACES,
-            "-(-(size + 2 * padded - kernel_size) // stride) + 1",
-        ),
-        "The sizes are rounded to the nearest number; they should be rounded down.": (
-            _PLACES,
-            "round((size + 2 * padded - kernel_size) / stride) + 1",
-        ),
-        "The + 1 is missing: a kernel that cannot move at all still has one place.": (
-            _PLACES,
-            _PLACES.removesuffix(" + 1"),
-        ),
-        "The + 1 is inside the brackets; it is added after the division.": (
-            _PLACES,
-            "(size + 2 * padded - kernel_size + 1) // stride",
-        ),
-        "One is subtracted before the division; the formula has (n + 2p - k) / s + 1.": (
-            "kernel_size)",
-            "kernel_size - 1)",
-        ),
-        "The brackets are missing: without them only the kernel size is divided by the stride.": (
-            _PLACES,
-            "size + 2 * padded - kernel_size // stride + 1",
-        ),
-        "The padding is added once; there are zeros on both sides.": ("2 * padded", "padded"),
-        "The padding is subtracted; zeros make the image larger.": ("+ 2 *", "- 2 *"),
-        "The kernel size is not subtracted.": (" - kernel_size", ""),
-        "Every size is computed from the size of the image; it should be computed from the size "
-        "before.": ("size = (size", "size = (pixels"),
-        "`padding` is not used: conv1 has none here.": ("(11, 4, padding)", "(11, 4, 0)"),
-        **{
-            f"The {what} of {name} is always {value}; it should be {layer[number]}.": (
-                str(layer).replace("'", ""),
-                str((*layer[:number], value, *layer[number + 1 :])).replace("'", ""),
+_SHAPES = {  # of the list, when its numbers are right
+    "The sizes after the poolings are missing; eight numbers are expected.": (0, 2, 4, 5, 6),
+    "The sizes are in the order of the table, convolutions first and poolings last. They should "
+    "come in the order of the layers: conv1, pool1, conv2, pool2 and so on.": (
+        *(0, 2, 4, 5, 6),
+        *(1, 3, 7),
+    ),
+    "The list begins with the size of the image; it should begin after conv1.": range(-1, 8),
+    "The sizes come in the reversed order.": range(7, -1, -1),
+}
+
+
+class _Slip(NamedTuple):
+    """A mistake in some of the layers: in words, and what is different there."""
+
+    words: str
+    at: Sequence[int] = range(8)
+    layer: Mapping[int, int | str] = {}  # position in (kernel size, stride, padding): its value
+    formula: Callable | None = None
+    reads: int | None = None  # the layer whose size is taken, -1 for the image
+    order: Sequence[int] | None = None  # of the layers
+
+
+def _sizes_with(slips: Sequence[_Slip], pixels: int, padding: int) -> list[float]:
+    size, after = pixels, {-1: pixels}
+    for i in next((slip.order for slip in slips if slip.order), range(8)):
+        layer, formula = list(_LAYERS[i]), lambda n, k, s, p: (n + 2 * p - k) // s + 1
+        for slip in (slip for slip in slips if i in slip.at):
+            for place, value in slip.layer.items():
+                layer[place] = value
+            formula = slip.formula or formula
+            size = size if slip.reads is None else after.get(slip.reads, size)
+        k, s, p = layer
+        size = formula(size, k, s, padding if p == "padding" else p)
+        after[len(after) - 1] = size
+    return list(after.values())[1:]
+
+
+def _size_slips() -> Iterator[_Slip]:
+    yield from (_Slip(words, formula=formula) for words, formula in _FORMULAS.items())
+    for words, formula in [
+        item for item in list(_FORMULAS.items())[:5] if "rounded up" not in item[0]
+    ]:
+        text = words.replace("The sizes are", "The sizes after the poolings are")
+        text = text.replace("The + 1", "In the poolings the + 1")
+        yield _Slip(text, (1, 3, 7), formula=formula)
+    for name, at in _ROWS.items():
+        right = _LAYERS[at[0]]
+        for place, what, values in (
+            (2, "padding", ("padding", 0, 1, 2, 3, 4, 5)),
+            (1, "stride", (1, 2, 3, 4, 5)),
+            (0, "kernel size", (2, 3, 5, 11)),
+        ):
+            for value in (value for value in values if value != right[place]):
+                words = f"The {what} of {name} is {value}; it should be {right[place]}."
+                if value == "padding":
+                    words = f"The padding of {name} is the one that is meant for conv1; it should "
+                    words += f"be {right[2]}."
+                if name == "the poolings" and (place, value) == (0, 2):
+                    words += " Or the sizes after the poolings are rounded up."
+                if right[place] == "padding":
+                    words = f"`padding` is not used: conv1 {f'always has {value}' if value else 'has none'}."
+                yield _Slip(words, at, {place: value})
+    places = ["the size of the image", *(f"the size after {name}" for name in _NAMES)]
+    for i, name in enumerate(_NAMES):
+        yield _Slip(f"{name} leaves the size as it is; it should change.", (i,), {0: 1, 1: 1, 2: 0})
+        missing = f"{name} is missing."
+        if 4 <= i <= 6:
+            missing = "One of the three convolutions conv3, conv4 and conv5 is missing."
+        yield _Slip(missing, order=[j for j in range(8) if j != i])
+        more = f"There is a pooling too many, after {name}."
+        yield _Slip(more, order=[*range(i + 1), 1, *range(i + 1, 8)])
+        for source in range(i - 2, -2, -1):
+            words = f"{name} works on {places[source + 1]}; it should work on {places[i]}."
+            yield _Slip(words, (i,), reads=source)
+    for value in (1, 2, 3, 4):
+        yield _Slip(f"Every layer has the stride {value}.", layer={1: value})
+    everything = "Every size is computed from the size of the image; it should be computed from "
+    yield _Slip(f"{everything}the size before.", reads=-1)
+    table = "The layers are applied in the order of the table, all convolutions first. A pooling is"
+    yield _Slip(
+        f"{table} after conv1, after conv2 and after conv5.", order=(0, 2, 4, 5, 6, 1, 3, 7)
+    )
+    for last, order in (("conv3", (0, 1, 2, 3, 4, 7, 5, 6)), ("conv4", (0, 1, 2, 3, 4, 5, 7, 6))):
+        yield _Slip(f"The third pooling is after {last}; it should be after conv5.", order=order)
+
+
+def _size_mistake(given: list, right: list, cases: Sequence[tuple[int, int]]) -> str:
+    """What is wrong with lists of sizes, in a sentence; `given` and `right` are those of cases."""
+
+    def fits(slips: Sequence[_Slip], until: int | None = None) -> bool:
+        with contextlib.suppress(ZeroDivisionError):
+            return all(
+                close(mine[:until], _sizes_with(slips, *case)[:until], 1e-6)
+                for mine, case in zip(given, cases)
             )
-            for name, layer in _TABLE.items()
-            for number, what in ((2, "padding"), (1, "stride"), (0, "kernel size"))
-            for value in (0, 1, 2, 3, 4, 5, 7)
-            if value != layer[number] != "padding" and (number == 2 or value)
-        },
-        "The last convolution, conv5, has no padding; it is 1.": (
-            "conv, pool]",
-            "(3, 1, 0), pool]",
-        ),
-        "No convolution but the first has padding; conv2 has 2, the later ones have 1.": (
-            *("(5, 1, 2)", "(5, 1, 0)"),
-            *("(3, 1, 1)", "(3, 1, 0)"),
-        ),
-        "Every convolution has the padding that is meant for conv1.": (
-            *("(5, 1, 2)", "(5, 1, padding)"),
-            *("(3, 1, 1)", "(3, 1, padding)"),
-        ),
-        "The sizes after the poolings are missing; eight numbers are expected.": (
-            "return sizes",
-            "return [sizes[i] for i in (0, 2, 4, 5, 6)]",
-        ),
-        "The sizes are in the order of the table, convolutions first and poolings last. They "
-        "should come in the order of the layers: conv1, pool1, conv2, pool2 and so on.": (
-            "return sizes",
-            "return [sizes[i] for i in (0, 2, 4, 5, 6, 1, 3, 7)]",
-        ),
-        "The layers are applied in the order of the table, all convolutions first. A pooling is "
-        "after conv1, after conv2 and after conv5.": (
-            _PLAN,
-            "[(11, 4, padding), (5, 1, 2), conv, conv, conv, pool, pool, pool]",
-        ),
-        "The third pooling is after conv3; it should be after conv5.": (
-            _PLAN,
-            _PLAN.replace("conv, conv, conv, pool", "conv, pool, conv, conv"),
-        ),
-        "The third pooling is after conv4; it should be after conv5.": (
-            _PLAN,
-            _PLAN.replace("conv, conv, conv, pool", "conv, conv, pool, conv"),
-        ),
-        "The first pooling is missing.": (_PLAN, _PLAN.replace("pool, (", "(")),
-        "The second pooling is missing.": (_PLAN, _PLAN.replace("2), pool", "2)")),
-        "The last pooling, pool5, is missing.": (_PLAN, _PLAN.replace(", pool]", "]")),
-        "The second and the last pooling are missing.": (
-            _PLAN,
-            _PLAN.replace("pool, conv", "conv")[:-7] + "]",
-        ),
-        "One of the three convolutions conv3, conv4 and conv5 is missing.": (
-            _PLAN,
-            _PLAN.replace("conv, conv, ", "conv, "),
-        ),
-        "The list begins with the size of the image; it should begin after conv1.": (
-            "return sizes",
-            "return [pixels, *sizes]",
-        ),
-        "This is the size after pool5 alone; all eight are expected.": (
-            "return sizes",
-            "return size",
-        ),
-    }
-}
+        return False
+
+    def alone(until: int | None = None) -> list[_Slip]:
+        return [slip for slip in slips if fits([slip], until)]
+
+    def either(found: list[_Slip]) -> str:
+        more = f" (Or, which is the same here: {found[1].words})" if found[1:] else ""
+        return f"{found[0].words}{more}" if found else ""
+
+    if not isinstance(given[0], list):
+        what = "This is one number. " if isinstance(given[0], (int, float)) else ""
+        return f"{what}A list of eight sizes is expected, one for each layer."
+    value = next(iter(given[0]), 0)
+    if isinstance(value, (list, tuple)):
+        return "One number is expected for each layer: the height alone."
+    if not isinstance(value, (int, float)):
+        return f"The sizes should be numbers, and the first one is {describe(value)}."
+    for words, order in _SHAPES.items():
+        expected = [[[*r, c[0]][i] for i in order] for r, c in zip(right, cases)]
+        if close(given, expected, 1e-6):
+            return words
+    if close(given, [[n * n for n in sizes] for sizes in right], 1e-6):
+        return "These are areas, height times width; the height alone is expected."
+    slips = list(_size_slips())
+    if found := alone():
+        return either(found)
+    for (i, mine), (j, other) in itertools.combinations(enumerate(given), 2):
+        if mine == other and right[i] != right[j] and cases[i][0] != cases[j][0]:
+            return (
+                f"{cases[i][0]} and {cases[j][0]} pixels give the same sizes. Are these fixed "
+                "numbers? Compute them from `pixels`."
+            )
+    wrong = (
+        i for mine, r in zip(given, right) for i in range(8) if mine[i : i + 1] != r[i : i + 1]
+    )
+    first = min(wrong, default=8)
+    number = len(given[0])
+    count = f"{number} size{'s come' if number > 1 else ' comes'} back; eight are expected."
+    if number == 1:
+        count += " Is the `return` inside the loop?"
+    if first >= min(map(len, given)):
+        return count
+    begun = alone(first + 1)
+    for slip, other in itertools.product(begun, slips):
+        if fits([slip, other]):
+            return f"Two things are wrong. (1) {slip.words} (2) {other.words}"
+    where = f"The first wrong size is that after {_NAMES[first]}."
+    where += f" The size after {_NAMES[first - 1]}, before it, is right." if first else ""
+    return " ".join(filter(None, ("" if number == 8 else count, where, either(begun))))
+
+
+SLIPS: dict[str, dict[str, tuple[str, ...]]] = {}
 
 
 def alexnet_1(answer, reference):
     cases = (227, 0), (224, 2), (224, 1), (224, 0), (98, 0), (130, 3)
-    same_results(answer, reference, *cases)
+    try:
+        same_results(answer, reference, *cases)
+    except Unexplained as error:
+        try:
+            given = [answer(*case) for case in cases]
+        except Exception as inner:
+            if isinstance(inner, ZeroDivisionError):
+                text = "A stride is 0 here: have stride and padding changed places?"
+                raise Wrong(f"{text} {error}") from None
+            raise error from None
+        given = [getattr(sizes, "tolist", lambda s=sizes: s)() for sizes in given]
+        given = [list(map(plain, s)) if isinstance(s, (list, tuple)) else s for s in given]
+        right = [reference(*case) for case in cases]
+        raise Wrong(f"{_size_mistake(given, right, cases)} {error}") from None
     at_227, at_224 = reference(227, 0), reference(224, 2)
     if at_227 == at_224:
         return f"227 without padding and 224 with padding 2 both give {at_227}."
