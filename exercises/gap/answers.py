@@ -115,6 +115,7 @@ def iou(a, b):
 
 wrong_answers = {
     "gap.1": [
+        ("megabytes", heads(FLATTEN * 4 / 1e6, POOLED * 4 / 1e6, LARGE * 4 / 1e6), r"megabytes"),
         ("no biases", heads(FLATTEN - 9_192, POOLED, LARGE), r'biases are missing.*"flatten":'),
         ("first layer alone", heads(102_764_544, POOLED, LARGE), r"first linear layer alone"),
         ("middle layer missing", heads(FLATTEN - 16_781_312), r"4096 to 4096, is missing"),
@@ -336,6 +337,55 @@ wrong_answers = {
             r"Rows and columns of `weight`",
         ),
         ("a channel", mapped("features[:, 0]"), r"wrong values in it"),
+        ("no axes", mapped("(weight[classes] * features).sum(1)"), r"^\W*The weights are \(N, K\)"),
+        (
+            "axes in the middle",
+            mapped("(weight[classes][:, None, None] * features).sum(1)"),
+            r"^\W*The weights are \(N, K\)",
+        ),
+        (
+            "one axis",
+            mapped("(weight[classes].unsqueeze(-1) * features).sum(1)"),
+            r"two axes of length 1 at the end.*one is not enough",
+        ),
+        ("summed positions", mapped(MIX.replace("dim=1", "dim=(2, 3)")), r"positions are gone"),
+        ("logits", mapped("features.mean((2, 3)) @ weight.T"), r"positions are gone.*all classes"),
+        (
+            "logits of each other's classes",
+            mapped("features.mean((2, 3)) @ weight[classes].T"),
+            r"positions are gone.*every other",
+        ),
+        ("channels picked", mapped("features[:, classes]"), r"`classes` picks channels"),
+        (
+            "a channel too few",
+            """
+def class_map(features, weight, classes):
+    out = torch.zeros(features.shape[0], features.shape[2], features.shape[3])
+    for n in range(features.shape[0]):
+        for k in range(features.shape[1] - 1):
+            out[n] += weight[classes[n], k] * features[n, k]
+    return out
+""",
+            r"last channel is missing",
+        ),
+        ("standardised", mapped("(m - m.mean()) / m.std()", before=f"m = {MIX}"), r"standardised"),
+        (
+            "times the averages",
+            mapped(MIX.replace("* features", "* features.mean((2, 3), True) * features")),
+            r"averages F_k",
+        ),
+        (
+            "7×7",
+            mapped(
+                "torch.bmm(weight[classes][:, None], features.flatten(2)).reshape(-1, 7, 7)"
+            ).replace("-1", "len(features)"),
+            r"7×7 is fixed",
+        ),
+        (
+            "48 channels",
+            mapped("(weight[classes].view(-1, 48, 1, 1) * features).sum(1)"),
+            r"48 channels are fixed",
+        ),
         (
             "no return",
             "def class_map(features, weight, classes):\n    features.sum()\n",
@@ -395,6 +445,17 @@ wrong_answers = {
             exchanged("linear.weight.T[:, :, None, None]"),
             r"class_map_layer.* raised RuntimeError|changed places",
         ),
+        ("no axes", exchanged("linear.weight"), r"^\W*The weight of `linear` is.*two axes more"),
+        (
+            "the weight itself",
+            "def class_map_layer(linear):\n"
+            "    layer = nn.Conv2d(linear.in_features, linear.out_features, 1)\n"
+            "    layer.weight = linear.weight\n"
+            "    layer.bias = linear.bias\n"
+            "    return layer\n",
+            r"two axes more",
+        ),
+        ("48 and 10", exchanged(make="nn.Conv2d(48, 10, 1)"), r"48 and 10 are fixed"),
         (
             "reshaped the wrong way",
             exchanged("linear.weight.T.reshape(layer.weight.shape)"),

@@ -156,11 +156,13 @@ def gap_1(answer):
     rest = 4096 * 4096 + 4096 + 4096 * 1000 + 1000
     flatten, large = (512 * side * side * 4096 + 4096 + rest for side in (7, 14))
     pooled = 512 * 1000 + 1000
-    expect_numbers(
-        answer,
-        {"flatten": flatten, "pooled": pooled, "flatten_448": large},
-        {"flatten_448": {flatten: "This is the head for 7×7 maps; the first layer takes 14×14."}},
-    )
+    right = {"flatten": flatten, "pooled": pooled, "flatten_448": large}
+    words = "These are megabytes (four bytes a number); the task asks how many numbers there are."
+    known = {
+        key: {4 * number / unit: words for unit in (1, 2**20, 1e6)} for key, number in right.items()
+    }
+    known["flatten_448"][flatten] = "This is the head for 7×7 maps; the first layer takes 14×14."
+    expect_numbers(answer, right, known)
     return (
         f"{flatten / pooled:.0f} times as many parameters, and at 448 pixels "
         f"{large / pooled:.0f} times."
@@ -400,8 +402,10 @@ _MIX, _MAP = "weight[classes][:, :, None, None]", "(mix * features).sum(dim=1)"
 SLIPS["gap.4"] = {
     "Rows and columns of `weight` have changed places: it is (num_classes, K), one row for each "
     "class.": ("weight[classes]", "weight.T[classes]"),
-    "The channels are averaged; the task asks for their sum. (The picture would be the same, but "
-    "the next section needs the numbers.)": (_MAP, "(mix * features).mean(dim=1)"),
+    "The channels are averaged; the task asks for their sum.": (
+        _MAP,
+        "(mix * features).mean(dim=1)",
+    ),
     "There is a ReLU on the features before they are mixed.": (
         "mix * features",
         "mix * features.relu()",
@@ -493,6 +497,46 @@ SLIPS["gap.4"] = {
         _MAP,
         "(mix * features).sum(dim=(1, 2, 3))",
     ),
+    **{
+        f"The weights are (N, K). They need two axes of length 1 at the end, to fit features of "
+        f"(N, K, H, W){what}.": (_MIX, code)
+        for what, code in {
+            "": "weight[classes]",
+            "; one is not enough": "weight[classes][:, :, None]",
+            "; in front they do not help": "weight[classes][None, None]",
+        }.items()
+    },
+    **{
+        f"The positions are gone: {what}. A map keeps every position; sum over the channels "
+        "alone.": (_MAP, code)
+        for what, code in {
+            "the sum runs over height and width": "(mix * features).sum(dim=(2, 3))",
+            "these are the logits of all classes, without bias": "features.mean((2, 3)) @ weight.T",
+            "these are logits of every image for the class of every other": (
+                "features.mean((2, 3)) @ weight[classes].T"
+            ),
+            "this is the average of each map times its weight": (
+                "mix[:, :, 0, 0] * features.mean((2, 3))"
+            ),
+        }.items()
+    },
+    "`classes` picks channels of the features here; it should pick rows of `weight`.": (
+        _MAP,
+        "features[:, classes]",
+    ),
+    "The last channel is missing in the sum.": (_MAP, "(mix * features)[:, :-1].sum(dim=1)"),
+    "The map is standardised (mean and standard deviation); the task asks for the plain sum.": (
+        _MAP,
+        f"({_MAP} - {_MAP}.mean()) / {_MAP}.std()",
+    ),
+    "The averages F_k are multiplied in as well. They belong to the logit; the map takes weight "
+    "times feature.": ("mix * features", "mix * features.mean((2, 3), True) * features"),
+    "A map of 7×7 is fixed in your code; take height and width from `features.shape`.": (
+        _MAP,
+        f"{_MAP}.reshape(len(features), 7, 7)",
+    ),
+    "48 channels are fixed in your code; take K from `features.shape`, or use `[:, :, None, None]`"
+    ".": (_MIX, "weight[classes].view(-1, 48, 1, 1)"),
     "Only the map of the first image is returned; every image has one.": (_MAP, f"{_MAP}[0]"),
     "Height and width have changed places.": (_MAP, f"{_MAP}.transpose(1, 2)"),
 }
@@ -567,6 +611,19 @@ SLIPS["gap.5"] = {
         _BIAS,
         "pass",
     ),
+    **{
+        "The weight of `linear` is (num_classes, K), that of a 1×1 convolution (num_classes, K, 1, "
+        f"1): it needs two axes more, `[:, :, None, None]`{what}.": edit
+        for what, edit in {
+            "": (_COPY, "linear.weight"),
+            ", and a copy of its values": (
+                f"layer.weight.copy_({_COPY})",
+                "layer.weight = linear.weight",
+            ),
+        }.items()
+    },
+    "48 and 10 are fixed in your code; take the sizes from `linear`: `in_features` and "
+    "`out_features`.": (_LAYER, "nn.Conv2d(48, 10, kernel_size=1)"),
     "There is a frame of zeros: padding has no place at a 1×1 convolution.": (
         "kernel_size=1)",
         "kernel_size=1, padding=1)",
