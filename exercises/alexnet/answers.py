@@ -320,6 +320,15 @@ wrong_answers = {
         ("a text", linear(percent="'96.2 %'"), r"A number is expected"),
         ("three numbers", "linear_layers = (1, 2, 3)", r"A dictionary with the keys"),
         ("a key is missing", 'linear_layers = {"fc6": 37_752_832}', r'"percent" are missing'),
+        ("cut off", linear(percent=96.1), r"cut off; rounded to one decimal"),
+        ("part to rest", linear(percent=2511.96), r"with the rest of the network"),
+        ("three of eight", linear(percent=37.5), r"Three of eight layers"),
+        ("a share of the MACs", linear(percent=8.09), r"share of the MACs"),
+        ("384 maps", linear(fc6=384 * 36 * 4096 + 4096), r"pool5 gives 256 maps"),
+        ("biases twice", linear(fc6=37_756_928), r"biases are counted twice"),
+        ("biases of fc7 twice", linear(all_three=58_635_240), r"biases of fc6 or of fc7 .* twice"),
+        ("biases of fc8", linear(all_three=58_634_240), r"1,000 biases, not 4,096"),
+        ("product", linear(all_three="37_752_832 * 16_781_312 * 4_097_000"), r"are multiplied"),
         ("anything", linear(fc6=5), r'"fc6": 5 is not right'),
         ("a slip of the pen", linear(fc6=37_752_823), r"Two digits have changed places"),
         ("one bias", linear(fc6=37_748_737), r"Every one of the 4,096 outputs has a bias"),
@@ -452,9 +461,13 @@ wrong_answers = {
         (
             "turned around",
             costs(parameters={1: PARAMETERS[4], 2: PARAMETERS[2], 4: PARAMETERS[1]}),
-            r"parameters for groups=1.*what 4 groups need",
+            r"parameters for groups=1.*of 4 groups",
         ),
-        ("always two", costs(parameters=dict.fromkeys((1, 2, 4), 60_965_224)), r"what 2 groups"),
+        (
+            "always two",
+            costs(parameters=dict.fromkeys((1, 2, 4), 60_965_224)),
+            r"parameters of 2 groups",
+        ),
         ("swapped", costs(parameters=MACS, macs=PARAMETERS), r"have changed places"),
         (
             "three layers",
@@ -465,8 +478,41 @@ wrong_answers = {
         ("a key is missing", costs(keys=(1, 2)), r"keys 1, 2 and 4"),
         ("ratios", costs(PARAMETERS | {1: 1.023179116}), r"This is a ratio"),
         ("torchvision's", costs(PARAMETERS | {1: 61_100_840}), r"torchvision's network"),
-        ("numbers alone", "cost_of_groups = {1: 5, 2: 6, 4: 7}", r"For 1 groups two numbers"),
+        ("numbers alone", "cost_of_groups = {1: 5, 2: 6, 4: 7}", r"For groups=1 two numbers"),
         ("a text", costs(macs=dict.fromkeys((1, 2, 4), "'724 M'")), r"A number is expected"),
+        ("parameters twice", costs(macs=PARAMETERS), r"groups=1 the parameters are there twice"),
+        ("MACs twice over", costs(parameters=MACS), r"groups=1 the MACs are there twice"),
+        (
+            "convolutions alone",
+            costs(parameters={g: v - 58_631_144 for g, v in PARAMETERS.items()}),
+            r"convolutions alone; the linear layers are missing",
+        ),
+        (
+            "linear layers alone",
+            costs(macs=dict.fromkeys((1, 2, 4), 58_621_952)),
+            r"linear layers alone; the convolutions are missing",
+        ),
+        ("64 images", costs(macs=times(MACS, 64)), r"is it for 64 images"),
+        (
+            "savings",
+            costs({g: PARAMETERS[1] - v for g, v in PARAMETERS.items()}),
+            r"These are the savings",
+        ),
+        (
+            "grey images",
+            costs(macs={g: v - 2 * 96 * 121 * 3025 for g, v in MACS.items()}),
+            r"grey image",
+        ),
+        (
+            "bias additions",
+            costs(macs={g: v + 659_272 for g, v in MACS.items()}),
+            r"Biases are added, not multiplied",
+        ),
+        (
+            "all divided",
+            costs(macs={g: MACS[1] // g for g in (1, 2, 4)}),
+            r"Not the whole network gets smaller",
+        ),
         ("anything", costs(macs=MACS | {4: 7}), r'"MACs for groups=4": 7 is not right'),
     ],
     "alexnet.5": [
@@ -876,6 +922,7 @@ def map_sizes(pixels, padding):
     "alexnet.2": [
         ("rounded", linear()),
         ("two decimals", linear(percent=96.17)),
+        ("a decimal", "from decimal import Decimal\n" + linear(percent="Decimal('96.2')")),
         (
             "tensors",
             "fc6 = torch.tensor(37_752_832)\n"

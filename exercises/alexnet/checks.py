@@ -7,6 +7,7 @@ import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 import torch
@@ -292,6 +293,8 @@ def alexnet_1(answer, reference):
 
 
 def alexnet_2(answer):
+    if isinstance(answer, Mapping):
+        answer = {k: float(v) if isinstance(v, Decimal) else v for k, v in answer.items()}
     inputs, total = 256 * 6 * 6, 60_965_224
     weights = [inputs * 4096, 4096 * 4096, 4096 * 1000]
     biases = [4096, 4096, 1000]
@@ -318,6 +321,10 @@ def alexnet_2(answer):
             4096: "These are its outputs. Each has a weight for every one of the 9,216 inputs.",
             36 * fc6: "A linear layer uses each weight once, not at 36 positions.",
             inputs: "These are its inputs. Each of the 4,096 outputs has a weight for every one.",
+            384 * 36 * 4096 + 4096: "pool5 gives 256 maps; 384 are those of conv3 and conv4.",
+            fc6 + 4096: "The biases are counted twice; each of the 4,096 outputs has one.",
+            fc6 + 1: "Each of the 4,096 outputs has one bias; here there is one more.",
+            fc6 + fc7 + fc8: "These are all three layers; fc6 alone is asked for.",
         },
         "all_three": {
             fc6 + sum(weights[1:]): "fc7 and fc8 have biases too: 4,096 and 1,000.",
@@ -329,6 +336,19 @@ def alexnet_2(answer):
             2 * fc6 + fc8: "fc7 has 4,096 inputs, the outputs of fc6; 9,216 are the inputs of fc6.",
             fc6 + fc7 + fc8 - 4096: "The 4,096 biases of fc6 or of fc7 are missing.",
             fc6 + fc7 + fc8 - 1000: "The 1,000 biases of fc8 are missing.",
+            fc6 + fc7 + fc8 + 3096: "fc8 has 1,000 outputs and so 1,000 biases, not 4,096.",
+            fc6 * fc7 * fc8: "The three numbers are multiplied; their sum is asked for.",
+            **{
+                fc6 + fc7 + fc8 + twice: f"The biases of {name} are counted twice; each output "
+                "has one."
+                for name, twice in (
+                    ("fc6 or of fc7", 4096),
+                    ("fc8", 1000),
+                    ("fc6 and fc7", 8192),
+                    ("all three layers", 9192),
+                )
+            },
+            sum(biases): "These are the biases alone; each output has a weight for every input.",
             61_100_840: "This is the whole AlexNet of torchvision; three layers are asked for.",
             total: "This is the whole network; the convolutions have parameters too.",
             total - (fc6 + fc7 + fc8): "This is what the convolutions have.",
@@ -341,9 +361,17 @@ def alexnet_2(answer):
             100
             * 100
             / share: "The whole is divided by the part; the part over the whole is meant.",
+            100 * share / (100 - share): "This compares the three layers with the rest of the "
+            "network; divide by the whole network, 60,965,224.",
+            37.5: "Three of eight layers are 37.5 %; the share of the parameters is asked for.",
+            100 * sum(weights) / 724_406_816: "This is a share of the MACs; count parameters.",
+            100 * fc7 / total: "This is the share of fc7 alone.",
+            100 * fc8 / total: "This is the share of fc8 alone.",
+            100 * (fc6 + fc7) / total: "fc8 is missing.",
+            96.1: "This is cut off; rounded to one decimal it is 96.2.",
             100 * (total - fc6) / total: "This is the share of everything but fc6.",
-            96.0: "At least one decimal is asked for. (96.0 is torchvision's AlexNet.)",
-            97.0: "At least one decimal is asked for.",
+            96.0: "At least one decimal is asked for, and it is not 0.",
+            97.0: "At least one decimal is asked for, and it is not 0.",
         },
     }
     expect_numbers(
@@ -351,7 +379,7 @@ def alexnet_2(answer):
         {"fc6": fc6, "all_three": fc6 + fc7 + fc8, "percent": share},
         common,
         without_biases={"fc6": weights[0], "all_three": sum(weights)},
-        tolerance={"percent": 0.1},
+        tolerance={"percent": 0.05},
     )
     rest = total - (fc6 + fc7 + fc8)
     return f"Of {total:,} parameters the five convolutions have {rest:,}."
@@ -493,22 +521,31 @@ def alexnet_3(answer, reference):
 
 # --- alexnet.4: an experiment ---------------------------------------------------------------------
 
-_GROUPED = {"conv2": (96, 256, 5, 27), "conv4": (384, 384, 3, 13), "conv5": (384, 256, 3, 13)}
-_PARAMETERS, _MACS = 60_965_224, 724_406_816  # of the 2012 network, with two groups
+# conv2, conv4 and conv5 have groups; a layer is (inputs, outputs, side of kernel, side of maps).
+_CONVS = {"conv1": (3, 96, 11, 55), "conv2": (96, 256, 5, 27), "conv3": (256, 384, 3, 13)}
+_CONVS |= {"conv4": (384, 384, 3, 13), "conv5": (384, 256, 3, 13)}
+_LINEAR = {"fc6": (9216, 4096, 1, 1), "fc7": (4096, 4096, 1, 1), "fc8": (4096, 1000, 1, 1)}
+_GROUPED = ("conv2", "conv4", "conv5")
 
 
-def _cost(groups: int, conv3: bool = False) -> tuple[int, int]:
-    """Parameters and MACs of the whole network; only the three layers depend on the groups.
+def _cost(
+    groups: int,
+    layers: Sequence[str] = (*_CONVS, *_LINEAR),
+    grouped: Sequence[str] = _GROUPED,
+    biases: bool | None = None,
+    channels: int = 3,
+) -> tuple[int, int]:
+    """Parameters and MACs of these layers, or what a mistake makes of them.
 
-    conv3: the mistake of giving conv3 groups too.
+    biases: whether they count; None where they should, in the parameters alone.
     """
-    parameters, macs = _PARAMETERS, _MACS
-    for inputs, outputs, k, side in _GROUPED.values():
-        more = inputs * outputs * k * k // groups - inputs * outputs * k * k // 2
-        parameters, macs = parameters + more, macs + more * side * side
-    if conv3:
-        more = 256 * 384 * 9 // groups - 256 * 384 * 9
-        parameters, macs = parameters + more, macs + more * 13 * 13
+    parameters = macs = 0
+    for name in layers:
+        inputs, outputs, k, side = (_CONVS | _LINEAR)[name]
+        inputs = channels if name == "conv1" else inputs
+        weights = inputs * outputs * k * k // (groups if name in grouped else 1)
+        parameters += weights + (0 if biases is False else outputs)
+        macs += (weights + (outputs if biases else 0)) * side * side
     return parameters, macs
 
 
@@ -519,43 +556,63 @@ def alexnet_4(answer):
         pair = getattr(answer[g], "tolist", lambda pair=answer[g]: pair)()
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise Wrong(
-                f"For {g} groups two numbers are expected, (parameters, MACs), not "
+                f"For groups={g} two numbers are expected, (parameters, MACs), not "
                 f"{describe(answer[g])}."
             )
+        for which, number in zip(("parameters", "MACs"), _cost(g)):
+            if plain(pair[0]) == plain(pair[1]) == number:
+                raise Wrong(
+                    f"For groups={g} the {which} are there twice. The first number should be the "
+                    "parameters, the second the MACs."
+                )
     given, right, common, without_biases = {}, {}, {}, {}
+    every = (*_CONVS, *_LINEAR)
+    named = ((1, "of 1 group, without groups"), (2, "of 2 groups"), (4, "of 4 groups"))
     for position, what in enumerate(("parameters", "MACs")):
         for g in groups:
             key = f"{what} for groups={g}"
             given[key], right[key] = answer[g][position], _cost(g)[position]
-            saved = _cost(1)[position] - _cost(g)[position]
+            without_biases[key] = _cost(g, biases=False)[position]
+            saved = {abs(_cost(n)[position] - right[key]) for n in (1, 2)}
+            ratio = "This is a ratio; give the number itself."
             common[key] = {
                 _cost(g)[1 - position]: "Parameters and MACs have changed places.",
-                _cost(g, conv3=True)[position]: (
-                    "conv3 has been grouped too; only conv2, conv4 and conv5 have groups."
-                ),
-            }
-            common[key] |= {_cost(n)[position]: f"This is what {n} groups need." for n in groups}
-            layers = [(i * o * k * k // g, o, side) for i, o, k, side in _GROUPED.values()]
-            three = {sum(weights * side**2 for weights, _, side in layers)}
-            if what == "parameters":
-                three = {sum(w for w, _, _ in layers), sum(w + o for w, o, _ in layers)}
-                without_biases[key] = right[key] - 10_568
-            common[key] |= {
-                right[key] / _cost(2)[position]: "This is a ratio; give the number itself.",
-                right[key] / _cost(1)[position]: "This is a ratio; give the number itself.",
-                saved or -1: "This is what the groups save; give what the network has.",
+                **{_cost(n)[position]: f"These are the {what} {words}." for n, words in named},
+                **dict.fromkeys(saved, "These are the savings; give what the network has."),
+                right[key] / _cost(2)[position]: ratio,
+                right[key] / _cost(1)[position]: ratio,
                 right[key] * 4: "These are bytes, or four images. Count one network, one image.",
-                2 * _cost(2)[position] / g: "Not the whole network gets smaller with the groups.",
                 {"parameters": 61_100_840, "MACs": 714_188_480}[what]: (
                     "This is torchvision's network. Build `alexnet_2012`."
                 ),
+                _cost(g, biases=True)[position]: "Biases are added, not multiplied: in the MACs "
+                "they do not count.",
+                _cost(g, channels=1)[position]: "This is for a grey image, of one channel; the "
+                "network takes three.",
             }
-            common[key] |= dict.fromkeys(
-                three, "These are the three layers; the whole network is asked for."
-            )
+            for layers, words in (
+                (_CONVS, "These are the convolutions alone; the linear layers are missing."),
+                (_LINEAR, "These are the linear layers alone; the convolutions are missing."),
+                (_GROUPED, "These are the three layers; the whole network is asked for."),
+            ):
+                for biases in (None, False):
+                    common[key].setdefault(_cost(g, layers, biases=biases)[position], words)
+            grouped = "conv3 has been grouped too; only conv2, conv4 and conv5 have groups."
+            common[key][_cost(g, grouped=("conv3", *_GROUPED))[position]] = grouped
+            everywhere = "Not the whole network gets smaller with the groups, only conv2, conv4 "
+            everywhere += "and conv5."
+            for value in (_cost(n)[position] * n / g for n in (1, 2)):
+                common[key] |= dict.fromkeys((value, int(value), math.ceil(value)), everywhere)
+            for grouped in (tuple(_CONVS), every):
+                common[key].setdefault(_cost(g, grouped=grouped)[position], everywhere)
             if g == 1:
                 common[key][2 * _cost(2)[position]] = (
                     "Only conv2, conv4 and conv5 have groups; the rest does not double."
+                )
+            images = given[key] / right[key] if isinstance(given[key], (int, float)) else 0
+            if what == "MACs" and images in range(5, 1025):
+                common[key][given[key]] = (
+                    f"This is {images:.0f} times as much: is it for {images:.0f} images? Count one."
                 )
             common[key] = {k: v for k, v in common[key].items() if k != right[key]}
     macs = [key for key in right if key.startswith("MACs")]
