@@ -94,6 +94,8 @@ def call(function: Callable, *args: Any, what: str | None = None, **kwargs: Any)
         raise
     except Exception as error:
         trace.see(error, before)
+        if trace.is_following():
+            raise Wrong("as the answer that it is compared with") from error
         # torch raises NotImplementedError too, for a module without forward: that is a mistake.
         frame, number = list(traceback.walk_tb(error.__traceback__))[-1]
         inside_library = os.path.normcase(frame.f_code.co_filename).startswith(_LIBRARIES)
@@ -560,9 +562,10 @@ def same_results(
     lists: whether a list or an array serves as well as a tensor.
     """
     if isinstance(answer, type):
+        inside = "…" if _cannot_take(answer, (), {}) else ""
         raise Wrong(
             f"{answer.__name__} is a class itself; a function is expected. Write it with `def`, or "
-            f"hand in an object of the class: `{answer.__name__}()`."
+            f"hand in an object of the class: `{answer.__name__}({inside})`."
         )
     if not callable(answer):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
@@ -716,7 +719,7 @@ def _expect_gradients(
                     where = " to all of its arguments and their parameters"
                 raise Wrong(
                     f"{describe_call(answer, *case)} gives the right numbers, but no gradient "
-                    f"flows back{where}, so nothing before it can learn. It goes lost where you "
+                    f"flows back{where}, so nothing before it can learn. It gets lost where you "
                     "leave torch or switch the gradient off: `no_grad`, `detach`, `.data`, "
                     "`.item()`, `.tolist()` or NumPy."
                 )

@@ -33,15 +33,18 @@ translated.
 
 from __future__ import annotations
 
+import builtins
 import copy
 import dis
 import importlib
 import inspect
 import itertools
 import json
+import keyword
 import linecache
 import os
 import random
+import re
 import textwrap
 import types
 import warnings
@@ -192,6 +195,15 @@ def _same(answer: Any, stub: Any) -> bool:
     return type(answer) is type(stub) and close(answer, stub, 0.0)
 
 
+def _still_open(answer: Any) -> str:
+    """How far an answer is that still holds `...`."""
+    pairs = answer.items() if isinstance(answer, dict) else ()
+    missing = [f'"{key}"' for key, value in pairs if value is Ellipsis]
+    if not missing or len(missing) == len(answer):
+        return "not attempted yet."
+    return f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} still `...`."
+
+
 # --- checking -------------------------------------------------------------------------------------
 
 
@@ -254,7 +266,7 @@ def evaluate(id: str, answer: Any, *, explain: bool = True) -> Result:
         raise ValueError(f"{id} is an open question: there is nothing to check.")
     help_line = f'hint("{id}") helps.'
     if item.is_untouched(answer):
-        return Result("open", f"not attempted yet. {help_line}")
+        return Result("open", f"{_still_open(answer)} {help_line}")
     arguments = [item.reference()] if len(inspect.signature(item.check).parameters) > 1 else []
     try:
         with _undisturbed(), trace.watching(trace.Trace()) as watched:
@@ -263,13 +275,13 @@ def evaluate(id: str, answer: Any, *, explain: bool = True) -> Result:
                 raise watched.postponed
     except Unfinished as error:
         return Result("open", f"{error} {help_line}")
-    except Unexplained as error:
-        cause = _cause(item, watched.seen, arguments) if explain else ""
-        return Result("wrong", f"{cause} {error}".strip())
     except (Wrong, AssertionError) as error:
         raised = any(isinstance(observed.result, BaseException) for observed in watched.seen)
-        cause = _cause(item, watched.seen, arguments, False) if explain and raised else ""
-        return Result("wrong", f"{cause} {error}".strip() or "the check failed.")
+        unknown = isinstance(error, Unexplained)
+        cause = _other_arguments(item, answer, raised) if unknown or raised else ""
+        if explain and not cause and (unknown or raised):
+            cause = _cause(item, answer, watched.seen, arguments, search=unknown)
+        return Result("wrong", _in_order(cause, str(error)) or "the check failed.")
     except Exception as error:
         return Result(
             "wrong",
@@ -279,7 +291,48 @@ def evaluate(id: str, answer: Any, *, explain: bool = True) -> Result:
     return Result("right", confirmed or "well done.")
 
 
-def _cause(item: Exercise, seen: list, arguments: list, search: bool = True) -> str:
+def _in_order(cause: str, error: str) -> str:
+    """The cause comes first, and then nobody needs the list of all layers."""
+    if cause:
+        error = re.sub(r" (It|Your module) consists of [^\n]*", "", error)
+    return f"{cause} {error}".strip()
+
+
+def _other_arguments(item: Exercise, answer: Any, raised: bool) -> str:
+    """Whether the arguments are in another order than the task's, in a sentence; or nothing.
+
+    raised: whether an exception was seen. Other names alone are no mistake.
+    """
+    if isinstance(answer, nn.Module):
+        return ""
+    with _undisturbed():
+        given = mistakes.parameter_names(item.run(item.stub, "stub"))
+    taken = mistakes.parameter_names(answer)[: len(given)]
+    if not given or taken == given:
+        return ""
+    task, mine = (", ".join(f"`{name}`" for name in names) for names in (given, taken))
+    if sorted(taken) == sorted(given):
+        return f"Your arguments come in another order than the task's: {mine}; {task} is right."
+    if raised and not set(taken) >= set(given):
+        return f"The task hands over {task}, in this order, and yours takes {mine or 'nothing'}."
+    return ""
+
+
+# Names that everybody meets in chapter 0.
+_COMMON = {*dir(builtins), *dir(torch), *dir(nn), *dir(F), *dir(Tensor), *keyword.kwlist}
+_COMMON |= {*dir(np), "np", "nn", "F", "torch", "self"}
+
+
+def _names(item: Exercise, answer: Any) -> set[str]:
+    """The names that the learner has seen in the task or written."""
+    try:
+        own = inspect.getsource(inspect.unwrap(answer))
+    except (TypeError, OSError):
+        own = ""  # the answer is a value, or its cell is not kept
+    return _COMMON.union(re.findall(r"[A-Za-z_]\w*", f"{item.task} {item.stub} {own}"))
+
+
+def _cause(item: Exercise, answer: Any, seen: list, arguments: list, search: bool = True) -> str:
     """The mistake with which the right answer does what the check has seen, in a sentence.
 
     search: whether to look further than among the mistakes that the check's author knows.
@@ -296,15 +349,20 @@ def _cause(item: Exercise, seen: list, arguments: list, search: bool = True) -> 
     def slipped() -> Iterator[tuple[str, Callable]]:
         pairs = made(slips.edited(item.solution, item.slips, pairs=True))
         yield from itertools.islice(pairs, 60)  # the likeliest; the others if there is time left
-        for mutant in mutants.mutants(item.solution):
-            words = slips.words(mutant.change, mutant.place)
-            yield words, lambda source=mutant.source: item.run(source)
-        yield from made(slips.further(item.solution))
+        changed = mutants.mutants(item.solution)
+        sources = [(slips.words(m.change, m.place), m.source) for m in changed]
+        sources += slips.further(item.solution)
+        known = _names(item, answer).__contains__
+        yield from made((said, s) for words, s in sources if (said := slips.sayable(words, known)))
         yield from pairs
 
+    if not seen:
+        return ""
     own = made(slips.edited(item.solution, item.slips))
     further = slipped() if search else None
-    return mistakes.explain(check, item.reference, seen, further, own) if seen else ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python warns of what is odd in a mutant
+        return mistakes.explain(check, item.reference, seen, further, own)
 
 
 # The last answer checked, so that `use` in the same cell need not check it again.

@@ -7,10 +7,27 @@ import re
 # (in the message, in the line of the learner's code, what it means)
 MEANINGS = (
     (
-        r"(\w+) is not a Module subclass",
+        r"(list|tuple|dict|OrderedDict|<genexpr>) is not a Module subclass",
+        r"",
+        "`nn.Sequential` takes the layers one by one, and here it gets all of them in one thing: "
+        "write `nn.Sequential(*layers)`, with a star.",
+    ),
+    (
+        r"\b(\w*Tensor|int|float|str|bool) is not a Module subclass",
+        r"",
+        "Among the layers is something that is no layer, of the type `{0}`.",
+    ),
+    (
+        r"\b([A-Z]\w*) is not a Module subclass",
         r"",
         "`{0}` is a class here; a layer is made by calling it, with brackets: `{0}()`, or through "
         "the argument's name, such as `activation()` and `pooling(2)`.",
+    ),
+    (
+        r"([\w<>]+) is not a Module subclass",
+        r"",
+        "`{0}` is a function, and among layers there has to be a layer, such as `nn.ReLU()` for "
+        "`F.relu`. (A function is called in `forward`.)",
     ),
     (
         r"a leaf Variable that requires grad.* in-place|cannot assign '[^']*' as parameter",

@@ -31,6 +31,7 @@ from exercises import compare, repairs, trace
 from exercises.trace import Alike, Compared, Seen, Trace, Unlike
 
 SECONDS = 4.0  # for all candidates of one answer
+FURTHER = 0.5  # seconds to look for another mistake that does the same, after one was found
 
 
 @dataclass(frozen=True)
@@ -609,6 +610,7 @@ def _matching(
             words.append(candidate.words)
             if len(words) == 2:
                 break
+            end = min(end, time.process_time() + FURTHER)
         except (Unlike, Exception):
             continue
     return words

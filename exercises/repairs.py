@@ -28,6 +28,7 @@ from exercises.compare_modules import alike_modules
 from exercises.compare_values import layers
 
 SECONDS = 2.0
+NO_FACTORS = ("stride", "padding", "kernel_size", "dilation")  # arguments that multiply no channels
 
 # Functions that `forward` calls, by torch's names, in words.
 CALLS = {
@@ -375,17 +376,21 @@ def _setting(layer: nn.Module, new: nn.Module, made: Mapping[str, Any]) -> str:
 
 def _origin(value: Any, made: Mapping[str, Any]) -> str:
     """The argument that a number comes from, or nothing."""
-    if type(value) is not int:
-        return ""
+    if type(value) is not int or value <= 2:
+        return ""  # too many things are 1 or 2
     numbers = {name: v for name, v in made.items() if type(v) is int}
+    for name, values in made.items():
+        if isinstance(values, (list, tuple)):
+            numbers |= {f"{name}[{k}]": v for k, v in enumerate(values) if type(v) is int}
     found = [f" (the argument `{name}`)" for name, v in numbers.items() if v == value]
-    factors = {"2": 2, "4": 4} | numbers
-    found += [
-        f" ({a} * {b} = {value})"
-        for a, b in itertools.combinations(factors, 2)
-        if b in numbers and factors[a] * factors[b] == value > 2
-        if 1 not in (factors[a], factors[b])
-    ]
+    if not found:
+        sizes = {name: v for name, v in numbers.items() if v > 1 and name not in NO_FACTORS}
+        factors = {"2": 2, "4": 4} | sizes
+        found = [
+            f" ({a} * {b} = {value})"
+            for a, b in itertools.combinations(factors, 2)
+            if b in sizes and factors[a] * factors[b] == value
+        ]
     return found[0] if len(found) == 1 else ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from exercises.mutants import Change
 
@@ -74,6 +74,23 @@ def words(change: Change, context: str = "") -> str:
         case "values":
             return f"the values of {change.before} and {change.after} have changed places (swapped)"
     return "the `return` is inside the loop, so that the loop ends after its first turn"
+
+
+def sayable(words: str, known: Callable[[str], bool]) -> str:
+    """The words without the code of the solution, which nobody should read in a message.
+
+    known: whether a learner knows a name. Nothing is left of what cannot be said without.
+    """
+    shown = re.sub(r" in `[^`]*`$", "", words)
+    for code in re.findall(r"`([^`]*)`", shown):
+        statement = re.match(r"\w+(\[.*\])? [-+*/]?= |return |for |if |with |break|pass", code)
+        names = re.findall(r"(?<![\w\d])[A-Za-z_]\w*", code)
+        if statement or not all(map(known, names)):
+            return ""
+    small = re.fullmatch(r"an? (-?\d+) is an? (-?\d+)", shown)
+    if small and max(abs(int(number)) for number in small.groups()) < 10:
+        return ""  # which of all the small numbers?
+    return shown
 
 
 def _parsed(code: str) -> ast.AST | None:

@@ -242,3 +242,47 @@ def test_an_index_a_default_and_a_product_are_named():
     assert words("extra=2", "extra=3") == "the default of `extra` is 3, not 2"
     assert words("one[1] + extra", "one[1] * extra").startswith("the parts are multiplied")
     assert words("for one in modules)", "for one in modules) / 2") == "the result is divided by two"
+
+
+# --- what a message may say -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("a 4096 is a 4097 in `(4096 + 1) * 4096`", "a 4096 is a 4097"),
+        ("a 1 is a 2 in `field, distance = (1, 1)`", ""),
+        ("`break` takes the place of `size = size // 2`", ""),
+        ("`padded` and `stride` have changed places", ""),
+        ("`images` and `stride` have changed places", "`images` and `stride` have changed places"),
+        ("the bias is missing (`nn.Linear(4, 3)`)", "the bias is missing (`nn.Linear(4, 3)`)"),
+    ],
+)
+def test_code_of_the_solution_is_in_no_message(words, said):
+    known = {"images", "stride", "nn", "Linear"}.__contains__
+    assert slips.sayable(words, known) == said
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ([nn.ReLU()], r"\*layers.*with a star"),
+        ((layer for layer in [nn.ReLU()]), "with a star"),
+        (F.relu, r"`relu` is a function.*`nn\.ReLU\(\)`"),
+        (nn.ReLU, r"`ReLU` is a class here.*`ReLU\(\)`"),
+        (3, "no layer, of the type `int`"),
+    ],
+)
+def test_what_is_no_layer_is_told_as_what_it_is(part, words):
+    with pytest.raises(Wrong, match=words):
+        call(lambda: nn.Sequential(part))
+
+
+def test_weights_of_modules_that_differ_anyway_are_not_compared(monkeypatch):
+    """To look for the partner of each parameter takes the most time of all."""
+    compared = []
+    monkeypatch.setattr(correspondence, "correspondence", lambda *_: compared.append(1))
+    layers = [nn.Conv2d(3, 3, 3), nn.ReLU(), nn.Conv2d(3, 3, 3)]
+    with pytest.raises(Wrong, match="other values in train mode"):
+        same_outputs(nn.Sequential(layers[0], layers[2]), nn.Sequential(*layers), (2, 3, 8, 8))
+    assert not compared
