@@ -188,7 +188,7 @@ def take_away(network, module, branch, images):
 
 wrong_answers = {
     "inception.1": [
-        ("1x1 padded", naive(("1", "1", "2")), r"Conv2d\(5→2, 1×1, padding 1\) gives 10×11"),
+        ("1x1 padded", naive(("1", "1", "2")), r"Conv2d\(9→4, 1×1, padding 1\) gives 10×11"),
         ("5x5 padded by 1", naive(("0", "1", "1")), r"5×5, padding 1\) gives 6×7"),
         ("all padded by 2", naive(("2", "2", "2")), r"gives 12×13"),
         ("pool without padding", naive(pool="nn.MaxPool2d(3, stride=1)"), r"MaxPool2d.*gives 6×7"),
@@ -196,9 +196,9 @@ wrong_answers = {
         (
             "still stacked",
             naive(join="torch.cat(branches, dim=0)"),
-            r"all fit; look at how they are joined",
+            r"joined along the axis of the channels, `dim=1`",
         ),
-        ("joined in height", naive(join="torch.cat(branches, dim=2)"), r"all fit; look at how"),
+        ("joined in height", naive(join="torch.cat(branches, dim=2)"), r"axis of the channels"),
         (
             "all cropped",
             naive(
@@ -208,7 +208,7 @@ wrong_answers = {
             ),
             r"[Hh]eight and width should stay|raised",
         ),
-        ("summed", naive(join="sum(branches)"), r"raised RuntimeError"),
+        ("summed", naive(join="sum(branches)"), r"^The branches.*neither added"),
         ("5x5 became 3x3", naive(("0", "1", "1"), kernels=(1, 3, 3)), r"has become 3×3"),
         (
             "average pooling",
@@ -228,13 +228,22 @@ wrong_answers = {
         ),
         ("three branches", naive(branches=(A, B, C, "maps[:, :0]")), r"shape"),
         ("no return", naive(join="None"), r"`return` of `forward` missing"),
-        ("a list", naive(join="branches"), r"shape"),
+        ("a list", naive(join="branches"), r"not joined: `forward` gives a list"),
         (
             "an instance",
             naive(extra="NaiveInception = NaiveInception(5, 2, 3, 4)"),
             r"class itself",
         ),
         ("a text", "NaiveInception = 'padding'", r"function or class"),
+        ("5x5 padded by 1, no origin", naive(("0", "1", "1")), r"padding 2, not 1"),
+        (
+            "zeros round the pool",
+            naive(pool="nn.MaxPool2d(3, stride=1)").replace(
+                "self.pool(maps)", "self.pool(F.pad(maps, (1, 1, 1, 1)))"
+            ),
+            r"^The frame round the pooled maps is zeros",
+        ),
+        ("stacked", naive(join="torch.stack(branches, 1)"), r"neither added nor stacked"),
     ],
     "inception.2": [
         ("naive weights", costs(naive=NAIVE), r'"naive_macs": .*14 · 14 positions'),
@@ -265,6 +274,29 @@ wrong_answers = {
         ("a key missing", 'costs = {"naive_macs": 1}', r"A dictionary with the keys"),
         ("a text", costs(naive="'many'"), r'"naive_macs": A number is expected'),
         ("a guess", costs(naive=1), r'"naive_macs": 1 is not right'),
+        ("192 in", costs(naive=196 * 192 * 3264), r"192 maps go into module 3a"),
+        ("192 in, channels", costs(channels=640), r"192 maps go into module 3a"),
+        (
+            "192 in, reduced",
+            costs(reduced=196 * (192 * 368 + 9 * 96 * 208 + 25 * 16 * 48)),
+            r"192 maps go into module 3a",
+        ),
+        (
+            "96 and 16 in the naive form",
+            costs(naive=196 * 480 * (192 + 9 * 96 + 25 * 16)),
+            r"right\. 96 and 16 are the reductions",
+        ),
+        ("96 and 16, channels", costs(channels=784), r"96 and 16 are the reductions"),
+        (
+            "both inputs",
+            costs(reduced=196 * (480 * 256 + 9 * 576 * 208 + 25 * 496 * 48)),
+            r"reduction alone, not 480",
+        ),
+        (
+            "projection 3x3",
+            costs(reduced=196 * (REDUCED + 480 * 64 * 8)),
+            r"projection after the pooling is 1×1",
+        ),
     ],
     "inception.3": [
         (
@@ -322,13 +354,53 @@ wrong_answers = {
             r"stride 3, padding 1\) gives 3×3",
         ),
         ("padding 1 always", module(padding="1"), r"gives"),
-        ("no padding", module(padding="0"), r"gives"),
+        ("no padding", module(padding="0"), r"padding 2, not 0.*gives"),
         (
             "no reductions",
             module(b2="conv(in_channels, three[1], 3)", b3="conv(in_channels, five[1], 5)"),
             r"parameters",
         ),
-        ("no projection", module(b4="nn.MaxPool2d(3, 1, 1)"), r"shape"),
+        (
+            "no projection",
+            module(b4="nn.MaxPool2d(3, 1, 1)"),
+            r"after the max pooling .* is missing",
+        ),
+        (
+            "projection made and not used",
+            module(result="return torch.cat([b1, b2, b3, self.b4[0](maps)], dim=1)"),
+            r"projection.*is missing after",
+        ),
+        ("no pooling", module(b4="conv(in_channels, pool, 1)"), r"is no pooling before the proj"),
+        (
+            "pooled for all",
+            module(b4="conv(in_channels, pool, 1)").replace(
+                "        b1, b2", "        maps = F.max_pool2d(maps, 3, 1, 1)\n        b1, b2"
+            ),
+            r"All four branches read the pooled maps",
+        ),
+        (
+            "pooled for all, and again",
+            module().replace(
+                "        b1, b2", "        maps = F.max_pool2d(maps, 3, 1, 1)\n        b1, b2"
+            ),
+            r"All four branches read the pooled maps",
+        ),
+        (
+            "in series",
+            module(result="return self.b4(self.b3(self.b2(b1)))"),
+            r"follow one another|at Conv2d\(8→6, 1×1\)",
+        ),
+        (
+            "reductions not used",
+            module().replace("self.b2(maps)", "self.b2[1](maps)"),
+            r"gets maps with 8.*at Conv2d\(6→7, 3×3, padding 1\)",
+        ),
+        (
+            "3x3 built for the input",
+            module(b2="conv(in_channels, three[0], 1), conv(in_channels, three[1], 3)"),
+            r"should take 6 channels|at Conv2d\(8→7, 3×3",
+        ),
+        ("a list", module(result="return [b1, b2, b3, b4]"), r"gives a list of four"),
         ("no bias", module(bias="False"), r"have no biases"),
         ("merged 1x1", MERGED, r"merged into one.*keep them apart"),
         (
@@ -374,9 +446,13 @@ wrong_answers = {
             module(b2="conv(in_channels, three, 3)"),
             r"`three` and `five` are pairs",
         ),
-        ("summed", module(result="return b1 + b2 + b3 + b4"), r"raised RuntimeError"),
+        ("summed", module(result="return b1 + b2 + b3 + b4"), r"^The branches.*neither added"),
         ("no return", module(result="torch.cat([b1, b2, b3, b4], dim=1)"), r"`return`"),
-        ("joined as images", module(result="return torch.cat([b1, b2, b3, b4])"), r"all fit; look"),
+        (
+            "joined as images",
+            module(result="return torch.cat([b1, b2, b3, b4])"),
+            r"axis of the channels",
+        ),
         (
             "an instance",
             module() + "\n\nInception = Inception(6, 2, (3, 4), (2, 3), 5)\n",
@@ -407,8 +483,46 @@ wrong_answers = {
             ),
             r"those that come out",
         ),
-        ("the last", widths(result="in_channels"), r"right is \[19, 27\]"),
-        ("a dictionary", widths(result="dict(zip(modules, found))"), r"right is \[19, 27\]"),
+        ("the last", widths(result="in_channels"), r"last module alone"),
+        ("the last of the list", widths(result="found[-1]"), r"last module alone"),
+        ("a dictionary", widths(result="dict(zip(modules, found))"), r"list is.*not a dictionary"),
+        ("texts", widths(result="[str(n) for n in found]"), r"numbers are texts"),
+        ("names", widths().replace("modules.values()", "modules"), r"^A loop over a dictionary"),
+        (
+            "names, one variable",
+            widths("in_channels += w[0] + w[1][1] + w[2][1]").replace(
+                "one, three, five, pool in modules.values()", "w in modules"
+            ),
+            r"^A loop over a dictionary",
+        ),
+        (
+            "names and numbers",
+            widths("one, three, five, pool = w; in_channels += one + three[1] + five[1]").replace(
+                "one, three, five, pool in modules.values()", "name, w in modules"
+            ),
+            r"^A loop over a dictionary",
+        ),
+        ("pairs", widths("in_channels += one + three + five"), r"^`three` and `five` are pairs"),
+        (
+            "the next gets the projected",
+            widths("out = in_channels + one + three[1] + five[1]").replace(
+                "found.append(in_channels)",
+                "found.append(out); in_channels = one + three[1] + five[1] + pool",
+            ),
+            r"projection of the module before",
+        ),
+        ("twice", widths("in_channels = 2 * in_channels + one + three[1] + five[1]"), r"twice"),
+        ("no 5x5", widths("in_channels += one + three[1]"), r"maps of the 5×5 are missing"),
+        (
+            "return in the loop",
+            widths().replace("    return found", "        return found"),
+            r"`return` is inside the loop, so",
+        ),
+        (
+            "exchanged",
+            widths().replace("modules, in_channels", "in_channels, modules"),
+            r"arguments.*order",
+        ),
         ("only one", widths(result="found[:1]"), r"right is"),
         ("the list itself", "channels_without_projection = [416]", r"A function is expected"),
         (

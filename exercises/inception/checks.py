@@ -24,6 +24,8 @@ from exercises.compare import (
 )
 from utils.networks.googlenet import MODULES
 
+SLIPS: dict[str, dict[str, tuple[str, ...]]] = {}
+
 # --- inception.1: paddings ------------------------------------------------------------------------
 
 
@@ -62,19 +64,24 @@ class _Naive(nn.Module):
         return torch.cat([found[i] for i in self.order], dim=1)
 
 
-def _sizes(module: nn.Module, maps: Tensor) -> str:
-    """What each layer makes of these maps, in words."""
+def _sizes(module: nn.Module, maps: Tensor) -> tuple[str, str]:
+    """In words: where maps change their height and width, and the layer that `forward` stops in."""
     found: list[str] = []
+    inside: list[str] = []
     fits = True
 
     def look(layer: nn.Module, _: Any, out: Any) -> None:
         nonlocal fits
+        inside.clear()
         if isinstance(out, Tensor) and out.ndim == 4:
             fits = fits and out.shape[2:] == maps.shape[2:]
             found.append(f"{layers(layer)} gives {out.shape[2]}×{out.shape[3]}")
 
-    parts = [m for m in module.modules() if isinstance(m, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d)]
-    handles = [part.register_forward_hook(look) for part in parts]
+    handles = []
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
+            handles.append(part.register_forward_hook(look))
+            handles.append(part.register_forward_pre_hook(lambda m, _: inside.append(layers(m))))
     try:
         module(maps)
     except Exception:  # what ran until then is what one wants to see
@@ -82,34 +89,53 @@ def _sizes(module: nn.Module, maps: Tensor) -> str:
     finally:
         for handle in handles:
             handle.remove()
-    if not found:
-        return ""
-    joined = " They all fit; look at how they are joined." if fits and len(found) > 3 else ""
-    return f" Of maps of {maps.shape[2]}×{maps.shape[3]}, {', '.join(found)}.{joined}"
+    sizes = f"Of maps of {maps.shape[2]}×{maps.shape[3]}, {', '.join(found)}."
+    return "" if fits else sizes, inside[-1] if inside else ""
 
 
 def _same(
     module: nn.Module, reference: nn.Module, *shapes: tuple[int, ...], mistakes: Mapping
 ) -> None:
-    """As `same_outputs`; where it does not know why, the sizes that the layers give are said."""
+    """As `same_outputs`; where it does not know why, it says which layers change the sizes."""
     try:
         same_outputs(module, reference, *shapes, mistakes=mistakes)
-    except Unexplained as error:
+    except Wrong as error:
         text = re.sub(r" (It|Your module) consists of .*", "", str(error))
-        sizes = re.search(r"gives the shape \((.*?)\); \((.*?)\) is right", text)
-        if sizes and sizes[1].split(", ")[2:] != sizes[2].split(", ")[2:]:
+        sizes, stopped = _sizes(module, torch.randn(shapes[0]))
+        if stopped and "channels gets maps" in text:
+            raise type(error)(f"{text} This happens at {stopped}.") from error
+        if not isinstance(error, Unexplained):
+            raise
+        shape = re.search(r"gives the shape \((.*?)\); \((.*?)\) is right", text)
+        if shape and shape[1].split(", ")[2:] != shape[2].split(", ")[2:]:
             text += " Height and width should stay as they are."
-        raise Unexplained(f"{text}{_sizes(module, torch.randn(shapes[0]))}") from error
+        if not sizes and re.search("must match the size|stack expects", text):
+            text = f"The branches are joined along the channels, neither added nor stacked. {text}"
+        raise Unexplained(f"{text} {sizes}".strip()) from error
+
+
+_POOLING = "nn.MaxPool2d(kernel_size=3, stride=1, padding=1)"
+SLIPS["inception.1"] = {
+    "The frame round the pooled maps is zeros, which can be the highest value. `nn.MaxPool2d` with "
+    "`padding=1` leaves the frame out.": (
+        _POOLING,
+        "nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(3, 1))",
+    ),
+    "The branches are not joined: `forward` gives a list of four.": (
+        "torch.cat(branches, dim=1)",
+        "branches",
+    ),
+}
 
 
 def inception_1(answer, reference):
-    widths = (5, 2, 3, 4)
+    widths = (9, 4, 6, 7)  # numbers that are no padding, stride or kernel size
     _same(
         make(answer, *widths),
         reference(*widths),
-        (2, 5, 8, 9),
-        (1, 5, 7, 4),
-        (3, 5, 1, 1),
+        (2, 9, 8, 9),
+        (1, 9, 7, 4),
+        (3, 9, 1, 1),
         mistakes={
             "The branches are in another order: 1×1, 3×3, 5×5, pooled maps.": lambda: _Naive(
                 *widths, order=(3, 0, 1, 2)
@@ -151,8 +177,10 @@ def _naive(one=192, three=9 * 208, five=25 * 48, inside=480, more=0, at=14 * 14)
     return at * (inside * (one + three + five) + more)
 
 
-def _reduced(one=192, joined=(96, 16), project=64, three=9 * 208, five=25 * 48, at=14 * 14) -> int:
-    return at * (480 * (one + sum(joined) + project) + 96 * three + 16 * five)
+def _reduced(
+    one=192, joined=(96, 16), project=64, three=9 * 208, five=25 * 48, inside=480, at=14 * 14
+) -> int:
+    return at * (inside * (one + sum(joined) + project) + 96 * three + 16 * five)
 
 
 def inception_2(answer):
@@ -171,10 +199,11 @@ def inception_2(answer):
         "one": {0: "The branch with the 1×1 alone is missing."},
         "at": POSITIONS,
     }
+    other = {192: "192 maps go into module 3a. Module 4a gets 480."}
     common = {
         "naive_macs": combined(
             _naive,
-            inside={1: "Each kernel sees all 480 channels."},
+            inside={1: "Each kernel sees all 480 channels."} | other,
             more={
                 480 * 480: "Nothing comes after the pooling in the naive form.",
                 480 * 64: "The naive form has no projection after the pooling.",
@@ -182,8 +211,15 @@ def inception_2(answer):
                 480 * (96 + 16): "The naive form has no reductions.",
             },
             **kernels,
-        ),
+        )
+        | {
+            _naive(three=9 * 96, five=25 * 16): "96 and 16 are the reductions. In the naive form "
+            "the 3×3 makes 208 maps and the 5×5 makes 48."
+        },
         "naive_channels": {
+            192 + 96 + 16 + 480: "96 and 16 are the reductions. Here the 3×3 makes 208 maps and "
+            "the 5×5 makes 48.",
+            2 * 192 + 208 + 48: "192 maps go into module 3a. Module 4a gets 480.",
             512: "Without a projection the pooled maps are 480, as many as came in, not 64.",
             448: "The pooled maps are joined too; how many are there?",
             449: "The pooling works on each map by itself: 480 maps come out, not one.",
@@ -196,7 +232,11 @@ def inception_2(answer):
                 (0, 16): "The reduction before the 3×3 is missing.",
                 (96, 0): "The reduction before the 5×5 is missing.",
             },
-            project={0: "The projection after the pooling is missing."},
+            project={
+                0: "The projection after the pooling is missing.",
+                9 * 64: "The projection after the pooling is 1×1, not 3×3.",
+            },
+            inside=other,
             **kernels
             | {
                 "three": kernels["three"]
@@ -210,7 +250,12 @@ def inception_2(answer):
                     25 * 48 / 16: "The 5×5 sees 16 channels, not one.",
                 },
             },
-        ),
+        )
+        | {
+            _reduced(joined=(0, 0), three=9 * 208 * 6, five=25 * 48 * 31): "The 3×3 reads the 96 "
+            "maps of its reduction alone, not 480 + 96, and the 5×5 the 16 of its own. The "
+            "reductions are convolutions too."
+        },
         "reduced_channels": {
             928: "The projection makes 64 channels of the 480 pooled ones.",
             448: "The projected maps, 64, are joined too.",
@@ -282,8 +327,34 @@ class _Inception(nn.Module):
         return torch.cat([found[i] for i in self.order], dim=1)
 
 
+_BRANCHES = "branches = (self.branch1, self.branch2, self.branch3, self.branch4)"
+_CAT = "torch.cat([branch(maps) for branch in branches], dim=1)"
+_WINDOW = "nn.MaxPool2d(3, stride=1, padding=1)"
+_POOLED = f"maps = {_WINDOW}(maps)\n        {_BRANCHES}"
+SLIPS["inception.3"] = {
+    "There is no pooling before the projection of the fourth branch.": (
+        f"{_WINDOW}, conv(in_channels, pool, 1)",
+        "conv(in_channels, pool, 1)",
+    ),
+    **{
+        "All four branches read the pooled maps. Only the fourth one pools; the others read what "
+        f"comes in{more}.": (_BRANCHES, _POOLED, f"{_WINDOW}, conv(", f"{window}conv(")
+        for more, window in (("", ""), (", and the fourth pools once", f"{_WINDOW}, "))
+    },
+    "The pooled maps are joined as they come; the projection, a 1×1 to `pool` channels, is missing "
+    "after the pooling.": (_CAT, f"{_CAT[:-8]}[:3] + [{_WINDOW}(maps)], dim=1)"),
+    "The branches follow one another. All four read the same input, and then their maps are "
+    "joined.": (_CAT, "self.branch4(self.branch3(self.branch2(self.branch1(maps))))"),
+    "The 3×3 and the 5×5 read the input itself; each reads what its reduction gives.": (
+        _BRANCHES,
+        "branches = (self.branch1, self.branch2[1], self.branch3[1], self.branch4)",
+    ),
+    "The branches are not joined: `forward` gives a list of four.": (_CAT, f"{_CAT[10:-8]}"),
+}
+
+
 def inception_3(answer, reference):
-    for widths in ((6, 2, (3, 4), (2, 3), 5), (4, 3, (5, 2), (4, 6), 2)):
+    for widths in ((8, 4, (6, 7), (9, 11), 10), (9, 6, (11, 7), (8, 10), 12)):
         try:
             module = make(answer, *widths)
         except Wrong as error:
@@ -355,41 +426,95 @@ def inception_3(answer, reference):
 # --- inception.4: channels without projections ----------------------------------------------------
 
 
-def _channels(modules: Mapping, in_channels: int, *, keep: str = "previous") -> list[int]:
-    found, start = [], in_channels
+def _channels(modules: Mapping, in_channels: int, *, projected: bool = False) -> list[int]:
+    found = []
     for one, three, five, pool in modules.values():
-        extra = {"previous": in_channels, "first": start, "none": 0, "project": pool}[keep]
-        in_channels = one + three[1] + five[1] + extra
+        in_channels = one + three[1] + five[1] + (pool if projected else in_channels)
         found.append(in_channels)
     return found
 
 
 _GROWN = _channels(MODULES, 192)
+_SUM, _LOOP, _NAMED = "one + three[1] + five[1]", "five, _ in", "five, pool in"
+_ADD, _KEEP = f"in_channels += {_SUM}", "found.append(in_channels)"
+_TURN = f"{_ADD}\n        {_KEEP}"
+SLIPS["inception.4"] = {
+    "This is with the projection. Without it, all channels that came in pass on.": (
+        *(_LOOP, _NAMED),
+        *(_ADD, f"in_channels = {_SUM} + pool"),
+    ),
+    "The pooled maps are not counted; they are as many as came in.": (
+        _ADD,
+        f"in_channels = {_SUM}",
+    ),
+    "The pooled maps of every module are counted as many as go into the first one. A module pools "
+    "what the one before it gives.": (
+        *("found = []", "found, start = [], in_channels"),
+        *(_ADD, f"in_channels = start + {_SUM}"),
+    ),
+    "The first number of the pairs is the reduction's, which stays inside the module; the second "
+    "comes out.": (_SUM, "one + three[0] + five[0]"),
+    "Of the pairs only the second number comes out; the reduction stays inside.": (
+        _SUM,
+        "one + sum(three) + sum(five)",
+    ),
+    "The projection's channels are counted as well; there is no projection now.": (
+        *(_LOOP, _NAMED),
+        *(_SUM, f"{_SUM} + pool"),
+    ),
+    "What goes into a module is counted with the projection of the module before it; there is no "
+    "projection now.": (
+        *(_LOOP, _NAMED),
+        *(_TURN, f"found.append(in_channels + {_SUM})\n        in_channels = {_SUM} + pool"),
+    ),
+    "What goes into the first module is at the front of the list; only what comes out of the "
+    "modules is asked for.": ("found = []", "found = [in_channels]"),
+    "The argument `in_channels` is not used: these begin with 192 channels every time.": (
+        "found = []",
+        "found, in_channels = [], 192",
+    ),
+    "The `in_channels` that go into the first module are missing; they pass on as well.": (
+        "found = []",
+        "found, in_channels = [], 0",
+    ),
+    "These are the channels that go into each module; those that come out are asked for.": (
+        _TURN,
+        f"{_KEEP}\n        {_ADD}",
+    ),
+    "The channels that come in are counted twice; the pooling passes each of them on once.": (
+        _ADD,
+        f"in_channels += in_channels + {_SUM}",
+    ),
+    "The maps of the 1×1 are missing.": ("one + three", "three"),
+    "The maps of the 3×3 are missing.": ("three[1] + ", ""),
+    "The maps of the 5×5 are missing.": (" + five[1]", ""),
+    "This is the number of the last module alone; a list with one number for each module is asked "
+    "for.": ("return found", "return found[-1]"),
+    "A list is asked for, not a dictionary.": ("return found", "return dict(zip(modules, found))"),
+    "The numbers are texts.": (_KEEP, "found.append(str(in_channels))"),
+    "The `return` is inside the loop, so the loop ends after its first turn.": (
+        f"{_KEEP}\n    return",
+        f"{_KEEP}\n        return",
+    ),
+}
 
 
 def inception_4(answer):
     small = {"first": (2, (9, 3), (8, 4), 50), "second": (1, (7, 2), (6, 5), 60)}
 
-    def inner(modules: Mapping, in_channels: int) -> list[int]:
-        found = []
-        for one, three, five, _ in modules.values():
-            in_channels += one + three[0] + five[0]
-            found.append(in_channels)
-        return found
-
-    def both(modules: Mapping, in_channels: int) -> list[int]:
-        found = []
-        for one, three, five, _ in modules.values():
-            in_channels += one + sum(three) + sum(five)
-            found.append(in_channels)
-        return found
-
-    def projected(modules: Mapping, in_channels: int) -> list[int]:
-        found = []
-        for one, three, five, pool in modules.values():
-            in_channels += one + three[1] + five[1] + pool
-            found.append(in_channels)
-        return found
+    def explain(case: tuple, got: Any, right: Any) -> str:
+        raised = str(getattr(got, "__cause__", None))
+        if re.search("string index out of range|values to unpack", raised):
+            raise Wrong(
+                "A loop over a dictionary gives its names, such as '3a'. `modules.values()` gives "
+                f"the numbers of the modules. {got}"
+            )
+        if "int" in raised and "tuple" in raised:
+            raise Wrong(
+                "`three` and `five` are pairs, which cannot be added to a number. Take the second "
+                f"number of each, `three[1]` and `five[1]`. {got}"
+            )
+        return ""
 
     same_results(
         answer,
@@ -398,31 +523,10 @@ def inception_4(answer):
         (dict(MODULES), 192),
         ({"only": (1, (2, 3), (4, 5), 6)}, 7),
         mistakes={
-            "This is with the projection. Without it, all channels that came in pass on.": (
-                lambda m, n: _channels(m, n, keep="project")
-            ),
-            "The pooled maps are not counted; they are as many as came in.": (
-                lambda m, n: _channels(m, n, keep="none")
-            ),
-            "The pooled maps of every module are counted as many as go into the first one. A "
-            "module pools what the one before it gives.": (
-                lambda m, n: _channels(m, n, keep="first")
-            ),
-            "The first number of the pairs is the reduction's, which stays inside the module; the "
-            "second comes out.": inner,
-            "Of the pairs only the second number comes out; the reduction stays inside.": both,
-            "The projection's channels are counted as well; there is no projection now.": projected,
-            "What goes into the first module is at the front of the list; only what comes out "
-            "of the modules is asked for.": lambda m, n: [n, *_channels(m, n)],
             "The argument `modules` is not used: these are always the nine modules of "
             "GoogLeNet.": lambda m, n: _channels(MODULES, n),
-            "The argument `in_channels` is not used: these begin with 192 channels every "
-            "time.": lambda m, n: _channels(m, 192),
-            "The `in_channels` that go into the first module are missing; they pass on as "
-            "well.": lambda m, n: _channels(m, 0),
-            "These are the channels that go into each module; those that come out are asked "
-            "for.": lambda m, n: [n, *_channels(m, n)][:-1],
         },
+        explain=explain,
     )
     return f"From 192 to {_GROWN[-1]} channels; the paper's network ends with 1024."
 
@@ -485,7 +589,7 @@ def inception_5(answer):
         cause = f"{missing[0]} differs by more than 5 % and is not in your list."
     else:
         extra = next(name for name in MODULES if name in got - right)
-        weights = dict(zip(MODULES, (192, *_channels(MODULES, 192, keep="project"))))
+        weights = dict(zip(MODULES, (192, *_channels(MODULES, 192, projected=True))))
         count = _weights(weights[extra], MODULES[extra])
         cause = (
             f"{extra} has {weights[extra]} channels coming in and {count:,} weights, which is "

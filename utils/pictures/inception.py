@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -42,17 +43,19 @@ def opening() -> Figure:
                 network = networks.build(name)
             size, parameters = network.image_size, summary.count_parameters(network)
             macs = summary.count_macs(network, (3, size, size)) / 1e9
+            area = parameters / 1e6 * 40  # in square points
             axis.scatter(
-                layers, macs, s=parameters / 1e6 * 90, color=COLOURS[number], alpha=0.55,
+                layers, macs, s=area, color=COLOURS[number], alpha=0.55,
                 edgecolors="black", linewidths=1.2, zorder=3,
             )  # fmt: skip
-            reach = math.sqrt(parameters / 1e6 * 90 / math.pi)  # radius in points
+            axis.scatter(layers, macs, s=16, color="black", zorder=4)
+            reach = math.sqrt(area / math.pi)  # radius in points
             axis.annotate(
                 f"{title}\n{parameters / 1e6:.0f} million parameters\n{macs:.1f} billion MACs",
                 (layers, macs), xytext=(0, reach + 6), textcoords="offset points",
                 ha="center", va="bottom", fontsize=10,
             )  # fmt: skip
-        axis.set(xlim=(2, 28), ylim=(-6, 31), yticks=(0, 5, 10, 15))
+        axis.set(xlim=(2, 28), ylim=(-4, 27), yticks=(0, 5, 10, 15))
         axis.set_xlabel("layers with weights", fontsize=11)
         axis.set_ylabel("billion MACs for one image", fontsize=11)
         axis.yaxis.set_label_coords(-0.045, 0.38)
@@ -180,8 +183,7 @@ def table_one(printed: Mapping[str, float], counted: Mapping[str, float]) -> Fig
 
 
 def branch_maps(image: Tensor, maps: Mapping[str, Tensor], shown: int = 5) -> Figure:
-    """The image (1, H, W), and the strongest maps (C, h, w) of each branch, on one scale."""
-    largest = max(float(values.max()) for values in maps.values())
+    """The image (1, H, W), and the strongest maps (C, h, w) of each branch, a scale for each."""
     with _style():
         figure = plt.figure(figsize=(WIDTH, 4.2), layout="constrained")
         grid = figure.add_gridspec(len(maps), shown + 2)
@@ -191,14 +193,13 @@ def branch_maps(image: Tensor, maps: Mapping[str, Tensor], shown: int = 5) -> Fi
         axis.set_axis_off()
         for row, (name, values) in enumerate(maps.items()):
             best = values.mean(dim=(1, 2)).topk(shown).indices.tolist()
+            largest = float(values[best].max())
             for column, index in enumerate(best):
                 axis = figure.add_subplot(grid[row, column + 2])
-                drawn = axis.imshow(values[index], cmap="gray", vmin=0, vmax=largest)
+                axis.imshow(values[index], cmap="gray", vmin=0, vmax=largest)
                 axis.set(xticks=(), yticks=())
                 if column == 0:
                     axis.set_ylabel(name, fontsize=12, rotation=0, ha="right", va="center")
-        bar = figure.colorbar(drawn, ax=figure.axes, shrink=0.7, aspect=30)
-        bar.set_label("activation", fontsize=11)
     return figure
 
 
@@ -222,8 +223,8 @@ def _place(axis: plt.Axes, row: int, number: int, entry: Mapping[str, Any]) -> N
     shock, fair = (entry[way]["median"] for way in ("zero", "mean_re_estimated"))
     axis.plot([fair, shock], [row, row], color="0.6", linewidth=1.5, zorder=1)
     look = {"color": COLOURS[number], "marker": MARKERS[number], "linestyle": "none"}
-    axis.plot(shock, row, markerfacecolor="white", markersize=7, markeredgewidth=1.6, **look)
-    axis.plot(fair, row, markersize=7, **look)
+    axis.plot(shock, row, markerfacecolor="white", markersize=9, markeredgewidth=1.6, **look)
+    axis.plot(fair, row, markersize=5.5, **look)  # the smaller one is seen inside the other
 
 
 def lost(report: Mapping[str, Any], names: Mapping[str, str]) -> Figure:
@@ -319,7 +320,8 @@ def gradients(norms: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
 def arms(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], key: str) -> Figure:
     """`key` of every run against the step: without auxiliary losses (solid) and with them (dashed).
 
-    panels: title of the panel, then "without" and "with", each with its runs.
+    panels: title of the panel, then "without" and "with", each with its runs (thin; their median
+    is thick).
     """
     with _style():
         figure, axes = plt.subplots(
@@ -327,12 +329,13 @@ def arms(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], key: s
         )
         for axis, (title, both) in zip(axes[0], panels.items()):
             for number, (arm, runs) in enumerate(both.items()):
-                look = {"color": COLOURS[number], "linestyle": DASHES[number], "linewidth": 1.5}
-                label = f"{arm} auxiliary losses"
+                look = {"color": COLOURS[number], "linestyle": DASHES[number], "linewidth": 1}
+                scale = 100 if key == "accuracy" else 1
                 for run in runs:
-                    scale = 100 if key == "accuracy" else 1
-                    axis.plot(run["steps"], [scale * v for v in run[key]], label=label, **look)
-                    label = None  # one line of each kind in the legend
+                    axis.plot(run["steps"], [scale * v for v in run[key]], alpha=0.4, **look)
+                middle = [scale * median(values) for values in zip(*(run[key] for run in runs))]
+                label = f"{arm} auxiliary losses"
+                axis.plot(runs[0]["steps"], middle, label=label, **look | {"linewidth": 3})
             guessing = math.log(10) if key == "loss" else 10
             axis.axhline(guessing, color="#888888", linewidth=0.9, zorder=0)
             axis.set_title(title, fontsize=11.5)
