@@ -404,7 +404,45 @@ wrong_answers = {
             "all maps",
             "def two_groups(maps, weight, bias, padding):\n"
             "    return F.conv2d(maps, weight, bias, padding=padding)",
-            r"raised RuntimeError.*groups=1",
+            r"maps are not halved: a convolution gets all 8",
+        ),
+        ("halved along the batch", grouped(maps="maps.chunk(2)[0], maps.chunk(2)[-1]"), r"axis 0"),
+        (
+            "halved along the height",
+            grouped(maps="maps.chunk(2, 2)[0], maps.chunk(2, 2)[1]"),
+            r"halved along the height \(axis 2\)",
+        ),
+        ("48 maps", grouped(maps="maps[:, :48], maps[:, 48:]"), r"a number such as 48"),
+        (
+            "no padding on the second card",
+            grouped().replace("w, q, padding=padding", "w, q"),
+            r"convolution of the second card has no padding",
+        ),
+        ("same", grouped(padding="padding='same'"), r"The padding is always 'same'"),
+        ("stride 2", grouped(padding="padding=padding, stride=2"), r"The stride is 2; it should"),
+        (
+            "cut at half the maps",
+            grouped(kernels="weight[:half], weight[half:]", biases="bias[:half], bias[half:]"),
+            r"cut at half the number of maps",
+        ),
+        (
+            "split(2)",
+            "def two_groups(maps, weight, bias, padding):\n"
+            "    a, b = maps.split(2, dim=1)\n"
+            "    (v, w), (p, q) = weight.split(2), bias.split(2)\n"
+            "    one, two = F.conv2d(a, v, p, 1, padding), F.conv2d(b, w, q, 1, padding)\n"
+            "    return torch.cat([one, two], 1)",
+            r"pieces of 2; `chunk\(2\)` cuts into 2 pieces",
+        ),
+        (
+            "bias along the width",
+            grouped(biases="None, None", result="torch.cat([one, two], 1) + bias"),
+            r"bias is added along the wrong axis",
+        ),
+        (
+            "another order",
+            grouped().replace("maps, weight, bias, padding", "weight, maps, bias, padding"),
+            r"the task's order is maps, weight, bias, padding",
         ),
         (
             "one bias only",

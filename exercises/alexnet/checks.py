@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import itertools
 import math
@@ -45,8 +46,12 @@ class _Without(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-class _WithoutGroups(TorchFunctionMode):
-    """Inside, a convolution in groups raises `Wrong`."""
+class _Cards(TorchFunctionMode):
+    """Inside, a convolution raises `Wrong` if it has groups, or gets maps that do not fit."""
+
+    def __init__(self, maps: Tensor, weight: Tensor):
+        super().__init__()
+        self.maps, self.weight = tuple(maps.shape), tuple(weight.shape)
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -57,7 +62,37 @@ class _WithoutGroups(TorchFunctionMode):
                     f"A convolution with groups={groups} does the whole job. Build it from "
                     "ordinary convolutions, with groups left at 1."
                 )
+            given = zip(("input", "weight"), args)
+            shapes = {k: tuple(v.shape) for k, v in {**kwargs, **dict(given)}.items() if k in _TWO}
+            if len(shapes) == 2 and (problem := self.misfit(**shapes)):
+                raise Wrong(problem)
         return function(*args, **kwargs)
+
+    def misfit(self, input: tuple, weight: tuple) -> str:
+        """Why a convolution of these shapes cannot run, in a sentence; or nothing."""
+        if len(input) != 4 or len(weight) != 4 or input[1] == weight[1]:
+            return ""
+        if weight[1] < self.weight[1]:
+            return (
+                "The kernels are halved along axis 1, where each has its maps; the kernels are "
+                "axis 0."
+            )
+        if weight[1] != self.weight[1] or input[1] != self.maps[1]:
+            return ""
+        for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
+            if input[axis] < self.maps[axis]:
+                return (
+                    f"The maps are halved along the {name} (axis {axis}). The maps of an image are "
+                    "axis 1, so that axis is halved."
+                )
+        return (
+            f"The maps are not halved: a convolution gets all {input[1]}, and its kernels are made "
+            f"for {weight[1]}. (If you wrote a number such as 48 for the half, it is right for one "
+            "layer only; take it from `maps.shape[1]`.)"
+        )
+
+
+_TWO = ("input", "weight")
 
 
 # --- alexnet.1: sizes -----------------------------------------------------------------------------
@@ -179,7 +214,8 @@ def _size_slips() -> Iterator[_Slip]:
                 if name == "the poolings" and (place, value) == (0, 2):
                     words += " Or the sizes after the poolings are rounded up."
                 if right[place] == "padding":
-                    words = f"`padding` is not used: conv1 {f'always has {value}' if value else 'has none'}."
+                    has = f"always has {value}" if value else "has none"
+                    words = f"`padding` is not used: conv1 {has}."
                 yield _Slip(words, at, {place: value})
     places = ["the size of the image", *(f"the size after {name}" for name in _NAMES)]
     for i, name in enumerate(_NAMES):
@@ -491,15 +527,64 @@ SLIPS["alexnet.3"] = {
         _CARDS,
         "F.conv2d(maps, torch.cat([weight, weight], 1), bias, padding=padding)",
     ),
-    "The batch is halved, not the maps: the maps are axis 1.": (
-        "maps.chunk(2, dim=1)",
-        "maps.chunk(2)",
+    **{
+        f"The convolution of the {name} card has no padding.": (
+            *("for seen, kernels, b in halves", "for (seen, kernels, b), p in zip(halves, ps)"),
+            *("padding=padding", "padding=p"),
+            *("    cards =", f"    ps = {paddings}\n    cards ="),
+        )
+        for name, paddings in (("second", "padding, 0"), ("first", "0, padding"))
+    },
+    "The padding is always 'same'; the argument `padding` is not used.": (
+        "padding=padding",
+        "padding='same'",
     ),
-    "The kernels are halved along axis 1, where each has its maps; the kernels are axis 0.": (
-        "weight.chunk(2)",
-        "weight.chunk(2, 1)",
+    "The stride is 2; it should be 1.": ("padding=padding", "padding=padding, stride=2"),
+    "The kernels are cut at half the number of maps; their own number is another one. Take half "
+    "of `weight.shape[0]`.": (
+        *("weight.chunk(2)", "(weight[: maps.shape[1] // 2], weight[maps.shape[1] // 2 :])"),
+        *("bias.chunk(2)", "(bias[: maps.shape[1] // 2], bias[maps.shape[1] // 2 :])"),
+    ),
+    "`split(2)` cuts into pieces of 2; `chunk(2)` cuts into 2 pieces.": (
+        "halves = zip(maps.chunk(2, dim=1), weight.chunk(2), bias.chunk(2))",
+        "(a, b), (v, w), (c, d) = maps.split(2, dim=1), weight.split(2), bias.split(2)\n"
+        "    halves = zip((a, b), (v, w), (c, d))",
+    ),
+    "`split(2)` cuts the maps into pieces of 2; `chunk(2, dim=1)` cuts into 2 pieces.": (
+        "halves = zip(maps.chunk(2, dim=1),",
+        "a, b = maps.split(2, dim=1)\n    halves = zip((a, b),",
+    ),
+    "The bias is added along the wrong axis, the width: give it the shape (1, channels, 1, 1), as "
+    "by `bias[:, None, None]`.": (
+        *("b, padding", "None, padding"),
+        *(_CARDS, f"{_CARDS} + bias"),
+    ),
+    "Each half of the bias is added along the wrong axis, the width: give it the shape (1, "
+    "channels, 1, 1), as by `bias[:, None, None]`.": (
+        "b, padding=padding)",
+        "None, padding=padding) + b",
+    ),
+    "The kernels have changed places, and both cards add the first half of the bias.": (
+        *("weight.chunk(2)", "weight.chunk(2)[::-1]"),
+        *("bias.chunk(2)", "bias.chunk(2)[:1] * 2"),
+    ),
+    "The padding is not used, and the second card's maps come first.": (
+        *(", padding=padding", ""),
+        *(_CARDS, "torch.cat(cards[::-1], dim=1)"),
     ),
 }
+
+
+def _expect_order(answer: Callable, reference: Callable) -> None:
+    """The task's names for the arguments have to come in the task's order."""
+    if not inspect.isfunction(answer):
+        return
+    mine, right = (list(inspect.signature(f).parameters) for f in (answer, reference))
+    if mine != right and sorted(mine) == sorted(right):
+        raise Wrong(
+            f"Your function takes its arguments in the order {', '.join(mine)}; the task's order "
+            f"is {', '.join(right)}."
+        )
 
 
 def alexnet_3(answer, reference):
@@ -507,15 +592,23 @@ def alexnet_3(answer, reference):
         weight = torch.randn(outputs, inputs // 2, k, k)
         return torch.randn(n, inputs, height, width), weight, torch.randn(outputs), padding
 
-    with _WithoutGroups():
-        expect_arguments(answer, None, None, None, padding=0)
-        cases = (
-            case(2, 8, 12, 3, 7, 6, 1),
-            case(1, 12, 8, 5, 9, 9, 2),
-            case(3, 4, 4, 1, 4, 4, 0),
-            case(2, 4, 6, 3, 6, 5, 0),
-        )
-        same_results(answer, reference, *cases, layer=True)
+    expect_arguments(answer, None, None, None, padding=0)
+    _expect_order(answer, reference)
+    watched = answer
+    if inspect.isfunction(answer):
+
+        @functools.wraps(answer)
+        def watched(*args, **kwargs):
+            with _Cards(*args[:2]):
+                return answer(*args, **kwargs)
+
+    cases = (
+        case(2, 8, 12, 3, 7, 6, 1),
+        case(1, 12, 8, 5, 9, 9, 2),
+        case(3, 4, 4, 1, 4, 4, 0),
+        case(2, 4, 6, 3, 6, 5, 0),
+    )
+    same_results(watched, reference, *cases, layer=True)
     return "It gives what a convolution with groups=2 gives."
 
 
