@@ -3,6 +3,7 @@
 import copy
 import re
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -27,41 +28,6 @@ from utils.networks.googlenet import MODULES
 SLIPS: dict[str, dict[str, tuple[str, ...]]] = {}
 
 # --- inception.1: paddings ------------------------------------------------------------------------
-
-
-class _Naive(nn.Module):
-    """The solution of inception.1 and, with options, mistakes in it."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        one: int,
-        three: int,
-        five: int,
-        *,
-        order: tuple[int, ...] = (0, 1, 2, 3),
-        relu: bool = True,
-        relu_on_pool: bool = False,
-        kernel: int = 5,
-        window: int = 3,
-        average: bool = False,
-        bias: bool = True,
-    ) -> None:
-        super().__init__()
-        self.convs = nn.ModuleList(
-            nn.Conv2d(in_channels, out, k, padding=k // 2, bias=bias)
-            for out, k in ((one, 1), (three, 3), (five, kernel))
-        )
-        pool = nn.AvgPool2d if average else nn.MaxPool2d
-        self.pool = pool(window, stride=1, padding=window // 2)
-        self.order, self.relu, self.relu_on_pool = order, relu, relu_on_pool
-
-    def forward(self, maps: Tensor) -> Tensor:
-        found = [conv(maps) for conv in self.convs]
-        found = [one.relu() for one in found] if self.relu else found
-        pooled = self.pool(maps)
-        found.append(pooled.relu() if self.relu_on_pool else pooled)
-        return torch.cat([found[i] for i in self.order], dim=1)
 
 
 def _sizes(module: nn.Module, maps: Tensor) -> tuple[str, str]:
@@ -94,7 +60,10 @@ def _sizes(module: nn.Module, maps: Tensor) -> tuple[str, str]:
 
 
 def _same(
-    module: nn.Module, reference: nn.Module, *shapes: tuple[int, ...], mistakes: Mapping
+    module: nn.Module,
+    reference: nn.Module,
+    *shapes: tuple[int, ...],
+    mistakes: Mapping[str, Callable] = MappingProxyType({}),
 ) -> None:
     """As `same_outputs`; where it does not know why, it says which layers change the sizes."""
     try:
@@ -115,51 +84,51 @@ def _same(
 
 
 _POOLING = "nn.MaxPool2d(kernel_size=3, stride=1, padding=1)"
+_JOIN, _JOINED = "torch.cat(branches, dim=1)", "torch.cat([branches[i] for i in ({})], dim=1)"
 SLIPS["inception.1"] = {
+    "The branches are in another order: 1×1, 3×3, 5×5, pooled maps.": (
+        _JOIN,
+        _JOINED.format("3, 0, 1, 2"),
+    ),
+    "The order of the branches is turned round: 1×1 comes first.": (
+        _JOIN,
+        _JOINED.format("3, 2, 1, 0"),
+    ),
+    "The branches of 3×3 and 5×5 have changed places.": (_JOIN, _JOINED.format("0, 2, 1, 3")),
+    "The branches are not joined: `forward` gives a list of four.": (_JOIN, "branches"),
+    "The convolutions have no biases; they had.": (
+        *("kernel_size=1)", "kernel_size=1, bias=False)"),
+        *("kernel_size=3, padding=1)", "kernel_size=3, padding=1, bias=False)"),
+        *("padding=2)", "padding=2, bias=False)"),
+    ),
+    "The pooling looks at one position alone, 1×1, which changes nothing; its window is 3×3.": (
+        _POOLING,
+        "nn.MaxPool2d(1)",
+    ),
+    "The pooling takes averages now; it should take the highest value.": (
+        "nn.MaxPool2d",
+        "nn.AvgPool2d",
+    ),
     "The frame round the pooled maps is zeros, which can be the highest value. `nn.MaxPool2d` with "
     "`padding=1` leaves the frame out.": (
         _POOLING,
         "nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(3, 1))",
     ),
-    "The branches are not joined: `forward` gives a list of four.": (
-        "torch.cat(branches, dim=1)",
-        "branches",
+    "The ReLUs are gone; they were right.": ("F.relu(", "("),
+    "There is a ReLU on the pooled maps now; they should pass as they are.": (
+        "self.pool(maps),",
+        "F.relu(self.pool(maps)),",
+    ),
+    "The 5×5 kernel has become 3×3. That fits, but sees less; give 5×5 its own padding.": (
+        "kernel_size=5, padding=2",
+        "kernel_size=3, padding=1",
     ),
 }
 
 
 def inception_1(answer, reference):
     widths = (9, 4, 6, 7)  # numbers that are no padding, stride or kernel size
-    _same(
-        make(answer, *widths),
-        reference(*widths),
-        (2, 9, 8, 9),
-        (1, 9, 7, 4),
-        (3, 9, 1, 1),
-        mistakes={
-            "The branches are in another order: 1×1, 3×3, 5×5, pooled maps.": lambda: _Naive(
-                *widths, order=(3, 0, 1, 2)
-            ),
-            "The order of the branches is turned round: 1×1 comes first.": lambda: _Naive(
-                *widths, order=(3, 2, 1, 0)
-            ),
-            "The branches of 3×3 and 5×5 have changed places.": lambda: _Naive(
-                *widths, order=(0, 2, 1, 3)
-            ),
-            "The convolutions have no biases; they had.": lambda: _Naive(*widths, bias=False),
-            "The pooling looks at one position alone, 1×1, which changes nothing; its window is "
-            "3×3.": lambda: _Naive(*widths, window=1),
-            "The ReLUs are gone; they were right.": lambda: _Naive(*widths, relu=False),
-            "There is a ReLU on the pooled maps now; they should pass as they are.": lambda: _Naive(
-                *widths, relu_on_pool=True
-            ),
-            "The 5×5 kernel has become 3×3. That fits, but sees less; give 5×5 its own "
-            "padding.": lambda: _Naive(*widths, kernel=3),
-            "The pooling takes averages now; it should take the highest value.": lambda: _Naive(
-                *widths, average=True
-            ),
-        },
-    )
+    _same(make(answer, *widths), reference(*widths), (2, 9, 8, 9), (1, 9, 7, 4), (3, 9, 1, 1))
     return "Four branches, one size, joined along the channels."
 
 
@@ -277,61 +246,58 @@ def inception_2(answer):
 
 # --- inception.3: the module ----------------------------------------------------------------------
 
-_ALL = frozenset({"one", "reduce3", "three", "reduce5", "five", "project"})
-
-
-class _Inception(nn.Module):
-    """The module with reductions and, with options, mistakes in it."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        one: int,
-        three: tuple[int, int],
-        five: tuple[int, int],
-        pool: int,
-        *,
-        relu: Iterable[str] = _ALL,
-        order: tuple[int, ...] = (0, 1, 2, 3),
-        kernel: int = 5,
-        average: bool = False,
-        project_first: bool = False,
-        late: Iterable[int] = (),
-        bias: bool = True,
-    ) -> None:
-        def conv(i: int, o: int, k: int) -> nn.Conv2d:
-            return nn.Conv2d(i, o, k, padding=k // 2, bias=bias)
-
-        super().__init__()
-        self.one = conv(in_channels, one, 1)
-        self.reduce3 = conv(in_channels, three[0], 3 if 3 in late else 1)
-        self.three = conv(*three, 1 if 3 in late else 3)
-        self.reduce5 = conv(in_channels, five[0], kernel if 5 in late else 1)
-        self.five = conv(*five, 1 if 5 in late else kernel)
-        self.project = conv(in_channels, pool, 1)
-        self.pool = (nn.AvgPool2d if average else nn.MaxPool2d)(3, stride=1, padding=1)
-        self.active, self.order, self.project_first = set(relu), order, project_first
-
-    def run(self, name: str, maps: Tensor) -> Tensor:
-        out = getattr(self, name)(maps)
-        return out.relu() if name in self.active else out
-
-    def forward(self, maps: Tensor) -> Tensor:
-        first, second = self.run("one", maps), self.run("three", self.run("reduce3", maps))
-        third = self.run("five", self.run("reduce5", maps))
-        if self.project_first:
-            fourth = self.pool(self.run("project", maps))
-        else:
-            fourth = self.run("project", self.pool(maps))
-        found = (first, second, third, fourth)
-        return torch.cat([found[i] for i in self.order], dim=1)
-
-
 _BRANCHES = "branches = (self.branch1, self.branch2, self.branch3, self.branch4)"
 _CAT = "torch.cat([branch(maps) for branch in branches], dim=1)"
 _WINDOW = "nn.MaxPool2d(3, stride=1, padding=1)"
 _POOLED = f"maps = {_WINDOW}(maps)\n        {_BRANCHES}"
+_REDUCE = [f"conv(in_channels, {name}[0], 1)" for name in ("three", "five")]
+_REDUCE3, _REDUCE5 = ((text, text.replace("conv", "nn.Conv2d")) for text in _REDUCE)
+_LATE3 = (_REDUCE[0], _REDUCE[0].replace("1)", "3)"), "*three, 3)", "*three, 1)")
+_LATE5 = (_REDUCE[1], _REDUCE[1].replace("1)", "5)"), "*five, 5)", "*five, 1)")
 SLIPS["inception.3"] = {
+    "There is no ReLU after the reductions.": (*_REDUCE3, *_REDUCE5),
+    "There is no ReLU after the reduction before the 3×3.": _REDUCE3,
+    "There is no ReLU after the reduction before the 5×5.": _REDUCE5,
+    "There is no ReLU after the projection.": (
+        "conv(in_channels, pool",
+        "nn.Conv2d(in_channels, pool",
+    ),
+    "There is no ReLU after the first branch's 1×1.": (
+        "conv(in_channels, one",
+        "nn.Conv2d(in_channels, one",
+    ),
+    "There is no ReLU at the ends of the branches, only after the reductions.": (
+        *("conv(in_channels, one", "nn.Conv2d(in_channels, one"),
+        *("conv(*three, 3)", "nn.Conv2d(*three, 3, padding=1)"),
+        *("conv(*five, 5)", "nn.Conv2d(*five, 5, padding=2)"),
+        *("conv(in_channels, pool", "nn.Conv2d(in_channels, pool"),
+    ),
+    "There are no ReLUs.": ("layer, nn.ReLU()", "layer"),
+    "The convolutions have no biases.": ("padding=padding", "padding=padding, bias=False"),
+    "The projection is before the pooling; it belongs after it.": (
+        f"{_WINDOW}, conv(in_channels, pool, 1)",
+        f"conv(in_channels, pool, 1), {_WINDOW}",
+    ),
+    "The pooling takes averages; the paper's takes the highest value.": ("MaxPool2d", "AvgPool2d"),
+    "The third branch has a 3×3 where the paper has a 5×5. torchvision's GoogLeNet has that "
+    "mistake too.": ("*five, 5", "*five, 3"),
+    **{
+        f"{words}.": (_BRANCHES, f"{_BRANCHES}\n        branches = [branches[i] for i in {order}]")
+        for words, order in (
+            ("The branches are joined in another order; the pooled maps come last", (3, 0, 1, 2)),
+            ("The branches are joined in the order turned round", (3, 2, 1, 0)),
+            ("The branches of 3×3 and 5×5 have changed places", (0, 2, 1, 3)),
+        )
+    },
+    **{
+        "The reduction comes first: a 1×1, and after it the larger kernel. In yours the "
+        f"{where} before its 1×1.": late
+        for where, late in (
+            ("3×3 and the 5×5 are", (*_LATE3, *_LATE5)),
+            ("3×3 is", _LATE3),
+            ("5×5 is", _LATE5),
+        )
+    },
     "There is no pooling before the projection of the fourth branch.": (
         f"{_WINDOW}, conv(in_channels, pool, 1)",
         "conv(in_channels, pool, 1)",
@@ -371,55 +337,7 @@ def inception_3(answer, reference):
                 "Three 1×1 convolutions are merged into one. That computes the same, but keep them "
                 f"apart: the next cell copies six. Your module consists of {layers(module)}."
             )
-        shape = (2, widths[0], 7, 9)
-
-        def but(widths=widths, **options: Any) -> Callable[[], nn.Module]:
-            return lambda: _Inception(*widths, **options)
-
-        _same(
-            module,
-            reference(*widths),
-            shape,
-            (1, widths[0], 5, 4),
-            mistakes={
-                "There is no ReLU after the reductions.": but(relu=_ALL - {"reduce3", "reduce5"}),
-                "There is no ReLU after the reduction before the 3×3.": but(
-                    relu=_ALL - {"reduce3"}
-                ),
-                "There is no ReLU after the reduction before the 5×5.": but(
-                    relu=_ALL - {"reduce5"}
-                ),
-                "There is no ReLU after the projection.": but(relu=_ALL - {"project"}),
-                "There is no ReLU after the first branch's 1×1.": but(relu=_ALL - {"one"}),
-                "There is no ReLU at the ends of the branches, only after the reductions.": but(
-                    relu={"reduce3", "reduce5"}
-                ),
-                "There are no ReLUs.": but(relu=()),
-                "The projection is before the pooling; it belongs after it.": but(
-                    project_first=True
-                ),
-                "The pooling takes averages; the paper's takes the highest value.": but(
-                    average=True
-                ),
-                "The third branch has a 3×3 where the paper has a 5×5. torchvision's GoogLeNet has "
-                "that mistake too.": but(kernel=3),
-                "The branches are joined in another order; the pooled maps come last.": but(
-                    order=(3, 0, 1, 2)
-                ),
-                "The branches of 3×3 and 5×5 have changed places.": but(order=(0, 2, 1, 3)),
-                "The convolutions have no biases.": but(bias=False),
-                **{
-                    "The reduction comes first: a 1×1, and after it the larger kernel. In yours "
-                    f"the {where} before its 1×1.": but(late=late)
-                    for where, late in (
-                        ("3×3 and the 5×5 are", (3, 5)),
-                        ("3×3 is", (3,)),
-                        ("5×5 is", (5,)),
-                    )
-                },
-                "The branches are joined in the order turned round.": but(order=(3, 2, 1, 0)),
-            },
-        )
+        _same(module, reference(*widths), (2, widths[0], 7, 9), (1, widths[0], 5, 4))
     return "The same outputs and gradients as the paper's module."
 
 
