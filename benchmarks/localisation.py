@@ -5,7 +5,9 @@ and the same seeds. Measured on the canvases of the test images, after the last 
 how often the highest value of the map lies in the true box, and mean intersection over union of
 the true box and the box around what exceeds a share of the map's maximum (20 % is the paper's).
 The map is that of the class the network predicts. Settings were chosen on validation canvases. A
-centre box, brightness and a random map are measured on the same canvases.
+centre box, brightness and a map of random pixels are measured on the same canvases. Where several
+pixels are the highest, as the brightest ones of a canvas, the chance that one of them drawn at
+random lies in the box is counted.
 
 "covering": the same networks, trained again; a square around the highest value of the map is set to
 black, or one of equal brightness away from the garment, and the logit of the predicted class is

@@ -192,11 +192,11 @@ def test_pointing():
     maps = torch.zeros(3, 4, 6)
     maps[0, 1, 2] = maps[1, 1, 2] = maps[2, 3, 5] = 1.0
     boxes = torch.tensor([[2, 1, 3, 2], [0, 0, 2, 4], [5, 3, 6, 4]])
-    assert pointing(maps, boxes).tolist() == [True, False, True]
+    assert pointing(maps, boxes).tolist() == [1, 0, 1]
     maps = torch.zeros(2, 4, 6)
     maps[:, 1, 4] = maps[:, 2, 0] = maps[:, 1, 5] = 1.0
     boxes = torch.tensor([[4, 1, 5, 2], [0, 2, 1, 3]])
-    assert pointing(maps, boxes).tolist() == [True, False], "the topmost of equal values"
+    assert pointing(maps, boxes).tolist() == pytest.approx([1 / 3] * 2), "one of three equal values"
 
 
 def test_maps_without_a_network(canvases):
@@ -209,6 +209,9 @@ def test_maps_without_a_network(canvases):
     first, again, other = (localisation.random_map(4, seed=seed) for seed in (1, 1, 2))
     assert first.shape == (4, 64, 64) and torch.equal(first, again)
     assert not torch.equal(first, other)
+    left_half = torch.tensor([[0, 0, 32, 64]]).expand(1000, 4)
+    share = pointing(localisation.random_map(1000), left_half).mean()
+    assert 0.4 < share < 0.6, "the highest place of a random map is anywhere"
 
 
 # --- small garments -------------------------------------------------------------------------------

@@ -503,7 +503,6 @@ SLIPS["gap.4"] = {
         for what, code in {
             "": "weight[classes]",
             "; one is not enough": "weight[classes][:, :, None]",
-            "; in front they do not help": "weight[classes][None, None]",
         }.items()
     },
     **{

@@ -78,13 +78,18 @@ def opening() -> Figure:
 
 
 def averages(image: Tensor, maps: Tensor) -> Figure:
-    """An image (H, W), some of its maps (K, h, w), and below each the number that is left."""
+    """An image (H, W) and some of its maps (K, h, w); below each the same values, shuffled."""
+    count, generator = len(maps), torch.Generator().manual_seed(0)
+    order = torch.randperm(maps[0].numel(), generator=generator)
+    shuffled = maps.flatten(1)[:, order].view_as(maps)
     with plotting.style(), plt.rc_context(TEXT):
-        figure, axes = _panels(1 + len(maps), 4)
+        figure, axes = _panels(2 * (1 + count), 1 + count)
         _show(axes[0], image, "image")
-        for axis, one in zip(axes[1:], maps):
-            axis.imshow(one, cmap="viridis", vmin=float(maps.min()), vmax=float(maps.max()))
-            axis.set_title(f"average {float(one.mean()):.2f}", pad=3)
+        axes[1 + count].text(0.5, 0.5, "the same\nvalues,\nshuffled", ha="center", va="center")
+        for axis, one in zip([*axes[1 : 1 + count], *axes[2 + count :]], [*maps, *shuffled]):
+            picture = axis.imshow(one, cmap="viridis", vmin=0, vmax=float(maps.max()))
+            axis.set_title(f"average {float(one.mean()):.3f}", pad=3)
+        figure.colorbar(picture, ax=axes, label="value", shrink=0.7)
     return figure
 
 
@@ -259,7 +264,7 @@ def rivals(report: Mapping[str, Any]) -> Figure:
         "brightness_21": "brightest region",
         "centre": "middle of the canvas",
         "brightness_1": "brightest pixel",
-        "random": "random map",
+        "random": "random pixel",
     }
     rows = [
         (f"class activation map,\n{key} pooling", one["test"]["pointing"]["runs"])
@@ -274,12 +279,12 @@ def rivals(report: Mapping[str, Any]) -> Figure:
             colour = plotting.COLOURS[0] if len(runs) > 1 else "#BBBBBB"
             axis.barh(row, middle, height=0.62, color=colour)
             if len(runs) > 1:
-                axis.plot(values, [row] * len(values), "|", color="white", markersize=12)
+                axis.plot(values, [row] * len(values), "|", color="black", markersize=14, mew=1.5)
             axis.annotate(
-                f"{middle:.0f}%", (middle, row), xytext=(4, 0), textcoords="offset points",
+                f"{middle:.0f}%", (values[-1], row), xytext=(4, 0), textcoords="offset points",
                 va="center",
             )  # fmt: skip
         axis.set_yticks(range(len(rows)), [name for name, _ in rows])
-        axis.set(xlabel="the highest value lies in the garment's box (%)", xlim=(0, 109))
+        axis.set(xlabel="the highest value lies in the garment's box (%)", xlim=(0, 112))
         axis.set_ylim(len(rows) - 0.5, -0.5)
     return figure

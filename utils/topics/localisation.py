@@ -285,14 +285,16 @@ def boxes_from_maps(maps: Tensor, threshold: float = 0.2) -> Tensor:
 
 
 def pointing(maps: Tensor, boxes: Tensor) -> Tensor:
-    """(N,) bool: is the highest value of each map (N, H, W) inside its box (N, 4)?
+    """(N,) from 0 to 1: does the highest value of each map (N, H, W) lie inside its box (N, 4)?
 
-    If several values are the highest, the topmost counts, then the leftmost.
+    If several values are the highest, this is the share of them that lies inside: the chance of
+    one that is drawn at random.
     """
-    places = maps.flatten(1).argmax(dim=1)
-    y, x = places // maps.shape[2], places % maps.shape[2]
-    left, top, right, bottom = boxes.unbind(dim=1)
-    return (x >= left) & (x < right) & (y >= top) & (y < bottom)
+    highest = maps == maps.amax(dim=(1, 2), keepdim=True)
+    y, x = torch.arange(maps.shape[1])[:, None], torch.arange(maps.shape[2])
+    left, top, right, bottom = (side[:, None, None] for side in boxes.unbind(dim=1))
+    inside = (x >= left) & (x < right) & (y >= top) & (y < bottom)
+    return (highest & inside).sum(dim=(1, 2)) / highest.sum(dim=(1, 2))
 
 
 def iou(first: Tensor, second: Tensor) -> Tensor:
@@ -375,7 +377,7 @@ def brightness_map(images: Tensor, blur: int = 1) -> Tensor:
     return F.avg_pool2d(images.float(), blur, stride=1, padding=blur // 2)[:, 0]
 
 
-def random_map(count: int, size: int = SIZE, cells: int = 16, seed: int = 0) -> Tensor:
-    """Maps (count, size, size) of uniform random numbers on a grid of `cells`, enlarged."""
+def random_map(count: int, size: int = SIZE, seed: int = 0) -> Tensor:
+    """Maps (count, size, size) of uniform random numbers: each pixel is as likely the highest."""
     generator = torch.Generator().manual_seed(check_seed(seed))
-    return enlarge(torch.rand(count, cells, cells, generator=generator), size)
+    return torch.rand(count, size, size, generator=generator)
