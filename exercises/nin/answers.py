@@ -30,6 +30,7 @@ def repaired(*last, start=("mlpconv(1, (16, 16, 16), 5, stride=2, padding=2)",))
 HEAD3 = "nn.Conv2d(32, num_classes, 3, padding=1)"
 HEAD1 = "nn.Conv2d(num_classes, num_classes, 1)"
 POOL, FLAT = "nn.AdaptiveAvgPool2d(1)", "nn.Flatten()"
+LEAKY, DENSE = "nn.LeakyReLU()", "nn.Linear(36 * num_classes, num_classes)"
 
 
 def repaired_with(*lines):
@@ -108,6 +109,14 @@ def counts(parameters, macs):
 
 wrong_answers = {
     "nin.1": [
+        ("a bias for each pair", counts(60_480 + 46_656, 0), r"one for each pair of an input"),
+        ("widths exchanged", counts(14_400 + 33_792 + 448, 0), r"second layer has 160.*third 96"),
+        ("widths multiplied", counts(14_400 * 160 * 96 + 448, 0), r"channels .* are multiplied"),
+        (
+            "image channels twice, in a sentence",
+            counts(60_928, 3 * 61_931_520),
+            r"^The parameters are right\. The 3",
+        ),
         ("no biases", counts(60_480, 61_931_520), r'biases are missing.*"parameters": 60,480'),
         ("one layer", counts(14_592, 61_931_520), r"first layer alone"),
         ("one layer, no biases", counts(14_400, 0), r"biases are missing.*first layer alone"),
@@ -137,6 +146,25 @@ wrong_answers = {
         ("anything", counts(5, 6), r'"parameters": 5 is not right'),
     ],
     "nin.2": [
+        (
+            "F.relu whose result is lost",
+            "class mlpconv(nn.Module):\n"
+            "    def __init__(self, in_channels, widths, kernel_size, stride=1, padding=0):\n"
+            "        super().__init__()\n"
+            "        first, second, third = widths\n"
+            f"        self.a, self.b, self.c = {CONV}, {CCCP1}, {CCCP2}\n"
+            "    def forward(self, x):\n"
+            "        for layer in (self.a, self.b, self.c):\n"
+            "            x = layer(x)\n"
+            "            F.relu(x)\n"
+            "        return x\n",
+            r"^The ReLUs are missing, or what they give is not used",
+        ),
+        (
+            "nn.Linear as a 1x1 layer",
+            block(CONV, RELU, "nn.Linear(first, second)", RELU, "nn.Linear(second, third)", RELU),
+            r"works on the last axis, and that is the width",
+        ),
         ("no last ReLU", block(CONV, RELU, CCCP1, RELU, CCCP2), r"third ReLU is missing"),
         (
             "no ReLU between the 1x1 layers",
@@ -347,7 +375,7 @@ wrong_answers = {
         (
             "in_channels at a 1x1 layer",
             block(CONV, RELU, "nn.Conv2d(in_channels, second, 1)", RELU, CCCP2, RELU),
-            r"for 3 channels gets maps with 8",
+            r"^(?!.*\*).*should take 9 channels.*for 3 channels gets maps with 9",
         ),
         (
             "in and out swapped",
@@ -355,7 +383,7 @@ wrong_answers = {
                 "nn.Conv2d(first, in_channels, kernel_size, stride, padding)",
                 *(RELU, CCCP1, RELU, CCCP2, RELU),
             ),
-            r"for 8 channels gets maps with 3",
+            r"for 9 channels gets maps with 3",
         ),
         (
             "kernel last",
@@ -645,6 +673,32 @@ def at_each_pixel(maps, linear):
         ("not a function", "at_each_pixel = 5", r"A function is expected, not 5"),
     ],
     "nin.4": [
+        ("a class", "global_average_pooling = nn.AdaptiveAvgPool2d", r"class that makes layers"),
+        *(
+            (
+                f"a mean over the axes {axes}",
+                f"def global_average_pooling(maps):\n    return maps.mean({axes})\n",
+                rf"goes over axes {axes[0]} and {axes[1]}, the",
+            )
+            for axes in ((0, 1), (1, 2), (1, 3))
+        ),
+        *(
+            (
+                f"sum over {n}",
+                f"def global_average_pooling(maps):\n    return maps.sum((2, 3)) / {n}\n",
+                rf"divided by {n}, a fixed number",
+            )
+            for n in (36, 49)
+        ),
+        *(
+            (
+                f"a window of {k}",
+                "def global_average_pooling(maps):\n"
+                f"    return F.avg_pool2d(maps, {k}).flatten(1)\n",
+                r"window of the pooling has a fixed size",
+            )
+            for k in (3, 6)
+        ),
         (
             "squeeze",
             "def global_average_pooling(maps):\n"
@@ -711,6 +765,31 @@ def at_each_pixel(maps, linear):
         ),
     ],
     "nin.5": [
+        (
+            "leaky ReLUs everywhere in the head",
+            repaired(HEAD3, LEAKY, HEAD1, LEAKY, HEAD1, LEAKY, POOL, FLAT),
+            r"^A leaky ReLU takes the place of all three",
+        ),
+        (
+            "ELUs everywhere in the head",
+            repaired(HEAD3, "nn.ELU()", HEAD1, "nn.ELU()", HEAD1, "nn.ELU()", POOL, FLAT),
+            r"^An ELU takes the place of all three",
+        ),
+        (
+            "a linear layer for the pooling",
+            repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, FLAT, DENSE),
+            r"takes the place of the average pooling\. The pooling",
+        ),
+        (
+            "a linear layer for the pooling, with the ReLU",
+            repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, RELU, FLAT, DENSE),
+            r"takes the place of the average pooling\. The ReLU on the class maps is still",
+        ),
+        (
+            "a linear layer for the pooling and the last layer",
+            repaired(HEAD3, RELU, HEAD1, RELU, FLAT, DENSE),
+            r"the average pooling and of the last 1×1 convolution",
+        ),
         (
             "another ReLU",
             repaired(HEAD3, RELU, HEAD1, HEAD1, RELU, POOL, FLAT),

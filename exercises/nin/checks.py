@@ -4,6 +4,7 @@ import itertools
 import numbers
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
 from typing import Any
 
 import torch
@@ -70,6 +71,12 @@ _WEIGHT_SLIPS = {  # mistakes in the weights, which the parameters and the MACs 
     "The third layer takes the 160 channels that the second one gives, not 192.": (
         f"{_FIRST} + {_SECOND} + 192 * 96"
     ),
+    "The second layer has 160 channels and the third 96; yours have changed places.": (
+        f"{_FIRST} + 192 * 96 + 96 * 160"
+    ),
+    "The channels of all layers are multiplied. Count each layer for itself, and add the three.": (
+        f"{_FIRST} * 160 * 96"
+    ),
     "The 3 input channels are already part of the first layer's weights; they are counted once "
     "more, for all layers.": f"3 * ({_WEIGHTS})",
 }
@@ -104,6 +111,11 @@ def _nin_1_slips() -> Iterator[tuple[str, tuple[str, ...]]]:
         (f"biases = {_BIASES}", "biases = 3 + 192 + 160"),
     )
     yield (
+        "Every output channel has one bias; yours has one for each pair of an input channel and an "
+        "output channel.",
+        (f"biases = {_BIASES}", f"biases = 3 * 192 + {_SECOND} + {_THIRD}"),
+    )
+    yield (
         "Every layer is counted with one bias; every output channel has one.",
         (f"biases = {_BIASES}", "biases = 3"),
     )
@@ -129,7 +141,7 @@ def _nin_1_slips() -> Iterator[tuple[str, tuple[str, ...]]]:
     )
     for words, text in _WEIGHT_SLIPS.items():
         yield words, (f"weights = {_WEIGHTS}", f"weights = {text}")
-        yield f"{words} (The parameters are right.)", ('"macs": weights', f'"macs": ({text})')
+        yield f"The parameters are right. {words}", ('"macs": weights', f'"macs": ({text})')
     for words, text in _POSITIONS.items():
         yield words, ("* 32 * 32", f"* {text}")
 
@@ -228,12 +240,15 @@ SLIPS["nin.2"] = {
         "first, second, third = widths",
         "first, second, third = [widths[2]] * 3",
     ),
+    "The ReLUs are missing, or what they give is not used (`F.relu(x)` does not change x: write "
+    "`x = F.relu(x)`). One belongs after the first convolution, one after the second, and one "
+    "after the third.": ("        nn.ReLU(),\n", ""),
 }
 
 
 def nin_2(answer):
     cases = [  # the arguments by place and by name, as the chapter gives them; the images
-        ((3, (8, 6, 4)), {"kernel_size": 5, "stride": 2, "padding": 1}, (2, 3, 26, 23)),
+        ((3, (9, 7, 11)), {"kernel_size": 5, "stride": 2, "padding": 1}, (2, 3, 26, 23)),
         ((2, (4, 7, 5), 3), {}, (2, 2, 7, 6)),  # stride and padding left at their defaults
         ((4, (8, 4, 4), 7), {"stride": 3, "padding": 2}, (2, 4, 17, 14)),  # groups would fit,
         ((4, (4, 4, 4), 3), {"padding": 1}, (1, 4, 6, 5)),  # and shortcuts
@@ -241,9 +256,18 @@ def nin_2(answer):
     for arguments, others, shape in cases:
         block = make(answer, *arguments, **others)
         right = _block(*arguments, **others)
-        same_outputs(block, right, shape)
-        _expect_cost(block, right, shape, describe_call(_block, *arguments, **others))
-        _expect_no_ceiling(block, 1000 * torch.randn(shape))
+        try:
+            same_outputs(block, right, shape)
+        except Unexplained as error:
+            if "mat1 and mat2" not in str(error):
+                raise
+            raise Wrong(
+                "`nn.Linear` works on the last axis, and that is the width here. The channels are "
+                f"axis 1; a convolution with kernel_size=1 works on them. {error}"
+            ) from None
+        if others.get("stride", 1) > 1:
+            _expect_cost(block, right, shape, describe_call(_block, *arguments, **others))
+    _expect_no_ceiling(block, 1000 * torch.randn(shape))
     return "It computes what the paper's block computes, gradients included."
 
 
@@ -402,6 +426,7 @@ def _operations(answer: Callable, side: int) -> Counter[str]:
 # --- nin.4: the head ------------------------------------------------------------------------------
 
 _MEAN = "maps.mean(dim=(2, 3))"
+_AXES = ("images", "channels", "height", "width")
 
 SLIPS["nin.4"] = {
     "This averages over the channels and leaves a map for each image; it should average over "
@@ -434,10 +459,41 @@ SLIPS["nin.4"] = {
         _MEAN,
         "maps.sum((2, 3)) / (maps.shape[2] + maps.shape[3])",
     ),
+    **{
+        f"The average goes over axes {a} and {b}, the {_AXES[a]} and the {_AXES[b]}. It should go "
+        "over the height and the width, axes 2 and 3 of (N, C, H, W).": (
+            _MEAN,
+            f"maps.mean(({a}, {b}))",
+        )
+        for a, b in ((1, 2), (0, 1), (1, 3), (0, 2), (0, 3))
+    },
+    **{
+        f"The sum is divided by {n}, a fixed number; it should be divided by H · W, for any H and "
+        "W.": (_MEAN, f"maps.sum((2, 3)) / {n}")
+        for n in (49, 36, 25, 16, 64, 196, 784)
+    },
+    **{
+        f"The window of the pooling has a fixed size{size}. The maps may have any height and "
+        "width, and the window should be as large as the map.": (
+            _MEAN,
+            f"F.avg_pool2d(maps, {k}).flatten(1)",
+        )
+        for k, size in (
+            (2, " of 2×2"),
+            (3, " of 3×3"),
+            (4, " of 4×4"),
+            (7, ", larger than this map"),
+        )
+    },
 }
 
 
 def nin_4(answer):
+    if isinstance(answer, type) and issubclass(answer, nn.Module):
+        raise Wrong(
+            f"{answer.__name__} is a class that makes layers. The task asks for a function of the "
+            "maps: write it with `def`."
+        )
     same_results(
         answer,
         lambda maps: maps.mean((2, 3)),
@@ -465,6 +521,17 @@ _STILL = "The ReLU on the class maps is still there"
 _NEEDLESS = "Nothing needs to be there."
 _SOFT = "lets some gradient through, but it still squeezes every negative logit"
 _TOP = "keeps every logit"
+_ACTIVATIONS = (
+    ("A sigmoid", "Sigmoid()", f"{_TOP} between 0 and 1, so the softmax can never be sure"),
+    ("A tanh", "Tanh()", f"{_TOP} between -1 and 1, so the softmax can never be sure"),
+    ("A softplus", "Softplus()", "makes every logit positive"),
+    ("A leaky ReLU", "LeakyReLU()", _SOFT),
+    ("A leaky ReLU (0.1)", "LeakyReLU(0.1)", _SOFT),
+    ("An ELU", "ELU()", _SOFT),
+    ("A GELU", "GELU()", _SOFT),
+    ("A SiLU", "SiLU()", _SOFT),
+)
+_LINEAR = "        nn.Flatten(),\n        nn.Linear(36 * num_classes, num_classes),\n"
 
 SLIPS["nin.5"] = {
     f"{_STILL}.": (_POOL, _RELU + _POOL),
@@ -484,16 +551,15 @@ SLIPS["nin.5"] = {
     "harm.": _AFTER_3X3,
     **{
         f"{name} on the class maps {what}. {_NEEDLESS}": (_POOL, f"        nn.{layer},\n{_POOL}")
-        for name, layer, what in (
-            ("A sigmoid", "Sigmoid()", f"{_TOP} between 0 and 1, so the softmax can never be sure"),
-            ("A tanh", "Tanh()", f"{_TOP} between -1 and 1, so the softmax can never be sure"),
-            ("A softplus", "Softplus()", "makes every logit positive"),
-            ("A leaky ReLU", "LeakyReLU()", _SOFT),
-            ("A leaky ReLU (0.1)", "LeakyReLU(0.1)", _SOFT),
-            ("An ELU", "ELU()", _SOFT),
-            ("A GELU", "GELU()", _SOFT),
-            ("A SiLU", "SiLU()", _SOFT),
+        for name, layer, what in _ACTIVATIONS
+    },
+    **{
+        f"{name} takes the place of all three ReLUs of the last block. Two of them did no harm. "
+        f"On the class maps it {what}. {_NEEDLESS}": (
+            *(_RELU, f"        nn.{layer},\n"),
+            *(_POOL, f"        nn.{layer},\n{_POOL}"),
         )
+        for name, layer, what in _ACTIVATIONS
     },
     "There is a batch norm before the ReLU on the class maps. That helps, as you will see, but the "
     "cause, the ReLU, is still there.": (
@@ -539,6 +605,21 @@ SLIPS["nin.5"] = {
     "`nn.Flatten()` is gone: two axes of length 1 are left, and the shape of logits is "
     "(N, num_classes).": (_FLATTEN, ""),
     "The pooling is gone: `nn.Flatten()` alone makes one logit of each position.": (_POOL, ""),
+    **{
+        f"A linear layer takes the place of the average pooling{also}. The pooling was sound.": (
+            *edits,
+            *(_POOL + _FLATTEN, _LINEAR),
+        )
+        for also, edits in (
+            ("", ()),
+            (f". {_STILL}", (_POOL, _RELU + _POOL)),
+            (" and of the last 1×1 convolution", (_HEAD, _HEAD[: _HEAD.rindex(_RELU)])),
+            (
+                " and of the last 1×1 convolution, and its ReLU is still there",
+                (_HEAD, _HEAD[: _HEAD.rindex(_RELU)] + _RELU),
+            ),
+        )
+    },
     "There is a linear layer after the pooling now, and the ReLU on the class maps is still there: "
     "what it cuts off is lost before the new layer sees it.": (
         _POOL,
@@ -573,6 +654,14 @@ def _start(network: nn.Module) -> str:
     return ""
 
 
+@lru_cache(maxsize=1)
+def _built(reference: Callable[[], nn.Module]) -> nn.Module:
+    """What the reference makes: once, and whoever comes first, the random numbers after it are
+    the same."""
+    with torch.random.fork_rng(devices=[]):
+        return reference()
+
+
 def nin_5(answer, reference):
     if isinstance(answer, nn.Module):
         raise Wrong(
@@ -582,7 +671,7 @@ def nin_5(answer, reference):
     network = make(answer)
     start = _start(network)
     try:
-        same_outputs(network, reference(), (4, 1, 28, 28))
+        same_outputs(network, _built(reference), (2, 1, 28, 28))
     except Unexplained as error:
         raise (type(error)(f"{start} {error}") if start else error) from None
     if start:
@@ -860,17 +949,20 @@ _LIFTS = (0.0, 0.05, 0.1, 0.3)
 _SEEDS = range(10)
 
 
+@cache
 @torch.no_grad()
 def _class_maps(
-    images: Tensor, initialisation: str = "xavier", layers: tuple[str, ...] | None = ("cccp2",)
-) -> Iterator[dict[float, Tensor]]:
-    """For each seed the class maps (N, classes, H, W) with each bias, before the ReLU.
+    initialisation: str = "xavier", layers: tuple[str, ...] | None = ("cccp2",)
+) -> list[dict[float, Tensor]]:
+    """For each seed where the class maps (N, classes, H, W) are above zero, with each bias.
 
     layers: those of the last block whose bias is filled (None: those of all blocks). There is one
     seed more than the task's.
     """
-    from utils import networks
+    from utils import data, networks
 
+    images, _ = next(iter(data.load(batch_size=64, device="cpu").validation))
+    every = []
     for seed in (*_SEEDS, len(_SEEDS)):
         torch.manual_seed(seed)
         network = networks.build(
@@ -882,16 +974,17 @@ def _class_maps(
             for layer in network.modules() if layers is None else map(last.get_submodule, layers):
                 if isinstance(layer, nn.Conv2d):
                     nn.init.constant_(layer.bias, lift)
-            maps[lift] = network.features(images) if layers is None else last(given)
-        yield maps
+            maps[lift] = (network.features(images) if layers is None else last(given)) > 0
+        every.append(maps)
+    return every
 
 
 def _dead(maps: Tensor) -> int:
     """How many classes have no logit above zero, whatever the image."""
-    return int((~(maps > 0).flatten(2).any(2).any(0)).sum())
+    return int((~maps.flatten(2).any(2).any(0)).sum())
 
 
-def _counts(maps: Iterator[dict[float, Tensor]], count: Callable = _dead) -> list[dict[float, int]]:
+def _counts(maps: list[dict[float, Tensor]], count: Callable = _dead) -> list[dict[float, int]]:
     """For each seed the number of dead logits with each bias."""
     return [{lift: count(values) for lift, values in one.items()} for one in maps]
 
@@ -940,11 +1033,7 @@ def nin_7(answer):
             raise Wrong(f"For bias {bias} a number is expected, not {describe(value)}.")
         given[bias] = value
 
-    from utils import data
-
-    images, _ = next(iter(data.load(batch_size=64, device="cpu").validation))
-    maps = list(_class_maps(images))
-    each = _counts(maps)
+    each = _counts(_class_maps())
     ten = slice(len(_SEEDS))
     right = _total(each[ten])
 
@@ -953,7 +1042,7 @@ def nin_7(answer):
         return all(abs(given[bias] - counts[bias]) <= 1 for bias in _LIFTS)
 
     def mistaken(count: Callable = _dead, **options: Any) -> dict[float, int]:
-        return _total(_counts(_class_maps(images, **options) if options else maps, count)[ten])
+        return _total(_counts(_class_maps(**options), count)[ten])
 
     if agrees(right):
         return "A small positive bias keeps nearly every class alive, at the start."
@@ -975,15 +1064,13 @@ def nin_7(answer):
             bias: len(_SEEDS) * 10 - count for bias, count in right.items()
         },
         "You count single zeros. A logit is dead if it is zero for every image.": lambda: mistaken(
-            lambda maps: int((~(maps > 0).flatten(2).any(2)).sum())
+            lambda maps: int((~maps.flatten(2).any(2)).sum())
         ),
         "You count a logit as dead if it is zero for any one image; it is dead if it is zero for "
-        "every image.": lambda: mistaken(
-            lambda maps: int((~(maps > 0).flatten(2).any(2)).any(0).sum())
-        ),
+        "every image.": lambda: mistaken(lambda maps: int((~maps.flatten(2).any(2)).any(0).sum())),
         "You count a logit as dead if its map is zero somewhere; it is dead if the whole map is "
         "zero, for every image.": lambda: mistaken(
-            lambda maps: int((~(maps > 0).flatten(2).all(2).all(0)).sum())
+            lambda maps: int((~maps.flatten(2).all(2).all(0)).sum())
         ),
         "You look at the first image only; a logit is dead if it is zero for every image.": (
             lambda: mistaken(lambda maps: _dead(maps[:1]))
