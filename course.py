@@ -62,6 +62,7 @@ from tools import (
     COMMAND,
     PERSONAL,
     ROOT,
+    CourseError,
     Parser,
     data_files,
     environment,
@@ -94,16 +95,17 @@ def hand_over(command, **variables):
 
 
 def lab(options):
-    python = environment.prepare()
+    passed = [argument for argument in options.passed if argument != "--cpu"]
+    python = environment.prepare(cpu="--cpu" in options.passed)
     data_files.check_sizes()
     command, variables = programs.jupyterlab(python)
     if not has_browser():
         say("No browser was found here: open the address that JupyterLab prints below.")
         command.append("--no-browser")
-    if not any(argument.endswith(".ipynb") for argument in options.passed):
+    if not any(argument.endswith(".ipynb") for argument in passed):
         # Not as a file to open: then the address that is printed would lead to an empty launcher.
         command.append("--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb")
-    return hand_over([*command, *options.passed], **variables)
+    return hand_over([*command, *passed], **variables)
 
 
 def has_browser():
@@ -162,10 +164,12 @@ def doctor(options):
 
 def setup(options):
     if options.here:
+        if options.cpu:
+            raise CourseError("--here keeps the torch that is there: leave out --here or --cpu.")
         environment.complete(lab=True)
         python = sys.executable
     else:
-        python = environment.bring_up_to_date()
+        python = environment.bring_up_to_date(options.cpu)
     if options.authors:
         environment.equip_authors(python)
     data_files.check_sizes()
@@ -205,7 +209,11 @@ def update(options):
 
 # The function, what it does and, if another program reads what follows the name, what that is.
 COMMANDS = {
-    "lab": (lab, "open JupyterLab on chapter 0; what follows goes to JupyterLab", "[...]"),
+    "lab": (
+        lab,
+        "open JupyterLab on chapter 0; --cpu as for setup, the rest goes to JupyterLab",
+        "[--cpu] [...]",
+    ),
     "test": (
         test,
         "run all tests and notebooks; --all adds the long tests, the rest goes to pytest",
@@ -260,6 +268,8 @@ def make_parser():
     where.add_argument("--here", action="store_true", help=here)
     authors = "also what authors need: ruff, readable diffs of notebooks"
     where.add_argument("--authors", action="store_true", help=authors)
+    cpu = "on Linux, take torch without CUDA: 0.4 GB to download, not 3"
+    commands["setup"].add_argument("--cpu", action="store_true", help=cpu)
     name = "an exercise (nin.2) or a chapter (04_nin)"
     commands["reset"].add_argument("name", metavar="NAME", help=name)
     old = "take answers from an older folder, ZIP file or notebook instead"

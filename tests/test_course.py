@@ -267,7 +267,7 @@ def test_conda_environment_gets_only_d2l(project, monkeypatch, allowed):
     module, done = project.load(), []
     monkeypatch.setattr(module, "may_install_here", lambda: allowed)
     monkeypatch.setattr(module, "complete", lambda lab: done.append("completed"))
-    monkeypatch.setattr(module, "make_venv", lambda: done.append("made .venv"))
+    monkeypatch.setattr(module, "make_venv", lambda cpu: done.append("made .venv"))
     assert module.prepare() == (sys.executable if allowed else None)
     assert done == (["completed"] if allowed else ["made .venv"])
 
@@ -403,6 +403,57 @@ def test_file_with_another_hash_is_refused(prepared):
         assert done.returncode == 1
         assert "problem: pip failed: " in last_line(done.stderr)
     assert prepared.version("course_trial") == "1.0"
+
+
+@pytest.fixture
+def with_torch(prepared, tmp_path):
+    """A course whose lock has torch as on Linux: what only CUDA needs is nowhere to be had."""
+    project = trial_project(tmp_path / "cpu")
+    make_wheel(project.wheels, "torch", "2.15.0")
+    lock = project.folder / "requirements.lock"
+    more = [lock_entry(project.wheels, "torch", "2.15.0")]
+    more += [lock_entry(project.wheels, name, "1.0") for name in ("nvidia-trial", "triton")]
+    lock.write_text(lock.read_text(encoding="utf-8") + "".join(more), encoding="utf-8")
+    return project
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch is small already")
+def test_torch_without_cuda_is_taken_from_its_own_place(with_torch):
+    small = with_torch.folder.parent / "small"
+    make_wheel(small, "torch", "2.15.0+cpu")
+    done = with_torch.call("setup", "--cpu", COURSE_TORCH_CPU=str(small))
+    assert done.returncode == 0, done.stderr
+    assert f"torch without CUDA comes from {small}" in done.stdout
+    (site,) = (with_torch.folder / ".venv").glob("lib/python3*/site-packages")
+    assert (site / "torch-2.15.0+cpu.dist-info").exists() and (site / "course_trial.py").exists()
+    assert not [*site.glob("nvidia*"), *site.glob("triton*")]
+    assert json.loads(with_torch.stamp.read_text(encoding="utf-8"))["cpu"] is True
+
+    # It stays so when .venv is brought up to date, without asking again.
+    with_torch.stamp.write_text('{"fingerprint": "older", "cpu": true}', encoding="utf-8")
+    done = with_torch.call("setup", COURSE_TORCH_CPU=str(small))
+    assert done.returncode == 0 and not [*site.glob("nvidia*")], done.stderr
+    assert json.loads(with_torch.stamp.read_text(encoding="utf-8"))["cpu"] is True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch is small already")
+def test_where_there_is_no_torch_without_cuda_the_ordinary_one_comes(with_torch, tmp_path):
+    for name in ("nvidia_trial", "triton"):
+        make_wheel(with_torch.wheels, name, "1.0")
+    lock = with_torch.folder / "requirements.lock"
+    text = lock.read_text(encoding="utf-8").split("nvidia-trial")[0]
+    text += lock_entry(with_torch.wheels, "nvidia_trial", "1.0")
+    lock.write_text(text + lock_entry(with_torch.wheels, "triton", "1.0"), encoding="utf-8")
+    (tmp_path / "empty").mkdir()
+    done = with_torch.call("setup", "--cpu", COURSE_TORCH_CPU=str(tmp_path / "empty"))
+    assert done.returncode == 0, done.stderr
+    assert "so the ordinary torch is installed: pip failed" in done.stdout
+    (site,) = (with_torch.folder / ".venv").glob("lib/python3*/site-packages")
+    assert (site / "torch-2.15.0.dist-info").exists() and (site / "triton.py").exists()
+    assert "cpu" not in json.loads(with_torch.stamp.read_text(encoding="utf-8"))
+
+    done = with_torch.call("setup", "--cpu")  # too late: said, and nothing is touched
+    assert done.returncode == 0 and "no smaller torch was installed" in done.stdout
 
 
 def test_setup_here_replaces_nothing(prepared):
@@ -1118,7 +1169,7 @@ def handed_over(monkeypatch):
     """The commands that course.py would run."""
     commands = []
     monkeypatch.setattr(course, "hand_over", lambda command, **v: commands.append((command, v)))
-    monkeypatch.setattr(environment, "prepare", lambda: "python")
+    monkeypatch.setattr(environment, "prepare", lambda cpu=False: "python")
     monkeypatch.setattr(course, "has_browser", lambda: True)
     monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
     return commands
@@ -1135,7 +1186,7 @@ def test_lab_opens_chapter_0_and_passes_arguments_on(handed_over, monkeypatch):
     start.append("--LabApp.news_url=None")
     start.append("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
     chapter = "--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb"
-    course.main(["lab", "--port", "9999"])
+    course.main(["lab", "--cpu", "--port", "9999"])
     course.main(["lab", "chapters/04_nin.ipynb"])
     assert handed_over == [
         ([*start, chapter, "--port", "9999"], variables),

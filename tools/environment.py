@@ -32,7 +32,15 @@ VENV = ROOT / ".venv"
 STAMP = VENV / "course.json"
 GIGABYTE = 1e9
 # Measured with requirements.lock: what pip downloads, and what it takes on the disk afterwards.
-DOWNLOAD_GB, INSTALLED_GB = (3.0, 6.5) if sys.platform == "linux" else (0.3, 1.3)
+LINUX = sys.platform == "linux"
+DOWNLOAD_GB, INSTALLED_GB = (3.0, 6.5) if LINUX else (0.3, 1.3)
+# On Linux the ordinary torch brings CUDA. Without it (`--cpu`) torch itself takes about 0.2 GB.
+CPU_GB = (0.4, 1.6)
+CPU_BUILDS = ("torch", "torchvision")  # come from there, and what only CUDA needs stays away
+CPU_SOURCE = (
+    "https://download.pytorch.org/whl/cpu"  # COURSE_TORCH_CPU: another address, or a folder
+)
+ONLY_CUDA = re.compile(r"(nvidia|cuda)-|triton$")
 # Parts of Python that are left out where it was built without a library; torch, torchvision, pip
 # and JupyterLab do not start without them.
 PARTS = ("_bz2", "_ctypes", "_lzma", "_sqlite3", "_ssl", "zlib")
@@ -300,8 +308,9 @@ def find() -> str:
     return str(venv_python())
 
 
-def prepare() -> str:
-    """The interpreter of a complete environment, made first where there is none."""
+def prepare(cpu: bool = False) -> str:
+    """The interpreter of a complete environment, made first where there is none; `make_venv`
+    says what `cpu` means."""
     refuse_sudo()
     if python := find():
         if moved_from() and VENV in Path(python).parents:
@@ -313,13 +322,19 @@ def prepare() -> str:
         complete(lab=True)
         return sys.executable
     with exclusive():
-        return find() or make_venv()
+        return find() or make_venv(cpu)
 
 
-def bring_up_to_date() -> str:
+def bring_up_to_date(cpu: bool = False) -> str:
     """`prepare`, and .venv as requirements.lock says today."""
-    python = prepare()
-    if python == str(venv_python()) and is_outdated():
+    python = prepare(cpu)
+    ours = python == str(venv_python())
+    if cpu and LINUX and not (ours and (read_stamp() or {}).get("cpu")):
+        say(
+            f"{python} has all packages already, and no smaller torch was installed. If it is "
+            f"{VENV} that takes too much room, delete that folder and run this again."
+        )
+    if ours and is_outdated():
         with exclusive():
             make_venv()
     return python
@@ -340,9 +355,14 @@ def may_install_here() -> bool:
     return sys.prefix != sys.base_prefix or not managed
 
 
-def make_venv() -> str:
-    """Make .venv, or bring a finished one up to the lock; unfinished ones are made anew."""
+def make_venv(cpu: bool = False) -> str:
+    """Make .venv, or bring a finished one up to the lock; unfinished ones are made anew.
+
+    cpu: take torch's own CPU builds in place of the lock's, where these bring CUDA (on Linux). It
+    is kept when .venv is brought up to date.
+    """
     before = read_stamp()
+    cpu = LINUX and (cpu or bool(before and before.get("cpu")))
     if before is None and VENV.exists() and any(VENV.iterdir()):
         lacking = listed(missing(requirements(), venv_path())) or "a working Python"
         raise CourseError(
@@ -355,11 +375,12 @@ def make_venv() -> str:
         mend_moved()
         say(f"Bringing {VENV} up to requirements.lock.")
     else:
-        check_machine()
+        check_machine(cpu)
         say(f"{sys.executable} lacks some packages, so the course gets its own in {VENV}.")
+    download, unpacked = CPU_GB if cpu else (DOWNLOAD_GB, INSTALLED_GB)
     say(
-        f"pip downloads up to {DOWNLOAD_GB:g} GB now, less what it has in its cache, and unpacks "
-        f"it to about {INSTALLED_GB:g} GB. You can interrupt it and run the command again."
+        f"pip downloads up to {download:g} GB now, less what it has in its cache, and unpacks "
+        f"it to about {unpacked:g} GB. You can interrupt it and run the command again."
     )
     try:
         VENV.mkdir(exist_ok=True)
@@ -385,18 +406,55 @@ def make_venv() -> str:
         run_to_end([python, "-m", "venv", str(VENV)], "making .venv failed")
     python = str(venv_python())
     try:
-        pip_install(python, *locked(ROOT / "requirements.lock"))
+        cpu = cpu and install_cpu_torch(python)
+        install_lock(python, cpu)
     except CourseError:
         if update:  # pip changes nothing before it has everything, so the old set still works
             STAMP.write_text(json.dumps(before), encoding="utf-8")
         raise
     if lacking := missing(requirements(), venv_path()):
         raise CourseError(f"pip installed requirements.lock, but {listed(lacking)} is not there.")
-    write(STAMP, json.dumps({"fingerprint": fingerprint()}).encode())  # never half-written
+    made = {"fingerprint": fingerprint()} | ({"cpu": True} if cpu else {})
+    write(STAMP, json.dumps(made).encode())  # never half-written
     return python
 
 
-def check_machine() -> None:
+def install_cpu_torch(python: str) -> bool:
+    """Install torch and torchvision without CUDA; False, and a line says so, if they do not come.
+
+    They are not in requirements.lock: their versions are the lock's, their files are not.
+    """
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    versions = dict(re.findall(r"^([\w.-]+)==([\w.]+) ", lock, re.MULTILINE))
+    wanted = [f"{name}=={versions[name]}+cpu" for name in CPU_BUILDS if name in versions]
+    source = os.environ.get("COURSE_TORCH_CPU") or CPU_SOURCE
+    folder = Path(source).is_dir()
+    where = ["--no-index", "--find-links", source] if folder else ["--index-url", source]
+    say(f"torch without CUDA comes from {source}: not from requirements.lock, which has no such.")
+    try:
+        pip_install(python, "--no-deps", *where, *wanted)
+    except CourseError as error:
+        say(f"It could not be had there, so the ordinary torch is installed: {error}")
+        check_room(DOWNLOAD_GB, INSTALLED_GB)
+        return False
+    return True
+
+
+def install_lock(python: str, cpu: bool) -> None:
+    """Install requirements.lock; with `cpu` all of it but torch and what only CUDA needs."""
+    lock = ROOT / "requirements.lock"
+    if not cpu:
+        pip_install(python, *locked(lock))
+        return
+    names = re.findall(r"^([\w.-]+)==", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    kept = [name for name in names if name not in CPU_BUILDS and not ONLY_CUDA.match(name)]
+    with tempfile.TemporaryDirectory(dir=temporary_folder()) as folder:
+        rest = Path(folder, "requirements.lock")
+        rest.write_text("".join(lock_entry(name) for name in kept), encoding="utf-8")
+        pip_install(python, *locked(rest))
+
+
+def check_machine(cpu: bool = False) -> None:
     """CourseError, before the installation starts, for what would stop it."""
     for module in ("venv", "ensurepip"):
         if importlib.util.find_spec(module) is None:
@@ -419,9 +477,14 @@ def check_machine() -> None:
         raise CourseError("torch needs a Python for Windows x64, and this is another: install it.")
     if sys.maxsize < 2**32:
         raise CourseError("torch needs a 64-bit Python, and this one has 32 bits: install another.")
-    needs = {ROOT: INSTALLED_GB, temporary_folder(): DOWNLOAD_GB}
+    check_room(*(CPU_GB if cpu else (DOWNLOAD_GB, INSTALLED_GB)))
+
+
+def check_room(download: float, unpacked: float) -> None:
+    """CourseError if so many gigabytes do not fit on the disks."""
+    needs = {ROOT: unpacked, temporary_folder(): download}
     if len({folder.stat().st_dev for folder in needs}) == 1:
-        needs = {ROOT: INSTALLED_GB + DOWNLOAD_GB}
+        needs = {ROOT: unpacked + download}
     for folder, need in needs.items():
         free = shutil.disk_usage(folder).free / GIGABYTE
         if free < need:
@@ -599,9 +662,10 @@ def locked(lock: Path) -> tuple[str, ...]:
 
 
 def lock_entry(package: str) -> str:
-    """The lines of requirements.lock for `name==version`, with the hashes."""
+    """The lines of requirements.lock for `name` or `name==version`, with the hashes."""
     text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    entry = re.search(rf"^{re.escape(package)} \\\n(    --hash=.*\n)+", text, re.MULTILINE)
+    start = re.escape(package) + ("" if "==" in package else "==[^\\n]*?")
+    entry = re.search(rf"^{start}(?: ;[^\n]*)? \\\n(    --hash=.*\n)+", text, re.MULTILINE)
     if entry is None:
         raise CourseError(f"requirements.lock has no hashes of {package}: fetch the file anew.")
     return entry.group()
