@@ -340,6 +340,21 @@ wrong_answers = {
             down(shortcut=(ONE.replace(", stride", ""),)),
             r"1×1 convolution needs the stride",
         ),
+        (
+            "the branch's norm in the shortcut",
+            down(
+                "(self.branch(maps) + self.branch[4](self.shortcut(maps))).relu()", shortcut=(ONE,)
+            ),
+            r"uses the branch's batch norm",
+        ),
+        (
+            "one norm, after the addition",
+            down(
+                "self.shortcut[1](self.branch(maps) + self.shortcut[0](maps)).relu()",
+                branch=(CONV1, NORM, RELU, CONV2),
+            ),
+            r"One batch norm comes after the addition",
+        ),
         ("branch without its last norm", down(branch=(CONV1, NORM, RELU, CONV2)), r"last batch n"),
         ("branch without its first norm", down(branch=(CONV1, RELU, CONV2, NORM)), r"first batch"),
         (
@@ -416,7 +431,7 @@ wrong_answers = {
         (
             "stride 2 always",
             down(shortcut=(ONE.replace("stride", "2"), NORM)),
-            r"should have stride 1",
+            r"shortcut's stride is always 2",
         ),
         (
             "stride taken from the branch",
@@ -437,7 +452,7 @@ wrong_answers = {
                     NORM,
                 )
             ),
-            r"should have stride 2 ",
+            r"should have stride 2, not 1",
         ),
         ("3x3 shortcut", down(shortcut=(CONV1, NORM)), r"should be 1×1"),
         ("no shortcut", down("self.branch(maps).relu()", shortcut=()), r"has no parameters"),

@@ -45,7 +45,6 @@ WEIGHTS = {
     "beside": {
         0: "The shortcut's 1×1 convolution is missing.",
         9 * BESIDE: "The shortcut's convolution is 1×1, not 3×3.",
-        4 * BESIDE: "The shortcut's convolution is 1×1; its stride adds no weights.",
         128 * 128: "The shortcut's convolution takes 64 channels, not 128.",
     },
     "kernel": {
@@ -116,6 +115,8 @@ def resnet_1(answer):
         )
         | _slips_of_products(_parameters, norms=0)
         | {
+            _parameters(beside=4 * BESIDE): "The shortcut's convolution is 1×1; its stride adds "
+            "no weights.",
             _parameters(second=0, beside=0, norms=256): "This is the first convolution with its "
             "batch norm alone; the second one and the shortcut are missing.",
         },
@@ -247,12 +248,13 @@ class _FromFirst(nn.Module):
 class _NormLast(nn.Module):
     """The second batch norm is after the addition."""
 
-    def __init__(self, *layers: nn.Module) -> None:
+    def __init__(self, *layers: nn.Module, shortcut: nn.Module | None = None) -> None:
         super().__init__()
         self.branch, self.norm = nn.Sequential(*layers[:-1]), layers[-1]
+        self.shortcut = shortcut or nn.Identity()
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.norm(self.branch(maps) + maps).relu()
+        return self.norm(self.branch(maps) + self.shortcut(maps)).relu()
 
 
 def _conv(inside: int, outside: int, size: int, stride: int = 1, **options) -> nn.Conv2d:
@@ -371,6 +373,10 @@ def _down_mistakes(inside: int, outside: int, stride: int) -> dict[str, Callable
         layers = [pool(stride, ceil_mode=True), *_projection(inside, outside)]
         return late(*layers[1:], layers[0]) if after else late(*layers)
 
+    def shared() -> nn.Module:
+        branch = nn.Sequential(*_basic(inside, outside, stride))
+        return _Joined(branch, nn.Sequential(_conv(inside, outside, 1, stride), branch[4]))
+
     norms = {
         "The shortcut has no batch norm of its own.": (
             lambda how: joined(how, _conv(inside, outside, 1, stride))
@@ -387,8 +393,15 @@ def _down_mistakes(inside: int, outside: int, stride: int) -> dict[str, Callable
         **{
             f"{text} {message}".strip(): lambda how=how, build=build: build(how)
             for message, how in ({"": "relu(z + s)"} | JOINS).items()
+            if how in ("relu(z + s)", "z + s", "relu(z) + s", "relu(relu(z) + s)")  # as in the stub
             for text, build in norms.items()
         },
+        "The shortcut uses the branch's batch norm; it needs a batch norm of its own.": shared,
+        "One batch norm comes after the addition; branch and shortcut should end in one each.": (
+            lambda: _NormLast(
+                *_basic(inside, outside, stride), shortcut=_conv(inside, outside, 1, stride)
+            )
+        ),
         **{
             f"The shortcut {verb} the pixels that the stride skips{where}; it should skip them.": (
                 lambda pool=pool, where=where: halved(pool, bool(where))
@@ -414,6 +427,8 @@ def resnet_3(answer):
         ones = [m for m in block.modules() if getattr(m, "kernel_size", 0) == (1, 1)]
         if count_parameters(block) == branch + beside and any(m.stride[0] != args[2] for m in ones):
             raise Wrong("The shortcut's 1×1 convolution needs the stride of the branch.")
+        if args[2] == 1 and any(m.stride == (2, 2) for m in ones):
+            raise Wrong("The shortcut's stride is always 2; it should be the argument `stride`.")
         expect_parameters(
             block,
             count_parameters(right),
