@@ -413,8 +413,14 @@ class Subsampling(nn.Module):
         ("stride forgotten", counts(window_3=26), r'"window_3": 26 .*stride 1'),
         ("padding forgotten", counts(stride_2=12), r'"stride_2": 12 .*without padding'),
         ("no biases", counts(all_six=2400), r'"all_six": 2,400 .*has a bias'),
-        ("a bias for each kernel", counts(all_six=2496), r'"all_six": 2,496 .*one bias'),
-        ("one input map", counts(three_each=416), r'"three_each": 416 .*a kernel for each'),
+        (
+            "a bias for each kernel",
+            counts(all_six=2496),
+            r"2,496 .*not for each grid of 25 weights",
+        ),
+        ("one input map", counts(three_each=416), r"416 .*a grid of 25 weights for each map"),
+        ("half of all", counts(three_each=1208), r"half of the weights are left, but all 16"),
+        ("5 weights", counts(all_six=496), r"25 weights, not 5"),
         ("the published table", counts(three_each=1516), r'"three_each": 1,516 .*published'),
         ("a text", counts(all_six="2416"), r'"all_six": A number is expected'),
         (
@@ -425,7 +431,7 @@ class Subsampling(nn.Module):
         ("any other count", counts(all_six=7), r'"all_six": 7 is not right.*Begin with one map'),
         ("pixels", counts(window_3=784), r"number of pixels in the image"),
         ("places", counts(no_padding=576), r"number of places in the output"),
-        ("the padded image", counts(stride_2=32), r"height of the image"),
+        ("the padded image", counts(stride_2=32), r"height of the image, with its zeros;"),
         ("+ 2", counts(no_padding=25), r"Add 1 once"),
         ("neither padding nor + 1", counts(stride_2=11), r"Padding is not in it, nor the last"),
         ("stride twice", counts(stride_2=7), r"stride is used twice"),
@@ -435,7 +441,7 @@ class Subsampling(nn.Module):
             counts(three_each=75),
             r"there are 16\. Each of the 16 maps has a bias",
         ),
-        ("kernels", counts(three_each=48), r"number of kernels; each has 25"),
+        ("kernels", counts(three_each=48), r"number of grids; each has 25"),
         ("C1", counts(all_six=156), r"parameters of LeNet's first convolution"),
         ("at all places", counts(all_six=241_600), r"stored once"),
         ("maps exchanged", counts(all_six=2406), r"changed places: 16 maps are made"),
@@ -540,10 +546,16 @@ class ChannelsLast(nn.Module):
             r"sigmoids and averages, whatever",
         ),
         ("a layer less", lenet(linear2="nn.Linear(120, 10)", linear3=""), r"parameters; 61,706"),
+        ("no flatten", lenet(flatten=""), r"^`nn.Flatten\(\)` is missing"),
         (
-            "no flatten",
-            lenet(flatten=""),
-            r"raised RuntimeError",
+            "activations after the poolings too",
+            lenet(pool1="pooling(2), activation()", pool2="pooling(2), activation()"),
+            r"yours also follows both poolings",
+        ),
+        (
+            "an activation after the second pooling too",
+            lenet(pool2="pooling(2), activation()"),
+            r"yours also follows the second pooling",
         ),
         (
             "batch lost",
@@ -572,7 +584,7 @@ class ChannelsLast(nn.Module):
         (
             "softmax along the images",
             training_step(SOFTMAX.replace("dim=1", "dim=0"), CLEAR, BACK, STEP, RETURN),
-            r"still a softmax.*along the images",
+            r"^There is still a softmax.*along the images",
         ),
         ("never cleared", training_step(LOSS, BACK, STEP, RETURN), r"Nobody calls"),
         (
@@ -594,6 +606,63 @@ class ChannelsLast(nn.Module):
             "the other two of three left",
             training_step(LOSS, BACK, STEP, "return loss"),
             r"(?i)nobody calls.*tied to the graph",
+        ),
+        (
+            "only cleared",
+            training_step(SOFTMAX, CLEAR, BACK, STEP, "return loss"),
+            r"(?i)^there is still a softmax.*tied to the graph",
+        ),
+        (
+            "labels first, and cleared",
+            training_step(CLEAR, "loss = F.cross_entropy(labels, model(images))", BACK, STEP),
+            r"^The logits come first",
+        ),
+        (
+            "argmax, as decimals",
+            training_step(
+                "best = model(images).argmax(dim=1)",
+                "loss = F.cross_entropy(best.float(), labels.float())",
+                *(CLEAR, BACK, STEP, RETURN),
+            ),
+            r"gets the logits themselves: `argmax`",
+        ),
+        (
+            "item without brackets",
+            training_step(LOSS, CLEAR, BACK, STEP, "return loss.item"),
+            r"^You return a method.*brackets are missing",
+        ),
+        (
+            "the loss cleared",
+            training_step(LOSS, "loss.zero_grad()", BACK, STEP, RETURN),
+            r"^`zero_grad\(\)` belongs to the optimizer",
+        ),
+        (
+            "ten classes, one-hot",
+            training_step(
+                "loss = F.cross_entropy(model(images), F.one_hot(labels, 10).float())",
+                *(CLEAR, BACK, STEP, RETURN),
+            ),
+            r"need no `F.one_hot`",
+        ),
+        (
+            "training mode",
+            training_step("model.train()", LOSS, CLEAR, BACK, STEP, RETURN),
+            r"changes the mode.*sets the training mode",
+        ),
+        (
+            "training mode, then evaluation",
+            training_step("model.train()", LOSS, CLEAR, BACK, STEP, "model.eval()", RETURN),
+            r"changes the mode.*in evaluation mode",
+        ),
+        (
+            "images in rows",
+            training_step(LOSS.replace("images", "images.flatten(1)"), CLEAR, BACK, STEP, RETURN),
+            r"^Give the network the images as they are",
+        ),
+        (
+            "a tensor",
+            training_step(LOSS, CLEAR, BACK, STEP, "return loss.detach()"),
+            r"^The returned loss is a tensor",
         ),
         (
             "loss after the step",
@@ -1031,13 +1100,17 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
             ),
         ),
         (
+            "the mode set to what it was",
+            training_step("model.train(model.training)", CLEAR, LOSS, BACK, STEP, RETURN),
+        ),
+        (
             "log-softmax before cross-entropy, which changes nothing",
             training_step(
                 CLEAR,
                 "loss = nn.CrossEntropyLoss()(model(images).log_softmax(1), labels)",
                 BACK,
                 STEP,
-                "return loss.detach()",
+                "return loss.detach().item()",
             ),
         ),
     ],

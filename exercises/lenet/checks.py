@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -271,8 +272,8 @@ SLIPS = {
         "There is still a softmax before `F.cross_entropy`, which applies one itself.": (
             *("model(images)", "model(images).softmax(dim=1)"),
         ),
-        "There is still a softmax before `F.cross_entropy`, which applies one itself. (And it runs "
-        "along the images.)": ("model(images)", "model(images).softmax(dim=0)"),
+        "There is still a softmax before `F.cross_entropy`, which applies one itself, and it runs "
+        "along the images (dim=0).": ("model(images)", "model(images).softmax(dim=0)"),
         "There is a sigmoid before `F.cross_entropy`, which expects the logits as they are.": (
             *("model(images)", "model(images).sigmoid()"),
         ),
@@ -292,6 +293,19 @@ SLIPS = {
         ),
         "The returned loss is still tied to the graph; return a number, loss.item().": (
             *("loss.item()", "loss"),
+        ),
+        # One of the three repairs is made: the way on that most people take.
+        "Nobody calls `optimizer.zero_grad()`: the gradients of all batches add up. And the "
+        "returned loss is still tied to the graph; return a number, loss.item().": (
+            *(CLEAR, "", "loss.item()", "loss"),
+        ),
+        "There is still a softmax before `F.cross_entropy`, which applies one itself. And the "
+        "returned loss is still tied to the graph; return a number, loss.item().": (
+            *("model(images)", "model(images).softmax(dim=1)", "loss.item()", "loss"),
+        ),
+        "There is still a softmax before `F.cross_entropy`, which applies one itself. And nobody "
+        "calls `optimizer.zero_grad()`: the gradients of all batches add up.": (
+            *("model(images)", "model(images).softmax(dim=1)", CLEAR, ""),
         ),
         "You add up the losses of the images; `F.cross_entropy` takes their mean by itself "
         '(without `reduction="sum"`).': ("labels)", 'labels, reduction="sum")'),
@@ -497,8 +511,9 @@ def lenet_3(answer, reference):
     both_sides = "Padding is added on both sides, so it counts twice."
     down = "A last position that hangs over the edge is left out, so round down."
     biases = "Each of the 16 maps has a bias."
-    one_bias = "There is one bias for each map of the output, not for each kernel."
-    kernels = "Each of the 16 maps has a kernel for each of the maps that it reads."
+    one_bias = "There is one bias for each of the 16 maps, not for each grid of 25 weights."
+    kernels = "A map has a grid of 25 weights for each map that it reads, not one for all."
+    small = "A grid of 5×5 has 25 weights, not 5."
     common = {
         "no_padding": {23: plus_one, 28: "That is the size with padding 2."},
         "padding_2": {27: plus_one, 26: both_sides, 24: "That is the size without padding."},
@@ -524,6 +539,7 @@ def lenet_3(answer, reference):
             2496: one_bias,
             400: kernels,
             416: kernels,
+            496: small,
             1516: "That is the published table, where most maps read three or four.",
         },
         "three_each": {
@@ -532,6 +548,8 @@ def lenet_3(answer, reference):
             1248: one_bias,
             400: kernels,
             416: kernels,
+            256: small,
+            1208: "Half of the maps are read, so half of the weights are left, but all 16 biases.",
             1516: "That is the published table, where nine maps read four and one reads six.",
         },
     }
@@ -546,7 +564,8 @@ def lenet_3(answer, reference):
         common[name] = {
             28 * 28: "That is the number of pixels in the image; the rows are asked for.",
             rows * rows: "That is the number of places in the output; the rows are asked for.",
-            28 + 2 * padding: "That is the height of the image; count where the kernel fits.",
+            28 + 2 * padding: f"That is the height of the image{', with its zeros' * (padding > 0)}"
+            "; count the places where the kernel fits.",
             28 - kernel + 2: "Add 1 once: n - k + 1 positions.",
             (28 - kernel) / stride: f"Padding is not in it, nor the last position. {plus_one}",
             (28 - kernel) // stride: f"Padding is not in it, nor the last position. {plus_one}",
@@ -559,7 +578,7 @@ def lenet_3(answer, reference):
         common[name] |= {
             maps * 25: f"{per_map} {biases}",
             maps * 25 + 1: per_map,
-            16 * maps: "That is the number of kernels; each has 25 weights.",
+            16 * maps: "That is the number of grids; each has 25 weights.",
             6 * 26: "Those are the parameters of LeNet's first convolution: 6 maps from 1.",
             100 * reference[name]: "A weight is stored once, however many places it is used at.",
             maps * (16 * 25 + 1): "The maps have changed places: 16 maps are made, and each of "
@@ -586,7 +605,12 @@ def lenet_4(answer, reference):
                 copy.deepcopy(network)(torch.zeros(2, 1, 28, 28))
                 if any(map(nn.parameter.is_lazy, network.parameters())):
                     network(torch.zeros(2, 1, 28, 28))  # lazy layers learn their sizes
-        except RuntimeError:  # shapes that do not fit: say why, where the padding is the reason
+        except RuntimeError as error:  # shapes that do not fit: say why, where it is plain
+            if re.search(r"mat1 .*x[45] and \d+x120\)", str(error)):
+                raise Wrong(
+                    "`nn.Flatten()` is missing before the first linear layer, which gets maps "
+                    "and not one long vector for each image."
+                ) from None
             found = [m.padding for m in network.modules() if isinstance(m, nn.Conv2d)]
             if len(found) == 2 and found[0] in (0, (0, 0)):
                 raise Wrong(f"The first convolution has no padding. {padding}") from None
@@ -615,6 +639,7 @@ def lenet_4(answer, reference):
             60_856: "The last linear layer, from 84 to 10, is missing.",
         },
     )
+    one_more = "An activation comes after each convolution and linear layer; yours also follows"
     no_softmax = "the last layer gives logits, and cross-entropy applies the softmax itself"
     places = {
         1: "after the first convolution",
@@ -625,6 +650,12 @@ def lenet_4(answer, reference):
 
     def without(*missing: int) -> Callable[[], nn.Module]:
         return lambda: nn.Sequential(*(m for i, m in enumerate(reference()) if i not in missing))
+
+    def more_after(*places: int) -> Callable[[], nn.Module]:
+        parts = list(reference(nn.Sigmoid, nn.AvgPool2d))
+        for place in reversed(places):
+            parts.insert(place + 1, nn.Sigmoid())
+        return lambda: nn.Sequential(*parts)
 
     def followed_by(layer: nn.Module) -> Callable[[], nn.Module]:
         return lambda: nn.Sequential(*reference(), layer)
@@ -668,6 +699,9 @@ def lenet_4(answer, reference):
         reference(nn.Sigmoid, nn.AvgPool2d),
         (2, 1, 28, 28),
         mistakes={
+            f"{one_more} both poolings.": more_after(2, 5),
+            f"{one_more} the first pooling.": more_after(2),
+            f"{one_more} the second pooling.": more_after(5),
             _POOLED_FIRST.format("in both places"): _pooled_first(reference, nn.Sigmoid, 1, 4),
             _POOLED_FIRST.format("after the first convolution"): (
                 _pooled_first(reference, nn.Sigmoid, 1)
@@ -747,10 +781,26 @@ def _with_linear_c5(network: nn.Module) -> nn.Module:
 def lenet_5(answer, reference):
     if not callable(answer):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
-    start = nn.Sequential(nn.Flatten(), nn.Linear(25, 8), nn.Tanh(), nn.Linear(8, 4))
+    start = nn.Sequential(nn.Conv2d(1, 2, 4), nn.Tanh(), nn.Flatten(), nn.Linear(8, 4))
+    start = _with_weights(start, lambda w: 3 * w)  # so that it does not only guess
     batches = [(torch.randn(n, 1, 5, 5), torch.randint(0, 4, (n,))) for n in (6, 3, 8, 5)]
     left_over = [torch.randn_like(parameter) for parameter in start.parameters()]
     what = "training_step(model, images, labels, optimizer)"
+    causes = {
+        "mse": "Use `F.cross_entropy`, not a squared error.",
+        "log_softmax_lastdim": "The logits come first in `F.cross_entropy`, the labels second.",
+        "attribute 'zero_grad'": "`zero_grad()` belongs to the optimizer: `optimizer.zero_grad()`.",
+        "input to conv2d": "Give the network the images as they are, (N, C, H, W).",
+        "does not require grad": "`backward()` does not find a way from the loss to the weights. "
+        "`F.cross_entropy` gets the logits themselves: `argmax`, `.detach()`, `.data` and "
+        "`torch.no_grad()` cut them off.",
+        "multi-target": "`F.cross_entropy` gets the labels as they are, one number for each image. "
+        "They need no `F.one_hot`, and not every network has ten classes.",
+    }
+    mode = (
+        "Your function changes the mode of the network, with `model.train()` or `model.eval()`; "
+        "the task says to call neither."
+    )
 
     class WatchedSGD(torch.optim.SGD):
         events: list[str]
@@ -766,17 +816,20 @@ def lenet_5(answer, reference):
             parameter.grad = gradient.clone()  # as somebody else's batch leaves it
         optimizer = WatchedSGD(model.parameters(), lr=0.5)
         optimizer.events = []
-        model[1].bias.register_hook(lambda _: optimizer.events.append("backward"))
+        model[0].bias.register_hook(lambda _: optimizer.events.append("backward"))
         model.register_forward_pre_hook(
             lambda m, _: None if m.training else optimizer.events.append("evaluation")
         )
         for images, labels in batches:
             try:
                 loss = call(step, model, images.clone(), labels.clone(), optimizer, what=what)
-            except Unexplained as error:
-                if "mse" not in str(error).lower():
-                    raise
-                raise Wrong(f"Use `F.cross_entropy`, not a squared error. {error}") from error
+            except Wrong as error:
+                for sign, cause in causes.items():
+                    if sign in str(error).lower():
+                        raise Wrong(f"{cause} {error}") from error
+                raise
+            if not model.training and "evaluation" not in optimizer.events:
+                raise Wrong(f"{mode} After it the network is in evaluation mode.")
             if loss is None:
                 raise Wrong(f"{what} returns nothing (None). Is the `return` missing?")
             losses.append(loss)
@@ -796,12 +849,19 @@ def lenet_5(answer, reference):
             "training, dropout and batch norm have to work: leave the mode as it is."
         )
     if close(weights, right_weights) and close(losses, right_losses):
-        if any(isinstance(loss, Tensor) and loss.requires_grad for loss in losses):
-            raise Wrong(
-                "The returned loss is still tied to the graph; return a number, loss.item()."
-            )
+        if any(isinstance(loss, Tensor) for loss in losses):
+            tied = "is still tied to the graph" if losses[0].requires_grad else "is a tensor"
+            raise Wrong(f"The returned loss {tied}; return a number, loss.item().")
+        model, modes = copy.deepcopy(start).eval(), []
+        model.register_forward_pre_hook(lambda m, _: modes.append(m.training))
+        with trace.unwatched():
+            answer(model, *batches[0], torch.optim.SGD(model.parameters()))
+        if any([*modes, model.training]):
+            raise Wrong(f"{mode} Given one in evaluation mode, it sets the training mode.")
         return f"{len(batches)} steps move the weights exactly as they should."
 
+    if callable(losses[0]):
+        raise Wrong("You return a method, not its result: brackets are missing, `loss.item()`.")
     if isinstance(losses[0], str) or (isinstance(losses[0], Tensor) and losses[0].numel() != 1):
         raise Wrong(f"The loss should come back as one number, not as {describe(losses[0])}.")
     for kind, name in {"step": "optimizer.step()", "backward": "loss.backward()"}.items():
