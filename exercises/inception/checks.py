@@ -241,7 +241,8 @@ def inception_2(answer):
     macs = ("naive_macs", "reduced_macs")
     expect_numbers(answer, right, common, macs=macs, with_biases={"naive_macs": _naive(more=448)})
     share = right["reduced_macs"] / right["naive_macs"]
-    return f"{share:.0%} of the work, and 512 channels in place of 928."
+    channels = [right[f"{form}_channels"] for form in ("reduced", "naive")]
+    return f"{share:.0%} of the work, and {channels[0]} channels in place of {channels[1]}."
 
 
 # --- inception.3: the module ----------------------------------------------------------------------
@@ -335,7 +336,7 @@ def inception_3(answer, reference):
         if len(convs) < 6 and any(c.out_channels == one + three[0] + five[0] for c in convs):
             raise Wrong(
                 "Three 1×1 convolutions are merged into one. That computes the same, but keep them "
-                f"apart: the next cell copies six. Your module consists of {layers(module)}."
+                f"apart: the check copies six. Your module consists of {layers(module)}."
             )
         _same(module, reference(*widths), (2, widths[0], 7, 9), (1, widths[0], 5, 4))
     return "The same outputs and gradients as the paper's module."
@@ -446,7 +447,8 @@ def inception_4(answer):
         },
         explain=explain,
     )
-    return f"From 192 to {_GROWN[-1]} channels; the paper's network ends with 1024."
+    with_it = _channels(MODULES, 192, projected=True)[-1]
+    return f"From 192 to {_GROWN[-1]} channels; the paper's network ends with {with_it}."
 
 
 # --- inception.5: Table 1 -------------------------------------------------------------------------
