@@ -311,6 +311,14 @@ def _made(answer: Callable, *arguments: int) -> nn.Module:
     return block
 
 
+def _ones(block: nn.Module, stride: int) -> list[nn.Conv2d]:
+    """The block's 1×1 convolutions; in a block of stride 1 none of them may have stride 2."""
+    ones = [m for m in block.modules() if getattr(m, "kernel_size", 0) == (1, 1)]
+    if stride == 1 and any(m.stride == (2, 2) for m in ones):
+        raise Wrong("The shortcut's stride is always 2; it should be the argument `stride`.")
+    return ones
+
+
 def _expect_default_stride(answer: Callable, *arguments: int, stride: int) -> None:
     """Called without a stride, as the chapter may do it, the block has that of the stub."""
     block = make(answer, *arguments).eval()
@@ -424,11 +432,9 @@ def resnet_3(answer):
         right = _Joined(nn.Sequential(*_basic(*args)), _projection(*args))
         block, branch = _made(answer, *args), count_parameters(right.branch)
         beside = args[0] * args[1]
-        ones = [m for m in block.modules() if getattr(m, "kernel_size", 0) == (1, 1)]
+        ones = _ones(block, args[2])
         if count_parameters(block) == branch + beside and any(m.stride[0] != args[2] for m in ones):
             raise Wrong("The shortcut's 1×1 convolution needs the stride of the branch.")
-        if args[2] == 1 and any(m.stride == (2, 2) for m in ones):
-            raise Wrong("The shortcut's stride is always 2; it should be the argument `stride`.")
         expect_parameters(
             block,
             count_parameters(right),
@@ -636,6 +642,7 @@ def resnet_5(answer):
         one = count_parameters(_bottleneck(*args))
         beside = inside * outside + 2 * outside
         block, right = _made(answer, *args), joined()
+        _ones(block, stride)
         expect_parameters(
             block,
             count_parameters(right),
