@@ -34,7 +34,7 @@ MOST_PROBED = 20_000  # parameters whose partners are looked for by what they do
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Tensors as small as those of a check take longer with a team of threads than without one,
     and many times longer where other programs keep the processor busy."""
     threads = torch.get_num_threads()
@@ -45,7 +45,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-@_one_thread()
+@one_thread()
 def same_outputs(
     answer: nn.Module,
     reference: nn.Module,

@@ -18,6 +18,8 @@ import sysconfig
 import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -366,9 +368,13 @@ def expect_number(
     if dead := [text for value, text in common.items() if _equal(value, right, tolerance)]:
         raise ValueError(f"{right:,} is right and is among the common mistakes: {dead[0]}")
     answer = plain(answer)
+    if isinstance(answer, (Fraction, Decimal)):
+        answer = int(answer) if answer % 1 == 0 else float(answer)
     trace.see(answer)
     if isinstance(answer, bool) or not isinstance(answer, numbers.Real):
         raise Wrong(f"A number is expected, not {describe(answer)}.")
+    if math.isnan(answer):
+        raise Wrong("This is not a number (nan), as 0/0 or infinity minus infinity gives.")
     if _equal(answer, right, tolerance):
         return
     causes = [text for value, text in common.items() if _equal(answer, value, tolerance)]
@@ -429,6 +435,9 @@ def _slip(answer: float, right: float) -> str:
     for unit, name in ((1e3, "thousands"), (1e6, "millions"), (1e9, "billions")):
         if abs(right) >= unit / 10 and abs(ratio * unit - 1) < 0.01:
             return f"This is in {name}; write the number itself, every digit."
+    for unit, name in ((2**10, "K"), (2**20, "M")):
+        if abs(right) >= unit / 10 and math.isclose(ratio * unit, 1, rel_tol=1e-6):
+            return f"This is divided by {unit:,} ({name}); write the number itself."
     if any(_equal(answer, float(f"{right:.{digits}g}"), 0.0) for digits in range(2, 7)):
         return "This is rounded; more digits are asked for."
     if answer == torch.tensor(float(right), dtype=torch.float32).item():
@@ -446,6 +455,8 @@ def _slip(answer: float, right: float) -> str:
         at = next(i for i, (a, b) in enumerate(zip(mine, wanted)) if a != b)
         if mine[:at] + mine[at : at + 2][::-1] + mine[at + 2 :] == wanted:
             return f"Two digits have changed places: {mine[at : at + 2]}."
+        if len(wanted) > 5 and mine[:-1] != wanted[:-1] and mine[at + 1 :] == wanted[at + 1 :]:
+            return "All digits are right but one."
     power = round(math.log10(abs(ratio)))
     if power and math.isclose(ratio, 10.0**power):
         size = "large" if power > 0 else "small"

@@ -69,6 +69,7 @@ from exercises.compare import (
     learner_line,
     sentence,
 )
+from exercises.compare_modules import one_thread
 from utils import notebook
 
 
@@ -242,6 +243,10 @@ def _copy(answer: Any) -> Any:
     """A copy on the CPU, so that a check cannot change what the learner goes on with."""
     if isinstance(answer, Tensor):
         return answer.detach().cpu().clone()
+    if type(answer) is dict:
+        return {key: _copy(value) for key, value in answer.items()}
+    if type(answer) in (list, tuple):
+        return type(answer)(map(_copy, answer))
     try:
         answer = copy.deepcopy(answer)
     except Exception as error:
@@ -310,12 +315,23 @@ def _other_arguments(item: Exercise, answer: Any, raised: bool) -> str:
     taken = mistakes.parameter_names(answer)[: len(given)]
     if not given or taken == given:
         return ""
+    if raised and not taken and len(given) == 1 and _starred(answer) == given:
+        return f"`{given[0]}` is one argument: write it without a star."
     task, mine = (", ".join(f"`{name}`" for name in names) for names in (given, taken))
     if sorted(taken) == sorted(given):
         return f"Your arguments come in another order than the task's: {mine}; {task} is right."
     if raised and not set(taken) >= set(given):
         return f"The task hands over {task}, in this order, and yours takes {mine or 'nothing'}."
     return ""
+
+
+def _starred(function: Any) -> list[str]:
+    """The name after the `*` in a function's first line, in a list, or none."""
+    try:
+        found = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in found if p.kind is inspect.Parameter.VAR_POSITIONAL]
 
 
 # Names that everybody meets in chapter 0.
@@ -360,7 +376,7 @@ def _cause(item: Exercise, answer: Any, seen: list, arguments: list, search: boo
         return ""
     own = made(slips.edited(item.solution, item.slips))
     further = slipped() if search else None
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore")  # Python warns of what is odd in a mutant
         return mistakes.explain(check, item.reference, seen, further, own)
 

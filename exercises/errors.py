@@ -30,6 +30,39 @@ MEANINGS = (
         "`F.relu`. (A function is called in `forward`.)",
     ),
     (
+        r"name '(\w+)' is not defined",
+        r"",
+        "`{0}` has no value there. Is it spelled as where you made it, and if it belongs to the "
+        "object, does it begin with `self.`?",
+    ),
+    (
+        r"cat\(\): argument 'tensors' .* must be tuple of Tensors, not Tensor",
+        r"",
+        "`torch.cat` takes one list of tensors: `torch.cat([a, b], dim=1)`.",
+    ),
+    (
+        r"running_mean should contain (\d+) elements not (\d+)",
+        r"",
+        "A batch norm for {1} channels gets maps with {0}.",
+    ),
+    (
+        r"Boolean value of Tensor with more than one value is ambiguous",
+        r"",
+        "An `if` (or `and`, `or`, `max`, `min`) of Python needs one True or False, and gets a "
+        "whole tensor.",
+    ),
+    (
+        r"torch\.return_types\.(\w+)",
+        r"",
+        "`{0}(dim=…)` of torch gives two things, the values and their places: take `.values`.",
+    ),
+    (
+        r"string index out of range|too many values to unpack",
+        r"^.*\bfor\b.* in (?!.*(?:items|values|zip|enumerate)\()",
+        "A loop over a dictionary gives its keys; `.values()` gives what is stored, `.items()` "
+        "gives both.",
+    ),
+    (
         r"a leaf Variable that requires grad.* in-place|cannot assign '[^']*' as parameter",
         r"",
         "Weights are filled inside `with torch.no_grad():`, for example by "

@@ -353,11 +353,10 @@ def _settings(layer: nn.Module) -> dict[str, Any]:
             if pair and len(set(value)) == 1 and name != "kernel_size":
                 value, pair = value[0], False
             found[verb] = "×".join(map(str, value)) if pair else value
-    weighted = hasattr(layer, "weight")
-    if weighted and hasattr(layer, "bias"):
-        found["have {} bias"] = "no" if layer.bias is None else "a"
     if isinstance(layer, nn.modules.batchnorm._NormBase):
         found["have {} weight and bias"] = "a" if layer.affine else "no"
+    elif hasattr(layer, "weight") and hasattr(layer, "bias"):
+        found["have {} bias"] = "no" if layer.bias is None else "a"
     return found
 
 

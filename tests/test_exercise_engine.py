@@ -6,6 +6,8 @@ import random
 import re
 import sys
 from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -181,6 +183,11 @@ def test_arguments_in_another_order_come_before_their_consequences(with_check):
         "Your arguments come in another order than the task's: `power`, `x`; `x`, `power` is right"
     )
     assert "and yours takes `a`, `b`" in engine._other_arguments(item, lambda a, b: a, True)
+    item = engine.find("fake.1")
+    assert engine._other_arguments(item, lambda *x: x, True) == (
+        "`x` is one argument: write it without a star."
+    )
+    item = engine.find("fake.4")
     for fine in (lambda x, power=1: x, lambda a, b: a, lambda x, power=1, more=2: x, nn.ReLU()):
         assert not engine._other_arguments(item, fine, False)
 
@@ -416,6 +423,12 @@ def test_questions_have_no_check_and_say_so(capsys):
     assert 'compare your answer with solution("fake.5")' in printed
     with pytest.raises(ValueError, match="open question"):
         engine.evaluate("fake.5", "because")
+
+
+def test_a_tensor_with_a_history_is_copied_from_a_dictionary_too():
+    value = torch.ones(2, requires_grad=True).sum()
+    copied = engine._copy({"a": value, "b": [value, (value,)]})
+    assert copied["a"].item() == copied["b"][1][0].item() == 2 and not copied["a"].requires_grad
 
 
 def test_needs_and_given_are_at_hand():
@@ -846,7 +859,14 @@ def message_of(function, *args, **kwargs):
         (-61_931_520, "-61,931,520 is not right. The sign is wrong."),
         (6_193_152, "6,193,152 is not right. This is 10 times too small: count the digits."),
         (61_931_521, "61,931,521 is not right. Begin with the rows."),
-        (float("nan"), "nan is not right. Begin with the rows."),
+        (61_931_720, "61,931,720 is not right. All digits are right but one."),
+        (
+            61_931_520 / 1024,
+            "60,480 is not right. This is divided by 1,024 (K); write the number itself.",
+        ),
+        (Fraction(1, 3), "0.3333333333 is not right. It is much too small. Begin with the rows."),
+        (Decimal(3), "3 is not right. It is much too small. Begin with the rows."),
+        (float("nan"), "This is not a number (nan), as 0/0 or infinity minus infinity gives."),
         (torch.tensor(3), "3 is not right. It is much too small. Begin with the rows."),
         (np.arange(2), "A number is expected, not array([0, 1])."),
     ],

@@ -286,3 +286,18 @@ def test_weights_of_modules_that_differ_anyway_are_not_compared(monkeypatch):
     with pytest.raises(Wrong, match="other values in train mode"):
         same_outputs(nn.Sequential(layers[0], layers[2]), nn.Sequential(*layers), (2, 3, 8, 8))
     assert not compared
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("torch.cat(torch.ones(2, 2), torch.ones(2, 2))", r"takes one list of tensors"),
+        ("unknown_name", r"`unknown_name` has no value there.*`self\.`"),
+        ("nn.BatchNorm2d(5)(torch.ones(2, 4, 3, 3))", "batch norm for 5 channels gets maps with 4"),
+        ("1 if torch.ones(2) else 2", "gets a whole tensor"),
+        ("torch.ones(2, 2).max(dim=0) / 2", r"`max\(dim=…\)` of torch gives two things"),
+    ],
+)
+def test_what_python_and_torch_say_is_put_in_words(code, words):
+    with pytest.raises(Wrong, match=words):
+        call(lambda: eval(code))
