@@ -1,6 +1,8 @@
 """Checks of chapter 03: VGG."""
 
+import inspect
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -20,8 +22,10 @@ from exercises.compare import (
     expect_numbers,
     layers,
     make,
+    plain,
     same_outputs,
     same_results,
+    unregistered,
 )
 
 # --- vgg.1: counting ------------------------------------------------------------------------------
@@ -47,6 +51,14 @@ def vgg_1(answer):
             27 * 128: (
                 "Every filter sees all 128 input channels, and there are 128 filters in each layer."
             ),
+            3 * (one + 2 * 128): "Every output has one bias, not two.",
+            27
+            * 129
+            * 128: "A bias is added once for each output, not at every weight of a kernel.",
+            9 * 3 * 128 + 2 * one + 3 * 128: (
+                "The first of the three layers sees 128 channels too, not the 3 of an image."
+            ),
+            one**3 + 3 * 128: "The weights of the three layers are added, not multiplied.",
             9 * 128 + 128: (
                 "Every filter sees all 128 input channels, and there are three layers."
             ),
@@ -77,6 +89,11 @@ def vgg_1(answer):
         "macs_saved": {
             22 * places: "Every position needs the weights of all 128 · 128 pairs of channels.",
             22 * 128 * places: "There are 128 · 128 pairs of channels, not 128.",
+            saved * 128: "The channels are counted once more; there are 128 · 128 pairs.",
+            **{
+                saved * batch: f"This is for {batch} images; one image is asked for."
+                for batch in (16, 32, 64, 256)
+            },
             100 * 22 / 49: "This is the saving in percent; give the number of MACs.",
             22 / 49: "This is the saving as a share; give the number of MACs.",
             49 / 27: "This is a ratio; give the number of MACs that are saved.",
@@ -200,6 +217,10 @@ SLIPS = {
             "map(int, kernel_sizes)",
             "map(int, reversed(kernel_sizes))",
         ),
+        "The kernel sizes are sorted; each stays in its place.": (
+            "map(int, kernel_sizes)",
+            "map(int, sorted(kernel_sizes))",
+        ),
         "Only the last convolution widens the maps to out_channels; the first should, and the "
         "others keep them.": (
             *(_LOOP, "    for n, k in enumerate(map(int, kernel_sizes), 1):\n"),
@@ -275,13 +296,56 @@ def _run(module: nn.Module, shape: tuple[int, ...], what: str) -> Tensor:
         return call(module, torch.randn(shape), what=given)
 
 
-def _expect_parameters(module: nn.Module, what: str) -> None:
-    lazy = any(isinstance(p, nn.UninitializedParameter) for p in module.parameters())
-    if not lazy and not list(module.parameters()):
-        raise Wrong(
-            f"{what} has no parameters that torch can see. Layers kept in a plain Python list "
-            "are invisible to it: put them into nn.Sequential or nn.ModuleList."
+def _expect_parameters(module: nn.Module, shape: tuple[int, ...], what: str) -> None:
+    """Raises `Wrong` if torch does not see all layers: some are in a list, or made in `forward`."""
+    values = [*module.parameters(), *module.buffers()]
+    lazy = any(map(nn.parameter.is_lazy, values))
+    with trace.unwatched():
+        lost = unregistered(module, shape if not values else None)
+    if lost:
+        raise Wrong(f"{what}: {lost}")
+    if not lazy and not values:
+        raise Wrong(f"{what} has no parameters that torch can see.")
+
+
+def _unasked(module: nn.Module, asked: tuple[type, ...]) -> str:
+    """Layers that the task does not ask for, or that are there twice, in a sentence each."""
+    every = [m for _, m in module.named_modules(remove_duplicate=False)]
+    leaves = [m for m in every if not list(m.children())]
+    asked = (*asked, nn.Sequential, nn.ModuleList, nn.Identity)
+    own = [m for m in leaves if type(m).__module__.startswith("torch.nn")]
+    found = [
+        f"`{kind}` is there, which the task does not ask for."
+        for kind in dict.fromkeys(type(m).__name__ for m in own if not isinstance(m, asked))
+    ]
+    layers_ = [m for m in leaves if isinstance(m, (nn.Conv2d, nn.Linear))]
+    if len(set(layers_)) < len(layers_):
+        found.append(
+            "A layer with weights is there twice, so both places share its weights; make a new "
+            "layer for each."
         )
+    return " ".join(found)
+
+
+@contextmanager
+def _explained(meanings: dict[str, str]) -> Iterator[None]:
+    """Adds what an exception means here: {what its text matches: a sentence}."""
+    try:
+        yield
+    except Wrong as error:
+        text = f"{type(error.__cause__).__name__}: {error.__cause__}"
+        for pattern, meaning in meanings.items():
+            if error.__cause__ and re.search(pattern, text):
+                raise Wrong(f"{meaning} {error}") from error.__cause__
+        raise
+
+
+_DIGITS = {
+    "'str'|must be real number, not str": (
+        '`kernel_sizes` is a text, such as "33": loop over its digits, and `int(digit)` makes a '
+        "number of each."
+    ),
+}
 
 
 def vgg_2(answer, reference):
@@ -292,12 +356,18 @@ def vgg_2(answer, reference):
         )
     cases = [  # in_channels, out_channels, kernel_sizes; shape of the maps
         ((3, 8, "33"), (2, 3, 9, 12)),
-        ((4, 6, "531"), (2, 4, 8, 7)),
+        ((4, 6, "315"), (2, 4, 8, 7)),
         ((2, 5, "5"), (2, 2, 10, 11)),
-        ((3, 7), (2, 3, 6, 7)),  # kernel_sizes left at its default
+        ((4, 4), (2, 4, 6, 7)),  # kernel_sizes left at its default, channels that stay
     ]
     for arguments, shape in cases:
-        block = make(answer, *arguments)
+        with _explained(_DIGITS):
+            block = make(answer, *arguments)
+        if isinstance(block, (nn.ModuleList, nn.ParameterList)):
+            raise Wrong(
+                f"vgg_block gives {describe(block)}, which holds layers and does not call them: "
+                "return nn.Sequential(*parts)."
+            )
         with _listing_explained(block):
             _expect_block(block, reference(*arguments), arguments, shape)
     return "It computes what the paper's block computes, gradients included."
@@ -307,17 +377,56 @@ def _expect_block(block: nn.Module, right: nn.Module, arguments: tuple, shape: t
     """Raises `Wrong` unless `block` computes what vgg_block(*arguments) should."""
     in_channels, _, digits = (*arguments, "33")[:3]
     what = f"vgg_block{arguments}"
-    _expect_parameters(block, what)
-    _expect_convolutions(block, len(digits), what)
+    if any(isinstance(m, nn.ReLU) and isinstance(m.inplace, nn.Module) for m in block.modules()):
+        raise Wrong(
+            "`nn.ReLU(nn.Conv2d(…))` hands the convolution to the argument `inplace`. The two are "
+            "layers one after the other: `nn.Conv2d(…), nn.ReLU()`."
+        )
+    _expect_parameters(block, shape, what)
+    cause = ""
+    if len(arguments) == 2:
+        cause = 'Without `kernel_sizes` it should be "33", as in the stub.'
+    elif len(_convolutions(block)) == 1:
+        cause = (
+            "One for each digit. Is a `return` inside the loop, so that it ends after the first?"
+        )
+    _expect_convolutions(block, len(digits), what, cause)
+    note = _unasked(block, (nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d))
+    pools = [m for m in block.modules() if isinstance(m, nn.MaxPool2d)]
+    if len(pools) > 1:
+        note += f" There are {len(pools)} poolings; a block has one, at its end."
+    if any(m.return_indices for m in pools):
+        note += " The pooling gives its indices too (return_indices=True)."
+    what = f"{note} {what}".strip()
     try:
         _run(block.train(), shape, what)
-    except Wrong:
+    except Wrong as error:
         _explain_channels(block, in_channels, what)
-        raise
+        _explain_kernels(block, digits, what)
+        raise (Wrong if note else type(error))(str(error)) from error.__cause__
     try:
         same_outputs(block, right, shape)
     except Wrong as error:
+        _explain_channels(block, in_channels, what)
+        strides = [m.stride for m in _convolutions(block)]
+        if not pools and any(stride not in (1, (1, 1)) for stride in strides):
+            number = next(n for n, stride in enumerate(strides, 1) if stride not in (1, (1, 1)))
+            what = (
+                f"Convolution {number} has stride {strides[number - 1][0]}. In VGG the "
+                f"convolutions keep the size, and the pooling halves it. {what}"
+            )
+        if len(arguments) == 2:
+            what = (
+                "With other channels it is right. Is there a skip connection, which the task does "
+                f"not ask for, where the channels stay? {what}"
+            )
         raise type(error)(f"{what}: {error}") from None
+    weights = [m.weight for m in _convolutions(block)]
+    if not any(weight.abs().max() > 0 for weight in weights):
+        raise Wrong(
+            f"{what}: all weights of the convolutions are 0, so no gradient flows through them and "
+            "nothing is learned. Leave the weights that torch draws."
+        )
     with torch.no_grad():
         largest = block.eval()(1000 * torch.randn(shape)).max().item()
     if 1e-6 < largest <= 6:
@@ -325,6 +434,17 @@ def _expect_block(block: nn.Module, right: nn.Module, arguments: tuple, shape: t
             f"{what}: no output is above {largest:.3g}, however large the input: the activation "
             "has a ceiling (ReLU6 has one at 6). A ReLU has none."
         )
+
+
+def _explain_kernels(module: nn.Module, digits: str, what: str) -> None:
+    """Raises `Wrong` if a kernel is far from its digit, as `ord` and `int("33")` make it."""
+    for number, (layer, digit) in enumerate(zip(_convolutions(module), digits), start=1):
+        side = layer.kernel_size[0]
+        if side > 9:
+            raise Wrong(
+                f"Convolution {number} has a {side}×{side} kernel; its digit is {digit}. "
+                f"int(digit) makes a number of one digit. {what} cannot run."
+            )
 
 
 # --- vgg.3: receptive fields by formula -----------------------------------------------------------
@@ -352,6 +472,93 @@ SLIPS["vgg.3"] = {
     ),
     "The distance is raised to the power of the stride; it is multiplied by it.": (
         *(_STRIDE, "distance **= stride"),
+    ),
+    "Each layer adds 2 · (k - 1) steps; from first to last of k neighbours there are k - 1.": (
+        "(kernel_size - 1)",
+        "2 * (kernel_size - 1)",
+    ),
+    "Layers with a stride are left out; a pooling widens the field too.": (
+        _STEP,
+        f"{_STEP} if stride == 1 else 0",
+    ),
+    "Every kernel is taken as 3×3, with 2 steps; each layer brings its own.": (
+        _STEP,
+        "field += 2 * distance",
+    ),
+    "Every kernel is taken as 3×3 and every pooling as 2×2; each layer brings its own.": (
+        _STEP,
+        "field += (2 if stride == 1 else 1) * distance",
+    ),
+    "Only layers with a 2×2 kernel multiply the distance; every stride does.": (
+        _STRIDE,
+        "distance *= 2 if kernel_size == 2 else 1",
+    ),
+    "Stride - 1 is added to the distance; it is multiplied by the stride.": (
+        _STRIDE,
+        "distance += stride - 1",
+    ),
+    **{
+        "The distance is divided by the stride; it is multiplied by it." + ending: (
+            _STRIDE,
+            f"distance = distance {sign} stride",
+        )
+        for sign, ending in (("/", ""), ("//", " (It is rounded down, too.)"))
+    },
+    "The last distance is used for all layers; each layer counts the strides below it only.": (
+        "return field",
+        "return 1 + sum(k - 1 for k, _ in layers) * distance",
+    ),
+    "A 1 is taken away for every layer; it belongs into the bracket: (k - 1) · distance.": (
+        *("(kernel_size - 1)", "kernel_size"),
+        *("= 1, 1", "= 0, 1"),
+        *("return field", "return field - len(layers) + 1"),
+    ),
+    "The field itself is multiplied by the stride on the way down; backwards it is (field - 1) · "
+    "stride + kernel.": (
+        *(_BOTH, "field = field * stride + kernel_size"),
+        *("in layers", "in layers[::-1]"),
+    ),
+    "The field starts at the first kernel, and then the loop counts that layer once more.": (
+        "field, distance = 1, 1",
+        "field, distance = layers[0][0], 1",
+    ),
+    "Every layer is counted as 3×3 with stride 1; each brings its own.": (
+        "return field",
+        "return 2 * len(layers) + 1",
+    ),
+    "The largest kernel counts, and every other layer as 3×3 with stride 1; each brings its own.": (
+        "return field",
+        "return max(k for k, _ in layers) + 2 * (len(layers) - 1)",
+    ),
+    **{
+        f"This is the size of the last map for images of {side} pixels; the field of one unit is "
+        "asked for.": (
+            *("field, distance = 1, 1", f"field, distance = {side}, 1"),
+            *(_BOTH, "field = (field - kernel_size) // stride + 1"),
+        )
+        for side in (224, 32, 28)
+    },
+    "This is half of the side (the radius); the whole side is asked for.": (
+        "return field",
+        "return field // 2",
+    ),
+    "The fields of all layers are returned; that of the last one alone is asked for.": (
+        *("field, distance = 1, 1", "field, distance, fields = 1, 1, []"),
+        *(_STRIDE, f"{_STRIDE}; fields.append(field)"),
+        *("return field", "return fields"),
+    ),
+    "The field is cut at 224 pixels; it may be larger than an image.": (
+        "return field",
+        "return min(field, 224)",
+    ),
+    "`layers` is one list: write it without a star.": ("layers: list[tuple[int, int]]", "*layers"),
+    "The list is unpacked as if it were one pair; go through its pairs with a loop.": (
+        "    for kernel_size",
+        "    kernel_size, stride = layers\n    return kernel_size\n    for kernel_size",
+    ),
+    "A layer is a pair of numbers here, not a module: `for k, s in layers`.": (
+        _OVER,
+        "for layer in layers:\n        kernel_size, stride = layer.kernel_size, layer.stride",
     ),
     "Every stride is taken as 2; each layer brings its own.": (_STRIDE, "distance *= 2"),
     "Every stride above 1 is taken as 2; each layer brings its own.": (
@@ -434,15 +641,20 @@ def vgg_3(answer, reference):
     vgg16 = []
     for convolutions in (2, 2, 3, 3, 3):
         vgg16 += [(3, 1)] * convolutions + [(2, 2)]
-    same_results(
-        answer,
-        reference,
-        ([(3, 1), (3, 1)],),
-        ([(3, 1), (2, 2), (3, 1)],),
-        ([(7, 1)],),
-        ([(5, 2), (1, 1), (3, 2), (3, 1), (4, 3), (2, 1)],),
-        (vgg16,),
-    )
+    try:
+        same_results(
+            answer,
+            reference,
+            ([(3, 1), (3, 1)],),
+            ([(3, 1), (2, 2), (3, 1)],),
+            ([(7, 1)],),
+            ([(3, 2), (1, 1), (5, 2), (3, 1), (4, 3), (2, 1)],),
+            ([*vgg16, (2, 1)],),  # 244 pixels: more than an image has
+        )
+    except Wrong as error:
+        if " raised " in str(error) and "*" in str(inspect.signature(answer)):
+            raise Wrong(f"`layers` is one list: write it without a star. {error}") from None
+        raise
     return f"VGG-16's last map sees {reference(vgg16)} pixels of the image along each axis."
 
 
@@ -461,6 +673,9 @@ def _after(text: str) -> tuple[str, str]:
 
 SLIPS["vgg.4"] = {
     "There is no dropout.": ("        nn.Dropout(0.5),\n", ""),
+    "There is a softmax at the end. The loss function contains it; the network gives logits.": (
+        _after("nn.Softmax(1)")
+    ),
     "The second hidden layer has no dropout.": (_END, _END.replace("nn.Dropout(0.5),", "")),
     "The first hidden layer has no dropout.": (_HIDDEN, _HIDDEN.replace("nn.Dropout(0.5),", "")),
     "The dropout is before the linear layers, so it drops their inputs, among them the maps; it "
@@ -485,9 +700,6 @@ SLIPS["vgg.4"] = {
     "The second linear layer has no ReLU.": (_END, _END.replace("nn.ReLU(),", "")),
     "The activation is a sigmoid; it should be a ReLU.": ("nn.ReLU()", "nn.Sigmoid()"),
     "There is a ReLU on the logits; logits may be negative.": _after("nn.ReLU()"),
-    "There is a softmax at the end. The loss function contains it; the network gives logits.": (
-        _after("nn.Softmax(1)")
-    ),
     "There is a log-softmax at the end. The loss function contains it; the network gives "
     "logits.": _after("nn.LogSoftmax(1)"),
     "There is a dropout on the logits.": _after("nn.Dropout()"),
@@ -504,6 +716,14 @@ SLIPS["vgg.4"] = {
             "    again = nn.Linear(hidden, hidden)\n    return nn.Sequential(",
         ),
         *("nn.Linear(hidden, hidden),", "again, nn.ReLU(), nn.Dropout(0.5), again,"),
+    ),
+    "The maps are pooled to 7×7 (as torchvision does it); here they are flattened as they are.": (
+        *("nn.Flatten()", "nn.AdaptiveAvgPool2d(7), nn.Flatten()"),
+        *("in_channels * size * size", "in_channels * 49"),
+    ),
+    "There is one more pooling after the blocks, which have their own.": (
+        *("nn.Flatten()", "nn.MaxPool2d(2), nn.Flatten()"),
+        *("len(blocks)\n", "(len(blocks) + 1)\n"),
     ),
     "The maps are averaged before the linear layers (as NiN does it); VGG flattens them.": (
         *("nn.Flatten()", "nn.AdaptiveAvgPool2d(1), nn.Flatten()"),
@@ -540,14 +760,24 @@ SLIPS["vgg.4"] = {
 }
 
 
+_BUILDING = {
+    "float": "A size is a whole number: `/` gives a float, `//` a whole number.",
+    "IndexError": "The number of blocks is not fixed: go through `blocks` as it is.",
+    "'int' object is not iterable|len": (
+        'vgg_block takes the kernel sizes as a text, such as "33": hand it the entry of `blocks`.'
+    ),
+}
+
+
 def vgg_4(answer, reference):
     cases = [
-        (("3", "33"), (4, 6), 2, 5, 12, 7),
+        (("3", "33"), (7, 5), 2, 4, 12, 11),
         (("1", "3", "33", "5", "331"), (2, 3, 4, 5, 6), 1, 4, 32, 8),
-        (("33", "3", "31"), (5, 3, 4), 3, 6, 28, 9),
+        (("33", "3", "31"), (5, 3, 4), 3, 6, 31, 9),
     ]
     for case in cases:
-        network = make(answer, *case)
+        with _explained(_BUILDING):
+            network = make(answer, *case)
         with _listing_explained(network):
             _expect_network(network, reference(*case), case)
     _expect_defaults(answer, reference)
@@ -567,8 +797,9 @@ def _expect_defaults(answer: Any, reference: Callable) -> None:
         right = reference(blocks)
         try:
             network = make(answer, blocks).eval()
-            with trace.unwatched():
-                call(network, torch.empty(shape))  # gives lazy layers their shapes
+            if any(map(nn.parameter.is_lazy, network.parameters())):
+                with trace.unwatched():
+                    call(network, torch.empty(shape))  # gives them their shapes; it takes seconds
         except Wrong as error:
             raise Wrong(f"{advice} {error}") from None
     mine, wanted = ([p.shape for p in net.parameters() if p.ndim > 1] for net in (network, right))
@@ -584,17 +815,20 @@ def _expect_network(network: nn.Module, right: nn.Module, case: tuple) -> None:
     blocks, in_channels, size = case[0], case[2], case[4]
     what = f"vgg{case}"
     shape = (3, in_channels, size, size)
-    _expect_parameters(network, what)
+    _expect_parameters(network, shape, what)
     _expect_linear_head(network, sum(map(len, blocks)), what)
-    one_each = len(_convolutions(network)) == len(blocks)
-    cause = "Is there only one in each block?" if one_each else "Is every block there?"
+    found, cause = _convolutions(network), "Is every block there?"
+    if len(found) == len(blocks):
+        cause = "Is there only one in each block?"
+    elif len(found) == 2 * len(blocks) and {m.kernel_size for m in found} == {(3, 3)}:
+        cause = 'Every block is "33": the kernel sizes in `blocks` are not handed on to vgg_block.'
     _expect_convolutions(network, sum(map(len, blocks)), what, cause)
     try:
         _run(network.train(), shape, what)
     except Wrong:
         _explain_channels(network, in_channels, what)
         _expect_vectors(network, shape, what)
-        _explain_flattened(network, right, what)
+        _explain_flattened(network, right, case, what)
         raise
     _expect_logits(network, shape, case, what)
     images = torch.randn(shape)
@@ -609,7 +843,41 @@ def _expect_network(network: nn.Module, right: nn.Module, case: tuple) -> None:
     try:
         same_outputs(network, right, shape)
     except Wrong as error:
-        raise type(error)(f"{what}: {error}") from None
+        for mine, wanted in zip(found, _convolutions(right)):
+            if mine.out_channels != wanted.out_channels:
+                raise Wrong(
+                    f"A block of {what} gives {mine.out_channels} channels; by `widths` it is "
+                    f"{wanted.out_channels}. Each block has its own entry."
+                ) from None
+        asked = (nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Flatten, nn.Linear, nn.Dropout)
+        note = f"{_unasked(network, asked)} {what}".strip()
+        raise type(error)(f"{note}: {error}") from None
+    _expect_order(network.eval(), images, what)
+
+
+def _expect_order(network: nn.Module, images: Tensor, what: str) -> None:
+    """Raises `Wrong` if the maps are flattened in another order than nn.Flatten's: the chapter
+    gives the network weights that are in this order."""
+    pools = [m for m in network.modules() if isinstance(m, nn.MaxPool2d)]
+    linear = [m for m in network.modules() if isinstance(m, nn.Linear)]
+    maps: list[Tensor] = []
+    vectors: list[Tensor] = []
+    hooks = [m.register_forward_hook(lambda _, x, y: maps.append(y)) for m in pools]
+    hooks += [m.register_forward_pre_hook(lambda _, x: vectors.append(x[0])) for m in linear]
+    with torch.no_grad(), trace.unwatched():
+        network(images)
+    for hook in hooks:
+        hook.remove()
+    if not maps or not vectors:
+        return
+    last, first = maps[-1].flatten(1), vectors[0]
+    again = first.shape == last.shape and torch.equal(first.sort(1).values, last.sort(1).values)
+    if again and not torch.equal(first, last):
+        raise Wrong(
+            f"{what}: the maps are flattened in another order than nn.Flatten's. The network can "
+            "learn so, but the chapter gives it weights in that order: all positions of the first "
+            "channel come first."
+        )
 
 
 def _expect_linear_head(network: nn.Module, in_blocks: int, what: str) -> None:
@@ -661,18 +929,41 @@ def _expect_logits(network: nn.Module, shape: tuple, case: tuple, what: str) -> 
         raise Wrong(f"{what} has a linear layer with 4096 outputs: hidden={hidden} is not used.")
 
 
-def _explain_flattened(network: nn.Module, right: nn.Module, what: str) -> None:
+def _explain_flattened(network: nn.Module, right: nn.Module, case: tuple, what: str) -> None:
     """Raises `Wrong` if a linear layer expects another number of values than it gets."""
-    given = [[m for m in n.modules() if isinstance(m, nn.Linear)] for n in (network, right)]
+    blocks, widths, _, _, image, _ = case
+    n, channels = len(blocks), widths[-1]
+    side = image // 2**n
+    causes = {
+        channels * side: "The maps have size · size positions, not size.",
+        channels: "The maps have size · size positions, and all of them are flattened.",
+        side * side: "Each of the channels has size · size positions.",
+        channels * image**2: "The blocks halve the size; this is the size of the images.",
+        channels * (-(-image // 2**n)) ** 2: "Every block rounds the size down, not up.",
+        channels * (image // (2 * n)) ** 2: (
+            f"{n} blocks halve the size {n} times: it is divided by 2 ** {n}, not by 2 · {n}."
+        ),
+        channels * (image // 2) ** 2: "Every block halves the size, not only one.",
+        channels * (image // 2 ** (n - 1)) ** 2: f"Every block halves the size, all {n} of them.",
+        channels * (image // 2 ** (n + 1)) ** 2: "The size is halved once too often.",
+        channels * (image // 2**5) ** 2: "The number of blocks is not always 5.",
+        channels * 49: "The last maps are 7×7 for images of 224 only.",
+        512 * side * side: "The last block does not always have 512 channels: `widths` says it.",
+        512 * 49: "512 channels and 7×7 positions are those of the paper's network only.",
+        widths[0] * side * side: "The channels are those of the last block, not of the first.",
+        case[2] * side * side: "The channels are those of the last block, not of the images.",
+    }
+    given = [[m for m in net.modules() if isinstance(m, nn.Linear)] for net in (network, right)]
     for number, (mine, wanted) in enumerate(zip(*given, strict=False), start=1):
         lazy = isinstance(mine.weight, nn.UninitializedParameter)
         if mine.in_features != wanted.in_features and not lazy:
-            cause = (
-                "The flattened maps have channels · size · size values, where each block has "
-                "halved the size."
-                if number == 1
-                else "It gets what the layer before it gives."
-            )
+            cause = "It gets what the layer before it gives."
+            if number == 1:
+                halved = (
+                    "The flattened maps have channels · size · size values, where each block has "
+                    "halved the size."
+                )
+                cause = f"{causes.get(mine.in_features, '')} {halved}".strip()
             raise Wrong(
                 f"Linear layer {number} of {what} takes {mine.in_features:,} values, but it gets "
                 f"{wanted.in_features:,}. {cause} It consists of {layers(network)}."
@@ -682,6 +973,7 @@ def _explain_flattened(network: nn.Module, right: nn.Module, what: str) -> None:
 # --- vgg.5: repair --------------------------------------------------------------------------------
 
 _REPAIR = ((1, 8), (1, 16), (2, 24), (2, 32))
+_FIVE_CONV = "            parts.append(nn.Conv2d(channels, width, kernel_size=3, padding=1))\n"
 
 
 SLIPS["vgg.5"] = {
@@ -694,6 +986,14 @@ SLIPS["vgg.5"] = {
     "The last convolution of each block has no ReLU.": (
         "        parts.append(nn.MaxPool2d(2))",
         "        parts[-1] = nn.MaxPool2d(2)",
+    ),
+    "Each ReLU is before its convolution; it should be after it.": (
+        *("            parts.append(nn.ReLU())\n", ""),
+        *(_FIVE_CONV, f"            parts.append(nn.ReLU())\n{_FIVE_CONV}"),
+    ),
+    "The pooling comes first in each block; it should come last.": (
+        *("        parts.append(nn.MaxPool2d(2))\n", ""),
+        *("        for _ in", "        parts.append(nn.MaxPool2d(2))\n        for _ in"),
     ),
     "The pooling takes the average now; the maximum was right.": ("MaxPool2d", "AvgPool2d"),
     "The poolings are 3×3 with stride 2 now; 2×2 was right.": (
@@ -736,8 +1036,8 @@ def vgg_5(answer, reference):
 
 def _expect_repaired(network: nn.Module, right: nn.Module) -> None:
     """Raises `Wrong` unless `network` computes what the repaired one should."""
-    what = "repaired_vgg()"
-    _expect_parameters(network, what)
+    what, shape = "repaired_vgg()", (2, 1, 32, 32)
+    _expect_parameters(network, shape, what)
     convolutions = _convolutions(network)
     if len(convolutions) != 6:
         raise Wrong(
@@ -746,8 +1046,9 @@ def _expect_repaired(network: nn.Module, right: nn.Module) -> None:
         )
     faults = _faults(network)
     try:
-        _run(network.train(), (2, 1, 32, 32), what)
+        _run(network.train(), shape, what)
     except Wrong:
+        _expect_vectors(network, shape, what)
         if faults:
             raise Wrong(f"{' '.join(faults)} It consists of {layers(network)}.") from None
         raise
@@ -761,31 +1062,39 @@ def _expect_repaired(network: nn.Module, right: nn.Module) -> None:
 def _faults(network: nn.Module) -> list[str]:
     """What is visibly wrong with the layers of vgg.5, one sentence each."""
     found, given = [], 1
-    for number, layer in enumerate(_convolutions(network), start=1):
-        if layer.in_channels not in (given, 0):
-            found.append(
-                f"Convolution {number} takes {layer.in_channels} channels but gets {given}: the "
-                "channels are handed on too late, or not at all."
-            )
+    convolutions = _convolutions(network)
+    for number, layer in enumerate(convolutions, start=1):
+        takes = layer.in_channels
+        if takes not in (given, 0):
+            when = "`channels = width` comes too late: it belongs after each convolution."
+            if takes == layer.out_channels:
+                when = "`channels = width` comes too early: it belongs after each convolution."
+            elif number == 1:
+                when = "The images have one channel, and `channels` starts at 1."
+            found.append(f"Convolution {number} takes {_count(takes)} but gets {given}. {when}")
             break
         given = layer.out_channels
-    bare = [m for m in _convolutions(network) if m.padding in (0, (0, 0))]
+    other = [m for m in convolutions if m.kernel_size != (3, 3)]
+    if other:
+        side = "×".join(map(str, other[0].kernel_size))
+        found.append(f"{_of_six(other, 'is', 'are')} {side} now; 3×3 was right.")
+    right = [m for m in convolutions if m.kernel_size == (3, 3)]
+    bare = [m for m in right if m.padding in (0, (0, 0))]
     if bare:
         found.append(
-            f"{len(bare)} of the 6 convolutions have no padding, so each takes a frame of one "
-            "position away."
+            f"{_of_six(bare, 'has', 'have')} no padding and takes a frame of one position away."
         )
     widths = [width for count, width in _REPAIR for _ in range(count)]
-    for number, (layer, width) in enumerate(zip(_convolutions(network), widths), start=1):
+    for number, (layer, width) in enumerate(zip(convolutions, widths), start=1):
         if layer.out_channels != width:
             found.append(
-                f"Convolution {number} gives {layer.out_channels} channels; the table says {width}."
+                f"Convolution {number} gives {_count(layer.out_channels)}; the table says {width}."
             )
             break
-    wide = [m for m in _convolutions(network) if m.padding not in (0, (0, 0), 1, (1, 1), "same")]
+    wide = [m for m in right if m.padding not in (0, (0, 0), 1, (1, 1), "same")]
     if wide:
         found.append(
-            f"{len(wide)} of the 6 convolutions have padding {wide[0].padding[0]}, so the maps "
+            f"{_of_six(wide, 'has', 'have')} padding {wide[0].padding[0]}, so the maps "
             "grow; a 3×3 kernel needs 1 to keep the size."
         )
     if any(isinstance(m, nn.modules.dropout._DropoutNd) for m in network.modules()):
@@ -794,11 +1103,29 @@ def _faults(network: nn.Module) -> list[str]:
     if any(m.stride in (1, (1, 1)) for m in pools):
         found.append("A pooling moves by one position only; with stride 2 it halves the maps.")
     if len(pools) != 4:
+        verb, s = ("is", "") if len(pools) == 1 else ("are", "s")
+        found.append(f"There {verb} {len(pools)} pooling{s}; four blocks have four.")
+    if len(pools) > 4:
+        found.append("A pooling in the inner loop comes once for each convolution.")
+    adaptive = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+    if any(isinstance(m, adaptive) and m.output_size in (1, (1, 1)) for m in network.modules()):
         found.append(
-            f"There are {len(pools)} poolings; four blocks have four. A pooling in the inner loop "
-            "comes once for each convolution."
+            "There is a global pooling now: the classifier gets 32 numbers, and 32 · 2 · 2 was "
+            "right."
         )
+    asked = (nn.Conv2d, nn.Linear, nn.MaxPool2d, nn.AvgPool2d, nn.Flatten, *adaptive)
+    every = [m for _, m in network.named_modules(remove_duplicate=False)]
+    if len([m for m in every if isinstance(m, nn.Conv2d)]) > len(convolutions):
+        found.append(_unasked(network, (*asked, nn.Module)))
     return found
+
+
+def _count(channels: int) -> str:
+    return f"{channels} channel{'s' * (channels != 1)}"
+
+
+def _of_six(some: list, one: str, more: str) -> str:
+    return f"{len(some)} of the 6 convolutions {one if len(some) == 1 else more}"
 
 
 # --- vgg.6: two linear layers are one -------------------------------------------------------------
@@ -893,6 +1220,30 @@ SLIPS["vgg.6"] = {
         "    k, l =",
         "    first, second = second, first\n    k, l =",
     ),
+    **{
+        f"`second` is turned by {90 * turns} degrees; its weight at (i, j) shifts by (i, j).": (
+            "second[:, :, i, j]",
+            f"second.rot90({turns}, (2, 3))[:, :, i, j]",
+        )
+        for turns in (1, 3)
+    },
+    "The copies are shifted up and to the left (as by a conjugate in the FFT); the weight at (i, "
+    "j) shifts down and to the right.": (
+        f"{_PLACE} += shifted",
+        "merged += F.pad(shifted, (0, l - 1, 0, l - 1)).roll((-i, -j), (2, 3))",
+    ),
+    "Only the first channel between is used; the product goes over all of them.": (
+        "second[:, :, i, j], first",
+        "second[:, :1, i, j], first[:1]",
+    ),
+    "The weights of `second` are added up before anything is shifted; each weight needs its own "
+    "shifted copy.": (
+        "    for i",
+        '    p = torch.einsum("om,mcxy->ocxy", second.sum((2, 3)), first)\n'
+        "    q = (l - 1) // 2\n"
+        "    return F.pad(p, (q, l - 1 - q, q, l - 1 - q))\n"
+        "    for i",
+    ),
     "The two kernels are multiplied, weight by weight; each weight of the second lays a shifted "
     "copy of the first into the result.": ("    for i", "    return first * second\n    for i"),
     "The two kernels are added; each weight of the second lays a shifted copy of the first into "
@@ -921,7 +1272,10 @@ def vgg_6(answer, reference):
     same_results(answer, reference, *cases, explain=_explain_merged)
     first, second = cases[1]
     images = torch.randn(2, 3, 9, 8)
-    merged = torch.as_tensor(call(answer, first, second)).to(images.dtype)
+    merged = torch.as_tensor(call(answer, first, second))
+    if merged.is_complex():
+        raise Wrong("The weight has complex numbers; take `.real` of what the inverse FFT gives.")
+    merged = merged.to(images.dtype)
     ours = F.conv2d(images, merged)
     torch.testing.assert_close(ours, F.conv2d(F.conv2d(images, first), second), atol=1e-3, rtol=0)
     return "Two linear 3×3 layers are one 5×5."
@@ -929,10 +1283,24 @@ def vgg_6(answer, reference):
 
 def _explain_merged(case: tuple, mine: object, right: Tensor) -> str:
     if isinstance(mine, Tensor) and mine.shape != right.shape:
+        (_, c, _, k), (o, _, _, size) = case[0].shape, case[1].shape
+        cause, found = "", tuple(mine.shape)
+        if len(found) != 4:
+            cause = "A weight has four axes."
+        elif found[:2] != (o, c):
+            cause = f"Its first two axes are O and C, here {o} and {c}; yours are {found[:2]}."
+        elif found[2] == k * size:
+            cause = "Copies of `first` lie side by side; they overlap, one pixel apart."
+        elif found[2] == k:
+            cause = "Yours is as small as `first`. (An FFT gets the size by s=(n, n).)"
+        elif found[2] == k - size + 1:
+            cause = "There is no padding: l - 1 on every side is needed."
+        elif found[2] in (k - size + 1 + 2 * (k - 1), k - size + 5):
+            cause = "The padding is l - 1, from the size of `second`, not k - 1 or always 2."
         return (
-            f"The weight should have the shape (O, C, k + l - 1, k + l - 1), here "
-            f"{tuple(right.shape)}."
-        )
+            f"{cause} The weight should have the shape (O, C, k + l - 1, k + l - 1), here "
+            f"{tuple(right.shape)}; yours has {found}."
+        ).strip()
     if isinstance(mine, Tensor):
         return (
             "The right kernel is a sum of l · l copies of the first, each shifted to (i, j) and "
@@ -956,86 +1324,134 @@ def _probe() -> Tensor:
 
 @cache
 @torch.no_grad()
-def _logits(name: str, seeded: bool = True, train: bool = True, **options) -> Tensor:
+def _logits(
+    name: str,
+    seed: int | None = 0,
+    train: bool = True,
+    drawn_in: torch.dtype = torch.float32,
+    **options: Any,
+) -> Tensor:
     """Logits of one of the networks, in double precision."""
     from utils import networks
     from utils.networks.vgg import CONFIGURATIONS
 
-    if seeded:
-        torch.manual_seed(0)
+    if seed is not None:
+        torch.manual_seed(seed)
     options = {"batch_norm": False, "dropout": 0.0} | options
+    torch.set_default_dtype(drawn_in)
     network = networks.build("vgg_small", blocks=CONFIGURATIONS[name], **options)
+    torch.set_default_dtype(torch.float32)
     return network.train(train).double()(_probe())
 
 
-def _spreads(**options) -> dict[str, float]:
-    return {name: _spread(_logits(name, **options)) for name in _COLUMNS}
-
-
-def _mistaken_spreads() -> dict[str, dict[str, float]]:
-    """Message to the four numbers that this mistake gives."""
-    of_logits = {
-        "This is the deviation over the classes (dim=1); over the images it is dim=0.": (
-            lambda logits: logits.std(dim=1).mean()
-        ),
-        "This is the deviation over images and classes together; the classes differ by their "
-        "biases. Take it over the images (dim=0) first.": lambda logits: logits.std(),
-        "This is the variance; its root, the standard deviation, is asked for.": (
-            lambda logits: logits.var(dim=0).mean()
-        ),
-        "This is the sum over the ten classes; their mean is asked for.": (
-            lambda logits: logits.std(dim=0).sum()
-        ),
-        "This is the largest of the ten classes; their mean is asked for.": (
-            lambda logits: logits.std(dim=0).max()
-        ),
-        "This is the mean of the logits, not how much they differ.": lambda logits: logits.mean(),
-        "These are probabilities, after a softmax; the logits are asked for.": (
-            lambda logits: logits.softmax(dim=1).std(dim=0).mean()
-        ),
-        "There is a log-softmax on the logits; the logits themselves are asked for.": (
-            lambda logits: logits.log_softmax(dim=1).std(dim=0).mean()
-        ),
-        "This is the logarithm (base 10) of the spread; the spread itself is asked for.": (
-            lambda logits: logits.std(dim=0).mean().log10()
-        ),
-        "This is the logarithm of the spread; the spread itself is asked for.": (
-            lambda logits: logits.std(dim=0).mean().log()
-        ),
-    }
-    of_logits |= {
-        f"This is the deviation of class {k} alone; the mean over the ten classes is asked for.": (
-            lambda logits, k=k: logits[:, k].std()
-        )
-        for k in range(10)
-    }
-    found = {
-        message: {name: function(_logits(name)).item() for name in _COLUMNS}
-        for message, function in of_logits.items()
-    }
-    for how in ("he", "xavier"):
-        message = f'These networks begin with initialisation="{how}"; torch\'s own is asked for.'
-        found[message] = _spreads(initialisation=how)
-    norm = "These networks have batch norm; batch_norm=False is asked for."
-    found[norm] = _spreads(batch_norm=True)
-    found[f"{norm} And their dropout is on."] = _spreads(batch_norm=True, dropout=0.2)
+@cache
+def _logits_of_one_seed() -> dict[str, Tensor]:
     torch.manual_seed(0)
-    found[
-        "The seed was set once, before the first network; it should be set right before each of "
-        "them."
-    ] = _spreads(seeded=False)
-    return found
+    return {name: _logits(name, seed=None) for name in _COLUMNS}
 
 
 def _spread(logits: Tensor) -> float:
     return logits.std(dim=0).mean().item()
 
 
+# What else can be done with the logits, and what to say of it.
+_MEASURES = {
+    "This is the deviation over the classes (dim=1); over the images it is dim=0.": (
+        lambda logits: logits.std(dim=1).mean()
+    ),
+    "This is the deviation over images and classes together; the classes differ by their "
+    "biases. Take it over the images (dim=0) first.": lambda logits: logits.std(),
+    "This is the variance; its root, the standard deviation, is asked for.": (
+        lambda logits: logits.var(dim=0).mean()
+    ),
+    "The variances are averaged before the root; take the root for each class, then the mean.": (
+        lambda logits: logits.var(dim=0).mean().sqrt()
+    ),
+    "This is the median of the ten classes; their mean is asked for.": (
+        lambda logits: logits.std(dim=0).median()
+    ),
+    "This is the smallest of the ten classes; their mean is asked for.": (
+        lambda logits: logits.std(dim=0).min()
+    ),
+    "This is the largest of the ten classes; their mean is asked for.": (
+        lambda logits: logits.std(dim=0).max()
+    ),
+    "This is the range, from the smallest logit to the largest; the standard deviation is asked "
+    "for.": lambda logits: (logits.amax(dim=0) - logits.amin(dim=0)).mean(),
+    "This is the mean distance from the mean; the standard deviation is asked for.": (
+        lambda logits: (logits - logits.mean(dim=0)).abs().mean()
+    ),
+    "The deviation is divided by the mean; the deviation itself is asked for.": (
+        lambda logits: (logits.std(dim=0) / logits.mean(dim=0).abs()).mean()
+    ),
+    "This is the mean of the logits, not how much they differ.": lambda logits: logits.mean(),
+    "This is the mean size of the logits, not how much they differ.": (
+        lambda logits: logits.abs().mean()
+    ),
+    "These are probabilities, after a softmax; the logits are asked for.": (
+        lambda logits: logits.softmax(dim=1).std(dim=0).mean()
+    ),
+    "There is a log-softmax on the logits; the logits themselves are asked for.": (
+        lambda logits: logits.log_softmax(dim=1).std(dim=0).mean()
+    ),
+    "This is the logarithm (base 10) of the spread; the spread itself is asked for.": (
+        lambda logits: logits.std(dim=0).mean().log10()
+    ),
+    "This is the logarithm of the spread; the spread itself is asked for.": (
+        lambda logits: logits.std(dim=0).mean().log()
+    ),
+    **{
+        f"This is the deviation of class {k} alone; the mean over the ten classes is asked for.": (
+            lambda logits, k=k: logits[:, k].std()
+        )
+        for k in range(10)
+    },
+}
+# What else the networks can be; nothing is computed before it is asked for.
+_NETWORKS: dict[str, Callable[[str], Tensor]] = {
+    "": _logits,
+    "The seed was set once, before the first network; it should be set right before each of "
+    "them.": lambda name: _logits_of_one_seed()[name],
+    **{
+        f'These networks begin with initialisation="{how}"; torch\'s own is asked for.': (
+            lambda name, how=how: _logits(name, initialisation=how)
+        )
+        for how in ("he", "xavier")
+    },
+    "These networks have batch norm; batch_norm=False is asked for.": (
+        lambda name: _logits(name, batch_norm=True)
+    ),
+    "These networks have batch norm; batch_norm=False is asked for. And their dropout is on.": (
+        lambda name: _logits(name, batch_norm=True, dropout=0.2)
+    ),
+    "These networks were built in double precision, which draws other weights. Turn them into "
+    "double precision after the build.": lambda name: _logits(name, drawn_in=torch.float64),
+    **{
+        f"The seed is {seed}; 0 is asked for.": lambda name, seed=seed: _logits(name, seed=seed)
+        for seed in (1, 42, 123)
+    },
+}
+
+
+def _near(value: float, wanted: float, tolerance: float = 0.004) -> bool:
+    """Whether it is this number, or this number in two digits or more, as printed."""
+    rounded = wanted and math.isfinite(wanted) and value == float(f"{wanted:.1e}")
+    return bool(rounded) or math.isclose(value, wanted, rel_tol=tolerance)
+
+
+def _alike(numbers: dict[str, float], of: Callable[[str], Any], tolerance: float = 0.004) -> bool:
+    """Whether these are the four numbers; the deviation may be divided by 64, or by 63."""
+    return any(
+        all(_near(numbers[n] * root, float(of(n)), tolerance) for n in _COLUMNS)
+        for root in (1, math.sqrt(64 / 63))
+    )
+
+
 def vgg_7(answer):
     expect_keys(answer, _COLUMNS)
     numbers = {}
     for name in _COLUMNS:
-        value = answer[name]
+        value = plain(answer[name])
         try:
             numbers[name] = float(value)
         except (TypeError, ValueError, RuntimeError):
@@ -1043,53 +1459,80 @@ def vgg_7(answer):
                 f"For {name} a number is expected, not {describe(value)}. The standard deviation "
                 "over the images gives ten numbers; their mean is asked for."
             ) from None
-
-    def near(value: float, wanted: float, tolerance: float = 0.06) -> bool:
-        return abs(value / wanted - 1) < tolerance  # False for NaN
-
-    def agrees(wanted: dict[str, float], tolerance: float = 0.06) -> bool:
-        return all(near(numbers[n], wanted[n], tolerance) for n in _COLUMNS)
-
-    given = f"You have {', '.join(f'{n} {numbers[n]:.3g}' for n in _COLUMNS)}."
-    # A batch norm at its start divides by the root of 1 + 1e-5 in eval mode: that little tells.
-    norm_in_eval = _spreads(batch_norm=True, train=False)
-    for divisor in (1, math.sqrt(64 / 63)):
-        if agrees({name: value / divisor for name, value in norm_in_eval.items()}, 1e-6):
+        if isinstance(value, str):
             raise Wrong(
+                f"For {name} there is {describe(value)}. The next cell calculates with it: write "
+                "the number itself."
+            )
+    right = {name: _spread(_logits(name)) for name in _COLUMNS}
+    cause = _wrong_spread(numbers, right)
+    if not cause:
+        return f"From A to E the spread falls by a factor of {numbers['A'] / numbers['E']:,.0f}."
+    wrong = [n for n in _COLUMNS if not _near(numbers[n], right[n])]
+    given = ", ".join(f"{n} {numbers[n]:.3g}" for n in _COLUMNS)
+    raise Wrong(f"{cause} You have {given}. Wrong {_be(wrong)} {', '.join(wrong)}.")
+
+
+def _wrong_spread(numbers: dict[str, float], right: dict[str, float]) -> str:
+    """What is wrong with these four numbers, in a sentence; or nothing."""
+    if _alike(numbers, right.get):
+        # A batch norm at its start divides by the root of 1 + 1e-5 in eval mode: that little tells.
+        eval_mode = {"batch_norm": True, "train": False}
+        if _alike(numbers, lambda name: _spread(_logits(name, **eval_mode)), 1e-6):
+            return (
                 "These networks have batch norm; batch_norm=False is asked for. In eval mode a "
                 "batch norm that has not been trained changes almost nothing, so the numbers look "
-                f"right. {given}"
+                "right."
             )
-    right = _spreads()
-    if agrees(right):
-        return f"From A to E the spread falls by a factor of {numbers['A'] / numbers['E']:,.0f}."
-    for message, values in _mistaken_spreads().items():
-        if agrees(values, 0.01):
-            raise Wrong(f"{message} {given}")
-    wrong = [n for n in _COLUMNS if not near(numbers[n], right[n])]
-    cause = f"Wrong {_be(wrong)} {', '.join(wrong)}. "
-    values = list(numbers.values())
+        return ""
+    values, wanted = list(numbers.values()), list(right.values())
+    wrong = [n for n in _COLUMNS if not _near(numbers[n], right[n])]
     if not all(map(math.isfinite, values)):
-        cause += "A spread is a finite number. Over a single image it is not defined."
-    elif min(values) < 0:
-        cause += "A standard deviation is never negative."
-    elif min(values) == 0:
-        cause += "The spread is small but not zero: write it down without rounding."
-    elif len(set(values)) == 1:
-        cause += "All four are equal: is each number that of its own network?"
-    elif agrees(dict(zip(_COLUMNS, reversed(right.values())))):
-        cause += "The four numbers are right, but in reverse order: the spread of A is the largest."
-    elif wrong == ["E"]:
-        cause += "Were the logits computed in float32? Its rounding is as large as this."
-    elif all(value > 1.2 * right[name] for name, value in numbers.items()):
-        cause += (
-            "They are too large. Is dropout=0.0 given? In train mode a dropout makes the logits "
-            "differ by chance."
+        return "A spread is a finite number. Over a single image it is not defined."
+    for count in range(2, 64):
+        if _alike(numbers, lambda name, count=count: _spread(_logits(name)[:count]), 1e-5):
+            return f"These are the first {count} images only; all 64 are asked for."
+    if _alike(numbers, lambda name: right[name] / right["A"]):
+        return "These are shares of A's spread; the four spreads themselves are asked for."
+    if _alike(numbers, lambda name: right["A"] / right[name]):
+        return "These are factors, by which A's spread is larger; the spreads are asked for."
+    if all(map(_near, values, reversed(wanted))):
+        return "The four numbers are right, but in reverse order: the spread of A is the largest."
+    if all(map(_near, sorted(values), sorted(wanted))):
+        return f"The numbers of {' and '.join(wrong)} have changed places."
+    if _alike(numbers, lambda name: 10 * right[name]):
+        return "This is the sum over the ten classes; their mean is asked for."
+    if values[0] and _alike(numbers, lambda name: right[name] * values[0] / right["A"]):
+        return f"Every number is {values[0] / right['A']:.4g} times the right one."
+    for network, logits in _NETWORKS.items():
+        for measure, function in {"": _spread, **_MEASURES}.items():
+            if (network or measure) and _alike(
+                numbers, lambda name, logits=logits, function=function: function(logits(name))
+            ):
+                return f"{network} {measure}".strip()
+    if min(values) < 0:
+        return "A standard deviation is never negative."
+    if min(values) == 0:
+        return "The spread is small but not zero: write it down without rounding."
+    if len(set(values)) == 1:
+        return "All four are equal: is each number that of its own network?"
+    if all(abs(numbers[n] - right[n]) < 5e-9 for n in _COLUMNS):
+        return "Were the logits computed in float32? Its rounding is as large as this."
+    if wrong == ["A"]:
+        return (
+            "Only the first network is wrong. Is the seed set after the build? Then it counts for "
+            "the next network only; set it right before each build."
         )
-    else:
-        cause += (
-            "Look at each of these: the seed 0 set right before each network is built; "
-            "batch_norm=False, dropout=0.0 and no other option; all 64 of `images`; double "
-            "precision; the deviation over the images, and its mean over the classes."
+    dropped = [_spread(_logits(name, dropout=0.2)) for name in _COLUMNS]
+    if all(0.5 < value / other < 2 for value, other in zip(values, dropped)):
+        return "Is dropout=0.0 given? In train mode a dropout makes the logits differ by chance."
+    if all(0.2 < value / other < 5 for value, other in zip(values, wanted)):
+        return (
+            "The size is right, but other weights or other images were taken. Is the seed 0 set "
+            "right before each network is built? Are these all 64 of `images`?"
         )
-    raise Wrong(f"{given} {cause}")
+    return (
+        "Look at each of these: the seed 0 set right before each network is built; "
+        "batch_norm=False, dropout=0.0 and no other option; all 64 of `images`; double precision; "
+        "the deviation over the images, and its mean over the classes."
+    )
