@@ -98,9 +98,12 @@ def repaired_features(in_channels=1):
 """
 
 
-def sliced(**changes):
+AT_END = {"bias": "None", "result": "total + project.bias[:, None, None]"}
+
+
+def sliced(more=(), **changes):
     """Source of mobilenet.6 with these lines."""
-    get = changes.get
+    get = (dict(more) | changes).get
     return f"""
 def in_slices(maps, expand, depthwise, project, slices):
     size = expand.out_channels // slices
@@ -123,15 +126,18 @@ def in_slices(maps, expand, depthwise, project, slices):
 """
 
 
-def quantised(**changes):
+SIGNED = {"scale": "weight.flatten(1).amax(1) / 127", "zero": "torch.where(scale > 0, scale, 1.0)"}
+
+
+def quantised(more=(), **changes):
     """Source of mobilenet.7 with these lines."""
-    get = changes.get
+    get = (dict(more) | changes).get
     return f"""
 def quantise(weight):
     {get("before", "pass")}
     scale = {get("scale", "weight.abs().flatten(1).amax(dim=1) / 127")}
     scale = {get("zero", "torch.where(scale == 0, 1.0, scale)")}
-    steps = weight / scale.reshape(-1, *[1] * (weight.ndim - 1))
+    steps = {get("steps", "weight / scale.reshape(-1, *[1] * (weight.ndim - 1))")}
     return {get("result", "steps.round().to(torch.int8), scale")}
 """
 
@@ -147,7 +153,20 @@ wrong_answers = {
         ("kernel 3", counts(STANDARD // 3), r"3 · 3 places"),
         ("one channel", counts(196 * 9 * 512), r"sees all 256 channels"),
         ("one filter", counts(DEEP), r"one filter; there are 512"),
-        ("no padding", counts(169 * 9 * 256 * 512), r"Without padding"),
+        ("no padding", counts(169 * 9 * 256 * 512), r"for 13 · 13 positions"),
+        ("12 positions", counts(144 * 9 * 256 * 512), r"for 12 · 12 positions"),
+        ("padded map", counts(256 * 9 * 256 * 512), r"for 16 · 16 positions"),
+        ("15 positions", counts(225 * 9 * 256 * 512), r"for 15 · 15 positions"),
+        ("5×5", counts(STANDARD // 9 * 25), r"not 5 · 5"),
+        ("dw without 9", counts(depthwise=DEEP // 9), r"factor 9 is missing"),
+        ("dw FLOPs", counts(depthwise=2 * DEEP), r"keeps its 256 channels.*count it once"),
+        ("weights 512 to 512", counts(weights=9 * 256 + 512 * 512), r"1×1 layer gets 256"),
+        ("weights 3×3 twice", counts(weights=9 * 256 + 9 * 131_072), r"one place, not 9"),
+        ("weights without 9", counts(weights=256 + 131_072), r"has 3 · 3 places"),
+        ("weights multiplied", counts(weights=9 * 256 * 131_072), r"added, not multiplied"),
+        ("bytes", counts(weights=4 * WEIGHTS), r"bytes"),
+        ("a ratio", counts(weights=1 / 512 + 1 / 9), r"ratio of the MACs"),
+        ("other weights", counts(weights=133_379), r"weights of each of the two layers"),
         ("pair for standard", counts(DEEP + POINT), r"one ordinary layer"),
         ("in millions", counts(231.2), r'"standard": 231\.2 .*in millions'),
         ("dw as standard", counts(depthwise=STANDARD), r'"depthwise": .*sees one channel'),
@@ -261,7 +280,7 @@ class separable(nn.Module):
                 a=DEPTHWISE.replace("stride", "1"),
                 d=POINTWISE.replace("1, bias", "1, stride, bias"),
             ),
-            r"should have stride 2 .*should have stride 1, not 2",
+            r"should have stride 2.*should have stride 1, not 2",
         ),
         (
             "stride at both",
@@ -280,14 +299,73 @@ class separable(nn.Module):
         (
             "norm after ReLU",
             v1(b=RELU, c=FIRST, e=RELU, f=LAST),
-            r"wrong place.*batch norm comes after the second ReLU",
+            r"batch norms come after the ReLUs",
         ),
         (
             "second is 3x3",
             v1(d=POINTWISE.replace("1, bias", "3, padding=1, bias")),
             r"should be 1×1, not 3×3",
         ),
-        ("ReLU6", v1(c="nn.ReLU6()", f="nn.ReLU6()"), r"there is a ReLU6 where a ReLU is right"),
+        ("ReLU6", v1(c="nn.ReLU6()", f="nn.ReLU6()"), r"There is a ReLU6 where a ReLU is right"),
+        (
+            "shortcut",
+            v1().replace("nn.Sequential", "Added")
+            + """
+class Added(nn.Sequential):
+    def forward(self, maps):
+        y = super().forward(maps)
+        return y + maps if y.shape == maps.shape else y
+""",
+            r"v1 has no shortcut",
+        ),
+        (
+            "norm and ReLU first",
+            separable(FIRST, RELU, DEPTHWISE, FIRST, RELU, POINTWISE),
+            r"come before each convolution",
+        ),
+        (
+            "one ordinary convolution",
+            separable(POINTWISE.replace("1, b", "3, stride, 1, b"), LAST, RELU),
+            r"one ordinary 3×3 convolution",
+        ),
+        (
+            "one filter for all channels",
+            """
+class separable(nn.Module):
+    def __init__(self, in_channels, out_channels, stride=1):
+        super().__init__()
+        self.filter = nn.Conv2d(1, 1, 3, stride, 1, bias=False)
+        self.mix = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.one, self.two = nn.BatchNorm2d(in_channels), nn.BatchNorm2d(out_channels)
+
+    def forward(self, maps):
+        y = self.filter(maps.flatten(0, 1)[:, None])
+        y = self.one(y.reshape(*maps.shape[:2], *y.shape[2:])).relu()
+        return self.two(self.mix(y)).relu()
+""",
+            r"One 3×3 filter serves all channels",
+        ),
+        (
+            "groups on the 1×1",
+            v1(d=POINTWISE.replace("1, bias", "1, groups=in_channels, bias")),
+            r"The 1×1 convolution has groups",
+        ),
+        ("norm for other channels", v1(b=LAST), r"batch norm of its own"),
+        ("pooling", v1(a=DEPTHWISE.replace("stride", "1") + ", nn.MaxPool2d(stride)"), r"No pool"),
+        ("stride always 2", v1(a=DEPTHWISE.replace("stride", "2")), r"although `stride` is 1"),
+        (
+            "arguments exchanged",
+            v1().replace(
+                "(in_channels, out_channels, stride=1)", "(out_channels, in_channels, stride=1)"
+            ),
+            r"in the order out_channels, in_channels",
+        ),
+        ("another default", v1().replace("stride=1)", "stride=2)"), r"default of `stride` is 2"),
+        (
+            "one block for all",
+            v1() + "\nfrom functools import cache\nseparable = cache(separable)\n",
+            r"gives the same weights",
+        ),
         ("ReLU6 at the end", v1(f="nn.ReLU6()"), r"there is a ReLU6 where a ReLU is right"),
         ("leaky", v1(c="nn.LeakyReLU()"), r"there is a leaky ReLU where a ReLU is right"),
         ("ReLU6, no helper", v1(c="nn.ReLU6()"), r"consists of Conv2d"),
@@ -317,7 +395,11 @@ class separable(nn.Module):
         ("MACs", recount(539_492_352), r'"1x1": .*share of all MACs'),
         ("without the linear layer", recount(95.03), r'"1x1": .*belongs to the whole'),
         ("one digit", recount(94.9), r'"1x1": .*one digit'),
-        ("1x1 with linear", recount(95.037), r'"1x1": .*linear layer is counted'),
+        (
+            "1x1 with linear",
+            recount(95.037),
+            r'"1x1": .*convolutions and the linear layer together',
+        ),
         ("full and linear swapped", recount(full=0.18, linear=1.906), r'"full": .*for "linear"'),
         ("parameters of convolutions", recount(74.57), r'"1x1": .*share of the parameters'),
         ("parameters without norms", recount(74.19), r'"1x1": .*share of the parameters'),
@@ -325,6 +407,33 @@ class separable(nn.Module):
         ("a number for a row", recount(misprint="1.91"), r'"misprint": one of'),
         ("a text", recount("'many'"), r'"1x1": A number'),
         ("None", recount(linear=None), r'"linear": A number'),
+        ("all 3×3", recount(deep=4.9625), r"depthwise convolutions and the full .* together"),
+        ("full: all 3×3", recount(full=4.9625), r"depthwise convolutions and the full .* together"),
+        ("full: all", recount(full=99.81995), r"1×1 .* and the full .* together"),
+        ("both of the pair", recount(deep=97.9143), r"1×1 .* and the depthwise .* together"),
+        ("one layer", recount(deep=0.6352058), r"one layer; add up all 13"),
+        ("the last 1×1", recount(9.034038788), r"one layer; add up all 13"),
+        ("a layer left out", recount(85.82336848), r"One of the 13 layers is left out"),
+        ("millions", recount(539.492352), r"in millions"),
+        ("128 pixels", recount(94.5064604), r"at 128 pixels"),
+        ("32 pixels", recount(87.31170571), r"at 32 pixels"),
+        ("width 0.5", recount(90.21786966), r"at width 0.5"),
+        ("v2", recount(89.08336415), r"MobileNet v2"),
+        ("no stride", recount(full=7.62247), r"first convolution has stride 2"),
+        ("whole numbers", recount(94), r"whole number"),
+        ("rounded", recount(95), r"whole number"),
+        ("per mille", recount(948.574), r"per mille"),
+        ("number of layers", recount(46.42857), r"number of layers"),
+        ("the whole without full", recount(96.70014), r"full convolution .* belongs to the whole"),
+        ("all filters", recount(deep=752.0837291), r"sees one channel"),
+        ("distance", recount(full=0.7156175567), r"distance to the printed value"),
+        ("pooling counted", recount(linear=0.1890451409), r"Pooling and biases"),
+        ("full as fraction", recount(full=0.01905617557), r'"full": .*fraction'),
+        (
+            "fractions.Fraction",
+            "from fractions import Fraction\n" + recount("Fraction(9)"),
+            r"Add up",
+        ),
         ("linear as fraction", recount(linear=0.0018), r'"linear": .*fraction'),
     ],
     "mobilenet.4": [
@@ -442,6 +551,71 @@ class separable(nn.Module):
             r"in place|raised",
         ),
         ("a text", "InvertedResidual = 'block'", r"should be a class"),
+        (
+            "arguments exchanged",
+            inverted().replace("stride=1, expansion=6", "expansion=6, stride=1"),
+            r"in the order in_channels, out_channels, expansion, stride",
+        ),
+        (
+            "default 1",
+            inverted().replace("expansion=6", "expansion=1"),
+            r"default of `expansion` is 1",
+        ),
+        (
+            "joined",
+            inverted(
+                forward="y = self.branch(maps)\n"
+                "        return torch.cat([maps, y], 1) if self.skip else y"
+            ),
+            r"joined as channels",
+        ),
+        (
+            "half",
+            inverted(
+                forward="y = self.branch(maps)\n        return (maps + y) / 2 if self.skip else y"
+            ),
+            r"divided by two",
+        ),
+        (
+            "no shortcut, and a ReLU6",
+            inverted(act3="nn.ReLU6(),", skip="False"),
+            r"activation after the last 1×1, and the shortcut is missing",
+        ),
+        (
+            "expands six times only",
+            inverted(condition="expansion == 6"),
+            r"first 1×1 .* is missing",
+        ),
+        (
+            "depthwise first",
+            """
+class InvertedResidual(nn.Module):
+    def __init__(self, in_channels, out_channels, stride=1, expansion=6):
+        super().__init__()
+        wide = in_channels * expansion
+        parts = [
+            nn.Conv2d(in_channels, in_channels, 3, stride, 1, groups=in_channels, bias=False),
+            nn.BatchNorm2d(in_channels), nn.ReLU6(),
+            nn.Conv2d(in_channels, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU6(),
+            nn.Conv2d(wide, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels),
+        ]
+        self.branch = nn.Sequential(*parts)
+        self.skip = stride == 1 and in_channels == out_channels
+
+    def forward(self, maps):
+        return maps + self.branch(maps) if self.skip else self.branch(maps)
+""",
+            r"before the expansion, as in v1",
+        ),
+        (
+            "wide shortcut",
+            inverted(
+                forward="n = len(self.branch) - 5\n        wide = self.branch[:n](maps)\n"
+                "        y = self.branch[n:-2](wide)\n"
+                "        return self.branch[-2:](wide + y if self.skip else y)"
+            ),
+            r"joins the wide tensors",
+        ),
     ],
     "mobilenet.5": [
         (
@@ -472,7 +646,7 @@ class separable(nn.Module):
         (
             "bias and norm",
             repaired(last="nn.Conv2d(channels, 64, 1), nn.BatchNorm2d(64), nn.ReLU6()"),
-            r"`self.9`, .*should have no bias",
+            r"last convolution has a bias; batch norm",
         ),
         (
             "no last ReLU6",
@@ -502,6 +676,43 @@ class separable(nn.Module):
             repaired(first="stride if number == repeats - 1 else 1"),
             r"first block of a row",
         ),
+        (
+            "ReLU6 after rows",
+            repaired(outer="parts.append(nn.ReLU6())"),
+            r"after each row of the table",
+        ),
+        (
+            "no first ReLU6",
+            repaired().replace("        nn.ReLU6(),\n", "", 1),
+            r"first ReLU6 is gone",
+        ),
+        (
+            "norm after ReLU6",
+            repaired(last="nn.Conv2d(channels, 64, 1, bias=False), nn.ReLU6(), nn.BatchNorm2d(64)"),
+            r"comes after the ReLU6",
+        ),
+        (
+            "first stride 1",
+            repaired().replace("stride=2", "stride=1"),
+            r"first convolution was right",
+        ),
+        ("a ModuleList", repaired(result="nn.ModuleList(parts)"), r"only keeps layers"),
+        (
+            "the channels of the output twice",
+            repaired().replace("(channels, out_channels, f", "(out_channels, out_channels, f"),
+            r"made for 8 channels and gets 16",
+        ),
+        (
+            "expansion and stride exchanged",
+            repaired().replace("first, expansion)", "expansion, first)"),
+            r"`stride` and `expansion` have changed places",
+        ),
+        ("no expansion", repaired().replace("first, expansion)", "first)"), r"Hand `expansion` on"),
+        (
+            "a block twice",
+            repaired(after="parts[-1] = parts[-2] if number == 2 else parts[-1]"),
+            r"One block is used in two places",
+        ),
         ("one block a row", repaired(repeats="1"), r"There are 3 blocks"),
         ("no input channels", repaired(given="1"), r"in_channels"),
         ("a list", repaired(result="parts"), r"torch module is expected"),
@@ -511,6 +722,102 @@ class separable(nn.Module):
     "mobilenet.6": [
         ("bias each time", sliced(bias="project.bias"), r"with every slice"),
         ("no bias", sliced(bias="None"), r"bias of the projection is missing"),
+        (
+            "bias each time and at the end",
+            sliced(bias="project.bias", result="total + project.bias[:, None, None]"),
+            r"once more at the end",
+        ),
+        ("ReLU6 on each", sliced(AT_END, add="total = total + F.relu6(thin)"), r"on the projected"),
+        ("padding 1", sliced(stride="stride=depthwise.stride, padding=1,"), r"padding is always 1"),
+        ("no groups", sliced().replace("groups=size,", ""), r"of a slice needs groups"),
+        ("groups are slices", sliced(groups="slices"), r"not the number of slices"),
+        ("groups are all", sliced(groups="depthwise.groups"), r"those of all wide channels"),
+        ("first axis", sliced(AT_END, weight="project.weight[part]"), r"along its second axis"),
+        ("whole weight", sliced(AT_END, weight="project.weight"), r"cut the weight\s+too"),
+        ("whole weight, bias", sliced(weight="project.weight"), r"cut the weight\s+too"),
+        (
+            "second axis",
+            sliced().replace("expand.weight[part]", "expand.weight[:, part]"),
+            r"expansion along its first axis",
+        ),
+        (
+            "concatenated",
+            sliced(
+                AT_END,
+                start="[]",
+                add="total.append(thin)",
+                result="torch.cat(total, dim=1) + project.bias[:, None, None]",
+            ),
+            r"joined as channels",
+        ),
+        (
+            "no last slice",
+            sliced().replace("expand.out_channels, size)", "expand.out_channels - size, size)"),
+            r"last slice is left out",
+        ),
+        (
+            "no last slice, bias at the end",
+            sliced(AT_END).replace(
+                "expand.out_channels, size)", "expand.out_channels - size, size)"
+            ),
+            r"last slice is left out",
+        ),
+        (
+            "no first slice",
+            sliced(AT_END).replace("range(0,", "range(size,"),
+            r"first slice is left out",
+        ),
+        (
+            "rows",
+            "def in_slices(maps, expand, depthwise, project, slices):\n"
+            "    cut = maps.chunk(slices, 2)\n"
+            "    every = [project(F.relu6(depthwise(F.relu6(expand(m))))) for m in cut]\n"
+            "    return torch.cat(every, 2)",
+            r"rows of the maps are sliced",
+        ),
+        (
+            "images",
+            "def in_slices(maps, expand, depthwise, project, slices):\n"
+            "    cut = maps.chunk(slices)\n"
+            "    every = [project(F.relu6(depthwise(F.relu6(expand(m))))) for m in cut]\n"
+            "    return torch.cat(every)",
+            r"images of the batch are sliced",
+        ),
+        (
+            "input channels",
+            """
+def in_slices(maps, expand, depthwise, project, slices):
+    size, total = expand.in_channels // slices, 0
+    for i in range(slices):
+        p = slice(i * size, i * size + size)
+        wide = F.relu6(F.conv2d(maps[:, p], expand.weight[:, p], expand.bias))
+        total = total + project(F.relu6(depthwise(wide)))
+    return total
+""",
+            r"input channels are sliced",
+        ),
+        (
+            "zeros of the input's size",
+            sliced(AT_END, start="torch.zeros(len(maps), project.out_channels, *maps.shape[2:])"),
+            r"as large as the input",
+        ),
+        (
+            "bias after ReLU6",
+            sliced(bias1="None", act1="F.relu6(wide) + expand.bias[part][:, None, None]"),
+            r"added after its ReLU6",
+        ),
+        ("no first bias", sliced(bias1="None"), r"bias of the expansion is missing"),
+        (
+            "no second bias",
+            sliced().replace("depthwise.bias[part]", "None"),
+            r"bias of the depthwise convolution is missing",
+        ),
+        ("a cut bias", sliced(bias="project.bias[part]"), r"for the thin channels"),
+        (
+            "a bias without axes",
+            sliced(bias="None", result="total + project.bias"),
+            r"needs two more axes",
+        ),
         ("no first ReLU6", sliced(act1="wide"), r"after the expansion is missing"),
         ("no second ReLU6", sliced(act2="wide"), r"depthwise convolution is missing"),
         ("no ReLU6", sliced(act1="wide", act2="wide"), r"Both ReLU6"),
@@ -643,7 +950,59 @@ class separable(nn.Module):
             quantised(result="steps.round().to(torch.int8), scale.tolist()"),
             r"scales are .*tensor is asked",
         ),
-        ("in place", quantised(before="weight.mul_(2)"), r"scales are not right"),
+        ("in place", quantised(before="weight.mul_(2)"), r"`weight` in place"),
+        ("no abs, zeros", quantised(SIGNED), r"Take the absolute values"),
+        (
+            "abs of max",
+            quantised(SIGNED, scale="weight.flatten(1).amax(1).abs() / 127"),
+            r"Take the ab",
+        ),
+        ("4 bits", quantised(scale="weight.abs().flatten(1).amax(1) / 7"), r"divides by 7\."),
+        ("3 deviations", quantised(scale="3 * weight.flatten(1).std(1) / 127"), r"standard dev"),
+        (
+            "smallest",
+            quantised(scale="weight.abs().flatten(1).amin(1) / 127"),
+            r"smallest absolute",
+        ),
+        (
+            "power of two",
+            quantised(zero="2 ** (scale + (scale == 0)).log2().ceil()"),
+            r"powers of two",
+        ),
+        (
+            "rounded",
+            quantised(result="steps.round().to(torch.int8), scale.round(decimals=2)"),
+            r"rounded",
+        ),
+        (
+            "int8",
+            quantised(result="steps.round().to(torch.int8), scale.to(torch.int8)"),
+            r"scales have t",
+        ),
+        (
+            "half",
+            quantised(result="steps.round().to(torch.int8), scale.half()"),
+            r"torch.float32 is",
+        ),
+        (
+            "weights",
+            quantised(result="steps.round() * scale[:, None, None, None], scale"),
+            r"weights ag",
+        ),
+        ("no axes", quantised(steps="weight / scale"), r"three axes of length 1"),
+        ("second axis", quantised(steps="weight / scale[None, :, None, None]"), r"second axis"),
+        ("times", quantised(steps="weight * scale[:, None, None, None]"), r"divided by it"),
+        ("if", quantised(zero="1.0 if scale == 0 else scale"), r"`if` decides once"),
+        ("max", quantised(scale="weight.abs().flatten(1).max(dim=1) / 127"), r"gives two tensors"),
+        ("16", quantised(scale="weight.abs().view(16, -1).amax(dim=1) / 127"), r"typed in"),
+        ("a layer", quantised(before="weight = weight.weight"), r"not a layer"),
+        (
+            "kept scales",
+            quantised(zero="kept.setdefault(weight.shape, torch.where(scale == 0, 1.0, scale))")
+            + "\nkept = {}\n",
+            r"scales of the first one",
+        ),
+        ("a class", "class quantise(nn.Module):\n    pass", r"A function is expected"),
         ("a tensor", "quantise = torch.zeros(3)", r"A function is expected"),
     ],
 }
@@ -705,6 +1064,11 @@ class separable(nn.Module):
     "mobilenet.3": [
         ("as numbers", recount()),
         ("two digits", recount(94.86, 3.06, 1.91, 0.18)),
+        (
+            "as fractions",
+            "from fractions import Fraction as F\n"
+            + recount("F(94857, 1000)", "F(3057, 1000)", "F(1906, 1000)", "F(18, 100)"),
+        ),
         (
             "by formula",
             """

@@ -1,7 +1,12 @@
 """Checks of chapter 09: MobileNet v1 and v2."""
 
+import inspect
+import itertools
+import math
+import numbers
 import re
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -19,11 +24,38 @@ from exercises.compare import (
     expect_numbers,
     layers,
     make,
+    plain,
     same_outputs,
     same_results,
 )
 
 # Edits of the solutions' text that teach more than what `exercises.repairs` says of a module.
+_PAIR = (
+    "nn.Conv2d(in_channels, in_channels, 3, stride, 1, groups=in_channels, bias=False), "
+    "{}nn.Conv2d(in_channels, out_channels, 1, bias=False)"
+)
+_NORM_IN, _NORM_OUT = "nn.BatchNorm2d(in_channels)", "nn.BatchNorm2d(out_channels)"
+_ADDED = """class _Added(nn.Sequential):
+    def forward(self, maps):
+        result = super().forward(maps)
+        return maps + result if maps.shape == result.shape else result
+
+
+def separable("""
+_V1_FIRST = (
+    "        parts = []\n",
+    "        parts = [nn.Conv2d(in_channels, in_channels, 3, stride, 1, groups=in_channels, "
+    "bias=False), nn.BatchNorm2d(in_channels), nn.ReLU6()]\n",
+    "            nn.Conv2d(wide, wide, 3, stride, padding=1, groups=wide, bias=False),\n"
+    "            nn.BatchNorm2d(wide),\n            nn.ReLU6(),\n",
+    "",
+)
+_SUM = "maps + self.branch(maps)"
+_FORWARD = f"        return {_SUM} if self.skip else self.branch(maps)"
+_WIDE_SUM = """        if not self.skip:
+            return self.branch(maps)
+        wide = self.branch[:-5](maps)
+        return self.branch[-2:](wide + self.branch[-5:-2](wide))"""
 _NO_NORM = (
     *("        nn.BatchNorm2d(in_channels),\n", ""),
     *("        nn.BatchNorm2d(out_channels),\n", ""),
@@ -31,6 +63,12 @@ _NO_NORM = (
 _NORM, _LAST_RELU = "        nn.BatchNorm2d(64),\n", "        nn.ReLU6(),\n    ]\n    return"
 _NEXT = "            channels = out_channels\n"
 _LAST = "            nn.BatchNorm2d(out_channels),\n"
+_AT_END = ("return total", "return total + project.bias[:, None, None]")
+_ACTIVE = ("total + F.conv2d(", "total + F.relu6(F.conv2d(", "part], bias)\n", "part], bias))\n")
+_ROWS_CUT = (
+    "    return torch.cat([project(F.relu6(depthwise(F.relu6(expand(part))))) for part in "
+    "maps.chunk(slices, {0})], {0})\n"
+)
 _EACH = ("project.bias if start == 0 else None", "project.bias")
 _FILTERS = ("depthwise.weight[part]", "depthwise.weight[:size]")
 SLIPS = {
@@ -44,6 +82,25 @@ SLIPS = {
             "stride, 1, groups=out_channels, bias=False), nn.BatchNorm2d(out_channels), nn.ReLU())"
             "\n    return",
         ),
+        "There is a ReLU6 where a ReLU is right.": ("nn.ReLU()", "nn.ReLU6()"),
+        "The batch norms come after the ReLUs; each belongs before its ReLU.": tuple(
+            part
+            for norm in (_NORM_IN, _NORM_OUT)
+            for part in (f"{norm},\n        nn.ReLU()", f"nn.ReLU(),\n        {norm}")
+        ),
+        "The input is added to the result. The block of v1 has no shortcut.": (
+            *("def separable(", _ADDED, "return nn.Sequential(", "return _Added("),
+        ),
+        "Batch norm and ReLU come before each convolution; they belong after it.": (
+            "    return",
+            f"    return nn.Sequential({_NORM_IN}, nn.ReLU(), "
+            f"{_PAIR.format(f'{_NORM_IN}, nn.ReLU(), ')})\n    return",
+        ),
+        "There is one ordinary 3×3 convolution. The block has two: depthwise 3×3, then 1×1.": (
+            "    return",
+            "    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 3, stride, 1, "
+            "bias=False), nn.BatchNorm2d(out_channels), nn.ReLU())\n    return",
+        ),
         "There is no batch norm.": _NO_NORM,
         "There is no batch norm, and the convolutions have biases.": (
             *(*_NO_NORM, "bias=False", "bias=True"),
@@ -51,11 +108,18 @@ SLIPS = {
     },
     "mobilenet.4": {
         "With expansion=1 there should be no first 1×1 convolution.": ("expansion != 1", "True"),
-        **{
-            f"There is a {name} after the last 1×1. The bottleneck is linear: batch norm, and no "
-            "activation.": (_LAST, f"{_LAST}            nn.{name}(),\n")
-            for name in ("ReLU6", "ReLU")
-        },
+        "There is an activation after the last 1×1. The bottleneck is linear: batch norm, and no "
+        "activation.": (_LAST, f"{_LAST}            nn.ReLU6(),\n"),
+        "There is an activation after the last 1×1, and the shortcut is missing.": (
+            *(_LAST, f"{_LAST}            nn.ReLU6(),\n", f"{_SUM} if self.skip else ", ""),
+        ),
+        "The depthwise convolution comes before the expansion, as in v1; it belongs after it, on "
+        "the wide channels.": _V1_FIRST,
+        "The shortcut joins the wide tensors. It should join the thin ends: the input and the "
+        "result of the whole branch.": (_FORWARD, _WIDE_SUM),
+        "The sum is divided by two; input and result are added, and no more.": (
+            *(_SUM, f"({_SUM}) / 2"),
+        ),
         "There is an activation after the sum; nothing follows it.": (
             "maps + self.branch(maps)",
             "(maps + self.branch(maps)).relu()",
@@ -69,14 +133,28 @@ SLIPS = {
     },
     "mobilenet.5": {
         **{
-            f"There is {still}a {name} after each block, so after each projection; the bottleneck "
-            f"is linear.{more}": (_NEXT, f"{_NEXT}            parts.append(nn.{name}())\n", *other)
-            for still, name, more, other in (
-                ("", "ReLU6", "", ()),
-                ("", "ReLU", "", ()),
-                ("still ", "ReLU6", " One more mistake is left.", (_NORM, "")),
+            f"There is {still}an activation, such as ReLU6, after each block, so after each "
+            f"projection; the bottleneck is linear.{more}": (
+                *(_NEXT, f"{_NEXT}            parts.append(nn.ReLU6())\n", *other),
+            )
+            for still, more, other in (
+                ("", "", ()),
+                ("still ", " One more mistake is left.", (_NORM, "")),
             )
         },
+        "There is still an activation, such as ReLU6, after each row of the table. So it follows a "
+        "projection; the bottleneck is linear.": (
+            *(f"{_NEXT}    parts +=", f"{_NEXT}        parts.append(nn.ReLU6())\n    parts +="),
+        ),
+        "The batch norm of the last convolution comes after the ReLU6; it belongs before it.": (
+            *(_NORM, "", _LAST_RELU, _LAST_RELU.replace("    ]", f"{_NORM}    ]", 1)),
+        ),
+        "The last convolution has a bias; batch norm comes after it, so it needs none.": (
+            *("kernel_size=1, bias=False", "kernel_size=1"),
+        ),
+        "The first ReLU6 is gone; it was right.": (
+            *("nn.ReLU6(),\n    ]\n    channels", "\n    ]\n    channels"),
+        ),
         "The batch norm of the last convolution is still missing.": (_NORM, ""),
         "The last convolution has a bias in place of its batch norm.": (
             *(_NORM, "", "kernel_size=1, bias=False", "kernel_size=1"),
@@ -93,7 +171,71 @@ SLIPS = {
         "The bias of the projection is added with every slice; it belongs to the sum, so once.": (
             _EACH
         ),
+        "The bias of the projection is added with every slice and once more at the end; once is "
+        "right.": (*_EACH, *_AT_END),
         "The bias of the projection is missing.": (_EACH[0], "None"),
+        "The bias of the expansion is missing.": (", expand.bias[part]", ""),
+        "The bias of the depthwise convolution is missing.": ("depthwise.bias[part]", "None"),
+        "The biases of the expansion and of the depthwise convolution are missing.": (
+            *(", expand.bias[part]", "", "depthwise.bias[part]", "None"),
+        ),
+        "The bias of the expansion is added after its ReLU6; it belongs before it.": (
+            "expand.weight[part], expand.bias[part]))",
+            "expand.weight[part])) + expand.bias[part][:, None, None]",
+        ),
+        "The last slice is left out.": (
+            *("expand.out_channels, size)", "expand.out_channels - size, size)"),
+        ),
+        "The first slice is left out.": (
+            *("range(0,", "range(size,", "start == 0", "start == size"),
+        ),
+        "The depthwise convolution of a slice needs groups: as many as the slice has channels.": (
+            "                groups=size,\n",
+            "",
+        ),
+        "The groups are not the number of slices: a slice has as many groups as channels.": (
+            *("groups=size", "groups=slices"),
+        ),
+        "These groups are those of all wide channels: a slice has as many groups as channels.": (
+            *("groups=size", "groups=depthwise.groups"),
+        ),
+        "Cut the weight of the projection along its second axis. The wide channels are there: the "
+        "projection takes them in.": ("project.weight[:, part]", "project.weight[part]"),
+        "The projection gets one slice, and its weight is for all wide channels: cut the weight "
+        "too, along its second axis.": ("project.weight[:, part]", "project.weight"),
+        "Cut the weight of the expansion along its first axis. The wide channels are there: the "
+        "expansion gives them.": ("expand.weight[part]", "expand.weight[:, part]"),
+        "The bias of the projection is for the thin channels: it is not cut.": (
+            *(_EACH[0], "project.bias[part]"),
+        ),
+        "The bias needs two more axes, for height and width, before it can be added.": (
+            *(_EACH[0], "None", "return total", "return total + project.bias"),
+        ),
+        "The results of the slices are joined as channels; they have to be added.": (
+            *("total = 0", "total = []", "total = total + F.conv2d(", "total.append(F.conv2d("),
+            *("[:, part], bias)", "[:, part]))"),
+            *("return total", "return torch.cat(total, 1) + project.bias[:, None, None]"),
+        ),
+        "The sum begins with maps as large as the input; with a stride the output is smaller.": (
+            *("total = 0", "total = torch.zeros(len(maps), project.out_channels, *maps.shape[2:])"),
+        ),
+        "The input channels are sliced; slice the wide channels.": (
+            "    size = expand.out_channels // slices\n",
+            "    size = expand.in_channels // slices\n"
+            "    return sum(project(F.relu6(depthwise(F.relu6(F.conv2d(maps[:, p], "
+            "expand.weight[:, p], expand.bias))))) for p in (slice(i * size, i * size + size) "
+            "for i in range(slices)))\n",
+        ),
+        "The rows of the maps are sliced; slice the wide channels.": (
+            *("    size", f"{_ROWS_CUT.format(2)}    size"),
+        ),
+        "The columns of the maps are sliced; slice the wide channels.": (
+            *("    size", f"{_ROWS_CUT.format(3)}    size"),
+        ),
+        "The padding is always 1; take it from the layer.": ("=depthwise.padding", "=1"),
+        "There is a ReLU6 on the projected slices; the bottleneck is linear.": (
+            *(_EACH[0], "None", *_ACTIVE, *_AT_END),
+        ),
         "The ReLU6 after the expansion is missing.": ("F.relu6(F.conv2d(maps", "(F.conv2d(maps"),
         "The ReLU6 after the depthwise convolution is missing.": ("F.relu6(\n", "(\n"),
         "Both ReLU6 are missing.": ("F.relu6(", "("),
@@ -122,14 +264,7 @@ SLIPS = {
         ),
         "Every slice is projected with the weights of the first slice: take "
         "`project.weight[:, part]`.": ("[:, part]", "[:, :size]"),
-        "There is an activation on the projected slices; the bottleneck is linear.": (
-            *(
-                "total + F.conv2d(",
-                "total + F.relu6(F.conv2d(",
-                "part], bias)\n",
-                "part], bias))\n",
-            ),
-        ),
+        "There is an activation on the projected slices; the bottleneck is linear.": (*_ACTIVE,),
         "The padding of the depthwise convolution is not used.": (
             "padding=depthwise.padding",
             "padding=0",
@@ -154,6 +289,20 @@ SLIPS = {
         ),
     },
     "mobilenet.7": {
+        "The scale needs three axes of length 1 after the first, so that each channel is divided "
+        "by its own scale.": ("scale[:, None, None, None]", "scale"),
+        "The scale is put along the second axis, that of the input channels; put it along the "
+        "first.": ("scale[:, None, None, None]", "scale[None, :, None, None]"),
+        "The weights are multiplied by the scale; they have to be divided by it.": (
+            *("weight / scale", "weight * scale"),
+        ),
+        "`if` decides once, and the tensor holds one truth value for each channel: use "
+        "`torch.where`.": ("torch.where(scale == 0, 1.0, scale)", "1.0 if scale == 0 else scale"),
+        "`max` with an axis gives two tensors, the values and their places: take `.values`, or use "
+        "`amax`.": ("amax(dim=1)", "max(dim=1)"),
+        "`weight` is the tensor of weights itself, not a layer.": (
+            *("weight.abs()", "weight.weight.abs()"),
+        ),
         "The numbers are rounded up; to the nearest is asked for.": (
             "steps.round()",
             "steps.ceil()",
@@ -181,31 +330,32 @@ def mobilenet_1(answer):
     }
     common: dict[str, dict[float, str]] = {
         key: {
-            many * value: stride,
-            value: no_positions,
-            14 * value: side,
+            n * n * value: f"This is the number for {n} · {n} positions. The output has 14 · 14: "
+            "padding 1 adds one row and column on each side, and the stride is 2."
+            for n in (7, 12, 13, 15, 16, 27, 30)
         }
+        | {many * value: stride, value: no_positions, 14 * value: side}
         for key, value in (("standard", one), ("depthwise", deep), ("pointwise", point))
     }
+    for key in ("standard", "depthwise"):
+        common[key][right[key] / 9 * 25] = "The kernel has 3 · 3 places, not 5 · 5."
+        common[key][right[key] / 3] = "The kernel has 3 · 3 places, not 3."
+        common[key][right[key] / 9] = "Each filter has 3 · 3 places; the factor 9 is missing."
     common["standard"] |= {
-        positions * 3 * 256 * 512: "The kernel has 3 · 3 places, not 3.",
         positions * 9 * 512: "Every filter sees all 256 channels: 3 · 3 · 256 products.",
         positions * deep: "This is one filter; there are 512.",
-        13 * 13 * one: "Without padding there would be 13 · 13 positions; padding 1 gives 14 · 14.",
         positions * (deep + point): "This is the pair of depthwise and 1×1; one ordinary layer is "
         "asked for.",
     }
     common["depthwise"] |= {
         positions * one: "This is the ordinary convolution. A depthwise filter sees one channel.",
-        positions * 9 * 512: "The depthwise layer keeps the number of channels: 256, not 512.",
+        positions * 9 * 512: "This is twice too much. The depthwise layer keeps its 256 channels. "
+        "And one MAC is a multiplication with its addition: count it once.",
         positions * 9: "This is one channel; there are 256.",
-        positions * 3 * 256: "The kernel has 3 · 3 places, not 3.",
         positions * 9 * 256 + 256: "Biases are left out: a batch norm comes after this layer.",
         positions * 10 * 256: "Biases are left out: a batch norm comes after this layer.",
         positions * 9 * 256 * 256: "Each filter sees one channel, its own, not all 256.",
         positions * point: "This is the value of the pointwise layer.",
-        13 * 13 * deep: "Without padding there would be 13 · 13 positions; padding 1 gives "
-        "14 · 14.",
     }
     common["pointwise"] |= {
         positions * 9 * point: "This is a 3×3 kernel; the pointwise layer is 1×1.",
@@ -234,6 +384,13 @@ def mobilenet_1(answer):
         9 + point: "The depthwise layer has a filter of its own for each of the 256 channels.",
         9 * 512 + point: "The depthwise layer has 256 filters, one for each channel it gets.",
         one + deep + point: "The ordinary convolution does not belong to the pair.",
+        deep + 512 * 512: "The 1×1 layer gets 256 channels: the depthwise layer keeps them.",
+        deep + 9 * point: "The second layer is 1×1: its kernel has one place, not 9.",
+        256 + point: "The kernel of the depthwise layer has 3 · 3 places.",
+        25 * 256 + point: "The kernel has 3 · 3 places, not 5 · 5.",
+        deep * point: "The weights of the two layers are added, not multiplied.",
+        4 * (deep + point): "These are the bytes; the number of weights is asked for.",
+        1 / 512 + 1 / 9: "This is the ratio of the MACs; the number of weights is asked for.",
     }
     expect_numbers(
         answer,
@@ -241,7 +398,8 @@ def mobilenet_1(answer):
         common,
         macs=("standard", "depthwise", "pointwise"),
         with_biases={"standard": positions * (one + 512)},
-        otherwise="Begin with the products for one position of the output.",
+        otherwise=dict.fromkeys(right, "Begin with the products for one position of the output.")
+        | {"weights": "Count the weights of each of the two layers, and add them."},
     )
     ratio = right["standard"] / (right["depthwise"] + right["pointwise"])
     return f"{ratio:.2f} times fewer MACs; 1/512 + 1/9 = 1/{1 / (1 / 512 + 1 / 9):.2f}."
@@ -259,6 +417,13 @@ class _Spikes(nn.Module):
 
 def _convolutions(module: nn.Module) -> list[nn.Conv2d]:
     return [m for m in module.modules() if isinstance(m, nn.Conv2d)]
+
+
+def _is_thin(layer: nn.Conv2d) -> bool:
+    return layer.kernel_size == (1, 1)
+
+
+_GROUPED = "The 1×1 convolution has groups. It mixes all channels: leave `groups` out there."
 
 
 def _same_block(
@@ -282,16 +447,44 @@ def _same_block(
     same_outputs(*loud, (4, *shape[1:2], 16, 16), tolerance=1e-3)
 
 
-def _builds(answer: Any, name: str) -> None:
+def _builds(answer: Any, reference: Callable, kind: str = "a function or a class") -> None:
+    """It is no finished module, and its arguments have the order and the defaults of the task."""
+    name = reference.__name__
     if isinstance(answer, nn.Module):
         raise Wrong(
-            f"{name} is {describe(answer)}; it should be a function or a class that builds a block "
-            "for any number of channels."
+            f"{name} is {describe(answer)}; it should be {kind} that builds a block for any number "
+            "of channels."
+        )
+    try:
+        mine, right = (
+            {p.name: p.default for p in inspect.signature(f).parameters.values()}
+            for f in (answer, reference)
+        )
+    except (TypeError, ValueError):  # it is no function, or one of those that do not tell
+        return
+    if list(mine) != list(right) and sorted(mine) == sorted(right):
+        raise Wrong(
+            f"{name} takes its arguments in the order {', '.join(mine)}; the task's order is "
+            f"{', '.join(right)}."
+        )
+    for key, default in right.items():
+        if mine.get(key, default) not in (default, inspect.Parameter.empty):
+            raise Wrong(f"The default of `{key}` is {describe(mine[key])}; {default} is right.")
+
+
+def _expect_new(answer: Callable, arguments: tuple, block: nn.Module) -> None:
+    """Two calls give two modules, each with weights of its own."""
+    with trace.unwatched():
+        again = make(answer, *arguments)
+    if {id(p) for p in block.parameters()} & {id(p) for p in again.parameters()}:
+        raise Wrong(
+            f"{describe_call(answer, *arguments)} gives the same weights when it is called "
+            "again, so that two blocks would share them. Make new layers in each call."
         )
 
 
 def mobilenet_2(answer, reference):
-    _builds(answer, "separable")
+    _builds(answer, reference)
     cases = [((4, 6), (3, 4, 9, 8)), ((6, 3, 2), (3, 6, 8, 11)), ((5, 5, 1), (3, 5, 7, 7))]
     for arguments, shape in cases:
         what = describe_call(answer, *arguments)
@@ -300,12 +493,27 @@ def mobilenet_2(answer, reference):
         except Wrong as error:
             if "divisible by groups" not in str(error):
                 raise
+            cause = (
+                "The depthwise layer keeps the number of channels: in_channels in, in_channels "
+                "out, groups=in_channels."
+            )
+            with trace.unwatched():
+                if any(c.groups > 1 for c in _convolutions(make(answer, 4, 4)) if _is_thin(c)):
+                    cause = _GROUPED
+            raise Wrong(f"{cause} {error}") from None
+        _expect_new(answer, arguments, block)
+        try:
+            with trace.unwatched():  # its weights are its own, so what comes out tells nothing
+                call(
+                    block.train(), torch.randn(shape), what=f"{what}, given maps of shape {shape},"
+                )
+        except Wrong as error:
+            if "running_mean" not in str(error):
+                raise
             raise Wrong(
-                f"{error} The depthwise layer keeps the number of channels: in_channels in, "
-                "in_channels out, groups=in_channels."
+                "Each convolution is followed by a batch norm of its own, for as many channels as "
+                f"this convolution gives. {error}"
             ) from None
-        with trace.unwatched():  # its weights are its own, so what comes out tells nothing
-            call(block.train(), torch.randn(shape), what=f"{what}, given maps of shape {shape},")
         try:
             _compare_separable(block, reference(*arguments), arguments, shape)
         except Wrong as error:
@@ -322,14 +530,25 @@ def _compare_separable(
     with trace.unwatched():
         got = call(block.train(), torch.randn(shape))
     if isinstance(got, Tensor) and got.shape[2:] != expected[2:]:
+        cause = "The 3×3 needs padding 1, the 1×1 none."
+        if any(isinstance(m, (nn.MaxPool2d, nn.AvgPool2d)) for m in block.modules()):
+            cause = "No pooling is asked for: the depthwise convolution has the stride."
+        elif stride == 1 and any(c.stride != (1, 1) for c in convs):
+            cause = "A convolution has a stride although `stride` is 1: is the argument used?"
+        elif stride != 1 and got.shape[2:] == shape[2:]:
+            cause = "Is `stride` used?"
+        elif sum(c.stride != (1, 1) for c in convs) > 1:
+            cause = "The stride belongs to one layer, the depthwise convolution."
         raise Wrong(
-            f"Maps of shape {shape} become {tuple(got.shape)}; {expected} is right. "
-            + (
-                "Is `stride` used?"
-                if stride != 1 and got.shape[2:] == shape[2:]
-                else "The 3×3 needs padding 1, the 1×1 none; the stride belongs to one layer."
-            )
-            + f" Your module consists of {layers(block)}."
+            f"{cause} Maps of shape {shape} become {tuple(got.shape)}; {expected} is right. Your "
+            f"module consists of {layers(block)}."
+        )
+    if any(c.groups > 1 for c in convs if _is_thin(c)):
+        raise Wrong(_GROUPED)
+    if convs and convs[0].in_channels == 1 != given:
+        raise Wrong(
+            "One 3×3 filter serves all channels; every channel gets a filter of its own. With "
+            "groups=in_channels one convolution holds them all."
         )
     if convs and convs[0].groups not in (1, given) and convs[0].in_channels == given:
         raise Wrong(
@@ -341,42 +560,116 @@ def _compare_separable(
 
 # --- mobilenet.3: a table with a misprint ---------------------------------------------------------
 
-_ROWS = ("1x1", "depthwise", "full", "linear")
-_SHARES = {"1x1": 94.857, "depthwise": 3.058, "full": 1.906, "linear": 0.180}
-_PARAMETERS = {  # with batch norms, without them, and of the total without them
-    "1x1": (74.468, 74.187, 74.572),
-    "depthwise": (1.291, 1.055, 1.061),
-    "full": (0.022, 0.0204, 0.0205),
-    "linear": (24.220, 24.346),
+_ROWS = {
+    "1x1": "the 1×1 convolutions",
+    "depthwise": "the depthwise convolutions",
+    "full": "the full convolution at the start",
+    "linear": "the linear layer",
 }
+_PARAMETERS = {  # with batch norms, without them, of the total without them, and as printed
+    "1x1": (74.468, 74.187, 74.572, 74.59),
+    "depthwise": (1.291, 1.055, 1.061, 1.06),
+    "full": (0.022, 0.0204, 0.0205, 0.02),
+    "linear": (24.220, 24.346, 24.33),
+}
+_V2 = {"1x1": 89.083, "depthwise": 6.888, "full": 3.603, "linear": 0.426}
+
+
+def _macs(size: int = 224, width: float = 1.0) -> dict[str, list[int]]:
+    """The MACs of the layers of MobileNet v1."""
+    side, given = -(-size // 2), int(32 * width)
+    macs: dict[str, list[int]] = {key: [] for key in _ROWS}
+    macs["full"] = [27 * given * side**2]
+    for channels, stride in zip(
+        (64, 128, 128, 256, 256, *[512] * 6, 1024, 1024), (1, 2, 1, 2, 1, 2, *[1] * 5, 2, 1)
+    ):
+        side, out = -(-side // stride), int(channels * width)
+        macs["depthwise"].append(9 * given * side**2)
+        macs["1x1"].append(given * out * side**2)
+        given = out
+    macs["linear"] = [1000 * given]
+    return macs
+
+
+def _shares(macs: dict[str, list[int]]) -> dict[str, float]:
+    whole = sum(map(sum, macs.values()))
+    return {key: 100 * sum(values) / whole for key, values in macs.items()}
+
+
+def _share_mistakes(key: str) -> list[tuple[float, str]]:
+    """Wrong numbers for a row of the table, and what each of them is."""
+    macs = _macs()
+    shares, own, right = _shares(macs), macs[key], _shares(macs)[key]
+    whole = sum(map(sum, macs.values()))
+    known = [
+        (right / 100, "This is a fraction; percent are asked for, so times 100."),
+        (right * 10, "This is per mille; percent are asked for."),
+        (round(right, 1), "This is rounded to one digit; two or more are asked for."),
+        *(
+            (
+                n,
+                "This is a whole number; two digits after the point are asked for. (`//` cuts them "
+                "off.)",
+            )
+            for n in (math.floor(right), round(right))
+        ),
+        (sum(own), "This is a number of MACs; its share of all MACs, in percent, is asked for."),
+        (sum(own) / 1e6, "This is in millions of MACs; the share of all MACs is asked for."),
+        (100 * len(own) / 28, "This is a share of the number of layers; add up their MACs."),
+        (_V2[key], "This is the share in MobileNet v2; the table is about v1."),
+    ]
+    for n in (2, 3, 4):
+        for rows in itertools.combinations(_ROWS, n):
+            words = " and ".join(_ROWS[row] for row in rows)
+            alone = f"{_ROWS[key]} alone" if key in rows else _ROWS[key]
+            text = f"This is the share of {words} together. This row has {alone}."
+            known.append((sum(shares[row] for row in rows), text))
+    for row in _ROWS:
+        text = f"The whole is too small here: {_ROWS[row]} belongs to the whole."
+        known.append((100 * sum(own) / (whole - sum(macs[row])), text))
+    for n in own if len(own) > 1 else ():
+        known.append((100 * n / whole, f"This is one layer; add up all {len(own)}."))
+        known.append((right - 100 * n / whole, f"One of the {len(own)} layers is left out."))
+    for size in (28, 32, 64, 96, 128, 160, 192, 256):
+        text = f"This is the share at {size} pixels; 224 are asked for."
+        known.append((_shares(_macs(size=size))[key], text))
+    for width in (0.25, 0.5, 0.75):
+        text = f"This is the share at width {width}; width 1 is asked for."
+        known.append((_shares(_macs(width=width))[key], text))
+    if key == "depthwise":
+        channels = (32, 64, 128, 128, 256, 256, *[512] * 6, 1024)
+        every = sum(n * c for n, c in zip(own, channels))
+        known.append((100 * every / whole, "A depthwise filter sees one channel, not all."))
+    if key == "full":
+        known.append((1.19, "This is the printed value. Measure it."))
+        known.append((right - 1.19, "This is the distance to the printed value, not the share."))
+        known.append((4 * right, "The first convolution has stride 2: 112 · 112 positions."))
+    if key == "linear":
+        known.append((100 * (sum(own) + 1024 * 49) / whole, "Pooling and biases have no MACs."))
+    return known
 
 
 def mobilenet_3(answer):
     expect_keys(answer, (*_ROWS, "misprint"))
-    total, linear = 568_740_352, 1_024_000
-    tolerance = {key: 0.006 if share > 0.5 else 0.0025 for key, share in _SHARES.items()}
+    answer = {k: float(v) if isinstance(v, Fraction) else plain(v) for k, v in answer.items()}
+    right = _shares(_macs())
+    tolerance = {key: 0.006 if share > 0.5 else 0.0025 for key, share in right.items()}
     common = {}
-    for key, right in _SHARES.items():
-        known = {1.19: "This is the printed value. Measure it."} if key == "full" else {}
-        if key != "linear":
-            known[right * total / (total - linear)] = (
-                "This is the share of the convolutions' MACs; the linear layer belongs to the "
-                "whole."
-            )
-            known[right + _SHARES["linear"]] = (
-                "The linear layer is counted here too; it has a row of its own."
-            )
-        known |= dict.fromkeys(
-            _PARAMETERS[key], "This is the share of the parameters; MACs are asked for."
-        )
-        known |= {round(right, 1): "This is rounded to one digit; two or more are asked for."}
-        known |= {right / 100: "This is a fraction; percent are asked for, so times 100."}
-        known |= {
-            right * total / 100: "This is a number of MACs; its share of all MACs, in percent, is "
-            "asked for."
-        }
-        common[key] = {v: text for v, text in known.items() if abs(v - right) > tolerance[key]}
-    expect_numbers(answer, _SHARES, common, tolerance=tolerance)
+    for key, share in right.items():
+        value, parameters = answer[key], "This is the share of the parameters; MACs are asked for."
+        known = dict.fromkeys(_PARAMETERS[key], parameters)
+        if isinstance(value, numbers.Real):  # of several mistakes the nearest is named
+            found = [*known.items(), *_share_mistakes(key)]
+            found = [f for f in found if math.isclose(value, f[0], rel_tol=1e-4, abs_tol=0.006)]
+            known = dict(sorted(found, key=lambda f: abs(f[0] - value))[:1]) or known
+        common[key] = {v: text for v, text in known.items() if abs(v - share) > tolerance[key]}
+    expect_numbers(
+        answer,
+        right,
+        common,
+        tolerance=tolerance,
+        otherwise="Add up `row.macs` of the layers of this kind, and divide by `table.macs`.",
+    )
     misprint = answer["misprint"]
     if not isinstance(misprint, str) or misprint not in _ROWS:
         listed = ", ".join(f'"{row}"' for row in _ROWS)
@@ -393,7 +686,7 @@ def mobilenet_3(answer):
 
 
 def mobilenet_4(answer, reference):
-    _builds(answer, "InvertedResidual")
+    _builds(answer, reference, "a class")
     if not (isinstance(answer, type) and issubclass(answer, nn.Module)):
         raise Wrong(
             f"InvertedResidual should be a class, a subclass of nn.Module, and not "
@@ -408,6 +701,7 @@ def mobilenet_4(answer, reference):
     ]
     for arguments, shape in cases:
         block = make(answer, *arguments)
+        _expect_new(answer, arguments, block)
         what = describe_call(answer, *arguments)
         try:
             _compare_inverted(block, reference(*arguments), arguments, shape)
@@ -434,15 +728,22 @@ def _compare_inverted(
                     "With stride 1 the branch should keep height and width: the 3×3 needs padding "
                     "1."
                 )
-            raise Wrong(f"{error} {advice}") from None
+            raise Wrong(f"{advice} {error}") from None
+        if right.skip and len(_convolutions(block)) == 2:
+            raise Wrong(
+                "The first 1×1 convolution is missing here. Only with expansion=1 it is left out. "
+                f"{error}"
+            ) from None
         raise
     expected = tuple(right(torch.randn(shape)).shape)
     if isinstance(output, Tensor) and output.shape != expected:
         hint = "Is `stride` given to the depthwise convolution, and padding 1?"
         if output.shape[1] != expected[1]:
             hint = "The last 1×1 gives `out_channels` channels."
+        if right.skip and output.shape[1] == given + out:
+            hint = "The input and the result are joined as channels; they have to be added."
         raise Wrong(
-            f"Maps of shape {shape} become {tuple(output.shape)}; {expected} is right. {hint} Your "
+            f"{hint} Maps of shape {shape} become {tuple(output.shape)}; {expected} is right. Your "
             f"module consists of {layers(block)}."
         )
     none = " With stride 2, or where the number of channels changes, a block has no shortcut."
@@ -458,6 +759,8 @@ def mobilenet_5(answer, reference):
             f"repaired_features is {describe(answer)}; it should stay a function that builds one."
         )
     network = make(answer)
+    if isinstance(network, nn.ModuleList):
+        raise Wrong("An nn.ModuleList only keeps layers; `nn.Sequential(*parts)` also runs them.")
     shape = (3, 1, 28, 28)
     faults = _faults(network)
     try:
@@ -478,6 +781,7 @@ def mobilenet_5(answer, reference):
     except Wrong as error:
         kind = Wrong if faults else type(error)
         text = re.split(r" (?:Your module|It) consists of ", str(error))[0]  # a long list
+        text = re.sub(r" \(line \d+ of your cell: .*\)", "", text)  # the cell of mobilenet.4
         raise kind(" ".join([*faults[:1], text])) from None
     return "Six blocks, three of them with a shortcut, and all four mistakes are gone."
 
@@ -493,37 +797,60 @@ def _loud(network: nn.Module) -> nn.Module:
 def _faults(network: nn.Module) -> list[str]:
     """What is visibly wrong with the layers of mobilenet.5, one sentence each."""
     found = []
-    deep = [m for m in _convolutions(network) if m.kernel_size == (3, 3)][1:]
+    every = [m for _, m in network.named_modules(remove_duplicate=False)]
+    convs = [m for m in every if isinstance(m, nn.Conv2d)]
+    stem, *deep = [m for m in convs if m.kernel_size == (3, 3)] or [nn.Conv2d(1, 1, 3)]
+    if (stem.stride, stem.padding) != ((2, 2), (1, 1)):
+        found.append("The first convolution was right, with its stride 2 and padding 1.")
     if len(deep) != 6:
         found.append(f"There are {len(deep)} blocks; the table asks for 1 + 2 + 3.")
+    elif len(set(deep)) != 6:
+        found.append("One block is used in two places; each place needs a block of its own.")
     twice = sum(m.stride == (2, 2) for m in deep)
-    if len(deep) == 6 and twice != 2:
+    if any(m.stride == (4, 4) for m in deep):
+        found.append("A block has stride 4: `stride` and `expansion` have changed places.")
+    elif len(deep) == 6 and twice != 2:
         found.append(
             f"{twice} of the 6 blocks have stride 2; only the first block of the second row and "
             "the first of the third have it."
         )
     elif len(deep) == 6 and (deep[1].stride, deep[3].stride) != ((2, 2), (2, 2)):
         found.append("The stride belongs to the first block of a row, not to a later one.")
-    thin, given = [m for m in _convolutions(network) if m.kernel_size == (1, 1)], 16
-    for layer in thin:
-        if layer.in_channels < layer.out_channels and layer.in_channels != given:
+    blocks = [c for c in map(_convolutions, network.children()) if len(c) in (2, 3)]
+    given = 16
+    for block in blocks:
+        takes, gives = block[0].in_channels, block[-1].out_channels
+        if takes == gives != given:
             found.append(
-                f"A block expects {layer.in_channels} channels and gets {given}: the channels are "
-                "handed on too late, or not at all."
+                f"A block is made for {takes} channels and gets {given}. Its first argument is the "
+                "number of channels that come in, `channels`."
             )
+        elif takes != given:
+            found.append(
+                f"A block expects {takes} channels and gets {given}: the channels are handed on "
+                "too late, or not at all."
+            )
+        if takes != given:
             break
-        if layer.in_channels >= layer.out_channels:
-            given = layer.out_channels
+        given = gives
+    wide = [block[-1].in_channels // block[0].in_channels for block in blocks]
+    if len(blocks) == 6 and wide != [1, 4, 4, 4, 4, 4]:
+        found.append(
+            f"The expansions of the blocks are {', '.join(map(str, wide))}; the table says 1, then "
+            "4. Hand `expansion` on to each block."
+        )
     return found
 
 
 # --- mobilenet.6: in slices -----------------------------------------------------------------------
 
 
-def _layers_of(given: int, wide: int, out: int, stride: int) -> tuple[nn.Conv2d, ...]:
+def _layers_of(
+    given: int, wide: int, out: int, stride: int, kernel: int = 3
+) -> tuple[nn.Conv2d, ...]:
     three = (
         nn.Conv2d(given, wide, 1),
-        nn.Conv2d(wide, wide, 3, stride, padding=1, groups=wide),
+        nn.Conv2d(wide, wide, kernel, stride, padding=kernel // 2, groups=wide),
         nn.Conv2d(wide, out, 1),
     )
     with torch.no_grad():
@@ -541,14 +868,21 @@ def mobilenet_6(answer, reference):
         (torch.randn(2, 4, 7, 6), *_layers_of(4, 12, 5, 1), 3),
         (torch.randn(1, 3, 8, 8), *_layers_of(3, 8, 6, 2), 2),
         (torch.randn(2, 4, 5, 5), *_layers_of(4, 6, 4, 1), 6),
-        (torch.randn(2, 4, 5, 5), *_layers_of(4, 8, 4, 1), 1),
+        (torch.randn(1, 4, 6, 6), *_layers_of(4, 8, 4, 1, kernel=5), 4),
     ]
+    one = (torch.randn(2, 4, 5, 5), *_layers_of(4, 8, 4, 1), 1)
     with torch.no_grad():
         try:
             same_results(answer, reference, *cases, explain=_explain_slices)
+            same_results(answer, reference, one, explain=_explain_slices)
         except Wrong as error:
             # the layers do not fit on one line and say little
-            raise type(error)(str(error).replace("a Conv2d module", "Conv2d")) from None
+            text = re.sub(
+                r"in_slices\(tensor of shape (.*?), 3 times a Conv2d module, (\d+)\)",
+                r"in_slices(maps, expand, depthwise, project, slices=\2), for maps of shape \1,",
+                str(error),
+            )
+            raise type(error)(text) from None
     _expect_small_peak(answer)
     return "The same output, and the wide tensor is never there."
 
@@ -561,10 +895,10 @@ def _expect_small_peak(answer: Callable) -> None:
     from utils.topics import memory
 
     layers_ = _layers_of(4, 64, 4, 1)
-    maps = torch.randn(1, 4, 24, 24)
     wide = 64 * 24 * 24
 
-    def peak(slices: int) -> int:
+    def peak(slices: int, images: int = 1) -> int:
+        maps = torch.randn(images, 4, 24, 24)
         return memory.peak(answer, maps, *layers_, slices).values
 
     found = peak(16)
@@ -574,12 +908,14 @@ def _expect_small_peak(answer: Callable) -> None:
     cause = "Do slices or results stay alive longer than they are needed?"
     if found > peak(4):
         cause = "`slices` is the number of slices, not the size of one: 16 slices of 4 channels."
+    elif peak(16, images=4) < 2 * found:
+        cause = "The images of the batch are sliced; slice the wide channels of all images."
     elif found >= wide:
         cause = "The wide tensor is there as a whole, or all its slices are kept."
     raise Wrong(
-        f"The output is right, but too much is alive at one time. With 64 wide channels of 24×24, "
-        f"{wide:,} values, and 16 slices your function holds {found:,} values at its peak; up to "
-        f"{allowed:,} are allowed. {cause}"
+        f"The output is right, but too much is alive at one time. {cause} With 64 wide channels of "
+        f"24×24, {wide:,} values, and 16 slices your function holds {found:,} values at its peak; "
+        f"up to {allowed:,} are allowed."
     )
 
 
@@ -603,6 +939,7 @@ def _quantise(weight: Tensor, how: Callable = torch.round) -> tuple[Tensor, Tens
 def mobilenet_7(answer):
     torch.manual_seed(1)
     weights = [
+        torch.randn(6, 4, 3, 3),
         torch.randn(6, 4, 3, 3),
         torch.randn(5, 1, 3, 3),
         torch.randn(3, 7, 1, 1),
@@ -643,48 +980,82 @@ def _expect_scales(answer: Callable, weights: Sequence[Tensor]) -> None:
     def largest(weight: Tensor) -> Tensor:
         return weight.abs().flatten(1).amax(dim=1)
 
-    mistakes: dict[str, Callable[[Tensor], Tensor]] = {
+    def power(weight: Tensor) -> Tensor:
+        return 2 ** _scales(weight).log2().ceil()
+
+    # What the scales may be a multiple of, in place of the largest absolute values.
+    others: dict[str, Callable[[Tensor], Tensor]] = {
         "There is one scale for the whole tensor, repeated; each output channel gets its own.": (
-            lambda weight: (weight.abs().max() / 127).expand(len(weight))
+            lambda weight: weight.abs().max().expand(len(weight))
         ),
-        "The scale divides by 128; the largest value should become 127.": lambda weight: (
-            largest(weight) / 128
-        ),
-        "The scale divides by 255. int8 ends at 127.": lambda weight: largest(weight) / 255,
-        "The scale divides by 256. int8 ends at 127.": lambda weight: largest(weight) / 256,
         "The scale comes from the range, largest minus smallest. Here 0 stays 0, and the largest "
         "absolute value becomes 127.": lambda weight: (
-            (weight.flatten(1).amax(dim=1) - weight.flatten(1).amin(dim=1)) / 255
+            weight.flatten(1).amax(dim=1) - weight.flatten(1).amin(dim=1)
         ),
         "The scale comes from the largest value with its sign: a channel may reach further below "
         "zero than above. Take the absolute values.": lambda weight: (
-            weight.flatten(1).amax(dim=1) / 127
+            weight.flatten(1).amax(dim=1).abs()
+        ),
+        "The scale comes from the smallest value with its sign; take the largest absolute value.": (
+            lambda weight: weight.flatten(1).amin(dim=1).abs()
+        ),
+        "The scale comes from the smallest absolute value; the largest is asked for.": (
+            lambda weight: weight.flatten(1).abs().amin(dim=1)
         ),
         "These are the inverse scales; integers * scale should give the weights.": lambda weight: (
-            127 / largest(weight)
+            1 / largest(weight)
         ),
-        "These are the largest absolute values; divided by 127 they are the scales.": largest,
         "The scale comes from the standard deviation; the largest absolute value is asked for.": (
-            lambda weight: weight.flatten(1).std(dim=1) / 127
+            lambda weight: weight.flatten(1).std(dim=1)
+        ),
+        "The scale comes from the standard deviation; take the largest absolute value.": (
+            lambda weight: weight.flatten(1).std(dim=1, correction=0)
         ),
         "The scale comes from the mean absolute value; the largest is asked for.": lambda weight: (
-            weight.abs().flatten(1).mean(dim=1) / 127
+            weight.abs().flatten(1).mean(dim=1)
         ),
+        "The scale comes from the mean square; the largest absolute value is asked for.": (
+            lambda weight: weight.square().flatten(1).mean(dim=1).sqrt()
+        ),
+        "The scales are rounded up to powers of two; the largest absolute value becomes 127 only "
+        "with the exact scale.": power,
     }
-    got = [call(answer, weight.clone())[1] for weight in weights]
+    got = [call(answer, weight.clone())[1].to(torch.float64) for weight in weights]
 
-    def agree(build: Callable[[Tensor], Tensor]) -> bool:
-        return all(
-            a.shape == (len(w),) and bool(((a - build(w)).abs() <= 1e-5 * build(w).abs()).all())
-            for a, w in zip(got, weights)
-        )
+    def times(build: Callable[[Tensor], Tensor], number: int = 3) -> float:
+        """What `build` has to be multiplied with to give the answer's scales; NaN if no number."""
+        pairs = [(a, build(w)) for a, w in zip(got, weights)][:number]
+        if any(a.shape != b.shape for a, b in pairs):
+            return math.nan
+        ratios = torch.cat([a / b for a, b in pairs])
+        same = (ratios - ratios[0]).abs().max() <= 2e-5 * ratios[0].abs()
+        return abs(ratios[0].item()) if same and ratios[0] else math.nan
 
-    if agree(_scales):
+    if math.isclose(times(_scales, len(weights)), 1.0, rel_tol=1e-5):
         return
-    for message, build in mistakes.items():
-        if agree(build):
+    if torch.equal(got[0], got[1]):
+        raise Wrong(
+            "A second weight of the same shape gets the scales of the first one. Start anew in "
+            "each call, from `weight` alone."
+        )
+    if not math.isnan(factor := times(largest)):
+        if math.isclose(factor, 1.0, rel_tol=1e-4):
+            raise Wrong(
+                "These are the largest absolute values; divided by 127 they are the scales."
+            )
+        if not math.isclose(factor, 1 / 127, rel_tol=1e-4):
+            raise Wrong(
+                f"The scale divides by {1 / factor:.4g}. The largest absolute value of a channel "
+                "should become 127: divide it by 127."
+            )
+    for message, build in others.items():
+        if not math.isnan(times(build)):
             raise Wrong(message)
     channel, right = weights[0][0], _scales(weights[0])[0]
+    for digits in range(7):
+        rounded = (_scales(w).double().round(decimals=digits) for w in weights)
+        if all(close(10**digits * a, 10**digits * b, 0.01) for a, b in zip(got, rounded)):
+            raise Wrong("The scales are rounded; return them with all digits.")
     raise Wrong(
         f"The scales are not right. The first channel of a weight of shape "
         f"{tuple(weights[0].shape)} reaches {channel.abs().max():.4g}, so its scale is "
@@ -694,9 +1065,19 @@ def _expect_scales(answer: Callable, weights: Sequence[Tensor]) -> None:
 
 def _expect_pair(answer: Any, weight: Tensor) -> None:
     """Types and shapes first, since their mistakes hide all others."""
-    if not callable(answer):
+    if not callable(answer) or isinstance(answer, type):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
-    result = call(answer, weight.clone())
+    given = weight.clone()
+    try:
+        result = call(answer, given)
+    except Wrong as error:
+        if not re.search(r"shape '\[\d+, -1\]' is invalid", str(error)):
+            raise
+        raise Wrong(
+            f"The number of channels is typed in; take it from the weight, `len(weight)`. {error}"
+        ) from None
+    if not torch.equal(given, weight):
+        raise Wrong("quantise changes its argument `weight` in place; leave it as it is.")
     if not isinstance(result, (tuple, list)) or len(result) != 2:
         raise Wrong(
             f"quantise gives {describe(result)}; two tensors are asked for, the integers and the "
@@ -708,6 +1089,14 @@ def _expect_pair(answer: Any, weight: Tensor) -> None:
             raise Wrong(f"The {name} are {describe(value)}; a tensor is asked for.")
     if integers.is_floating_point() and scales.dtype == torch.int8:
         raise Wrong("The two tensors are in the wrong order: first the integers, then the scales.")
+    for value in (integers, scales):
+        if value.is_floating_point() and close(weight, value, 0.01):
+            raise Wrong(
+                "These are the weights again, integers * scale. Return the integers and the "
+                "scales; do not multiply them."
+            )
+    if not scales.is_floating_point() or scales.dtype in (torch.float16, torch.bfloat16):
+        raise Wrong(f"The scales have type {scales.dtype}; torch.float32 is asked for.")
     if integers.dtype != torch.int8:
         raise Wrong(f"The integers have type {integers.dtype}; torch.int8 is asked for.")
     if integers.shape != weight.shape:
