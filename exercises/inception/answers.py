@@ -388,17 +388,17 @@ wrong_answers = {
         (
             "in series",
             module(result="return self.b4(self.b3(self.b2(b1)))"),
-            r"follow one another|at Conv2d\(8→6, 1×1\)",
+            r"gets maps with 4: Conv2d\(8→6, 1×1\)",
         ),
         (
             "reductions not used",
             module().replace("self.b2(maps)", "self.b2[1](maps)"),
-            r"gets maps with 8.*at Conv2d\(6→7, 3×3, padding 1\)",
+            r"gets maps with 8: Conv2d\(6→7, 3×3, padding 1\)",
         ),
         (
             "3x3 built for the input",
             module(b2="conv(in_channels, three[0], 1), conv(in_channels, three[1], 3)"),
-            r"should take 6 channels|at Conv2d\(8→7, 3×3",
+            r"Conv2d\(8→7, 3×3.*should take 6 channels",
         ),
         ("a list", module(result="return [b1, b2, b3, b4]"), r"gives a list of four"),
         ("no bias", module(bias="False"), r"have no biases"),

@@ -71,8 +71,9 @@ def _same(
     except Wrong as error:
         text = re.sub(r" (It|Your module) consists of .*", "", str(error))
         sizes, stopped = _sizes(module, torch.randn(shapes[0]))
-        if stopped and "channels gets maps" in text:
-            raise type(error)(f"{text} This happens at {stopped}.") from error
+        named = re.sub(r"(channels gets maps with \d+)\.", rf"\1: {stopped}.", text, count=1)
+        if stopped and named != text:
+            raise type(error)(named) from error
         if not isinstance(error, Unexplained):
             raise
         shape = re.search(r"gives the shape \((.*?)\); \((.*?)\) is right", text)
@@ -310,13 +311,7 @@ SLIPS["inception.3"] = {
     },
     "The pooled maps are joined as they come; the projection, a 1×1 to `pool` channels, is missing "
     "after the pooling.": (_CAT, f"{_CAT[:-8]}[:3] + [{_WINDOW}(maps)], dim=1)"),
-    "The branches follow one another. All four read the same input, and then their maps are "
-    "joined.": (_CAT, "self.branch4(self.branch3(self.branch2(self.branch1(maps))))"),
-    "The 3×3 and the 5×5 read the input itself; each reads what its reduction gives.": (
-        _BRANCHES,
-        "branches = (self.branch1, self.branch2[1], self.branch3[1], self.branch4)",
-    ),
-    "The branches are not joined: `forward` gives a list of four.": (_CAT, f"{_CAT[10:-8]}"),
+    "The branches are not joined: `forward` gives a list of four.": (_CAT, _CAT[10:-8]),
 }
 
 
