@@ -404,6 +404,33 @@ wrong_answers = {
             flips(FAR).replace("/ len(ways)", "/ len(differences)"),
             r"divided by the number of differences",
         ),
+        (
+            "n squared ways",
+            flips(FAR).replace("/ len(ways)", "/ len(differences) ** 2"),
+            r"2ⁿ ways .*not n²",
+        ),
+        (
+            "always five signs",
+            flips(FAR, ways="list(itertools.product((1, -1), repeat=5))"),
+            r"fixed at five",
+        ),
+        (
+            "one flip at a time",
+            flips(
+                FAR,
+                ways="[[-1 if k == i else 1 for k in range(len(differences))] "
+                "for i in range(len(differences))]",
+            ),
+            r"Only one sign is flipped",
+        ),
+        (
+            "another order, not other signs",
+            flips(FAR).replace(
+                "sum(s * d for s, d in zip(signs, differences))", "sum(signs)"
+            ).replace("itertools.product((1, -1), repeat=len(differences))",
+                      "itertools.permutations(differences)"),
+            r"order of the numbers is changed",
+        ),
         ("one side", flips("mean >= measured - 1e-9"), r"on the same side"),
         ("farther only", flips("abs(mean) > abs(measured) + 1e-9"), r"farther from zero"),
         (

@@ -187,10 +187,10 @@ def choosing_2(answer, reference):
         return {n: p for n, p in points.items() if list(points.values()).count(p) == 1}
 
     small = {
+        "d": (9.0, 0.93),
         "a": (4.0, 0.91),
         "b": (1.0, 0.90),
         "c": (2.0, 0.89),
-        "d": (9.0, 0.93),
         "e": (9.0, 0.92),
     }
     cases = [(small,), ({"b": (2.0, 0.9), "a": (1.0, 0.9)},), ({"x": (1.0, 0.5)},), ({},)]
@@ -367,7 +367,10 @@ SLIPS["choosing.4"] = {
         *(_FAR, "mean >= measured - 1e-9"),
     ),
     "Only means that are farther from zero count here; those as far away count too, and so the "
-    "measured one itself.": (_FAR, "abs(mean) > measured + 1e-9"),
+    "measured one itself. (Is the tolerance on the right side? It should let more means count.)": (
+        _FAR,
+        "abs(mean) > measured + 1e-9",
+    ),
     "Means that are nearer to zero count here; those at least as far away are asked for.": (
         _FAR,
         "abs(mean) <= measured + 1e-9",
@@ -396,6 +399,23 @@ SLIPS["choosing.4"] = {
     "It is divided by the number of differences; there are 2ⁿ ways.": (
         _P,
         "return far / len(differences)",
+    ),
+    "The share is divided by n squared; there are 2ⁿ ways (2 to the power of n), not n².": (
+        _P,
+        "return far / len(differences) ** 2",
+    ),
+    "The number of signs is fixed at five; there are as many as there are differences.": (
+        "repeat=len(differences)",
+        "repeat=5",
+    ),
+    "Only one sign is flipped at a time; all of the 2ⁿ ways are asked for.": (
+        _WAYS,
+        "[[-1 if k == i else 1 for k in range(len(differences))] for i in range(len(differences))]",
+    ),
+    "The order of the numbers is changed here (a permutation), which leaves their mean as it is; "
+    "flip their signs.": (
+        *(_WAYS, "itertools.permutations(differences)"),
+        *("sum(s * d for s, d in zip(signs, differences))", "sum(signs)"),
     ),
     "This is 1 minus the share that is asked for.": (_P, "return 1 - far / len(ways)"),
     "This is the share in percent; a number from 0 to 1 is asked for.": (
