@@ -16,10 +16,24 @@ from utils import plotting, results
 
 WIDTH = 6.4  # inches: the letters can still be read on a telephone
 GUESSING = math.log(10)  # the loss of a network that gives ten classes the same probability
+# A run has the same colour and dashes in every figure.
+RUNS = {
+    **{"as in D2L": 0, "no ReLU on the logits": 1, "He's weights": 2, "He initialisation": 2},
+    **{"no ReLU, He's weights": 3, "batch norm": 4, "biases of zero": 6},
+}
 
 
 def _bare(axis: Axes) -> None:
     axis.set(xticks=[], yticks=[])
+
+
+def _look(name: str, number: int) -> dict:
+    """How the line of a run is drawn; `number` counts the lines, for names without a look."""
+    number = RUNS.get(name, number % 6)
+    look = {"color": plotting.COLOURS[number], "linestyle": plotting.DASHES[number]}
+    if name == "as in D2L":  # broad and at the bottom, so that nothing is hidden under it
+        return {**look, "linewidth": 4.0, "alpha": 0.45, "zorder": 1.5}
+    return {**look, "linewidth": 1.8}
 
 
 def published_runs() -> Figure:
@@ -77,8 +91,8 @@ def losses(runs: Mapping[str, Sequence[float]]) -> Figure:
             mean = [sum(values[max(0, n - 8) : n + 1]) / min(n + 1, 9) for n in range(len(values))]
             diverged = len(mean) < longest
             mean += [3.0] if diverged else []
-            colour = plotting.COLOURS[number % 6]
-            look = {"linestyle": plotting.DASHES[number % 6], "color": colour, "linewidth": 1.8}
+            look = _look(name, number)
+            colour = look["color"]
             axis.plot(mean, **look)
             if diverged:
                 axis.plot(len(mean) - 1, mean[-1], "x", color=colour, markersize=9, mew=2.2)
@@ -111,10 +125,8 @@ def fading(starts: Mapping[str, Sequence]) -> Figure:
         )
         for number, (name, rows) in enumerate(starts.items()):
             relus = [row for row in rows if row.kind == "ReLU"]
-            look = {
-                "linestyle": plotting.DASHES[number], "marker": plotting.MARKERS[number],
-                "color": plotting.COLOURS[number], "markersize": 4.5, "label": name,
-            }  # fmt: skip
+            look = _look(name, number)
+            look |= {"marker": plotting.MARKERS[number], "markersize": 4.5, "label": name}
             places = range(1, len(relus) + 1)
             axes[0].semilogy(places, [math.hypot(row.mean, row.std) for row in relus], **look)
             axes[1].semilogy(places, [row.variation for row in relus], **look)
@@ -144,12 +156,11 @@ def inside_stuck_runs() -> Figure:
         figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.2), layout="constrained")
         for axis, (key, title) in zip(axes, titles.items()):
             for number, entry in enumerate(entries.values()):
-                look = {"color": plotting.COLOURS[number], "linestyle": plotting.DASHES[number]}
-                look["zorder"] = 3 - number / 10  # the runs as in D2L lie on top
+                look = _look(entry["label"], number)
                 for place, run in enumerate(entry["runs"]):
                     label = entry["label"] if place == 0 else None
-                    width = {"linewidth": 1.9} if place == 0 else {"linewidth": 0.6, "alpha": 0.6}
-                    axis.plot(run["steps"], run["looks"][key], label=label, **width, **look)
+                    thin = {"linewidth": 0.6, "alpha": 0.6} if place else {}
+                    axis.plot(run["steps"], run["looks"][key], label=label, **{**look, **thin})
             axis.set_title(title)
             axis.set_xlabel("step")
         axes[0].axhline(GUESSING, color="black", linestyle=":", linewidth=1)
@@ -163,17 +174,17 @@ def lottery() -> Figure:
     """The end of every run of the lottery: accuracy, and whether it got stuck or learned."""
     variants = results.load("lottery_nin.json")["variants"]
     marks = {
-        "stuck": {"marker": "X", "color": "black", "markersize": 5.5},
+        "stuck": {"marker": "X", "color": "black", "markersize": 5.5, "mec": "white", "mew": 0.4},
         "slow": {"marker": "o", "color": plotting.COLOURS[4], "markersize": 4.5},
         "learned": {"marker": "o", "mfc": "none", "color": plotting.COLOURS[0], "markersize": 5.5},
     }
     names = {"stuck": "stuck", "slow": "slow: below 50%", "learned": "learned: 50% or more"}
     with plotting.style():
-        figure, axis = plt.subplots(figsize=(WIDTH, 3.4), layout="constrained")
+        figure, axis = plt.subplots(figsize=(WIDTH, 4.4), layout="constrained")
         for row, variant in enumerate(variants.values()):
             runs = sorted(variant["runs"], key=lambda run: run["accuracy"])
             for number, run in enumerate(runs):
-                height = row + ((number * 0.618) % 1 - 0.5) * 0.6
+                height = row + ((number * 0.618) % 1 - 0.5) * 0.8
                 axis.plot(100 * run["accuracy"], height, linestyle="", **marks[run["status"]])
         for status, look in marks.items():
             axis.plot([], [], linestyle="", label=names[status], **look)
