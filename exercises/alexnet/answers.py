@@ -560,6 +560,48 @@ wrong_answers = {
             lrn(value="maps[:, i] / (k * alpha * total) ** beta"),
             r"`k` is multiplied",
         ),
+        ("power of the sum", lrn(value="maps[:, i] / (k + alpha * total**beta)"), r"the sum alone"),
+        (
+            "k is 2",
+            lrn(value="maps[:, i] / (2 + alpha * total) ** beta"),
+            r"`k` is not used: it is always 2",
+        ),
+        (
+            "alpha is 1e-4",
+            lrn(value="maps[:, i] / (k + 1e-4 * total) ** beta"),
+            r"`alpha` is not used: it is always 1e-4",
+        ),
+        (
+            "torch's two",
+            lrn(value="maps[:, i] / (1 + alpha / n * total) ** beta"),
+            r"Two things are as in torch",
+        ),
+        (
+            "squared above",
+            lrn(value="maps[:, i] ** 2 / (k + alpha * total) ** beta"),
+            r"map above is squared",
+        ),
+        (
+            "a square root",
+            lrn(value="maps[:, i] / (k + alpha * total).sqrt()"),
+            r"0.5, a square root",
+        ),
+        (
+            "alpha after the power",
+            lrn(value="maps[:, i] / (k + total) ** beta * alpha"),
+            r"Alpha multiplies the whole result",
+        ),
+        ("k in the sum", lrn(total="(k + near.square()).sum(1)"), r"`k` goes into the sum as well"),
+        (
+            "over the images",
+            "def local_response_norm(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):\n"
+            "    results = []\n"
+            "    for i in range(len(maps)):\n"
+            "        total = maps[max(0, i - n // 2) : i + n // 2 + 1].square().sum(0)\n"
+            "        results.append(maps[i] / (k + alpha * total) ** beta)\n"
+            "    return torch.stack(results)",
+            r"goes over neighbouring images",
+        ),
         ("the largest", lrn(total="near.square().amax(1)"), r"largest square is taken"),
         ("over the images too", lrn(total="near.square().sum((0, 1))"), r"over the images too"),
         ("n + 2 maps", lrn("max(0, i - n // 2 - 1) : i + n // 2 + 2"), r"two maps too wide"),
@@ -725,12 +767,12 @@ wrong_answers = {
         (
             "normal numbers",
             dropout(EVAL, "kept = torch.randn_like(x) >= self.p", SCALED),
-            r"Is each value dropped with probability p",
+            r"normal distribution \(`randn`\) is compared",
         ),
         (
             "one draw for all images",
             dropout(EVAL, "kept = torch.rand(x.shape[1:]) >= self.p", SCALED),
-            r"(same values are dropped in every image|share|zero in training)",
+            r"same values are dropped in every image",
         ),
         (
             "whole images",
@@ -739,7 +781,7 @@ wrong_answers = {
                 "kept = torch.rand(len(x), *[1] * (x.ndim - 1)) >= self.p",
                 SCALED,
             ),
-            r"(Whole images|zero in training mode)",
+            r"Whole images are dropped",
         ),
         (
             "whole maps",
@@ -749,7 +791,7 @@ wrong_answers = {
                 "kept = torch.rand(size) >= self.p",
                 SCALED,
             ),
-            r"(Whole maps|zero in training mode)",
+            r"Whole maps are dropped",
         ),
         (
             "a fixed seed",
@@ -771,7 +813,11 @@ wrong_answers = {
             dropout(EVAL, KEPT, "return x.detach() * kept / (1 - self.p)"),
             r"no gradient",
         ),
-        ("drops small values", dropout(EVAL, "return x * (x.abs() > self.p)"), r"With p = 0.2"),
+        (
+            "drops small values",
+            dropout(EVAL, "return x * (x.abs() > self.p)"),
+            r"small values are dropped",
+        ),
         ("the mask, not scaled", dropout(EVAL, KEPT, "return kept"), r"mask itself comes back"),
         (
             "the mask alone",
@@ -779,11 +825,31 @@ wrong_answers = {
             r"mask itself comes back",
         ),
         ("returns nothing", dropout(EVAL, KEPT, "x * kept / (1 - self.p)"), r"`return` missing"),
+        ("compares x", dropout(EVAL, "kept = x >= self.p", SCALED), r"the input that is compared"),
+        (
+            "normal, the other way round",
+            dropout(EVAL, "kept = torch.randn_like(x) < 1 - self.p", SCALED),
+            r"normal distribution",
+        ),
+        (
+            "percent",
+            dropout(EVAL, "kept = 100 * torch.rand_like(x) >= self.p", SCALED),
+            r"p taken for percent",
+        ),
+        ("float64", dropout(EVAL, KEPT, "return x.double() * kept / (1 - self.p)"), r"float64"),
+        ("no brackets", dropout(EVAL, KEPT, "return x * kept / 1 - self.p"), r"brackets missing"),
+        ("divided by the mask", dropout(EVAL, KEPT, "return x / kept"), r"divided by 0"),
+        ("two axes", dropout(EVAL, "n, m = x.shape", KEPT, SCALED), r"of any shape"),
+        (
+            "the mode as an argument",
+            dropout(EVAL, KEPT, SCALED).replace("(self, x)", "(self, x, training)"),
+            r"`forward` takes `x` and `training`.*`self.training`",
+        ),
         ("only where kept", dropout(EVAL, KEPT, "return x[kept]"), r"keeps the shape"),
         (
             "a function",
             "def Dropout(x):\n    return x * (torch.rand_like(x) > 0.5) * 2",
-            r"raised|module is expected",
+            r"A class is expected.*a function that gets the tensor itself",
         ),
     ],
     "alexnet.7": [
@@ -809,7 +875,86 @@ wrong_answers = {
         (
             "a dropout made in forward",
             repaired(hidden="nn.Dropout(0.5)(F.relu(self.fc5(maps.flatten(1))))"),
-            r"still on in evaluation mode",
+            r"made in `forward`: it is new in each call",
+        ),
+        (
+            "an own dropout made in forward",
+            dropout(EVAL, KEPT, SCALED)
+            + repaired(hidden="Dropout(0.5)(F.relu(self.fc5(maps.flatten(1))))"),
+            r"made in `forward`: it is new in each call",
+        ),
+        (
+            "a seed in forward",
+            repaired(
+                hidden="F.dropout(F.relu(self.fc5(maps.flatten(1))) + 0 * len("
+                "str(torch.manual_seed(0))), p=0.5)"
+            ),
+            r"`forward` sets the seed",
+        ),
+        (
+            "eval in forward",
+            repaired(last="self.eval().fc6(hidden)"),
+            r"forward` switches the mode",
+        ),
+        (
+            "training set in forward",
+            repaired(last="self.train().fc6(hidden)"),
+            r"forward` switches the mode itself, as by `self.train",
+        ),
+        (
+            "the dropout of 2012",
+            repaired(
+                hidden="F.relu(self.fc5(maps.flatten(1)))\n"
+                "        kept = torch.rand_like(hidden) > 0.5\n"
+                "        hidden = hidden * kept if self.training else hidden / 2"
+            ),
+            r"dropout of 2012",
+        ),
+        (
+            "no ReLU",
+            repaired().replace("F.relu(self.conv3(maps))", "self.conv3(maps)"),
+            r"conv3 is",
+        ),
+        (
+            "no ReLU after conv4",
+            repaired().replace("F.relu(self.conv4(maps))", "self.conv4(maps)"),
+            r"ReLU after conv4 is gone",
+        ),
+        (
+            "tanh",
+            repaired(hidden="F.dropout(self.fc5(maps.flatten(1)).tanh(), 0.5, self.training)"),
+            r"a tanh after fc5; the ReLU was right",
+        ),
+        (
+            "half of the maps",
+            repaired(conv4="nn.Conv2d(24, 48, kernel_size=3, padding=1, groups=2)").replace(
+                "self.conv4(maps)", "self.conv4(maps[:, :24])"
+            ),
+            r"only the first 24 of the 48 maps",
+        ),
+        (
+            "averaged",
+            repaired(
+                fc5="nn.Linear(48, 64)",
+                hidden="F.dropout(F.relu(self.fc5(maps.mean((2, 3)))), 0.5, self.training)",
+            ),
+            r"averaged to one number",
+        ),
+        (
+            "dropout twice",
+            repaired(
+                extra="self.drop = nn.Dropout(0.5)",
+                hidden="self.drop(F.dropout(F.relu(self.fc5(maps.flatten(1))), 0.5))",
+            ),
+            r"there twice, and the `F.dropout`",
+        ),
+        (
+            "groups and dropout gone",
+            repaired(
+                conv4="nn.Conv2d(48, 48, kernel_size=3, padding=1)",
+                hidden="F.relu(self.fc5(maps.flatten(1)))",
+            ),
+            r"lost its two groups, and dropout is gone",
         ),
         (
             "four groups",
@@ -863,7 +1008,7 @@ wrong_answers = {
         (
             "groups gone",
             repaired(conv4="nn.Conv2d(48, 48, kernel_size=3, padding=1)"),
-            r"`self.conv4`, .*should have groups 2, not 1",
+            r"conv4 has lost its two groups",
         ),
         (
             "conv3 cut",
@@ -871,7 +1016,7 @@ wrong_answers = {
                 conv3="nn.Conv2d(32, 24, kernel_size=3, padding=1)",
                 conv4="nn.Conv2d(24, 48, kernel_size=3, padding=1, groups=2)",
             ),
-            r"`self.conv3`, .*should give 48 channels, not 24",
+            r"conv3 gives 24 maps now; it should give 48",
         ),
         (
             "poolings round up",
@@ -1082,6 +1227,30 @@ def local_response_norm(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):
             ),
         ),
         ("a lazy layer", repaired(fc5="nn.LazyLinear(64)")),
+        (
+            "its own dropout",
+            dropout(EVAL, KEPT, SCALED)
+            + repaired(
+                extra="self.drop = Dropout(0.5)",
+                hidden="self.drop(F.relu(self.fc5(maps.flatten(1))))",
+            ),
+        ),
+        (
+            "dropout by hand",
+            repaired(
+                hidden="F.relu(self.fc5(maps.flatten(1)))\n"
+                "        if self.training:\n"
+                "            hidden = hidden * (torch.rand_like(hidden) > 0.5) * 2"
+            ),
+        ),
+        (
+            "dropout by bernoulli",
+            repaired(
+                hidden="F.relu(self.fc5(maps.flatten(1)))\n"
+                "        if self.training:\n"
+                "            hidden = 2 * hidden * torch.bernoulli(torch.full_like(hidden, 0.5))"
+            ),
+        ),
         (
             "as a Sequential",
             """

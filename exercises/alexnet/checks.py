@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import inspect
 import itertools
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from exercises import trace
 from exercises.compare import (
     Unexplained,
     Wrong,
@@ -745,6 +747,8 @@ SLIPS["alexnet.5"] = {
     ),
     "Alpha is divided by 5, whatever n is. Dividing by n is what torch does; the paper multiplies "
     "the sum by alpha itself.": _below("(k + alpha / 5 * total) ** beta"),
+    "Two things are as in torch, not as in the paper: alpha is divided by n, and 1 is in the place "
+    "of `k`.": _below("(1 + alpha / n * total) ** beta"),
     "The mean over the neighbours that exist is taken; the paper has their sum.": (
         _SQUARES,
         "near.square().mean(dim=1)",
@@ -754,12 +758,30 @@ SLIPS["alexnet.5"] = {
     ),
     "Alpha is squared.": _below("(k + alpha**2 * total) ** beta"),
     "`k` is not used: there is a 1 in its place.": _below("(1 + alpha * total) ** beta"),
+    "`k` is not used: it is always 2.": _below("(2 + alpha * total) ** beta"),
+    "`alpha` is not used: it is always 1e-4.": _below("(k + 1e-4 * total) ** beta"),
+    "`k` goes into the sum as well, once for each neighbour; the formula adds it once, to alpha · "
+    "sum.": (_SQUARES, "(k + near.square()).sum(dim=1)"),
+    "`k` goes into the sum, and is added once for each neighbour; the formula adds it once, to "
+    "alpha · sum.": (_SQUARES, "(k + near.square()).sum(dim=1)", "(k + alpha", "(alpha"),
     "`k` is missing.": _below("(alpha * total) ** beta"),
     "`k` is multiplied, not added: the formula has k + alpha · sum.": _below(
         "(k * alpha * total) ** beta"
     ),
     "`k` is outside the power; the formula has (k + alpha · sum) to the power beta.": _below(
         "(k + (alpha * total) ** beta)"
+    ),
+    "The power beta is taken of the sum alone; it belongs to the whole bracket, k + alpha · sum.": (
+        _below("(k + alpha * total ** beta)")
+    ),
+    "The power beta is taken of alpha alone; it belongs to the whole bracket, k + alpha · sum.": (
+        _below("(k + alpha ** beta * total)")
+    ),
+    "Alpha is outside the bracket: the formula has (k + alpha · sum) to the power beta.": _below(
+        "(alpha * (k + total) ** beta)"
+    ),
+    "Alpha multiplies the whole result; in the formula it multiplies the sum alone.": (
+        _below("((k + total) ** beta / alpha)")
     ),
     "Alpha multiplies k as well: the formula has k + alpha · sum.": _below(
         "(alpha * (k + total)) ** beta"
@@ -768,7 +790,12 @@ SLIPS["alexnet.5"] = {
     "The power beta is missing.": _below("(k + alpha * total)"),
     "Beta multiplies; it is a power.": _below("((k + alpha * total) * beta)"),
     "The power is 1 - beta; it is beta.": _below("(k + alpha * total) ** (1 - beta)"),
-    "The power is the same whatever beta is: 0.75.": _below("(k + alpha * total) ** 0.75"),
+    **{
+        f"The power is the same whatever beta is: {power}{root}.": _below(
+            f"(k + alpha * total) ** {power}"
+        )
+        for power, root in ((0.75, ""), (0.5, ", a square root"))
+    },
     "The root of the sum is taken; the power beta is the only one in the formula.": _below(
         "(k + alpha * total.sqrt()) ** beta"
     ),
@@ -786,6 +813,11 @@ SLIPS["alexnet.5"] = {
     "This is the divisor alone; the maps should be divided by it.": (
         f"maps[:, i] / {_BELOW}",
         _BELOW,
+    ),
+    "The map above is squared; only those in the sum are.": ("maps[:, i] /", "maps[:, i] ** 2 /"),
+    "The sum goes over neighbouring images, axis 0; it should go over neighbouring maps, axis 1.": (
+        *("results = []", "results, maps = [], maps.transpose(0, 1)"),
+        *(_RESULT, f"{_RESULT}.transpose(0, 1)"),
     ),
     "This is one over the divisor; the map itself is missing above.": ("maps[:, i] /", "1 /"),
     "The values are not squared.": (_SQUARES, "near.sum(dim=1)"),
@@ -953,7 +985,15 @@ def _kept(layer: nn.Module, x: Tensor, mode: str) -> Tensor:
     if not torch.equal(before, x):
         raise Wrong(f"{where.capitalize()} it changes its input in place.")
     if not result.isfinite().all():
-        raise Wrong(f"{where.capitalize()} some results are infinite or not a number.")
+        raise Wrong(
+            f"{where.capitalize()} some results are infinite or not a number. Is something divided "
+            "by 0, for example by the mask? Multiply by it."
+        )
+    if result.is_floating_point() and result.dtype != x.dtype:
+        kind, given = (str(t.dtype).removeprefix("torch.") for t in (result, x))
+        raise Wrong(
+            f"{where.capitalize()} it gives {kind} numbers for {given} ones; keep the type."
+        )
     return result.detach().to(x.dtype)  # a mask alone may be of True and False
 
 
@@ -986,6 +1026,19 @@ def _check_evaluation(layer: nn.Module, x: Tensor, p: float, factor: float) -> N
     )
 
 
+def _check_threshold(result: Tensor, x: Tensor) -> None:
+    """Chance decides which values are dropped, not the values themselves."""
+    zeros = result == 0
+    if not zeros.any() or zeros.all():
+        return
+    for values, which in ((x, "small"), (-x, "large"), (x.abs(), "small")):
+        if values[zeros].max() <= values[~zeros].min():
+            raise Wrong(
+                f"The {which} values are dropped: it is the input that is compared with p. Compare "
+                "random numbers, such as torch.rand_like(x)."
+            )
+
+
 def _check_share(result: Tensor, p: float, x: Tensor) -> None:
     dropped = (result == 0).float().mean().item()
     if abs(dropped - p) < 0.02:
@@ -999,20 +1052,33 @@ def _check_share(result: Tensor, p: float, x: Tensor) -> None:
     if dropped == 0:
         values, counts = result.unique(return_counts=True)
         if counts.max() > 1 and counts.max() > 0.5 * p * result.numel():
-            raise Wrong(
-                f"The values that are dropped become {values[counts.argmax()]:.4g}, not zero."
-            )
+            becomes = values[counts.argmax()].item()
+            brackets = ""
+            if math.isclose(becomes, -p, rel_tol=1e-4):
+                brackets = " Are brackets missing? `/ 1 - p` divides by 1 and then subtracts p."
+            raise Wrong(f"The values that are dropped become {becomes:.4g}, not zero.{brackets}")
         raise Wrong(
             f"{what} {p:.0%} of them should be: each value is either kept or becomes exactly 0, "
             f"and here they are multiplied by numbers from {(result / x).min():.3g} to "
             f"{(result / x).max():.3g}."
+        )
+    if math.isclose(dropped, p / 100, rel_tol=0.5):
+        raise Wrong(
+            f"{what} Is p taken for percent? The random numbers and p both go from 0 to 1, so no "
+            "factor of 100 is needed."
         )
     if dropped == 1:
         raise Wrong(f"{what} Only {p:.0%} of them should be.")
     if abs(dropped - (1 - p)) < 0.02:
         raise Wrong(f"{what} p is the probability to drop a value, not to keep it.")
     if abs(dropped - 0.5) < 0.02:
-        raise Wrong(f"{what} It looks as if p were not used, or a normal distribution compared.")
+        raise Wrong(f"{what} It looks as if p were not used.")
+    normal = [0.5 * (1 + math.erf(value / math.sqrt(2))) for value in (p, -p, 1 - p, p - 1)]
+    if any(abs(dropped - share) < 0.01 for share in normal):
+        raise Wrong(
+            f"{what} A normal distribution (`randn`) is compared with p; `rand` gives numbers from "
+            "0 to 1, all equally likely."
+        )
     raise Wrong(f"{what} {p:.0%} of them should be. Is each value dropped with probability p?")
 
 
@@ -1061,6 +1127,8 @@ def _explain_factor(factor: float, p: float, kept: float) -> None:
 
 def _check_independence(layer: nn.Module, first: Tensor, x: Tensor) -> None:
     zeros = first == 0
+    if not zeros.any() or zeros.all():
+        return
     if (zeros == zeros[:1]).all():
         raise Wrong("The same values are dropped in every image; each needs a draw of its own.")
     if zeros.ndim == 2 and (zeros == zeros[:, :1]).all():
@@ -1092,18 +1160,52 @@ def _check_independence(layer: nn.Module, first: Tensor, x: Tensor) -> None:
         )
 
 
+def _more_than_the_input(layer: nn.Module) -> str:
+    """Whether `forward` asks for more than one tensor, in a sentence; or nothing."""
+    needed = [
+        name
+        for name, given in inspect.signature(layer.forward).parameters.items()
+        if given.default is given.empty
+        and given.kind in (given.POSITIONAL_ONLY, given.POSITIONAL_OR_KEYWORD, given.KEYWORD_ONLY)
+    ]
+    if len(needed) < 2:
+        return ""
+    return (
+        f"`forward` takes {' and '.join(f'`{name}`' for name in needed)}; a network calls it with "
+        "the tensor alone. Which mode is on is in `self.training`."
+    )
+
+
 def alexnet_6(answer):
     if isinstance(answer, nn.Module):
         raise Wrong(
             f"A class is expected, not a module: give Dropout itself, not {type(answer).__name__}()"
             ", so that the check can choose p."
         )
+    if inspect.isfunction(answer):
+        try:
+            answer(0.5)
+        except Exception:
+            raise Wrong(
+                "A class is expected, `class Dropout(nn.Module)`: `Dropout(0.5)` makes the module, "
+                "which then gets the tensor. Yours is a function that gets the tensor itself."
+            ) from None
     with _Without(_FORBIDDEN_DROPOUT):
         for p, shape in ((0.2, (40, 500)), (0.7, (20, 8, 10, 12)), (0.5, (20000,))):
             layer = make(answer, p)
+            if problem := _more_than_the_input(layer):
+                raise Wrong(problem)
             x = torch.randn(shape)
             x = x + 0.1 * x.sign()  # away from zero, on both sides
-            result = _kept(layer, x, "train")
+            try:
+                result = _kept(layer, x, "train")
+            except Unexplained as error:
+                if shape == (40, 500):
+                    raise
+                raise Wrong(
+                    f"It works for tensors of two axes, but not for the shape {shape}; dropout "
+                    f"takes tensors of any shape. {error}"
+                ) from None
             shares = [(_kept(layer, x, "train") == 0).float().mean().item() for _ in range(40)]
             if {0.0, 1.0} == set(shares):
                 raise Wrong(
@@ -1116,12 +1218,13 @@ def alexnet_6(answer):
                     "The modes have changed places: it drops values in evaluation and none in "
                     "training."
                 )
+            _check_threshold(result, x)
+            if len(shape) > 1:
+                _check_independence(layer, result, x)
             _check_share(result, p, x)
             factor = _check_factor(result, p, x)
             _check_evaluation(layer, x, p, factor)
             _explain_factor(factor, p, (result != 0).float().mean().item())
-            if len(shape) > 1:
-                _check_independence(layer, result, x)
         x = torch.randn(50, 40, requires_grad=True)
         layer = make(answer, 0.25).train()
         result = call(layer, x)
@@ -1146,8 +1249,56 @@ def alexnet_6(answer):
 _HIDDEN = "F.dropout(F.relu(self.fc5(maps.flatten(1))), 0.5, self.training)"
 _THREE = ("48 * 2 * 2", "48 * 3 * 3")
 _STILL = (", 0.5, self.training", ", 0.5")
+_GROUPLESS = ("padding=1, groups=2", "padding=1")
 SLIPS["alexnet.7"] = {
     "Dropout is still on in evaluation mode: `F.dropout` has to be told the mode.": _STILL,
+    "conv4 has lost its two groups; in_channels was wrong, not groups.": _GROUPLESS,
+    "conv4 has lost its two groups, and dropout is still on in evaluation mode.": (
+        *_GROUPLESS,
+        *_STILL,
+    ),
+    "conv4 has lost its two groups, and dropout is gone altogether.": (
+        *_GROUPLESS,
+        *("0.5, self.training", "0.0"),
+    ),
+    "conv4 sees only the first 24 of the 48 maps; it should take all 48, in two groups.": (
+        *("(48, 48", "(24, 48"),
+        *("self.conv4(maps)", "self.conv4(maps[:, :24])"),
+    ),
+    "conv3 gives 24 maps now; it should give 48. in_channels of conv4 was wrong.": (
+        *("(32, 48", "(32, 24"),
+        *("(48, 48", "(24, 48"),
+    ),
+    "Each map is averaged to one number; it should be flattened, so that fc5 sees all positions.": (
+        *("maps.flatten(1)", "maps.mean((2, 3))"),
+        *("48 * 2 * 2", "48"),
+    ),
+    **{
+        f"The ReLU after {name} is gone; it was right.": (
+            f"F.relu(self.{name}({x}))",
+            f"self.{name}({x})",
+        )
+        for name, x in zip(("conv4", "conv3", "conv2", "conv1"), (*["maps"] * 3, "images"))
+    },
+    **{
+        f"There is {name} after fc5; the ReLU was right.": (
+            "F.relu(self.fc5(maps.flatten(1)))",
+            f"{function}(self.fc5(maps.flatten(1)))",
+        )
+        for name, function in (
+            ("a tanh", "torch.tanh"),
+            ("a sigmoid", "torch.sigmoid"),
+            ("a GELU", "F.gelu"),
+            ("a leaky ReLU", "F.leaky_relu"),
+        )
+    },
+    "This is the dropout of 2012, which halves the values in evaluation. Here it should do "
+    "nothing there; in training the kept values are doubled, as `F.dropout` does.": (
+        _HIDDEN,
+        "F.relu(self.fc5(maps.flatten(1)))\n"
+        "        kept = torch.rand_like(hidden) > 0.5\n"
+        "        hidden = hidden * kept if self.training else hidden * 0.5",
+    ),
     "Dropout is on in evaluation and off in training: the other way round.": (
         "self.training",
         "not self.training",
@@ -1172,6 +1323,10 @@ SLIPS["alexnet.7"] = {
     "Dropout is there twice; once is right.": (
         "self.fc6(hidden)",
         "self.fc6(F.dropout(hidden, 0.5, self.training))",
+    ),
+    "Dropout is there twice, and the `F.dropout` that was there is still on in evaluation mode.": (
+        *_STILL,
+        *("self.fc6(hidden)", "self.fc6(F.dropout(hidden, 0.5, self.training))"),
     ),
     **{
         f"The share that is dropped has changed to {p}; it was 0.5.": (", 0.5", f", {p}")
@@ -1213,13 +1368,101 @@ SLIPS["alexnet.7"] = {
 }
 
 
+_MASKS = (  # ways to draw which values are kept
+    lambda x, p: torch.rand_like(x) >= p,
+    lambda x, p: torch.rand_like(x) < 1 - p,
+    lambda x, p: torch.bernoulli(torch.full_like(x, 1 - p)),
+    lambda x, p: 1 - torch.bernoulli(torch.full_like(x, p)),
+    lambda x, p: torch.empty_like(x).bernoulli_(1 - p),
+)
+
+
+class _Drawn(TorchFunctionMode):
+    """Inside, torch's dropout draws its mask in one of the ways of `_MASKS`, and is noted."""
+
+    def __init__(self, mask: Callable | None = None):
+        super().__init__()
+        self.mask, self.used = mask, False
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if "dropout" in getattr(function, "__name__", ""):
+            self.used = True
+            if self.mask:
+                given = dict(zip(("input", "p", "training"), args)) | kwargs
+                x, p = given["input"], given.get("p", 0.5)
+                return x * self.mask(x, p) / (1 - p) if given.get("training", True) else x
+        return function(*args, **kwargs)
+
+
+class _WithMasks(nn.Module):
+    """A network whose dropout draws in another way, as a dropout that was written by hand does."""
+
+    def __init__(self, network: nn.Module, mask: Callable):
+        super().__init__()
+        self.network, self.mask = network, mask
+
+    def forward(self, x: Tensor) -> Tensor:
+        with _Drawn(self.mask):
+            return self.network(x)
+
+
+def _expect_modes_kept(network: nn.Module, x: Tensor) -> None:
+    """`forward` leaves mode and seed alone, and calls no dropout that follows neither."""
+    called: list[nn.Module] = []
+    hook = nn.modules.module.register_module_forward_pre_hook(lambda m, _: called.append(m))
+    try:
+        for mode in (True, False):
+            network.train(mode)
+            called.clear()
+            draws = []
+            for seed in (1, 2):
+                torch.default_generator.manual_seed(seed)
+                try:
+                    network(x)
+                except Exception:
+                    return  # it cannot run: `same_outputs` says why
+                draws.append(torch.rand(1).item())
+            if draws[0] == draws[1]:
+                raise Wrong(
+                    "`forward` sets the seed. The logits agree then, but only because dropout "
+                    "drops the same values in every call. Leave the seed alone, and tell "
+                    "`F.dropout` the mode."
+                )
+            if network.training != mode:
+                switched = "self.train()` or `self.training = True" if not mode else "self.eval()"
+                raise Wrong(
+                    f"`forward` switches the mode itself, as by `{switched}`. Whoever uses the "
+                    "network does that, with `network.train()` and `network.eval()`; `forward` "
+                    "only reads `self.training`."
+                )
+    finally:
+        hook.remove()
+    own = set(network.modules())
+    if any(m not in own and m.training and "drop" in type(m).__name__.lower() for m in called):
+        raise Wrong(
+            "The dropout is a module that is made in `forward`: it is new in each call, and a new "
+            "module is in training mode. Make it once, in `__init__`, and keep it in `self`."
+        )
+
+
 def alexnet_7(answer, reference):
     if isinstance(answer, nn.Module):
         raise Wrong(
             f"RepairedAlexNet is {describe(answer)}; it should stay the class, or a function that "
             "builds one, so that num_classes can be chosen."
         )
-    same_outputs(make(answer), reference(), (4, 1, 28, 28), (3, 1, 28, 28))
+    network, images = make(answer), torch.randn(4, 1, 28, 28)
+    with contextlib.suppress(Exception):
+        network.eval()(images)  # a lazy layer cannot be copied before
+    if not trace.is_following():
+        with trace.unwatched():
+            _expect_modes_kept(copy.deepcopy(network), images)
+    shapes = (4, 1, 28, 28), (3, 1, 28, 28)
+    if not _has_own_dropout(network, images) or not any(
+        _agrees(network, _WithMasks(reference(), mask), shapes) for mask in _MASKS
+    ):
+        same_outputs(network, reference(), *shapes)
     seven = call(make(answer, 7).eval(), torch.randn(2, 1, 28, 28))
     if tuple(seven.shape) != (2, 7):
         raise Wrong(
@@ -1227,3 +1470,24 @@ def alexnet_7(answer, reference):
             "expected: the last layer has to use num_classes."
         )
     return "It runs, and in evaluation mode it agrees with itself."
+
+
+def _has_own_dropout(network: nn.Module, images: Tensor) -> bool:
+    """Whether something is drawn in training, and not by torch's dropout."""
+    if trace.is_following():
+        return False
+    network = copy.deepcopy(network).train()
+    try:
+        with torch.no_grad(), _Drawn() as drawn:
+            return not torch.equal(network(images), network(images)) and not drawn.used
+    except Exception:
+        return False
+
+
+def _agrees(network: nn.Module, right: nn.Module, shapes: tuple) -> bool:
+    with trace.unwatched():
+        try:
+            same_outputs(copy.deepcopy(network), right, *shapes)
+        except Wrong:
+            return False
+    return True
