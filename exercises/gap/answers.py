@@ -127,7 +127,7 @@ wrong_answers = {
         (
             "pooled without bias",
             heads(FLATTEN, 512_000, LARGE),
-            r'bias of the linear layer.*"pooled":',
+            r'"pooled":.*bias of the linear layer',
         ),
         ("pooled keeps the map", heads(FLATTEN, 25_089_000, LARGE), r"as one number"),
         ("pooled has nothing", heads(FLATTEN, 0, LARGE), r"a linear layer follows it"),
