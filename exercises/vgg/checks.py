@@ -1489,6 +1489,10 @@ def _wrong_spread(numbers: dict[str, float], right: dict[str, float]) -> str:
     wrong = [n for n in _COLUMNS if not _near(numbers[n], right[n])]
     if not all(map(math.isfinite, values)):
         return "A spread is a finite number. Over a single image it is not defined."
+    if min(values) == 0:
+        return "The spread is small but not zero: write it down without rounding."
+    if all(abs(numbers[n] - right[n]) < 5e-9 for n in _COLUMNS):
+        return "Were the logits computed in float32? Its rounding is as large as this."
     for count in range(2, 64):
         if _alike(numbers, lambda name, count=count: _spread(_logits(name)[:count]), 1e-5):
             return f"These are the first {count} images only; all 64 are asked for."
@@ -1502,7 +1506,7 @@ def _wrong_spread(numbers: dict[str, float], right: dict[str, float]) -> str:
         return f"The numbers of {' and '.join(wrong)} have changed places."
     if _alike(numbers, lambda name: 10 * right[name]):
         return "This is the sum over the ten classes; their mean is asked for."
-    if values[0] and _alike(numbers, lambda name: right[name] * values[0] / right["A"]):
+    if values[0] > 0 and _alike(numbers, lambda name: right[name] * values[0] / right["A"]):
         return f"Every number is {values[0] / right['A']:.4g} times the right one."
     for network, logits in _NETWORKS.items():
         for measure, function in {"": _spread, **_MEASURES}.items():
@@ -1512,12 +1516,8 @@ def _wrong_spread(numbers: dict[str, float], right: dict[str, float]) -> str:
                 return f"{network} {measure}".strip()
     if min(values) < 0:
         return "A standard deviation is never negative."
-    if min(values) == 0:
-        return "The spread is small but not zero: write it down without rounding."
     if len(set(values)) == 1:
         return "All four are equal: is each number that of its own network?"
-    if all(abs(numbers[n] - right[n]) < 5e-9 for n in _COLUMNS):
-        return "Were the logits computed in float32? Its rounding is as large as this."
     if wrong == ["A"]:
         return (
             "Only the first network is wrong. Is the seed set after the build? Then it counts for "
