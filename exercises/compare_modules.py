@@ -29,6 +29,7 @@ from exercises.compare_values import (
     tensors,
 )
 
+MODES = (nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd)  # the mode changes these
 MOST_ORDERS = 24  # in which parameters of equal shape are tried
 MOST_PROBED = 20_000  # parameters whose partners are looked for by what they do
 
@@ -470,6 +471,7 @@ def _behaviour_differs(
 ) -> str | None:
     """Outputs, then gradients, on random inputs; train mode first, so that eval mode sees the
     running statistics that training left behind. gradients: gives the pairs that must agree."""
+    modes = any(isinstance(m, MODES) for part in (answer, reference) for m in part.modules())
     for mode in ("train", "eval"):
         for shape in shapes:
             images = torch.randn(shape)
@@ -483,7 +485,7 @@ def _behaviour_differs(
                     outputs = tensors(call(module, given))
                 runs.append((leaf, given, outputs))
             (leaf, given, mine), (right_leaf, right_given, right) = runs
-            where = f"in {mode} mode, for an input of shape {tuple(shape)}"
+            where = f"{f'in {mode} mode, ' if modes else ''}for an input of shape {tuple(shape)}"
             if text := _shapes_differ(mine, right, shape):
                 return f"In {mode} mode: {text}"
             for a, b in zip(mine, right):

@@ -385,6 +385,10 @@ def expect_number(
     far = ""
     if right and math.isfinite(answer) and not 0.02 < abs(answer / right) < 50:
         far = f"It is much too {'large' if abs(answer) > abs(right) else 'small'}."
+    mine, wanted = str(answer), str(right)
+    wrong = [number for number, pair in enumerate(zip(mine, wanted)) if pair[0] != pair[1]]
+    if len(mine) == len(wanted) > 5 and len(wrong) == 1 and wrong[0] + 1 < len(wanted):
+        far = "All digits are right but one."
     raise Unexplained(" ".join(filter(None, (f"{number} is not right.", far, otherwise))))
 
 
@@ -455,8 +459,6 @@ def _slip(answer: float, right: float) -> str:
         at = next(i for i, (a, b) in enumerate(zip(mine, wanted)) if a != b)
         if mine[:at] + mine[at : at + 2][::-1] + mine[at + 2 :] == wanted:
             return f"Two digits have changed places: {mine[at : at + 2]}."
-        if len(wanted) > 5 and mine[:-1] != wanted[:-1] and mine[at + 1 :] == wanted[at + 1 :]:
-            return "All digits are right but one."
     power = round(math.log10(abs(ratio)))
     if power and math.isclose(ratio, 10.0**power):
         size = "large" if power > 0 else "small"
