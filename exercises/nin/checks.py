@@ -155,7 +155,13 @@ def nin_1(answer):
     expect_numbers(
         answer,
         {"parameters": weights + biases, "macs": weights * positions},
-        {"macs": {weights + biases: "These are the parameters. A weight has 32 · 32 positions."}},
+        {
+            "macs": {
+                weights + biases: "These are the parameters. A weight has 32 · 32 positions.",
+                weights: "These are the weights. Each is used at every one of the 32 · 32 "
+                "positions.",
+            }
+        },
         macs=["macs"],
     )
     return f"{rest / weights:.0%} of the weights, and of the MACs, are in the 1×1 layers."
@@ -249,7 +255,7 @@ SLIPS["nin.2"] = {
 def nin_2(answer):
     cases = [  # the arguments by place and by name, as the chapter gives them; the images
         ((3, (9, 7, 11)), {"kernel_size": 5, "stride": 2, "padding": 1}, (2, 3, 26, 23)),
-        ((2, (4, 7, 5), 3), {}, (2, 2, 7, 6)),  # stride and padding left at their defaults
+        ((6, (4, 7, 5), 3), {}, (2, 6, 7, 6)),  # stride and padding left at their defaults
         ((4, (8, 4, 4), 7), {"stride": 3, "padding": 2}, (2, 4, 17, 14)),  # groups would fit,
         ((4, (4, 4, 4), 3), {"padding": 1}, (1, 4, 6, 5)),  # and shortcuts
     ]
