@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -369,13 +370,15 @@ def _setting(layer: nn.Module, new: nn.Module, made: Mapping[str, Any]) -> str:
     for verb, value in right.items():
         if mine.get(verb) != value:
             told = "" if value in ("a", "no") else f", not {mine.get(verb)}"
-            parts.append(f"{verb.format(value)}{_origin(value, made)}{told}")
+            kind = re.match(r"have (stride|padding|dilation|groups) ", verb)
+            named = {kind[1]: made[kind[1]]} if kind and kind[1] in made else {}
+            parts.append(f"{verb.format(value)}{_origin(value, named if kind else made)}{told}")
     return f"should {' and '.join(parts)}"
 
 
 def _origin(value: Any, made: Mapping[str, Any]) -> str:
     """The argument that a number comes from, or nothing."""
-    if type(value) is not int or value <= 2:
+    if type(value) is not int or (value <= 2 and len(made) > 1):
         return ""  # too many things are 1 or 2
     numbers = {name: v for name, v in made.items() if type(v) is int}
     for name, values in made.items():

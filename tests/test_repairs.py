@@ -108,3 +108,13 @@ def test_arguments_in_another_order_are_told():
 
     with pytest.raises(compare.Wrong, match="in the order `maps`, `stride`, `count`"):
         compare.same_results(wrong, right, (torch.arange(6.0), 5))
+
+
+def test_a_number_comes_from_an_argument_only_where_that_is_likely():
+    made = {"in_channels": 3, "one": 5, "widths": (7, 9), "stride": 2}
+    assert repairs._origin(7, made) == " (the argument `widths[0]`)"
+    assert repairs._origin(6, made) == " (2 * in_channels = 6)"
+    assert not repairs._origin(2, made)  # too many things are two
+    strided = nn.Conv2d(3, 7, 3, stride=2, padding=5)
+    words = repairs._setting(nn.Conv2d(3, 7, 3), strided, made)
+    assert words == "should have stride 2 (the argument `stride`), not 1 and have padding 5, not 0"

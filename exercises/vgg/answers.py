@@ -1555,6 +1555,12 @@ def merge(first, second):
         ),
     ],
     "vgg.7": [
+        (
+            "tensors with a history",
+            experiment("logits.std(dim=0).mean()").replace(
+                "with torch.no_grad()", "with torch.enable_grad()"
+            ),
+        ),
         ("the loop", experiment()),
         (
             "tensors, gradients on, divisor n",
