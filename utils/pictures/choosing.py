@@ -23,6 +23,7 @@ NAMES |= {"mobilenet_v1": "MobileNet v1", "mobilenet_v2": "MobileNet v2"}
 COSTS = {  # key of a row: label of the axis, divided by, ticks
     "macs": ("MACs of one image (millions)", 1e6, [0.5, 1, 2, 4, 8]),
     "parameters": ("parameters (thousands)", 1e3, [60, 100, 200, 300]),
+    "peak_kb": ("peak memory of one image (kB)", 1, [40, 60, 100, 200]),
     "one_ms": ("time of one image (ms, one thread)", 1, [0.2, 0.5, 1, 2]),
 }
 # Where the name of a network does not fit on the right of its point: points right and up.
@@ -31,6 +32,9 @@ PLACES = {
     ("macs", "mobilenet_v1_small"): (-8, 9),
     ("parameters", "lenet"): (-8, 0),
     ("parameters", "mobilenet_v2_small"): (8, -11),
+    ("peak_kb", "lenet"): (8, 9),
+    ("peak_kb", "mobilenet_v1_small"): (7, -11),
+    ("peak_kb", "vgg_small"): (8, 6),
     ("one_ms", "lenet"): (8, 9),
     ("one_ms", "mobilenet_v1_small"): (7, -11),
 }
