@@ -1470,15 +1470,16 @@ def vgg_7(answer):
         return f"From A to E the spread falls by a factor of {numbers['A'] / numbers['E']:,.0f}."
     wrong = [n for n in _COLUMNS if not _near(numbers[n], right[n])]
     given = ", ".join(f"{n} {numbers[n]:.3g}" for n in _COLUMNS)
-    raise Wrong(f"{cause} You have {given}. Wrong {_be(wrong)} {', '.join(wrong)}.")
+    which = f" Wrong {_be(wrong)} {', '.join(wrong)}." if wrong else ""
+    raise Wrong(f"{cause} You have {given}.{which}")
 
 
 def _wrong_spread(numbers: dict[str, float], right: dict[str, float]) -> str:
     """What is wrong with these four numbers, in a sentence; or nothing."""
     if _alike(numbers, right.get):
         # A batch norm at its start divides by the root of 1 + 1e-5 in eval mode: that little tells.
-        eval_mode = {"batch_norm": True, "train": False}
-        if _alike(numbers, lambda name: _spread(_logits(name, **eval_mode)), 1e-6):
+        normed = {n: _spread(_logits(n, batch_norm=True, train=False)) for n in _COLUMNS}
+        if all(math.isclose(numbers[n], normed[n], rel_tol=1e-6) for n in _COLUMNS):
             return (
                 "These networks have batch norm; batch_norm=False is asked for. In eval mode a "
                 "batch norm that has not been trained changes almost nothing, so the numbers look "
