@@ -105,7 +105,8 @@ def call(function: Callable, *args: Any, what: str | None = None, **kwargs: Any)
         on_purpose = "NotImplemented" in source if source else not inside_library
         if isinstance(error, NotImplementedError) and on_purpose and not inside_library:
             raise Unfinished(f"{what} is not written yet.") from error
-        made_of = f" It consists of {layers(function)}." if isinstance(function, nn.Module) else ""
+        parts = isinstance(function, nn.Module) and list(function.children())
+        made_of = f" It consists of {layers(function)}." if parts else ""
         line = learner_line(error)
         text = f"{what} raised {sentence(error)}{line}.{made_of}"
         if meaning := errors.meaning(str(error), line):

@@ -545,7 +545,8 @@ def explain(
     if mutants is None:
         pass  # the check knows what is wrong; its author may know why
     elif telling or any(isinstance(observed.result, Compared) for observed in seen):
-        words = words or _matching(check, calls_changed(reference(), right.seen), seen, same, end)
+        soon = time.process_time() + SECONDS / 2  # the rest is for what comes after
+        words = words or _matching(check, calls_changed(reference(), right.seen), seen, same, soon)
     elif len(re.findall(r"\d+", str(seen[-1].result))) < 2:
         mutants = ()  # many mistakes lead to this exception: its text has no sizes in it
     if mutants is not None:
