@@ -436,24 +436,32 @@ def test_torch_without_cuda_is_taken_from_its_own_place(with_torch):
     assert json.loads(with_torch.stamp.read_text(encoding="utf-8"))["cpu"] is True
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch is small already")
-def test_where_there_is_no_torch_without_cuda_the_ordinary_one_comes(with_torch, tmp_path):
-    for name in ("nvidia_trial", "triton"):
-        make_wheel(with_torch.wheels, name, "1.0")
-    lock = with_torch.folder / "requirements.lock"
-    text = lock.read_text(encoding="utf-8").split("nvidia-trial")[0]
-    text += lock_entry(with_torch.wheels, "nvidia_trial", "1.0")
-    lock.write_text(text + lock_entry(with_torch.wheels, "triton", "1.0"), encoding="utf-8")
-    (tmp_path / "empty").mkdir()
-    done = with_torch.call("setup", "--cpu", COURSE_TORCH_CPU=str(tmp_path / "empty"))
-    assert done.returncode == 0, done.stderr
-    assert "so the ordinary torch is installed: pip failed" in done.stdout
-    (site,) = (with_torch.folder / ".venv").glob("lib/python3*/site-packages")
-    assert (site / "torch-2.15.0.dist-info").exists() and (site / "triton.py").exists()
-    assert "cpu" not in json.loads(with_torch.stamp.read_text(encoding="utf-8"))
+def test_where_there_is_no_torch_without_cuda_the_ordinary_one_comes(monkeypatch, capsys):
+    calls = []
 
-    done = with_torch.call("setup", "--cpu")  # too late: said, and nothing is touched
-    assert done.returncode == 0 and "no smaller torch was installed" in done.stdout
+    def pip_install(python, *arguments):
+        calls.append(arguments)
+        if "--index-url" in arguments:
+            raise CourseError("pip failed: the network did not deliver the packages.")
+
+    monkeypatch.setattr(environment, "pip_install", pip_install)
+    monkeypatch.setattr(environment, "check_room", lambda *sizes: calls.append(sizes))
+    monkeypatch.delenv("COURSE_TORCH_CPU", raising=False)
+    cpu = environment.install_cpu_torch("python")
+    environment.install_lock("python", cpu)
+    first, room, last = calls
+    assert environment.CPU_SOURCE in first and any(p.startswith("torch==") for p in first)
+    assert all(p.endswith("+cpu") for p in first if p.startswith("torch"))
+    assert room == (environment.DOWNLOAD_GB, environment.INSTALLED_GB)
+    assert last == environment.locked(ROOT / "requirements.lock")
+    assert "so the ordinary torch is installed: pip failed: the network" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch is small already")
+def test_a_complete_environment_is_not_made_smaller(monkeypatch, capsys):
+    monkeypatch.setattr(environment, "find", lambda: "python")
+    assert environment.bring_up_to_date(cpu=True) == "python"
+    assert "no smaller torch was installed" in capsys.readouterr().out
 
 
 def test_setup_here_replaces_nothing(prepared):
