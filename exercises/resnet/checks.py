@@ -283,7 +283,7 @@ JOINS = {
     "The shortcut and the last ReLU are missing.": "z",
     "The ReLU after the addition is missing.": "z + s",
     "The last ReLU comes before the addition; it should come after it.": "relu(z) + s",
-    "One ReLU too many: the branch ends in its batch norm, before the addition.": (
+    "One ReLU too many: the branch should end in its batch norm, before the addition.": (
         "relu(relu(z) + s)"
     ),
     "There are ReLUs on both sides before the addition; one after it is right.": (
