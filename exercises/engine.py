@@ -320,7 +320,8 @@ def _other_arguments(item: Exercise, answer: Any, raised: bool) -> str:
     task, mine = (", ".join(f"`{name}`" for name in names) for names in (given, taken))
     if sorted(taken) == sorted(given):
         return f"Your arguments come in another order than the task's: {mine}; {task} is right."
-    if raised and not set(taken) >= set(given):
+    moved = [n for n, name in enumerate(taken) if name in given and given.index(name) != n]
+    if raised and (moved or len(taken) < len(given)):
         return f"The task hands over {task}, in this order, and yours takes {mine or 'nothing'}."
     return ""
 

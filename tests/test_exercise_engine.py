@@ -182,7 +182,8 @@ def test_arguments_in_another_order_come_before_their_consequences(with_check):
     assert engine._other_arguments(item, lambda power, x: x, False).startswith(
         "Your arguments come in another order than the task's: `power`, `x`; `x`, `power` is right"
     )
-    assert "and yours takes `a`, `b`" in engine._other_arguments(item, lambda a, b: a, True)
+    assert "yours takes `a`, `x`" in engine._other_arguments(item, lambda a, x: a, True)
+    assert not engine._other_arguments(item, lambda a, b: a, True)  # other names in their places
     item = engine.find("fake.1")
     assert engine._other_arguments(item, lambda *x: x, True) == (
         "`x` is one argument: write it without a star."

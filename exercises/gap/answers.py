@@ -268,6 +268,13 @@ wrong_answers = {
     ],
     "gap.4": [
         (
+            "the class as second index",
+            "def class_map(features, weight, classes):\n"
+            "    mix = weight[:, classes][:, :, None, None]\n"
+            "    return (mix * features).sum(dim=1)",
+            r"the class comes first, `weight\[classes\]`",
+        ),
+        (
             "ReLU in place",
             mapped(MIX.replace("features", "features.relu_()")),
             r"ReLU on the features.*changes its argument `features` in place",

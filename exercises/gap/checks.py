@@ -400,6 +400,10 @@ def gap_3(answer):
 _MIX, _MAP = "weight[classes][:, :, None, None]", "(mix * features).sum(dim=1)"
 
 SLIPS["gap.4"] = {
+    "`weight` is (num_classes, K): the class comes first, `weight[classes]`, and not second.": (
+        "weight[classes]",
+        "weight[:, classes]",
+    ),
     "Rows and columns of `weight` have changed places: it is (num_classes, K), one row for each "
     "class.": ("weight[classes]", "weight.T[classes]"),
     "The channels are averaged; the task asks for their sum.": (
