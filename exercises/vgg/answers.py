@@ -500,6 +500,14 @@ class vgg_block(nn.Module):
             r"is a plain list",
         ),
         ("digits as text", block(digits="kernel_sizes"), r"^`kernel_sizes` is a text"),
+        (
+            "digits as text, padding 1",
+            block(
+                digits="kernel_sizes",
+                body="parts += [nn.Conv2d(channels, out_channels, k, padding=1), nn.ReLU()]",
+            ),
+            r"^`kernel_sizes` is a text",
+        ),
         ("a number of layers", block(digits="range(kernel_sizes)"), r"^`kernel_sizes` is a text"),
         ("codes of characters", block(digits="map(ord, kernel_sizes)"), r"51×51"),
         ("a list of modules", block(result="nn.ModuleList(parts)"), r"does not call them"),

@@ -341,7 +341,7 @@ def _explained(meanings: dict[str, str]) -> Iterator[None]:
 
 
 _DIGITS = {
-    "'str'|must be real number, not str": (
+    "'str'|(not|got) str": (
         '`kernel_sizes` is a text, such as "33": loop over its digits, and `int(digit)` makes a '
         "number of each."
     ),
