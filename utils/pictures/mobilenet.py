@@ -62,17 +62,17 @@ def depthwise_steps(picture: Tensor, kernels: Tensor, filtered: Tensor, mixed: T
         figure, axes = plt.subplots(3, 4, figsize=(WIDE, 5.3), layout="constrained")
         for c, (name, cmap) in enumerate((("red", "Reds"), ("green", "Greens"), ("blue", "Blues"))):
             axes[c, 0].imshow(picture[0, c], cmap=cmap, vmin=0, vmax=1.3)
-            axes[c, 1].imshow(kernels[c, 0], cmap="gray", vmin=-4, vmax=4)
+            axes[c, 1].imshow(kernels[c, 0], cmap="Greys", vmin=-4, vmax=4)
             axes[c, 2].imshow(filtered[0, c], cmap=cmap, vmin=-4, vmax=4)
             axes[c, 0].set_ylabel(f"channel {c}, {name}")
             for y in range(3):
                 for x in range(3):
                     weight = float(kernels[c, 0, y, x])
-                    colour = "black" if weight > 0 else "white"  # on the light, on the dark
+                    colour = "white" if weight > 0 else "black"  # on the dark, on the light
                     text = f"{weight:g}".replace("-", "−")
                     axes[c, 1].text(x, y, text, ha="center", va="center", color=colour)
         for row, text in ((0, "output 0:\nchannel 0 plus 1"), (1, "output 1:\nchannel 1 minus 2")):
-            axes[row, 3].imshow(mixed[0, row], cmap="gray", vmin=-6, vmax=6)
+            axes[row, 3].imshow(mixed[0, row], cmap="Greys", vmin=-6, vmax=6)
             axes[row, 3].set_xlabel(text, fontsize=9)
         for column, title in enumerate(titles):
             axes[0, column].set_title(title)
@@ -88,10 +88,11 @@ def through_relu(points: Tensor, returned: Mapping[int, Tensor]) -> Figure:
     with plotting.style(), _style():
         rows = -(-len(panels) // 3)
         figure, axes = plt.subplots(rows, 3, figsize=(WIDE, 2.2 * rows), layout="constrained")
+        limit = 1.1 * max(float(shown.abs().max()) for shown in panels.values())
         for axis, (name, shown) in zip(axes.flat, panels.items()):
             axis.scatter(*shown.T, c=range(len(shown)), s=4, cmap="viridis")
             axis.set_title(name)
-            axis.set(xticks=[], yticks=[])
+            axis.set(xticks=[], yticks=[], xlim=(-limit, limit), ylim=(-limit, limit))
             axis.set_box_aspect(1)
         for axis in axes.flat[len(panels) :]:
             axis.set_axis_off()
@@ -172,7 +173,7 @@ def zeros(shares: Sequence[tuple[str, float]]) -> Figure:
                   for kind in ("thin", "wide")}  # fmt: skip
         values = {kind: [100 * shares[n][1] for n in places[kind]] for kind in places}
         look = {"color": "#D9CBEA", "hatch": "////", "edgecolor": "#222222"}
-        axis.bar(places["wide"], values["wide"], width=0.75, label="wide: inside a block", **look)
+        axis.bar(places["wide"], values["wide"], width=0.75, label="wide: after a ReLU6", **look)
         look = {"color": "#D55E00", "markersize": 8, "label": "thin: between the blocks"}
         axis.plot(places["thin"], values["thin"], "o", **look)
         axis.set(ylabel="zeros (%)", ylim=(-3, 70), xlim=(-0.7, len(shares) - 0.3))
@@ -227,18 +228,24 @@ def peaks(megabytes: Mapping[str, float]) -> Figure:
 
 
 def rounded_filters(weight: Tensor, each: Tensor, single: Tensor, chosen: Sequence[int]) -> Figure:
-    """Some depthwise filters (out, 1, 3, 3): as they are, and after rounding in two ways.
+    """Some depthwise filters (out, 1, 3, 3), and the errors of rounding them in two ways.
 
-    Every column has a scale of its own, so that a small filter can be seen too.
+    Every column has a scale of its own, so that a small filter can be seen too. Errors are drawn
+    50 times as large.
     """
-    names = ("float32", "int8, a scale\nfor each filter", "int8, one scale\nfor the layer")
+    names = (
+        "float32",
+        "error × 50,\na scale for\neach filter",
+        "error × 50,\none scale for\nthe layer",
+    )
     with plotting.style(), _style():
         figure, axes = plt.subplots(3, len(chosen), figsize=(WIDE, 4.1), layout="constrained")
         for column, index in enumerate(chosen):
             limit = float(weight[index].abs().max())
             for row, found in enumerate((weight, each, single)):
                 axis = axes[row, column]
-                axis.imshow(found[index, 0], cmap="gray", vmin=-limit, vmax=limit)
+                shown = 50 * (found - weight) if row else found
+                axis.imshow(shown[index, 0], cmap="gray", vmin=-limit, vmax=limit)
                 axis.set(xticks=[], yticks=[])
                 error = float((found[index] - weight[index]).norm() / weight[index].norm())
                 if row:
