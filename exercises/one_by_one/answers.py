@@ -160,6 +160,9 @@ wrong_answers = {
         ("5x5 to 16", counts(detour=2_408_448 + 5_017_600), r"gives 32 channels, not 16"),
         ("both 1x1", counts(detour=2_408_448 + 401_408), r"second layer is 5×5"),
         ("a product", counts(detour=784 * 3_072 * 12_800), r"add them"),
+        ("a squeeze to 32", counts(detour=24_887_296), r"squeezes to 16 channels, not to 32"),
+        ("biases of the detour", counts(detour=784 * (3_072 + 12_800 + 48)), r"Biases are added"),
+        ("biases of the direct way", counts(direct=784 * 153_632), r"Biases are added"),
         ("a list", "counts = [6_144, 4_816_896]", r"A dictionary with the keys"),
         (
             "a key is missing",
@@ -275,12 +278,12 @@ wrong_answers = {
         (
             "no no_grad",
             merge().replace("with torch.no_grad():", "if True:"),
-            r"leaf Variable.*Weights are filled inside `with torch\.no_grad",
+            r"^Weights are filled inside `with torch\.no_grad.*leaf Variable",
         ),
         (
             "a tensor as weight",
             merge().replace("merged.weight.copy_(weight)", "merged.weight = weight"),
-            r"cannot assign.*Weights are filled inside",
+            r"^Weights are filled inside.*cannot assign",
         ),
         (
             "takes the bias of the first layer away",
@@ -537,7 +540,7 @@ def pca_layers(maps, width):
         (
             "other number of outputs",
             convolution(layer="nn.Conv2d(channels, 10, kernel_size)"),
-            r"^as_convolution\(.*raised RuntimeError: The size",
+            r"no size is fixed.*as_convolution\(.*raised RuntimeError: The size",
         ),
         (
             "minus the bias",
@@ -620,6 +623,38 @@ def pca_layers(maps, width):
             "    return nn.Sequential(nn.Flatten(), linear)\n",
             r"Flatten → Linear.*one `nn.Conv2d`",
         ),
+        (
+            "no reshape",
+            "def as_convolution(linear, channels, kernel_size):\n"
+            "    layer = nn.Conv2d(channels, linear.out_features, kernel_size)\n"
+            "    layer.weight.data, layer.bias.data = linear.weight.data, linear.bias.data\n"
+            "    return layer\n",
+            r"weight has the shape \(5, 36\)\. The convolution needs \(5, 4, 3, 3\)",
+        ),
+        (
+            "a parameter with the channels last",
+            "def as_convolution(linear, channels, kernel_size):\n"
+            "    layer, k = nn.Conv2d(channels, linear.out_features, kernel_size), kernel_size\n"
+            "    layer.weight = nn.Parameter(linear.weight.detach().reshape(-1, k, k, channels))\n"
+            "    layer.bias = nn.Parameter(linear.bias.detach())\n"
+            "    return layer\n",
+            r"weight has the shape \(5, 3, 3, 4\)",
+        ),
+        (
+            "LeNet's channels",
+            convolution(
+                "linear.weight.reshape(layer.weight.shape)",
+                "nn.Conv2d(16, linear.out_features, 5)",
+            ),
+            r"no size is fixed",
+        ),
+        (
+            "LeNet's outputs",
+            convolution(
+                "linear.weight.reshape(layer.weight.shape)", "nn.Conv2d(channels, 120, kernel_size)"
+            ),
+            r"no size is fixed",
+        ),
         ("weights", convolution(result="layer.weight"), r"A layer is asked for"),
         ("a module", "as_convolution = 5", r"A function is expected"),
     ],
@@ -657,7 +692,14 @@ for name, layer in looks.items():
         ),
         ("a list", "never_read = [0.75, 8 / 9]", r"A dictionary with the keys"),
         ("None", never_read(e=None), r"A number is expected, not nothing"),
-        ("anything", never_read(e=0.3), r"0.3 is not right. Build one image"),
+        ("channels counted", never_read(a=3.0), r"counted four times.*all\(dim=1\)"),
+        ("channels counted, ninths", never_read(b=32 / 9), r"counted four times"),
+        ("half of a mean", never_read(d=0.5), r"All four pixels of each 2×2 square"),
+        ("a quarter of stride 3", never_read(b=0.25), r"square of 3×3 pixels"),
+        ("a third", never_read(b=1 / 3), r"square of 3×3 pixels"),
+        ("a quarter of twice", never_read(c=0.25), r"Follow one row"),
+        ("a quarter after 3x3", never_read(e=0.25), r"windows are 3×3.*none of them"),
+        ("anything", never_read(e=0.3), r"0.3 is not right\. The stride keeps .* Build one image"),
     ],
     "one_by_one.7": [
         ("compared exactly", notices("tttttt"), r"differ in their last digit"),

@@ -277,8 +277,10 @@ class _Output(list):
         return f"an output of shape {tuple(self[0].shape)}"
 
 
-_NO_GRAD = (
-    "Weights are filled inside `with torch.no_grad():`, for example by `layer.weight.copy_(…)`."
+_SIZES = (
+    "The weight of the convolution has the shape (linear.out_features, channels, kernel_size, "
+    "kernel_size), and its bias (linear.out_features,). Take all of them from the arguments: no "
+    "size is fixed, and none is the batch."
 )
 
 
@@ -306,8 +308,10 @@ def _behaviour(name: str, function: Any, finish: Callable) -> Callable[[_Given],
             result = call(function, *given.values, what=f"{name}({given})")
         except Wrong as error:
             text = str(error.__cause__)
-            if "leaf Variable" in text or "as parameter" in text:
-                raise Wrong(f"{error} {_NO_GRAD}") from error.__cause__
+            if name == "as_convolution" and re.search(
+                "invalid for input of size|must match the size", text
+            ):
+                raise Wrong(f"{_SIZES} {error}") from error.__cause__
             raise
         for old, new in zip(before, given.values):
             if not _unchanged(old, new):
@@ -403,6 +407,10 @@ def one_by_one_1(answer):
                 "After the 1×1 layer there are 16 channels left; the 5×5 reads those, not 192."
             ),
             positions * (one + detour[1]): "The 1×1 layer goes from 192 to 16 channels, not to 32.",
+            positions * (one + 25 * 32 * 32): (  # a coincidence: both mistakes give this
+                "The 1×1 layer squeezes to 16 channels, not to 32. (Or is one multiply-accumulate "
+                "counted as two?)"
+            ),
             positions * (one + five): (
                 "The detour squeezes to 16 channels: 192 → 16 by 1×1, then 16 → 32 by 5×5."
             ),
@@ -437,7 +445,12 @@ def one_by_one_1(answer):
         right,
         common,
         macs=("macs", "direct", "detour"),
-        with_biases={"weights": one + 32, "macs": positions * (one + 32)},
+        with_biases={
+            "weights": one + 32,
+            "macs": positions * (one + 32),
+            "direct": positions * (five + 32),
+            "detour": positions * (sum(detour) + 16 + 32),
+        },
     )
     times = right["direct"] / right["detour"]
     return f"The detour takes {times:.1f} times fewer MACs than the direct way."
@@ -631,6 +644,15 @@ def one_by_one_5(answer):
                 f"as_convolution({given}) gives {layers(layer)}; the kernel has to be as large as "
                 f"the map, {k}×{k}."
             )
+        wanted = (linear.out_features, channels, k, k)
+        if layer.kernel_size == (k, k) and layer.weight.shape != wanted:
+            raise Wrong(
+                f"as_convolution({given}) gives a layer whose weight has the shape "
+                f"{tuple(layer.weight.shape)}. The convolution needs {wanted}: out, in, height, "
+                "width."
+            )
+        if layer.dilation != (1, 1):
+            raise Wrong("Your layer has gaps between the pixels of its kernel (dilation).")
         if layer.padding not in ((0, 0), 0, "valid"):
             raise Wrong(
                 f"Your layer is {layers(layer)}. With padding a {k}×{k} kernel has more than one "
@@ -668,6 +690,17 @@ _LOOKS = {
     "3x3, then 1x1, stride 2": 0.0,
 }
 
+_HOW = {  # a sentence that leads to the number
+    "1x1, stride 2": "Think of a square of 2×2 pixels: how many of the four does the kernel read?",
+    "1x1, stride 3": "Think of a square of 3×3 pixels: how many of the nine does the kernel read?",
+    "1x1, stride 2, twice": "Follow one row: which of its pixels 0, 1, 2, 3 reach the second "
+    "layer, and which of those does that one read?",
+    "2x2 average, then 1x1": "All four pixels of each 2×2 square go into its mean, and every mean "
+    "is read.",
+    "3x3, then 1x1, stride 2": "The stride keeps every second window in both directions. But the "
+    "windows are 3×3 pixels, so those that are left still touch: is any pixel in none of them?",
+}
+
 
 def one_by_one_6(answer):
     common = {}
@@ -679,14 +712,15 @@ def one_by_one_6(answer):
             576
             * share: "This is a number of entries in all four channels; asked for is the share of "
             "the 144 pixels.",
+            4 * share: "In this number every pixel is counted four times, once for each channel. "
+            "Ask first for each pixel whether all four gradients are zero: `.all(dim=1)`.",
             share / 4: "Divide by the 144 pixels, not by the 576 numbers of the four channels.",
         }
         for rounded in {round(share, 1), round(share, 2)} - {share}:
             common[name][rounded] = "This is rounded too much; give four decimals, or a fraction."
         if share == 0:
             common[name] = {
-                1 / 4: "Nothing is lost in a mean: all four pixels of a 2×2 square are averaged "
-                "into one that is read.",
+                1 / 4: _HOW[name],
                 1.0: "This is the share that is read; asked for is the share that is not.",
                 3 / 4: (
                     "After the first layer three quarters are skipped, or averaged away. But a "
@@ -714,7 +748,8 @@ def one_by_one_6(answer):
     )
     twice[3 / 4] = "The second layer skips three quarters of what the first has left."
     start = "Build one image, call backward() and look at where its gradient is exactly zero."
-    expect_numbers(answer, _LOOKS, common, tolerance=1e-3, otherwise=start)
+    otherwise = {name: f"{how} {start}" for name, how in _HOW.items()}
+    expect_numbers(answer, _LOOKS, common, tolerance=1e-3, otherwise=otherwise)
     return "A stride alone throws pixels away; a mean or a larger kernel before it does not."
 
 

@@ -115,7 +115,7 @@ def slide(strip: Tensor, seen: Tensor, places: Sequence[int], classes: Sequence[
         axes[1].set_yticks(range(10), classes, fontsize=9)
         for place in places:
             axes[0].axvline(place + 14, color="white", linewidth=1, linestyle="--")
-            axes[1].axvline(place + 14, color=ORANGE, linewidth=1.2, linestyle="--")
+            axes[1].axvspan(place + 12, place + 16, fill=False, edgecolor=ORANGE, linewidth=1.2)
         axes[1].set(xlabel="middle of the window, in pixels", xlim=(0, width))
     return figure
 
@@ -233,7 +233,7 @@ def accuracies(reached: Mapping[str, Sequence[float]]) -> Figure:
         axis.set_yticks([row + 0.19 for row in range(len(reached))], list(reached))
         axis.set(xlabel="accuracy (%), dotted: guessing", xlim=(0, 100))
         axis.set_ylim(len(reached) - 0.4, -0.3)
-        axis.legend(loc="upper right")
+        axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     return figure
 
 
