@@ -1,4 +1,4 @@
-"""The figures of chapter 3: kernels to scale, ways to a unit, shares of blocks, runs by depth."""
+"""The figures of chapter 3: kernels to scale, paths to a unit, shares of blocks, runs by depth."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from utils.networks.vgg import CONFIGURATIONS
 
 WIDE = 6.4  # inches; with type of 10 points it can be read on a phone
 
-# Top-1 error in percent, Table 3 of the paper: trained with the shorter side at 256 pixels, and at
-# sizes that change from 256 to 512. Layers with weights are those of Table 1.
+# Top-1 error in percent, Table 3 of the paper: trained with the shorter side at 256 pixels. Layers
+# with weights are those of Table 1.
 LAYERS = {"A": 11, "B": 13, "C": 16, "D": 16, "E": 19}
-ONE_SIZE = {"A": 29.6, "B": 28.7, "C": 28.1, "D": 27.0, "E": 27.3}
-MANY_SIZES = {"C": 27.3, "D": 25.6, "E": 25.5}
+TOP_1 = {"A": 29.6, "B": 28.7, "C": 28.1, "D": 27.0, "E": 27.3}
 
 
 @contextmanager
@@ -64,7 +63,7 @@ def _kernel(axis: Axes, left: float, low: float, k: int) -> None:
 
 
 def ways(fields: Sequence[Tensor]) -> Figure:
-    """How many ways lead from each pixel to one unit, a panel for each number of layers."""
+    """How many paths lead from each pixel to one unit, a panel for each number of layers."""
     with _look():
         size = (WIDE, 2.5)
         figure, axes = plt.subplots(1, len(fields), figsize=size, layout="constrained")
@@ -106,29 +105,22 @@ def shares(parts: Mapping[str, Mapping[str, int]]) -> Figure:
 
 def paper_errors() -> Figure:
     """Top-1 error of the paper's networks against the number of layers with weights."""
-    lines = {"trained at one size": ONE_SIZE, "trained at many sizes": MANY_SIZES}
+    beside = {"C": ((8, 0), "left", "center"), "D": ((-8, -3), "right", "top")}
     with _look():
-        figure, axis = plt.subplots(figsize=(WIDE, 3.2), layout="constrained")
-        for number, (label, errors) in enumerate(lines.items()):
-            places = [LAYERS[name] + (0.12 if name == "D" else 0) for name in errors]
-            axis.plot(
-                places, list(errors.values()), label=label, color=plotting.COLOURS[number],
-                marker=plotting.MARKERS[number], linestyle=plotting.DASHES[number], markersize=7,
-            )  # fmt: skip
-            for place, (name, error) in zip(places, errors.items()):
-                shift, ha, va = (0, 8), "center", "bottom"
-                if label != "trained at one size" and name != "E":
-                    shift, ha, va = (-8, 0), "right", "center"
-                elif name == "D":
-                    shift, ha, va = (8, -3), "left", "top"
-                axis.annotate(
-                    f"{name} {error}", (place, error), shift, textcoords="offset points",
-                    ha=ha, va=va,
-                )  # fmt: skip
-        axis.set(xlabel="layers with weights", ylabel="top-1 error (%)", ylim=(25, 30.6))
+        figure, axis = plt.subplots(figsize=(WIDE, 2.8), layout="constrained")
+        places = [LAYERS[name] for name in TOP_1]
+        axis.plot(
+            places, list(TOP_1.values()), color=plotting.COLOURS[0], marker=plotting.MARKERS[0],
+            markersize=7,
+        )  # fmt: skip
+        for place, (name, error) in zip(places, TOP_1.items()):
+            shift, ha, va = beside.get(name, ((0, 8), "center", "bottom"))
+            axis.annotate(
+                f"{name} {error}", (place, error), shift, textcoords="offset points", ha=ha, va=va
+            )
+        axis.set(xlabel="layers with weights", ylabel="top-1 error (%)", ylim=(26, 30.4))
         axis.set_xticks(sorted(set(LAYERS.values())))
         axis.set_xlim(10.3, 19.7)
-        figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
