@@ -452,7 +452,7 @@ wrong_answers = {
                     NORM,
                 )
             ),
-            r"should have stride 2, not 1",
+            r"should have stride 2 \(the argument `stride`\), not 1",
         ),
         ("3x3 shortcut", down(shortcut=(CONV1, NORM)), r"should be 1×1"),
         ("no shortcut", down("self.branch(maps).relu()", shortcut=()), r"has no parameters"),
