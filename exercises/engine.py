@@ -338,6 +338,7 @@ def _starred(function: Any) -> list[str]:
 # Names that everybody meets in chapter 0.
 _COMMON = {*dir(builtins), *dir(torch), *dir(nn), *dir(F), *dir(Tensor), *keyword.kwlist}
 _COMMON |= {*dir(np), "np", "nn", "F", "torch", "self"}
+_COMMON |= {"kernel_size", "padding", "dilation", "groups", "bias", "eps", "keepdim", "inplace"}
 
 
 def _names(item: Exercise, answer: Any) -> set[str]:

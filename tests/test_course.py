@@ -705,7 +705,7 @@ def test_stamp_stays_while_an_unfinished_venv_is_removed(project, monkeypatch, s
         (venv / "lib" / "inner").mkdir(parents=True)
         (venv / "file").touch()
     module, removed = project.load(), []
-    monkeypatch.setattr(module, "check_machine", lambda: None)
+    monkeypatch.setattr(module, "check_machine", lambda cpu: None)
     monkeypatch.setattr(programs, "pip_environ", lambda python: {})
     monkeypatch.setattr(module, "run_to_end", lambda *_: removed.append(os.listdir(venv)))
     rmtree = shutil.rmtree
@@ -899,7 +899,7 @@ def test_disks_and_servers_that_refuse_are_told_apart(messages, expected):
 def test_what_cannot_be_written_has_its_own_remedy(project, monkeypatch, number, expected):
     project.want("course_trial", "1.0")
     module = project.load()
-    monkeypatch.setattr(module, "check_machine", lambda: None)
+    monkeypatch.setattr(module, "check_machine", lambda cpu: None)
 
     def refuse(*arguments, **options):
         raise OSError(number, os.strerror(number))

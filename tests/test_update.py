@@ -242,7 +242,9 @@ def test_every_answer_of_a_real_chapter_moves(stem):
     new["cells"][5]["source"] = "Another text."
     new["metadata"]["course"]["cells"] = cells.fingerprints(new)
     merged, taken = take_over(old, new)
-    assert taken.answers == progress.exercises()[stem]
+    assert sorted(taken.answers) == sorted(
+        progress.exercises()[stem]
+    )  # a chapter has its own order
     old["cells"].insert(3, own("new = 1", "new"))
     old["cells"][5]["source"] = "Another text."
     assert texts(merged) == texts(old)
