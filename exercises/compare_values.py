@@ -370,7 +370,7 @@ def expect_number(
         raise ValueError(f"{right:,} is right and is among the common mistakes: {dead[0]}")
     answer = plain(answer)
     if isinstance(answer, (Fraction, Decimal)):
-        answer = int(answer) if answer % 1 == 0 else float(answer)
+        answer = int(answer) if float(answer).is_integer() else float(answer)
     trace.see(answer)
     if isinstance(answer, bool) or not isinstance(answer, numbers.Real):
         raise Wrong(f"A number is expected, not {describe(answer)}.")

@@ -867,6 +867,7 @@ def message_of(function, *args, **kwargs):
         ),
         (Fraction(1, 3), "0.3333333333 is not right. It is much too small. Begin with the rows."),
         (Decimal(3), "3 is not right. It is much too small. Begin with the rows."),
+        (Decimal("Infinity"), "inf is not right. Begin with the rows."),
         (float("nan"), "This is not a number (nan), as 0/0 or infinity minus infinity gives."),
         (torch.tensor(3), "3 is not right. It is much too small. Begin with the rows."),
         (np.arange(2), "A number is expected, not array([0, 1])."),

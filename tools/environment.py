@@ -37,9 +37,8 @@ DOWNLOAD_GB, INSTALLED_GB = (3.0, 6.5) if LINUX else (0.3, 1.3)
 # On Linux the ordinary torch brings CUDA. Without it (`--cpu`) torch itself takes about 0.2 GB.
 CPU_GB = (0.4, 1.6)
 CPU_BUILDS = ("torch", "torchvision")  # come from there, and what only CUDA needs stays away
-CPU_SOURCE = (
-    "https://download.pytorch.org/whl/cpu"  # COURSE_TORCH_CPU: another address, or a folder
-)
+# COURSE_TORCH_CPU names another address, or a folder of wheels.
+CPU_SOURCE = "https://download.pytorch.org/whl/cpu"
 ONLY_CUDA = re.compile(r"(nvidia|cuda)-|triton$")
 # Parts of Python that are left out where it was built without a library; torch, torchvision, pip
 # and JupyterLab do not start without them.
