@@ -243,13 +243,14 @@ def _copy(answer: Any) -> Any:
     """A copy on the CPU, so that a check cannot change what the learner goes on with."""
     if isinstance(answer, Tensor):
         return answer.detach().cpu().clone()
-    if type(answer) is dict:
-        return {key: _copy(value) for key, value in answer.items()}
-    if type(answer) in (list, tuple):
-        return type(answer)(map(_copy, answer))
     try:
         answer = copy.deepcopy(answer)
     except Exception as error:
+        # Tensors with a history have to be detached first.
+        if type(answer) is dict:
+            return {key: _copy(value) for key, value in answer.items()}
+        if type(answer) in (list, tuple):
+            return type(answer)(map(_copy, answer))
         advice = "Keep computed tensors out of its attributes."
         if isinstance(answer, Iterator):
             advice = "Make a list of it: list(…)."

@@ -430,6 +430,9 @@ def test_a_tensor_with_a_history_is_copied_from_a_dictionary_too():
     value = torch.ones(2, requires_grad=True).sum()
     copied = engine._copy({"a": value, "b": [value, (value,)]})
     assert copied["a"].item() == copied["b"][1][0].item() == 2 and not copied["a"].requires_grad
+    layer = nn.Linear(1, 1)
+    first, second = engine._copy([layer, layer])
+    assert first is second is not layer  # what was one thing stays one
 
 
 def test_needs_and_given_are_at_hand():
