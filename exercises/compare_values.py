@@ -238,6 +238,10 @@ def describe(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, type):
         return f"the class {value.__name__}"
+    if inspect.ismethod(value) or (
+        inspect.isbuiltin(value) and not inspect.ismodule(value.__self__)
+    ):
+        return f"the method `{value.__name__}` (its brackets are missing: `{value.__name__}()`)"
     if callable(value) and hasattr(value, "__name__"):
         return f"the function {value.__name__}"
     if isinstance(value, torch.Size):

@@ -87,9 +87,36 @@ MEANINGS = (
         "`optimizer.step()` (which moves the weights), or something like `+=`, come first?",
     ),
     (
-        r"not implemented for 'Long'",
-        r"(cross_entropy|CrossEntropyLoss|nll_loss)",
+        r"log_softmax_\w+\" not implemented for 'Long'|multi-target not supported",
+        r"(?:cross_entropy|CrossEntropyLoss\(\)|nll_loss)\(\s*(?:labels|targets|y)\b",
         "The logits come first, the labels second: `F.cross_entropy(logits, labels)`.",
+    ),
+    (
+        r"log_softmax_\w+\" not implemented for 'Long'",
+        r"",
+        "`F.cross_entropy` gets whole numbers in the place of the logits. The logits come first, "
+        "the labels second, and `argmax` is for counting only.",
+    ),
+    (
+        r"multi-target not supported",
+        r"",
+        "`F.cross_entropy` gets the labels as they are, one number for each image: they need no "
+        "`F.one_hot`.",
+    ),
+    (
+        r"expected target dtype to be Long",
+        r"",
+        "Labels are whole numbers, as the data gives them; here they have become floats.",
+    ),
+    (
+        r"'Tensor' object has no attribute 'zero_grad'",
+        r"",
+        "`zero_grad()` belongs to the optimizer: `optimizer.zero_grad()`.",
+    ),
+    (
+        r"'(?:builtin_function_or_method|method)'",
+        r"",
+        "A method is used without being called: its brackets are missing, as in `x.item()`.",
     ),
     (
         r"floating point type for target",
