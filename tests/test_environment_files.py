@@ -158,8 +158,8 @@ BROUGHT_BY = {
     "pyyaml": "myst-nb",
     "tornado": "jupyterlab",
 }
-# Of the long tests in a browser; and what comes with a package that myst-nb requires.
-OPTIONAL = {"playwright", "markdown-it-py"}
+# Of the long tests in a browser.
+OPTIONAL = {"playwright"}
 
 
 def canonical(name: str) -> str:

@@ -5,9 +5,9 @@ between HTML tags. In code it is a comment: the lines of one that has the lines 
 follows a statement. Blocks of code, formulas on lines of their own, and what has no words in it
 are no blocks: they are the same in every language.
 
-What a block says is its `text`, one line. A bound number and its comment,
-`.806<!-- =a.json LeNet.median .3f -->`, is a placeholder in it, `{n1}`, and every other HTML comment
-is `{c1}`. So a new measurement leaves the text of a block as it is.
+What a block says is its `text`, one line. A bound number with its comment,
+`.806<!-- =a.json LeNet.median .3f -->`, is a placeholder in it, `{n1}`, and every other HTML
+comment is `{c1}`. So a new measurement leaves the text of a block as it is.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def plain(text: str, mark: str = " ") -> str:
 
 def has_words(text: str) -> bool:
     """Whether there is anything to translate."""
-    return bool(re.search(r"[^\W\d_]{2,}", re.sub(r"\w*_\w*", " ", plain(text))))
+    return bool(re.search(r"[A-Za-z]{2,}", re.sub(r"\w*_\w*", " ", plain(text))))
 
 
 # --- Markdown -------------------------------------------------------------------------------------
@@ -231,7 +231,10 @@ def wrapped(text: str, width: int) -> list[str]:
 
     No line begins with a mark that closes something.
     """
-    pieces = re.findall(r"\s*(?:[\u2e80-\u9fff\uff00-\uffef“‘][，。；：、？！）》」』”’]*|[^\s\u2e80-\uffef“‘]+[，。；：、？！）》」』”’]*)", text)
+    pieces = re.findall(
+        r"\s*(?:[\u2e80-\u9fff\uff00-\uffef“‘][，。；：、？！）》」』”’]*|[^\s\u2e80-\uffef“‘]+[，。；：、？！）》」』”’]*)",
+        text,
+    )
     lines = [""]
     for piece in pieces or [text]:
         if lines[-1] and columns(lines[-1] + piece) > width:

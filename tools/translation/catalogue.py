@@ -1,9 +1,9 @@
 """Catalogues of translations: PO files in translations/zh, one for each chapter, group, page.
 
-An entry's `msgid` is one block of the English, its `msgctxt` the place: the id of a cell, `nin.2 hint
-1`, the anchor of a heading. A block that is new has an empty `msgstr`. One whose English has changed
-is fuzzy: it keeps the translation and, as previous `msgid`, the English that this was made from. Only
-an entry that is neither counts as translated.
+An entry's `msgid` is one block of the English, its `msgctxt` the place: the id of a cell,
+`nin.2 hint 1`, the anchor of a heading. A block that is new has an empty `msgstr`. One whose
+English has changed is fuzzy: it keeps the translation and, as previous `msgid`, the English that
+this was made from. Only an entry that is neither counts as translated.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 import difflib
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from babel.messages.catalog import Catalog, Message
-from babel.messages.pofile import PoFileError, read_po, write_po
+from babel.messages.pofile import PoFileError, read_po, unescape, write_po
 
 from tools import ROOT, CourseError, write
+from tools.translation import sources
+from tools.translation.sources import Unit
 
 FOLDER = ROOT / "translations" / "zh"
 # Written by hand, because babel's own header holds the hour and babel's version.
@@ -30,21 +31,8 @@ msgstr ""
 "Content-Transfer-Encoding: 8bit\\n"
 
 """
+OTHER_SENSE = "other sense:"  # the comment of an entry, followed by terms
 ALIKE = 0.6  # from here on an English block counts as a changed form of another in its place
-
-
-@dataclass(frozen=True)
-class Unit:
-    """What has to be translated: a block of the English, and its place."""
-
-    context: str
-    english: str
-    kind: str = "paragraph"
-    section: str = ""
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.context, self.english
 
 
 def path_of(name: str) -> Path:
@@ -55,14 +43,23 @@ def path_of(name: str) -> Path:
 def read(name: str) -> Catalog:
     """A catalogue; an empty one where there is no file. CourseError if it is no PO file."""
     path = path_of(name)
-    if not path.is_file():
-        return Catalog(locale="zh_CN")
     try:
-        return read_po(io.BytesIO(path.read_bytes()), locale="zh_CN", charset="utf-8")
+        return parse(path.read_bytes()) if path.is_file() else Catalog(locale="zh_CN")
     except (PoFileError, ValueError) as error:
         raise CourseError(
             f"translations/zh/{name}.po is no PO file ({error}): mend it, or take it from git anew."
         ) from None
+
+
+def parse(content: bytes) -> Catalog:
+    """A catalogue from its file's content."""
+    found = read_po(io.BytesIO(content), locale="zh_CN", charset="utf-8", abort_invalid=True)
+    for message in entries(found):  # babel takes `#| msgid "…"`, the English before, for a comment
+        before = [c[1:].strip() for c in message.user_comments if c.startswith("|")]
+        message.user_comments = [c for c in message.user_comments if not c.startswith("|")]
+        before = [line.removeprefix("msgid").strip() for line in before if "msgctxt" not in line]
+        message.previous_id = ["".join(map(unescape, before))] if before else []
+    return found
 
 
 def written(catalogue: Catalog) -> bytes:
@@ -105,12 +102,12 @@ def merged(old: Catalog, units: Iterable[Unit]) -> Catalog:
     anywhere = {k[1]: m for k, m in [*free.items(), *before.items()] if is_translated(m)}
     for unit in units:
         message = before.get(unit.key) or obsolete.get(unit.key)
-        if message is None and unit.english in anywhere:
+        if unit.english in anywhere and not (message and is_translated(message)):
             message = anywhere[unit.english]
             free.pop((message.context or "", message.id), None)
         if message is not None:
             previous = message.previous_id if message.fuzzy else ()
-            _add(new, unit, message.string, message.fuzzy, previous)
+            _add(new, unit, message.string, message.fuzzy, previous, message.user_comments)
             continue
         source = _changed(unit, free)
         if source is None:
@@ -119,7 +116,7 @@ def merged(old: Catalog, units: Iterable[Unit]) -> Catalog:
         message = free.pop(source)
         # A fuzzy entry was made from the English before; that is what its translation says.
         previous = message.previous_id if message.fuzzy and message.previous_id else [message.id]
-        _add(new, unit, message.string, True, previous)
+        _add(new, unit, message.string, True, previous, message.user_comments)
     for (context, english), message in free.items():
         if english not in {unit.english for unit in units}:
             entry = Message(english, message.string, context=context or None)
@@ -133,6 +130,7 @@ def _add(
     string: str = "",
     fuzzy: bool = False,
     previous: Sequence[str] = (),
+    remarks: Sequence[str] = (),
 ) -> None:
     catalogue.add(
         unit.english,
@@ -140,8 +138,20 @@ def _add(
         auto_comments=[] if unit.kind in ("paragraph", "item") else [unit.kind],
         flags={"fuzzy"} if fuzzy and string else set(),
         previous_id=list(previous) if fuzzy and string else [],
+        user_comments=remarks,
         context=unit.context,
     )
+
+
+def renewed(name: str) -> Catalog:
+    """A catalogue as it should be after the English of today."""
+    return merged(read(name), sources.units(name))
+
+
+def other_sense(message: Message) -> str:
+    """Terms of the glossary that an entry uses in another sense, as its translator says."""
+    said = [c.removeprefix(OTHER_SENSE) for c in message.user_comments if OTHER_SENSE in c]
+    return said[0].strip() if said else ""
 
 
 def _changed(unit: Unit, free: Mapping[tuple[str, str], Message]) -> tuple[str, str] | None:

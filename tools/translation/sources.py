@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -13,7 +14,6 @@ from myst_parser.mdit_to_docutils.base import default_slugify
 from exercises import texts
 from tools import ROOT, CourseError
 from tools.translation import blocks
-from tools.translation.catalogue import Unit
 
 # The pages that have a Chinese edition, by the names of their catalogues.
 PAGES = {
@@ -25,6 +25,20 @@ PAGES = {
 # Cells that are generated: header and first cells have Chinese forms of their own, and the cells
 # of an exercise come from its catalogue.
 GENERATED = ("header", "bootstrap", "device")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What has to be translated: a block of the English, and its place."""
+
+    context: str
+    english: str
+    kind: str = "paragraph"
+    section: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.context, self.english
 
 
 def stems() -> list[str]:

@@ -1,8 +1,8 @@
 """The space between Chinese and other letters, by one rule.
 
-One space between a Chinese character and a Latin letter, a digit, code, a formula or a bound number;
-none beside the marks of Chinese text, and none between two Chinese characters. Signs of Markdown
-are no letters: the space stands outside them, as in `用 **Adam** 训练`.
+One space between a Chinese character and a Latin letter, a digit, code, a formula or a bound
+number; none beside the marks of Chinese text, and none between two Chinese characters. Signs of
+Markdown are no letters: the space stands outside them, as in `用 **Adam** 训练`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import re
 from tools.translation import blocks
 
 HAN = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff〇"
-MARKS = r"\u3001-\u3003\u3008-\u3011\u3014-\u301f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
+MARKS = (
+    r"\u3001-\u3003\u3008-\u3011\u3014-\u301f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
+)
 # These stand in English text too: what is outside of them decides.
 OPENS, CLOSES = "“‘", "”’"
 _ATOM = re.compile(
@@ -27,7 +29,7 @@ _ATOM = re.compile(
     r"|(?P<space>\s+)"
     rf"|(?P<han>[{HAN}])"
     rf"|(?P<mark>[{MARKS}]|——|……)"
-    r"|(?P<opens>[“‘])|(?P<closes>[”’])"
+    r"|(?P<opens>[“‘])|(?P<closes>[”’])|(?P<bar>\|)"
     r"|(?P<latin>[A-Za-z0-9\u00aa-\u00b3\u00b9\u00ba\u00bc-\u00be\u00c0-\u00d6\u00d8-\u00f6"
     r"\u00f8-\u024f\u0370-\u03ff\u2070-\u209f()%°±+−<>=≈≤≥√∑])"
     r"|(?P<other>\\.|.)",
@@ -64,7 +66,7 @@ def _between(before: str, after: str, pieces: list[tuple[str, str]]) -> str:
     signs = [piece for piece in pieces if piece[0] != "space"]
     if not before or _no_space(before, after):
         return "".join(content for _, content in signs)
-    if {before, after} != {"han", "letter"}:
+    if {before, after} != {"han", "letter"}:  # runs of spaces are one piece, hence one space
         return "".join(" " if kind == "space" else content for kind, content in pieces)
     # Behind what closes, before what opens; a comment belongs to what is before it.
     at = next((i for i, (kind, _) in enumerate(signs) if kind == "opening"), len(signs))
@@ -74,6 +76,8 @@ def _between(before: str, after: str, pieces: list[tuple[str, str]]) -> str:
 
 def _no_space(before: str, after: str) -> bool:
     chinese = ("han", "mark")
+    if "bar" in (before, after):  # between the cells of a table
+        return False
     return (
         "mark" in (before, after)
         or (before in chinese and after in chinese)
