@@ -13,7 +13,7 @@ from itertools import pairwise
 from tools.translation import blocks
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\d.])\.\d+"
-_NUMBER = rf"(?<![A-Za-z0-9_])(?<![A-Za-z]-)(?:{_DIGITS})(?![A-Za-z_])"
+_NUMBER = rf"(?<![A-Za-z0-9_])(?<![A-Za-z]-)(?:{_DIGITS})(?![0-9A-Za-z_])"
 SCALES = {
     "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
     "千": 10**3, "万": 10**4, "十万": 10**5, "百万": 10**6, "千万": 10**7, "亿": 10**8,
