@@ -66,6 +66,19 @@ def test_the_drawing_writes_what_the_forward_pass_gives():
     assert {"5×5", "max 2×2 /2", "linear", "2.42 k", "240 k"} <= set(written)
 
 
+def test_the_names_of_the_rows_are_outside_the_boxes():
+    """Below the input, readers took them for the parameters and MACs of the input."""
+    figure = plotting.network(networks.build("resnet_small"), (1, 28, 28))
+    figure.canvas.draw()
+    places = [(text.get_text(), text.get_window_extent()) for text in figure.axes[0].texts]
+    names = [place for text, place in places if text in ("parameters", "MACs")]
+    first = min(place.x0 for text, place in places[1:] if "×" in text)  # [0] is the title
+    assert len(names) == 4, "two in each of two rows"
+    assert all(place.x0 >= 0 and place.x1 < first for place in names)
+    without = plotting.network(networks.build("resnet_small"), (1, 28, 28), numbers=False)
+    assert not {"parameters", "MACs"} & set(texts(without))
+
+
 def test_a_network_without_numbers_is_drawn_too():
     with torch.device("meta"):
         model = networks.build("vgg16")

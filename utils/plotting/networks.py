@@ -349,6 +349,7 @@ NAMES = {
     "other": "another layer",
 }
 PITCH, LINE = 0.9, 0.15  # inches: from box to box, from line to line
+EDGE, NAMED = 0.1, 0.7  # inches left of the first box: without and with the rows' names
 INK = "#222222"
 PARAMETERS, MACS = {"facecolor": "#333333"}, {"facecolor": "white", "hatch": "/////"}
 
@@ -365,8 +366,9 @@ def network(
 
     The height of a box follows the side of the maps, its width their channels. Above it are the
     kernels ("3×3 /2" has stride 2, "×4" means four such blocks), below it the shape of its output,
-    its parameters and its MACs; the bars compare them across the network. An arc is a shortcut. A
-    box in layers, one above the other, is a block of parallel branches.
+    its parameters and its MACs, in rows that are named at the left; the bars compare them across
+    the network. An arc is a shortcut. A box in layers, one above the other, is a block of parallel
+    branches.
 
     Args:
         model: any network that takes one image. It runs once, on zeros, and stays as it was.
@@ -395,7 +397,8 @@ def network(
     legend = _legend(boxes, numbers)
     legend_columns = 2 if columns < 6 else 3
     below = 0.19 * -(-len(legend) // legend_columns) + 0.1
-    width, height = PITCH * columns + 0.2, sum(heights) + below + 0.3
+    left = NAMED if numbers else EDGE
+    width, height = left + PITCH * columns + EDGE, sum(heights) + below + 0.3
     with style():
         figure = plt.figure(figsize=(width, height))
         axis = figure.add_axes((0, 0, 1, 1))
@@ -405,7 +408,7 @@ def network(
         top = height - 0.3
         for number, (row, tall) in enumerate(zip(cut, heights)):
             base = top - tall + (0.72 if numbers else 0.28)
-            _draw_row(axis, row, base, scale, numbers, goes_on=number < rows - 1)
+            _draw_row(axis, row, left, base, scale, numbers, goes_on=number < rows - 1)
             top -= tall
         axis.legend(
             handles=legend, loc="lower center", ncols=legend_columns, fontsize=8, borderpad=0.2,
@@ -489,11 +492,21 @@ def _top(box: Stage, scale: _Scale) -> float:
 
 
 def _draw_row(
-    axis: Axes, row: list[Stage], base: float, scale: _Scale, numbers: bool, goes_on: bool
+    axis: Axes,
+    row: list[Stage],
+    first: float,
+    base: float,
+    scale: _Scale,
+    numbers: bool,
+    goes_on: bool,
 ) -> None:
     edges = []
+    if numbers and any(box.parameters + box.macs for box in row):
+        # Outside the boxes: below the input they were taken for what the input has.
+        for y, name in ((0.33, "parameters"), (0.55, "MACs")):
+            axis.text(EDGE, base - y, name, ha="left", va="center", fontsize=8, color=INK)
     for column, box in enumerate(row):
-        middle = 0.1 + PITCH * (column + 0.5)
+        middle = first + PITCH * (column + 0.5)
         left, right = _draw_box(axis, box, middle, base, scale)
         edges.append((left, right))
         top = base + _top(box, scale)
@@ -505,18 +518,13 @@ def _draw_row(
         shape = "×".join(map(str, box.shape))
         size = 9 if len(shape) < 10 else 8
         axis.text(middle, base - 0.14, shape, ha="center", va="center", fontsize=size)
-        if numbers and box.kind == "input" and not box.parameters:
-            for y, name in ((0.33, "parameters"), (0.55, "MACs")):
-                axis.text(middle, base - y, name, ha="center", va="center", fontsize=8, color=INK)
-            for y, look in ((0.33, PARAMETERS), (0.55, MACS)):
-                _draw_bar(axis, middle, base - y - 0.125, 0.3, look)
-        elif numbers and box.parameters + box.macs:
+        if numbers and box.parameters + box.macs:
             _draw_number(axis, middle, base - 0.33, box.parameters, scale.parameters, PARAMETERS)
             _draw_number(axis, middle, base - 0.55, box.macs, scale.macs, MACS)
     for (_, start), (end, _) in itertools.pairwise(edges):
         _arrow(axis, start + 0.02, end - 0.02, base + 0.05)
     if goes_on:
-        _arrow(axis, edges[-1][1] + 0.02, 0.1 + PITCH * len(row) + 0.05, base + 0.05)
+        _arrow(axis, edges[-1][1] + 0.02, first + PITCH * len(row) + 0.05, base + 0.05)
 
 
 def _draw_number(
