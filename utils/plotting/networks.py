@@ -359,7 +359,7 @@ def network(
     input_shape: Sequence[int],
     *,
     title: str | None = None,
-    per_row: int = 6,
+    per_row: int = 5,
     numbers: bool = True,
 ) -> Figure:
     """Draw any network as its feature maps shrink and deepen.
