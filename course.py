@@ -224,6 +224,7 @@ COMMANDS = {
     "progress": (progress, "show which exercises are right, wrong, open, not tried", None),
     "reset": (reset, "put an exercise or a whole chapter back to its start", None),
     "update": (update, "fetch the newest course; your answers stay", None),
+    "cards": (run_tool, "make cards for Anki of all questions and terms", "[FILE]"),
     "mark": (
         run_tool,
         "for teachers: run a class's notebooks and count the right answers",
@@ -236,14 +237,17 @@ COMMANDS = {
     ),
     "results": (run_tool, "for authors: bring the numbers in the text up to date", "[--check]"),
     "site": (run_tool, "for authors: build the web site into _site/", "[FOLDER]"),
+    "pdf": (run_tool, "for authors: print the course into a PDF file, with Chromium", "[FILE]"),
     "licences": (run_tool, "for authors: list the licences of all packages", ""),
     "address": (run_tool, "for authors: change the repository's address", "OWNER/NAME"),
 }
 TOOLS = {
+    "cards": ["tools.recall"],
     "mark": ["tools.marking"],
     "run": ["tools.authoring", "run"],
     "results": ["tools.numbers_in_text"],
     "site": ["tools.site.build"],
+    "pdf": ["tools.site.pdf"],
     "licences": ["tools.licences"],
     "address": ["tools.address"],
 }

@@ -4,10 +4,11 @@
     python -m tools.authoring refresh [04_nin …]    only the generated cells, nothing is executed
     python -m tools.authoring check [04_nin …]      what is wrong with the stored notebooks
 
-Generated are the header (title, links), the two cells that start a chapter, and the four
-cells of every exercise. They are recognised by their metadata (`role`, and `exercise` with its
-id), so their text is kept in one place only: here and in `exercises`. A Markdown cell
-`<!-- exercise: nin.2 -->` becomes the four cells of that exercise.
+Generated are the header (title, links), the two cells that start a chapter, the four cells of
+every exercise, and the questions in front of the sources. They are recognised by their metadata
+(`role`, and `exercise` with its id), so their text is kept in one place only: here, in `exercises`
+and in docs/recall.toml. A Markdown cell `<!-- exercise: nin.2 -->` becomes the four cells of that
+exercise.
 
 A chapter can be written as a plain Python list and stored with a few lines:
 
@@ -51,7 +52,7 @@ from nbformat import NotebookNode
 from PIL import Image
 
 from exercises import texts
-from tools import ROOT, CourseError, Parser, notebook_problems, say, write
+from tools import ROOT, CourseError, Parser, notebook_problems, recall, say, write
 from tools.address import addresses, mirror_link, repository
 from tools.cells import as_shipped, fingerprint, fingerprints, generated_id, recorded
 from tools.clone import is_authors
@@ -105,6 +106,7 @@ course.complete_host()
 """
 
 DEEPER = "## Deeper: "  # begins the heading of a section that one can leave out
+SOURCES = "## Sources"
 
 DEVICE = """\
 from exercises.engine import check, hint, solution, use
@@ -294,6 +296,16 @@ def exercise_cells(id: str) -> list[NotebookNode]:
     return [_generated(role, cell, id) for role, cell in cells.items()]
 
 
+def with_questions(cells: Sequence[NotebookNode], stem: str) -> list[NotebookNode]:
+    """The cells with the chapter's questions in front of its sources."""
+    cells = [cell for cell in cells if cell.metadata.get("role") != "recall"]
+    text = recall.cell(stem)
+    places = (i for i, cell in enumerate(cells) if cell.source.startswith(SOURCES))
+    place = next(places, len(cells))
+    questions = [_generated("recall", markdown(text))] if text else []
+    return [*cells[:place], *questions, *cells[place:]]
+
+
 def refresh(nb: NotebookNode, stem: str) -> NotebookNode:
     """The notebook with all generated cells as they should be, and normalised metadata.
 
@@ -316,7 +328,7 @@ def refresh(nb: NotebookNode, stem: str) -> NotebookNode:
             seen.add(id)
             cells += exercise_cells(id)
     question = [c for c in cells[:1] if c.cell_type == "markdown" and "exercise" not in c.metadata]
-    cells = [first, *question, *start, *cells[len(question) :]]
+    cells = with_questions([first, *question, *start, *cells[len(question) :]], stem)
     old = {cell.id: cell for cell in nb.cells if cell.cell_type == "code"}
     for cell in cells:
         before = old.get(cell.id)

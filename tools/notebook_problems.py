@@ -41,7 +41,10 @@ def find(nb: NotebookNode, fresh: NotebookNode, stem: str) -> list[str]:
     if {**nb.metadata} != metadata or nb.nbformat_minor != 5:
         found.append("the notebook's metadata are not normalised")
     if [cell.get("id") for cell in nb.cells] != [cell.id for cell in fresh.cells]:
-        found.append("the header, the first two code cells or the cells of an exercise are missing")
+        found.append(
+            "the header, the first two code cells, the questions before the sources or the cells "
+            "of an exercise are missing"
+        )
     for cell, wanted in zip(nb.cells, fresh.cells):
         if cell.get("id") == wanted.id and cell.source != wanted.source:
             found.append(f"cell {cell.id}: not as it is generated")

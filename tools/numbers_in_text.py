@@ -117,6 +117,7 @@ def bind_notebook(text: str) -> tuple[str, list[str]]:
 def bound_files() -> list[Path]:
     """Every file of the project whose numbers may be bound."""
     pages = [ROOT / "README.md", *matching(ROOT, "docs/*.md"), *matching(ROOT, "results/*.md")]
+    pages += matching(ROOT, "docs/recall.toml")
     return [*sorted(pages), *matching(ROOT, "chapters/*.ipynb")]
 
 

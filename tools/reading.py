@@ -4,8 +4,8 @@
     python -m tools.reading 06       # and what is above a limit in chapter 6, cell by cell
 
 The main path is everything outside the sections whose heading begins "Deeper:". Counted are its
-words: those of hints and solutions, headings, sources and comments are not. The tests hold every
-chapter to the limits below.
+words: those of hints and solutions, the questions at the end, headings, sources and comments are
+not. The tests hold every chapter to the limits below.
 
 Reading ease is Flesch's: 206.835 - 1.015 words per sentence - 84.6 syllables per word (R. Flesch,
 A new readability yardstick, 1948). Syllables are counted by pyphen's hyphens, which miss some: the
@@ -181,7 +181,7 @@ def read(nb: NotebookNode, stem: str) -> Chapter:
             if role != "bootstrap":
                 code[cell.id] = len(cell.source.rstrip().splitlines())
             figures += sum("image/png" in output.get("data", {}) for output in cell.outputs)
-        elif role not in ("header", "help") and part != "sources":
+        elif role not in ("header", "help", "recall") and part != "sources":
             prose = re.sub(r"^#+ .*$", "", cell.source, flags=re.M)
             cells[cell.id] = visible_words(prose)
             text[part] += paragraphs(cell.source, cell.id)

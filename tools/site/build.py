@@ -180,8 +180,9 @@ def claims() -> str:
     return text
 
 
-def copy_pages(folder: Path) -> None:
-    site = pages()
+def copy_pages(folder: Path, site: dict[Path, Path] | None = None) -> None:
+    """Copy pages for Sphinx; site: what `pages` gives, or fewer."""
+    site = site or pages()
     for path, page in site.items():
         target = folder / page
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -47,6 +47,11 @@ html_theme_options = {
     "use_repository_button": True,
 }
 
+if tags.has("pdf"):  # noqa: F821  (Sphinx puts it here)
+    html_theme, html_theme_options, html_sidebars = "basic", {}, {}
+    html_css_files, html_js_files = ["print.css"], []
+    html_permalinks = False
+
 
 class Search(SearchEnglish):
     """Finds 1×1, whether somebody types × or x."""
