@@ -169,6 +169,9 @@ def _visible(text: str) -> str:
     return re.sub(r"\{c\d+\}|\*+|[\[\]]", "", text)
 
 
+_SIZE = r"[\w.·*/+−-]+(?: [·*/+−-] [\w.]+)*"  # of a shape: W, 2·W, in_channels / 2
+
+
 def _writing(chinese: str) -> Iterator[str]:
     if "\n" in chinese:
         yield "A block is one line: a new line between Chinese characters would show as a space."
@@ -184,7 +187,7 @@ def _writing(chinese: str) -> Iterator[str]:
         yield f"A half-width mark stands in Chinese text: {_around(text, half)}."
     for group in re.finditer(r"\(([^()]*)\)", text):
         before = text[: group.start()].rstrip()[-1:]
-        shape = re.fullmatch(r"[\w.·*/+−-]+(?:, ?[\w.·*/+−-]+)+,?|\w*_\w*", group[1])
+        shape = re.fullmatch(rf"{_SIZE}(?:,|(?:, ?{_SIZE})+,?)|\w*_\w*", group[1])
         words = re.search(r"[a-z]{3,}", group[1]) and not shape
         in_chinese = re.match(f"[{HAN}{MARKS}]", before)
         if re.search(f"[{HAN}{MARKS}]", group[1]) or (words and in_chinese):
