@@ -32,6 +32,7 @@ FORMULA = re.compile(r"\$\$.+?\$\$|(?<![\\$\d])\$(?![\s$])(?:[^$\\\n]|\\.)+?(?<!
 TARGET = re.compile(r"(?<=\])\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*\)")
 TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 PLACEHOLDER = re.compile(r"\{[nc]\d+\}")
+HOLE = re.compile(r"(?<!\{)\{[a-z]\w*\}(?!\})")  # in a message
 ADDRESS = re.compile(r"https?://[^\s)>]+")
 # These are instructions to programs, or the title of a form in Colab.
 NO_COMMENT = re.compile(r"#\s*(?:@|!|noqa|fmt:|type:|ruff:|pylint:|pragma)")

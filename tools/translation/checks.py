@@ -63,7 +63,7 @@ def _is_source(unit: Unit) -> bool:
 
 def _same_pieces(unit: Unit, chinese: str) -> Iterator[str]:
     patterns = {
-        "placeholders": blocks.PLACEHOLDER,
+        "placeholders": blocks.HOLE if unit.kind == "message" else blocks.PLACEHOLDER,
         "code": blocks.CODE,
         "formulas": blocks.FORMULA,
         "links": blocks.TARGET,

@@ -1,7 +1,8 @@
 """The exchange with translators: what is to be translated as JSON, and its answers.
 
 `todo` gives a list of `{"context", "english", "kind"}`; where the English has changed also
-`"previous"`, the English before, and `"old"`, the translation of that. A translator adds
+`"previous"`, the English before, and `"old"`, the translation of that; for a message `"note"`, the
+file that says it and what its placeholders stand for there. A translator adds
 `"chinese"` to each; and `"other_sense"`, terms of the glossary separated by commas, where the block
 uses a word in another sense. `fill` puts the answers into the catalogue. It sets the spaces, checks
 each block at once, and takes those that are right; every other is refused with a sentence.
@@ -29,6 +30,8 @@ def todo(name: str) -> list[dict[str, str]]:
             continue
         unit = units[message.context or "", message.id]
         entry = {"context": unit.context, "kind": unit.kind, "english": unit.english}
+        if unit.note:
+            entry["note"] = unit.note
         if message.string:
             previous = message.previous_id
             entry["previous"] = previous[0] if previous else ""

@@ -34,7 +34,13 @@ RAISED_ONLY = ["utils/networks/*.py", "utils/plotting/*.py", "utils/pictures/*.p
 RAISED_ONLY += ["utils/topics/*.py", "utils/summary.py", "utils/results.py"]
 # Words that are keys in the code and are said too: outcomes, and what holes get from tables.
 WORDS = {"engine": ("right", "not tried")}
-AUTHORS = ("exercises/mutation.py", "utils/language.py", "utils/recognise.py")  # no learner's
+AUTHORS = ("mutation", "mutants", "language", "recognise")  # modules that say nothing to learners
+# Names whose texts are keys, code or names of things; of the next two the values, and the last of
+# each row, are what is said.
+NAMES = {"__all__", "__slots__", "PROSE", "CODE", "FIELDS", "CELL", "FORMAT", "NAMES", "POSITIONS"}
+NAMES |= {"FASHION_MNIST", "FASHION_CLASSES", "MNIST", "STATISTICS", "TOOLS", "_LIBRARIES"}
+VALUES = {"REMEDIES", "FAILURES"}
+LAST = {"MEANINGS"}
 
 # Functions whose texts are patterns, names, code and paths.
 SILENT = {
@@ -58,6 +64,12 @@ class Message:
     text: str
     source: str
     holes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def note(self) -> str:
+        """Where it is made and of what, for whoever translates it."""
+        held = [f"{name}: {code}" for name, code in self.holes if code.strip("_") != name]
+        return "; ".join([self.source, *(text[:120] for text in held)])
 
     @property
     def key(self) -> str:
@@ -84,7 +96,7 @@ def sources(name: str, root: Path = ROOT) -> list[tuple[Path, bool]]:
     for patterns, only in ((raised, True), (CATALOGUES[name], False)):
         for pattern in patterns:
             for path in sorted(root.glob(pattern)):
-                if path.relative_to(root).as_posix() not in AUTHORS:
+                if path.stem not in AUTHORS:
                     found.setdefault(path, only)
     return list(found.items())
 
@@ -190,7 +202,15 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Assign(self, node: ast.Assign) -> None:
         names = [ast.unparse(target) for target in node.targets]
-        if names[0] in ("__all__", "__slots__"):
+        if names[0] in NAMES:
+            return
+        if names[0] in VALUES and isinstance(node.value, ast.Dict):
+            for value in node.value.values:
+                self.visit(value)
+            return
+        if names[0] in LAST and isinstance(node.value, ast.Tuple):
+            for row in node.value.elts:
+                self.visit(row.elts[-1])
             return
         if names[0].startswith("SLIPS") and isinstance(node.value, ast.Dict):
             self._slips(node.value)

@@ -13,7 +13,7 @@ from myst_parser.mdit_to_docutils.base import default_slugify
 
 from exercises import texts
 from tools import ROOT, CourseError
-from tools.translation import blocks
+from tools.translation import blocks, messages
 
 # The pages that have a Chinese edition, by the names of their catalogues.
 PAGES = {
@@ -29,12 +29,16 @@ GENERATED = ("header", "bootstrap", "device")
 
 @dataclass(frozen=True)
 class Unit:
-    """What has to be translated: a block of the English, and its place."""
+    """What has to be translated: a block of the English, and its place.
+
+    note: what a translator has to know besides.
+    """
 
     context: str
     english: str
     kind: str = "paragraph"
     section: str = ""
+    note: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -47,10 +51,11 @@ def stems() -> list[str]:
 
 
 def names() -> list[str]:
-    """Every catalogue that is made from chapters, exercises and pages."""
+    """Every catalogue: those of chapters, exercises, messages and pages."""
     return [
         *(f"chapters/{stem}" for stem in stems()),
         *(f"exercises/{group}" for group in texts.groups()),
+        *(f"messages/{name}" for name in messages.CATALOGUES),
         *PAGES,
     ]
 
@@ -64,6 +69,9 @@ def units(name: str) -> list[Unit]:
         return list(chapter_units(which))
     if kind == "exercises" and which in texts.groups():
         return [unit for text in texts.read(which) for unit in exercise_units(text)]
+    if kind == "messages" and which in messages.CATALOGUES:
+        found = messages.messages(which)
+        return [Unit("", m.text, "message", note=m.note) for m in found]
     raise CourseError(f"There is no catalogue {name}; there are {', '.join(names())}.")
 
 

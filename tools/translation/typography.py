@@ -20,7 +20,7 @@ OPENS, CLOSES = "“‘", "”’"
 _ATOM = re.compile(
     r"(?P<code>(?<!`)(`+)(?!`).+?(?<!`)\2(?!`))"
     rf"|(?P<formula>{blocks.FORMULA.pattern})"
-    r"|(?P<number>\{n\d+\})"
+    r"|(?P<number>\{(?!c\d+\})[a-z]\w*\})"
     rf"|(?P<still>\{{c\d+\}}|{blocks.COMMENT.pattern}|{blocks.TAG.pattern})"
     r"|(?P<address>https?://[^\s)>\u3001-\u9fff\uff01-\uffef]+)"
     rf"|(?P<closing>\]{blocks.TARGET.pattern.replace('(?<=' + chr(92) + '])', '')})"
