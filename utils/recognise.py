@@ -20,6 +20,7 @@ from functools import lru_cache
 
 UNREAD = 3.0  # what a word costs that stays English inside a placeholder
 SENTENCE = 8.0  # what a whole English sentence costs besides
+LENGTH = 0.001  # what a letter in a placeholder costs: shorter contents are likelier
 LONGEST = 1_500  # letters of a line; a longer one is no message of the course
 
 CHINESE = "\u2e80-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
@@ -349,15 +350,15 @@ class _Reading:
             return 0.5, (start, end, False)
         crossed = max(0, bisect_left(self.ends, end) - bisect_right(self.ends, start))
         unread = self._unread(start, end)
-        raw = 0.05 + UNREAD * unread + 4.0 * crossed
+        raw = 0.05 + UNREAD * unread + 4.0 * crossed + LENGTH * (end - start)
         if unread > 2:  # no name has so many words
             raw += UNREAD * unread
         inside = self.text[start:end]
         if inside.count("(") != inside.count(")"):
             raw += 1.0
         way = self.ways.get(start, {}).get(end)
-        if way is not None and way.cost < raw:
-            return way.cost, (start, end, True)
+        if way is not None and way.cost + LENGTH * (end - start) < raw:
+            return way.cost + LENGTH * (end - start), (start, end, True)
         return raw, (start, end, False)
 
     def _plain(self, place: int, first: bool) -> list[tuple[int, _Step]]:

@@ -32,12 +32,17 @@ CATALOGUES = {
 }
 RAISED_ONLY = ["utils/networks/*.py", "utils/plotting/*.py", "utils/pictures/*.py"]
 RAISED_ONLY += ["utils/topics/*.py", "utils/summary.py", "utils/results.py"]
+# Sources of which only some functions say something to learners.
+ONLY = {"exercises/texts.py": {"unknown"}}
 # Words that are keys in the code and are said too: outcomes, and what holes get from tables.
-WORDS = {"engine": ("right", "not tried")}
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+_LAYERS = ("convolution", "addition", "subtraction", "multiplication", "concatenation", "pooling")
+_LAYERS += ("layer", "network", "dropout", "flatten", "activation")
+WORDS = {"engine": ("right", "not tried", *_ORDINALS, *_LAYERS)}
 AUTHORS = ("mutation", "mutants", "language", "recognise")  # modules that say nothing to learners
 # Names whose texts are keys, code or names of things; of the next two the values, and the last of
 # each row, are what is said.
-NAMES = {"__all__", "__slots__", "PROSE", "CODE", "FIELDS", "CELL", "FORMAT", "NAMES", "POSITIONS"}
+NAMES = {"__all__", "__slots__", "PROSE", "CODE", "FIELDS", "CELL", "FORMAT", "NAMES"}
 NAMES |= {"FASHION_MNIST", "FASHION_CLASSES", "MNIST", "STATISTICS", "TOOLS", "_LIBRARIES"}
 VALUES = {"REMEDIES", "FAILURES"}
 LAST = {"MEANINGS"}
@@ -52,7 +57,7 @@ SILENT = {
     *("run", "add_argument", "parse", "literal_eval", "get", "pop", "expect_keys", "read_text"),
     *("write_text", "device", "warn", "filterwarnings", "simplefilter", "NamedTuple", "dataclass"),
     *("register", "TextError", "_error", "wrong", "with_stem", "translate", "catalogue"),
-    *("deprecated", "Popen", "call", "check_output", "which", "strptime", "strftime", "Counter"),
+    *("deprecated", "Popen", "check_output", "which", "strptime", "strftime", "Counter"),
 }  # fmt: skip
 LONG_ENOUGH = re.compile(r"[A-Za-z]{2,}")
 
@@ -187,6 +192,38 @@ class _Reader(ast.NodeVisitor):
             self.visit(node.slice)
             self.words = before
 
+    def visit_comprehension(self, node: ast.comprehension) -> None:
+        self._table(node.iter)
+        for condition in node.ifs:
+            self.visit(condition)
+
+    def visit_For(self, node: ast.For) -> None:
+        self._table(node.iter)
+        for statement in [*node.body, *node.orelse]:
+            self.visit(statement)
+
+    def _table(self, node: ast.expr) -> None:
+        """What a loop runs over: the words that stand there are put into messages."""
+        if not self.source.startswith("exercises/"):
+            self.visit(node)
+            return
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            node = node.func.value  # .items()
+        if isinstance(node, ast.Dict):
+            for key in filter(None, node.keys):
+                self._visit_hole(key)
+            for value in node.values:
+                self._visit_hole(value)
+        elif isinstance(node, (ast.Tuple, ast.List)):
+            for element in node.elts:
+                if isinstance(element, (ast.Tuple, ast.List)):
+                    for part in element.elts:
+                        self._visit_hole(part)
+                else:
+                    self._visit_hole(element)
+        else:
+            self.visit(node)
+
     def visit_Compare(self, node: ast.Compare) -> None:
         for part in (node.left, *node.comparators):
             if not isinstance(part, (ast.Constant, ast.JoinedStr, ast.Tuple, ast.List)):
@@ -221,6 +258,8 @@ class _Reader(ast.NodeVisitor):
         """The keys of a dictionary whose values are changes of code."""
         if isinstance(node, ast.DictComp):
             self.visit(node.key)
+            for generator in node.generators:
+                self.visit(generator)
         if isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values):
                 if key is not None:
@@ -235,6 +274,8 @@ class _Reader(ast.NodeVisitor):
         pass  # an annotation
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        if self.source in ONLY and node.name not in ONLY[self.source]:
+            return
         for default in [*node.args.defaults, *filter(None, node.args.kw_defaults)]:
             self.visit(default)
         for statement in node.body:
@@ -414,5 +455,7 @@ def _is_code(text: str) -> bool:
         body = ast.parse(plain).body
     except SyntaxError:
         return len(plain.split()) < 12 and CODE.search(plain) is not None
+    if re.fullmatch(r"[\w' ,-]+", plain) and not re.match(r"(import|return|pass|lambda) ", plain):
+        return False
     call = isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Call) if body else False
     return not (call and " (" in plain)
