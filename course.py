@@ -71,6 +71,7 @@ from tools import (
     say,
 )
 from tools.environment import complete_host  # noqa: F401  (the chapters' first cells call it)
+from utils import language
 
 # --- what runs in the course's environment --------------------------------------------------------
 
@@ -96,16 +97,47 @@ def hand_over(command, **variables):
 
 def lab(options):
     passed = [argument for argument in options.passed if argument != "--cpu"]
+    passed = choose_language(passed)
     python = environment.prepare(cpu="--cpu" in options.passed)
     data_files.check_sizes()
-    command, variables = programs.jupyterlab(python)
+    chosen = language.language()
+    command, variables = programs.jupyterlab(python, language=chosen)
     if not has_browser():
         say("No browser was found here: open the address that JupyterLab prints below.")
         command.append("--no-browser")
     if not any(argument.endswith(".ipynb") for argument in passed):
         # Not as a file to open: then the address that is printed would lead to an empty launcher.
-        command.append("--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb")
+        first = "chapters/00_start_here.ipynb"
+        if chosen == "zh" and (ROOT / "chapters_zh" / "00_start_here.ipynb").exists():
+            first = "chapters_zh/00_start_here.ipynb"
+        command.append(f"--LabApp.default_url=/lab/tree/{first}")
     return hand_over([*command, *passed], **variables)
+
+
+def choose_language(arguments):
+    """Keep the choice of `--language zh` (or en), and return the other arguments."""
+    others, wanted = [], None
+    for argument in arguments:
+        name, sign, value = argument.partition("=")
+        if wanted == "":
+            wanted = argument
+        elif name == "--language":
+            wanted = value if sign else ""
+        else:
+            others.append(argument)
+    if wanted is not None:
+        if wanted not in language.LANGUAGES:
+            names = " or ".join(language.LANGUAGES)
+            raise CourseError(f"--language is {names}, not {wanted!r}: write `--language zh`.")
+        try:
+            language.store(wanted)
+        except OSError as error:
+            path = language.settings_path()
+            raise CourseError(
+                f"{path} cannot be written ({error.strerror}), so the language is not kept: "
+                f"set the variable COURSE_LANGUAGE to {wanted} instead."
+            ) from None
+    return others
 
 
 def has_browser():
@@ -211,8 +243,9 @@ def update(options):
 COMMANDS = {
     "lab": (
         lab,
-        "open JupyterLab on chapter 0; --cpu as for setup, the rest goes to JupyterLab",
-        "[--cpu] [...]",
+        "open JupyterLab on chapter 0; --language zh in Chinese, en in English, --cpu as for "
+        "setup, the rest goes to JupyterLab",
+        "[--language en|zh] [--cpu] [...]",
     ),
     "test": (
         test,

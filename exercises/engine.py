@@ -27,7 +27,7 @@ exercises that are needed, and what the given code defines. The stub's answer is
 or class without content, or, in a repair, the broken code: an answer that is still the stub's
 counts as not attempted.
 
-Hints and solutions are shown in the language of `COURSE_LANGUAGE` (default "en") as far as they are
+Hints, solutions and messages are shown in the language of `utils.language`, as far as they are
 translated.
 """
 
@@ -45,7 +45,6 @@ import linecache
 import os
 import random
 import re
-import textwrap
 import types
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -70,7 +69,10 @@ from exercises.compare import (
     sentence,
 )
 from exercises.compare_modules import one_thread
-from utils import notebook
+from utils import language, notebook
+from utils.language import say
+
+language.explain_exceptions()
 
 
 class WrongAnswer(texts.WithoutTraceback):
@@ -422,13 +424,13 @@ def check(id: str, answer: Any, *, example: bool = False) -> None:
     """
     if find(id).check is None:
         question = "an open question, and no program can check it"
-        _say(f'{id} is {question}: compare your answer with solution("{id}").')
+        say(f'{id} is {question}: compare your answer with solution("{id}").')
         return
     given = _is_given(id, answer)
     result = _GIVEN if given else evaluate(id, answer)
     text = f"{id} is {result.outcome}: {result.message}"
     if example:
-        _say(text)
+        say(text)
         return
     if not (given and id in _outcomes):  # what the learner's own answer was still counts
         _record(find(id), result)
@@ -438,7 +440,7 @@ def check(id: str, answer: Any, *, example: bool = False) -> None:
     if notebook.under_pytest() and result.outcome in refused:
         _hand_over_reference(find(id))
         raise WrongAnswer(text)
-    _say(text)
+    say(text)
 
 
 def use(id: str, answer: Any) -> Any:
@@ -448,9 +450,9 @@ def use(id: str, answer: Any) -> Any:
     if result is None or last_answer is not answer:
         result = _GIVEN if _is_given(id, answer) else evaluate(id, answer)
     if result.outcome == "right":
-        _say(f"{id}: the chapter goes on with your {item.answer}.")
+        say(f"{id}: the chapter goes on with your {item.answer}.")
         return answer
-    _say(f"{id}: the chapter goes on with the {item.answer} of the course.")
+    say(f"{id}: the chapter goes on with the {item.answer} of the course.")
     return _give(item)
 
 
@@ -458,7 +460,7 @@ def _record(item: Exercise, result: Result) -> None:
     """In a learner's notebook the progress; in a test run that asked for it the scoreboard."""
     learning = notebook.in_notebook() and not notebook.under_pytest()
     if learning and os.environ.get("COURSE_PROGRESS") != "0":
-        _say(record.record(item.id, result.outcome))
+        say(record.record(item.id, result.outcome))
     if board := os.environ.get("COURSE_SCOREBOARD"):
         checked = [e.id for e in exercises(item.group) if e.check]
         line = {"exercise": item.id, "chapter": item.chapter, "all": checked}
@@ -481,7 +483,7 @@ _hints_shown: dict[str, int] = {}
 
 def _text(id: str) -> texts.Text:
     """The text of an exercise in the learner's language."""
-    return texts.find(id, os.environ.get("COURSE_LANGUAGE", "en"))
+    return texts.find(id, language.language())
 
 
 def hint(id: str) -> None:
@@ -489,9 +491,10 @@ def hint(id: str) -> None:
     text = _text(id)
     shown = _hints_shown[id] = _hints_shown.get(id, 0) + 1
     if shown > len(text.hints):
-        _say(f'{id}: there are no more hints. solution("{id}") shows the solution.')
+        say(f'{id}: there are no more hints. solution("{id}") shows the solution.')
     else:
-        _show(f"**Hint {shown} of {len(text.hints)}.** {text.hints[shown - 1]}")
+        title = language.translate(f"Hint {shown} of {len(text.hints)}.")
+        _show(f"**{title}** {text.hints[shown - 1]}")
 
 
 def solution(id: str) -> None:
@@ -508,8 +511,3 @@ def _show(text: str) -> None:
         display(Markdown(text))
     else:
         print(text)
-
-
-def _say(text: str) -> None:
-    for line in text.splitlines():
-        print(textwrap.fill(line, 96, break_long_words=False, break_on_hyphens=False))

@@ -32,10 +32,9 @@ and complete cells, formatted as ruff does. All other parts are Markdown. An ope
 `answer`, and only the parts Task, Hint 1 and so on, and Discussion. Lines that begin with # inside
 a block of code are no headings.
 
-A translation is a file beside it, `exercises.zh.md`, in the same form. It gives title, task, hints,
-explanation and discussion; what it lacks is taken from the English file. Ids, the names of parts,
-numbers and code are always those of the English file, so a translation need not repeat numbers and
-code.
+A translation is a catalogue, `translations/zh/exercises/nin.po`: each block of title, task, hints,
+explanation and discussion (`tools.translation.blocks`) in the other language. A block that is not
+translated is English. Ids, numbers and code are always those of the English file.
 
 Standard library only, so that progress and resets work where the course's packages are missing.
 """
@@ -44,9 +43,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from utils.language import catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -127,9 +128,9 @@ def read(group: str, language: str = "en", root: Path = ROOT) -> list[Text]:
     """
     folder = root / "exercises" / group
     found = _english(folder / "exercises.md")
-    translation = folder / f"exercises.{language}.md"
-    if translation.exists():
-        found = _translated(found, translation)
+    if language != "en" and root == ROOT:
+        known = catalogue(f"exercises/{group}", language)
+        found = [_translated(text, known) for text in found]
     return sorted(found, key=lambda text: text.number)
 
 
@@ -269,7 +270,7 @@ def _add_part(path: Path, line: int, name: str, body: str, raw: _Raw) -> None:
     raw.parts[name] = (line, body)
 
 
-# --- English and translations ---------------------------------------------------------------------
+# --- the texts, in English and translated ---------------------------------------------------------
 
 
 def _english(path: Path) -> list[Text]:
@@ -329,30 +330,41 @@ def _complete(path: Path, chapter: str, raw: _Raw) -> Text:
     )
 
 
-def _translated(english: list[Text], path: Path) -> list[Text]:
-    """The texts with what a translation gives in place of the English."""
-    _, found = _parse(path)
-    translations = {raw.id: raw for raw in found}
-    for raw in found:
-        if raw.id not in [text.id for text in english]:
-            raise _error(path, raw.line, f"there is no exercise {raw.id} in exercises.md.")
-    return [
-        _with_translation(text, translations[text.id], path) if text.id in translations else text
-        for text in english
-    ]
+def _translated(text: Text, known: Mapping[tuple[str, str], str]) -> Text:
+    """The text with the translation of each block that has one."""
+    parts: dict[str, list[tuple[str, str]]] = {}
+    for (context, english), translation in known.items():
+        id, _, part = context.partition(" ")
+        if id == text.id:
+            parts.setdefault(part, []).append((english, translation))
 
+    def put(part: str, source: str) -> str:
+        return with_blocks(source, parts.get(part, ()))
 
-def _with_translation(text: Text, raw: _Raw, path: Path) -> Text:
-    hints = raw.hints()
-    if extra := [n for n in hints if n > len(text.hints)]:
-        line, _ = raw.parts[f"Hint {extra[0]}"]
-        raise _error(path, line, f"exercises.md has no hint {extra[0]} of {raw.id}.")
-    parts = {name: part for name, (_, part) in raw.parts.items()}
-    last = "Discussion" if text.is_question else "Explanation"
     return replace(
         text,
-        title=raw.title or text.title,
-        task=parts.get("Task", text.task),
-        hints=tuple(hints.get(n, hint) for n, hint in enumerate(text.hints, start=1)),
-        explanation=parts.get(last, text.explanation),
+        title=put("title", text.title),
+        task=put("task", text.task),
+        hints=tuple(put(f"hint {n}", hint) for n, hint in enumerate(text.hints, start=1)),
+        explanation=put("explanation", text.explanation),
     )
+
+
+def with_blocks(source: str, translations: Iterable[tuple[str, str]]) -> str:
+    """A Markdown text with each of these blocks in its place.
+
+    translations: (English, translation) of whole blocks. The English has its words in one line.
+    """
+    spans: list[tuple[int, int, str]] = []
+    for english, translation in translations:
+        words = r"\s+".join(map(re.escape, english.split()))
+        # A block has its lines to itself, with signs of Markdown before it and HTML tags around it.
+        around = r"[\s>#*+|-]*(?:\d+[.)]\s+)?(?:<[^<>\n]*>\s*)*"
+        block = rf"^{around}({words})(?=[\s#]*$|(?:\s*</?\w[^<>\n]*>)+\s*$)"
+        for match in re.finditer(block, source, re.MULTILINE):
+            start, end = match.span(1)
+            if not any(start < b and a < end for a, b, _ in spans):
+                spans.append((start, end, translation))
+    for start, end, translation in sorted(spans, reverse=True):
+        source = f"{source[:start]}{translation}{source[end:]}"
+    return source

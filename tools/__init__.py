@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from utils import atomic
+from utils import atomic, language
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = "python course.py" if os.name == "nt" else "python3 course.py"
@@ -31,7 +31,7 @@ class CourseError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """In a notebook the sentence alone is shown."""
-        return [f"problem: {self}"]
+        return [language.translate(f"problem: {self}")]
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,8 +49,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def say(text: str) -> None:
-    """Print at once, also where the output goes into a file or a pipe."""
-    print(text, flush=True)
+    """Print at once, also where the output goes into a file or a pipe; in the user's language."""
+    print(language.translate(text), flush=True)
 
 
 def exit_code(command: Callable[..., int | None], *arguments: object) -> int:
@@ -58,10 +58,11 @@ def exit_code(command: Callable[..., int | None], *arguments: object) -> int:
     try:
         return command(*arguments) or 0
     except CourseError as error:
-        print(f"problem: {error}", file=sys.stderr, flush=True)
+        print(language.translate(f"problem: {error}"), file=sys.stderr, flush=True)
         return 1
     except KeyboardInterrupt:
-        print("\nInterrupted. The same command again takes it up.", file=sys.stderr)
+        text = language.translate("Interrupted. The same command again takes it up.")
+        print(f"\n{text}", file=sys.stderr)
         return 130
 
 

@@ -113,9 +113,13 @@ def pip_environ(python: str) -> dict[str, str]:
 
 
 def jupyterlab(
-    python: str, given: Mapping[str, str] = os.environ
+    python: str, given: Mapping[str, str] = os.environ, language: str = "en"
 ) -> tuple[list[str], dict[str, str]]:
-    """The command that starts JupyterLab on the course, and its variables."""
+    """The command that starts JupyterLab on the course, and its variables.
+
+    language: "zh" makes its menus Chinese if the language pack is installed and the user has chosen
+    no other language in the menu.
+    """
     command = [python, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
     # Nothing leaves this machine: JupyterLab would ask its makers for news and newer versions.
     command.append("--LabApp.news_url=None")
@@ -127,4 +131,9 @@ def jupyterlab(
     own, variables = str(ROOT / ".jupyter"), {}
     for name in ("JUPYTER_CONFIG_PATH", "JUPYTER_PATH"):
         variables[name] = os.pathsep.join(filter(None, [own, given.get(name, "")]))
+    if language == "zh":
+        settings = os.path.join(own, "zh")
+        variables["JUPYTER_CONFIG_PATH"] = os.pathsep.join(
+            [settings, variables["JUPYTER_CONFIG_PATH"]]
+        )
     return command, variables

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils import atomic, leftovers
+from utils import atomic, language, leftovers
 from utils.batches import Batches, DataError, StreamedBatches
 from utils.device import pick
 
@@ -123,7 +123,7 @@ def _read_files(folder: str | Path | None) -> dict[str, np.ndarray]:
                     write_error = error
         contents[name] = content
     if write_error:
-        print(
+        language.say(
             f"Fashion-MNIST stays packed, because {_shown(raw)} cannot be written to "
             f"({write_error.strerror}): the course reads it from memory, torchvision and d2l will "
             "not find it."

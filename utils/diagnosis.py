@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from utils import text_table
+from utils import language, text_table
 
 __all__ = [
     "GradientStatistics",
@@ -192,8 +192,14 @@ def explain(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> str
     """Say in plain sentences what keeps `model` from learning, and what to try.
 
     Looks at one batch: `images` (N, C, H, W), `labels` (N,). What only a run can show, above all
-    a learning rate that is too high, cannot be seen here, and the text says so.
+    a learning rate that is too high, cannot be seen here, and the text says so. It is in the
+    learner's language; `cause` gives it in English.
     """
+    return language.translate(cause(model, images, labels))
+
+
+def cause(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> str:
+    """What `explain` says, in English."""
     bad = [name for name, p in model.named_parameters() if not bool(p.isfinite().all())]
     if bad:
         count = len(list(model.parameters()))

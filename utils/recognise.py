@@ -33,9 +33,9 @@ _PROTECTED = re.compile(
     r"|\b[A-Z]\w*\([^()]*(?:\([^()]*\)[^()]*)*\)|(?<=→ )[A-Z]\w*|[A-Z]\w*(?= →)"
     r"|\b[\w.]+\((?:[^\s(),]+(?:, |(?=\))))*\)"
 )
+_TYPES = r"(?:list|dict|tuple|set|int|float|bool|str|generator|ndarray)\b"  # names, no words
 _WORD = re.compile(
-    r"(?<![\w.=/\\@\[])(?!(?:list|dict|tuple|set|int|float|bool|str|generator|ndarray)\b)"
-    r"[A-Za-z][a-z']+(?![\w=(\[/\\]|\.\w|-\d)"
+    rf"(?<![\w.=/\\@\[])(?:an?(?= {_TYPES})|(?!{_TYPES})[A-Za-z][a-z']+)(?![\w=(\[/\\]|\.\w|-\d)"
 )
 _GLUE = re.compile(r"[\s,;:.…()—]+")
 _TOKEN = re.compile(r"[^\s(]+?(?=[,;:.…)]*(?:\s|$)|\()")
@@ -181,8 +181,9 @@ class _Reading:
         self.places: dict[tuple[str, bool], list[tuple[int, int]]] = {}
         self.plain: dict[tuple[int, bool], list[tuple[int, _Step]]] = {}
         self.tails: dict[tuple[str, int, int], list[Tail]] = {}
-        signs = re.finditer(r"[.;:,)]*(?:\s|$)", text)
-        self.stops = [m.start() for m in signs if self._is_end(m.start())]
+        signs = re.finditer(r"([.;:,)]*)(?:\s|$)", text)
+        places = {at for m in signs for at in range(m.start(), m.end(1) + 1)}
+        self.stops = [place for place in sorted(places) if self._is_end(place)]
         for candidate in candidates:
             (self.begun if candidate.pieces[0] else self.open).append(candidate)
         self.starts = self._starts()
@@ -253,7 +254,9 @@ class _Reading:
 
     def _is_end(self, place: int) -> bool:
         """Whether no word goes on here."""
-        return not (self.text[place - 1 : place].isalnum() and self.text[place : place + 1].isalnum())
+        return not (
+            self.text[place - 1 : place].isalnum() and self.text[place : place + 1].isalnum()
+        )
 
     def _unread(self, start: int, end: int) -> int:
         """How many English words are there, outside of code."""
@@ -314,7 +317,10 @@ class _Reading:
         piece = candidate.pieces[0]
         end = start + len(piece)
         only = len(candidate.pieces) == 1
-        if self.text[start + 1 : end] == piece[1:] and self.lower[start : start + 1] == piece[0].lower():
+        if (
+            self.text[start + 1 : end] == piece[1:]
+            and self.lower[start : start + 1] == piece[0].lower()
+        ):
             return end if not only or self._is_end(end) else 0
         if only and len(piece) > 1 and piece.endswith("."):
             same = self.text[start + 1 : end - 1] == piece[1:-1]
@@ -382,8 +388,9 @@ class _Reading:
         if first or before.endswith((".", "?", "!", ":", ".)")):
             end = next((e for e in self.ends if e > place), len(text))
             unread = self._unread(place, end)
-            yield end, _Step(
-                SENTENCE + UNREAD * unread, place, Found(text[place:end], unread=unread)
+            yield (
+                end,
+                _Step(SENTENCE + UNREAD * unread, place, Found(text[place:end], unread=unread)),
             )
 
 

@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from utils import device as devices
+from utils import language
 from utils.diagnosis import device_of, modes_kept
 from utils.notebook import under_pytest
 from utils.runs import arguments, failure
@@ -165,7 +166,7 @@ def fit(
             keeper.restore_last_good()
     model.eval()
     if history.status != "finished" and team.rank == 0:
-        print(history.message)
+        print(language.translate(history.message))
     return history
 
 

@@ -53,8 +53,9 @@ SILENT = {
     *("compile", "search", "match", "fullmatch", "sub", "findall", "split", "finditer", "encode"),
     *("startswith", "endswith", "removeprefix", "removesuffix", "strip", "lstrip", "rstrip"),
     *("partition", "rpartition", "replace", "splitlines", "decode", "count", "index", "find"),
-    *("import_module", "Path", "glob", "rglob", "joinpath", "with_name", "with_suffix", "setdefault"),
-    *("run", "add_argument", "parse", "literal_eval", "get", "pop", "expect_keys", "read_text"),
+    *("import_module", "Path", "glob", "rglob", "joinpath", "with_name", "with_suffix"),
+    *("setdefault", "run", "add_argument", "parse", "literal_eval", "get", "pop"),
+    *("expect_keys", "read_text"),
     *("write_text", "device", "warn", "filterwarnings", "simplefilter", "NamedTuple", "dataclass"),
     *("register", "TextError", "_error", "wrong", "with_stem", "translate", "catalogue"),
     *("deprecated", "Popen", "check_output", "which", "strptime", "strftime", "Counter"),
@@ -337,7 +338,7 @@ def _variants(parts: list[Part]) -> list[list[Part]]:
         after = parts[place + 1] if place + 1 < len(parts) else ""
         touches = before[-1:].isalpha(), after[:1].isalpha()
         for number, value in enumerate(part):
-            at_word = touches[0] and number == 0 or touches[1] and number == len(part) - 1
+            at_word = (touches[0] and number == 0) or (touches[1] and number == len(part) - 1)
             if at_word and isinstance(value, ast.IfExp):
                 texts = []
                 for branch in (value.body, value.orelse):
@@ -410,7 +411,7 @@ def _name(node: ast.AST) -> str:
             return name.strip("_").lower()
         case ast.Attribute(attr=name):
             return name.strip("_").lower()
-        case ast.Call(func=ast.Name(id="len"), args=[one]):
+        case ast.Call(func=ast.Name(id="len"), args=[_]):
             return "count"
         case ast.Call(func=ast.Name(id=name), args=[]):
             return name.strip("_").lower()
@@ -443,7 +444,8 @@ def _is_said(text: str, one_word: bool) -> bool:
 
 
 CODE = re.compile(
-    r"^(from|import|def|class|return|for|if|with|lambda)\b.*[:(=\[]|^[@*)\]}#-]|[\w)\]] [-+*/]?[=!]?= |\w=\w"
+    r"^(from|import|def|class|return|for|if|with|lambda)\b.*[:(=\[]|^[@*)\]}#-]"
+    r"|[\w)\]] [-+*/]?[=!]?= |\w=\w"
     r"|^\w+[)\]]|[,(\[] *$|^[\w.]+\(.*\)[)\]]*$|^[,.]|\\[bwd]|\|"
 )
 

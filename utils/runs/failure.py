@@ -51,6 +51,6 @@ def diverged_message(model: nn.Module, history: History, run: Run, error: Diverg
 
 def _diagnosis(model: nn.Module, run: Run) -> str:
     try:
-        return diagnosis.explain(model, *run.sample)
+        return diagnosis.cause(model, *run.sample)
     except Exception as error:  # the history is worth more than its diagnosis
         return f"(The diagnosis failed: {error})"

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from utils import language
 from utils.runs import behaviour, checkpoints
 from utils.runs.arguments import is_finite
 from utils.runs.checkpoints import CheckpointError
@@ -48,7 +49,7 @@ class Keeper:
             self.trouble = ""
         except CheckpointError as error:
             if not self.trouble:
-                print(error)
+                print(language.translate(str(error)))
             self.trouble = str(error)
         history.message = history.message or self.trouble
 
@@ -104,7 +105,7 @@ class Keeper:
         if history.status == "stuck" and not stop_when_stuck:
             history.end("running")
         if not quiet and history.epochs:
-            print(f"From {self.path}: {history}")
+            print(language.translate(f"From {self.path}: {history}"))
         return history
 
     def _read(self) -> dict[str, Any] | None:
@@ -163,5 +164,5 @@ class Keeper:
         elif self.path is not None and self.epochs_in_file < done:
             lost = f"Stopped by hand before epoch {done} was in the file: {go_on}."
             if history.status == "finished" and self.team.rank == 0:
-                print(lost)  # fit prints the message of any other ending
+                print(language.translate(lost))  # fit prints the message of any other ending
             history.message = f"{history.message} {lost}".strip()
