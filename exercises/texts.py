@@ -128,8 +128,8 @@ def read(group: str, language: str = "en", root: Path = ROOT) -> list[Text]:
     """
     folder = root / "exercises" / group
     found = _english(folder / "exercises.md")
-    if language != "en" and root == ROOT:
-        known = catalogue(f"exercises/{group}", language)
+    if language != "en":
+        known = catalogue(f"exercises/{group}", language, root)
         found = [_translated(text, known) for text in found]
     return sorted(found, key=lambda text: text.number)
 

@@ -43,7 +43,7 @@ def everything():
 def chinese(monkeypatch, tmp_path):
     """A course in Chinese, whose catalogues are in a folder of the test."""
     monkeypatch.setenv("COURSE_LANGUAGE", "zh")
-    monkeypatch.setattr(language, "folder", lambda chosen="zh": tmp_path)
+    monkeypatch.setattr(language, "folder", lambda chosen="zh", root=None: tmp_path)
     for function in (language.catalogue, language.recogniser):
         function.cache_clear()
 

@@ -75,17 +75,17 @@ def store(chosen: str, root: Path = ROOT) -> None:
 # --- catalogues -----------------------------------------------------------------------------------
 
 
-def folder(chosen: str = "zh") -> Path:
-    return ROOT / "translations" / chosen
+def folder(chosen: str = "zh", root: Path = ROOT) -> Path:
+    return root / "translations" / chosen
 
 
 @cache
-def catalogue(name: str, chosen: str = "zh") -> dict[tuple[str, str], str]:
+def catalogue(name: str, chosen: str = "zh", root: Path = ROOT) -> dict[tuple[str, str], str]:
     """`{(context, English): translation}` of a PO file, such as `exercises/nin`.
 
     Only what is translated, and not from an earlier English (fuzzy). Empty without a file.
     """
-    path = folder(chosen) / f"{name}.po"
+    path = folder(chosen, root) / f"{name}.po"
     try:
         text = path.read_text(encoding="utf-8")
     except OSError:
