@@ -34,7 +34,8 @@ a block of code are no headings.
 
 A translation is a catalogue, `translations/zh/exercises/nin.po`: each block of title, task, hints,
 explanation and discussion (`tools.translation.blocks`) in the other language. A block that is not
-translated is English. Ids, numbers and code are always those of the English file.
+translated is English. Ids, numbers and code are always those of the English file; comments of stub
+and solution are blocks too.
 
 Standard library only, so that progress and resets work where the course's packages are missing.
 """
@@ -47,6 +48,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from utils.comments import with_comments
 from utils.language import catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -341,10 +343,16 @@ def _translated(text: Text, known: Mapping[tuple[str, str], str]) -> Text:
     def put(part: str, source: str) -> str:
         return with_blocks(source, parts.get(part, ()))
 
+    def put_comments(part: str, code: str) -> str:
+        said = dict(parts.get(part, ()))
+        return with_comments(code, lambda comment: said.get(comment, ""))
+
     return replace(
         text,
         title=put("title", text.title),
         task=put("task", text.task),
+        stub=put_comments("stub", text.stub),
+        solution=put_comments("solution", text.solution),
         hints=tuple(put(f"hint {n}", hint) for n, hint in enumerate(text.hints, start=1)),
         explanation=put("explanation", text.explanation),
     )

@@ -11,6 +11,8 @@ from tools.translation import blocks, catalogue, checks, exchange, sources
 from tools.translation.numbers import numbers
 from tools.translation.sources import Unit
 from tools.translation.typography import spaced
+from utils.columns import columns
+from utils.comments import WIDTH
 
 # --- blocks ---------------------------------------------------------------------------------------
 
@@ -126,7 +128,7 @@ def test_comments_of_code_are_blocks():
     new = blocks.replaced(CODE, blocks.comments(CODE), lambda b: long if "inside" in b.text else "")
     lines = new.splitlines()[6:-1]
     assert len(lines) > 2 and all(line.startswith("    # ") for line in lines)
-    assert all(blocks.columns(line) <= blocks.WIDTH for line in lines)
+    assert all(columns(line) <= WIDTH for line in lines)
     assert not [line for line in lines if line.startswith("    # ，")]
     assert "".join(line[6:] for line in lines) == long
 

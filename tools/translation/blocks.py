@@ -12,10 +12,7 @@ comment is `{c1}`. So a new measurement leaves the text of a block as it is.
 
 from __future__ import annotations
 
-import io
 import re
-import tokenize
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -25,6 +22,8 @@ from markdown_it.token import Token
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 from tools.numbers_in_text import BINDING
+from utils import comments as comments_in_code
+from utils.comments import Comment, placed
 
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
@@ -34,9 +33,6 @@ TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 PLACEHOLDER = re.compile(r"\{[nc]\d+\}")
 HOLE = re.compile(r"(?<!\{)\{[a-z]\w*\}(?!\})")  # in a message
 ADDRESS = re.compile(r"https?://[^\s)>]+")
-# These are instructions to programs, or the title of a form in Colab.
-NO_COMMENT = re.compile(r"#\s*(?:@|!|noqa|fmt:|type:|ruff:|pylint:|pragma)")
-WIDTH = 92  # columns of a comment, as a terminal counts them: a Chinese character takes two
 
 
 @dataclass(frozen=True)
@@ -181,12 +177,10 @@ def replaced(source: str, blocks: Iterable[Block], translate: Callable[[Block], 
 
 def _placed(source: str, block: Block, text: str) -> str:
     """The translation as it stands in the source: a comment is wrapped and has its signs."""
-    if block.kind == "remark":
-        return f"# {text}"
-    if block.kind != "comment":
+    if block.kind not in ("comment", "remark"):
         return text
-    indent = block.start - (source.rfind("\n", 0, block.start) + 1)
-    return f"\n{' ' * indent}".join(f"# {line}" for line in wrapped(text, WIDTH - 2 - indent))
+    comment = Comment(block.text, block.kind == "comment", block.start, block.end)
+    return placed(source, comment, text)
 
 
 # --- comments in code -----------------------------------------------------------------------------
@@ -194,51 +188,8 @@ def _placed(source: str, block: Block, text: str) -> str:
 
 def comments(code: str) -> list[Block]:
     """The comments of a piece of Python, or of commands; none where it is not complete."""
-    starts = [0]
-    for line in code.split("\n"):
-        starts.append(starts[-1] + len(line) + 1)
-    try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(code).readline))
-    except (tokenize.TokenError, SyntaxError):
-        return []
-    found: list[Block] = []
-    previous: tuple[int, int] | None = None  # row and column of the comment line above
-    for token in tokens:
-        if token.type != tokenize.COMMENT:
-            continue
-        row, column = token.start
-        start, end = starts[row - 1] + column, starts[row - 1] + token.end[1]
-        own = not token.line[:column].strip()
-        text = token.string.lstrip("#").strip()
-        if own and previous == (row - 1, column) and text and found:
-            before = found.pop()
-            found.append(Block(f"{before.text} {text}", "comment", before.start, end))
-        elif text and not NO_COMMENT.match(token.string):
-            found.append(Block(text, "comment" if own else "remark", start, end))
-        else:
-            previous = None
-            continue
-        previous = (row, column) if own else None
+    found = [
+        Block(c.text, "comment" if c.own else "remark", c.start, c.end)
+        for c in comments_in_code.comments(code)
+    ]
     return [block for block in found if has_words(block.text)]
-
-
-def columns(text: str) -> int:
-    """How many columns a text takes in a terminal."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def wrapped(text: str, width: int) -> list[str]:
-    """The text in lines of at most `width` columns, cut at spaces and between Chinese characters.
-
-    No line begins with a mark that closes something.
-    """
-    pieces = re.findall(
-        r"\s*(?:[\u2e80-\u9fff\uff00-\uffef“‘][，。；：、？！）》」』”’]*|[^\s\u2e80-\uffef“‘]+[，。；：、？！）》」』”’]*)",
-        text,
-    )
-    lines = [""]
-    for piece in pieces or [text]:
-        if lines[-1] and columns(lines[-1] + piece) > width:
-            lines.append("")
-        lines[-1] += piece if lines[-1] else piece.lstrip()
-    return lines
