@@ -874,6 +874,105 @@ def test_a_stub_that_was_deleted_is_said(copies):
         update.reset("start.1", old)
 
 
+# --- chapters in Chinese -------------------------------------------------------------------------
+
+
+def chinese(*extra, text="一个问题。"):
+    """The small chapter in Chinese: other texts, the same code but for a comment."""
+    nb = chapter(*extra, stub="# 你的答案\nbatches_per_epoch = ...", text=text)
+    for cell in nb["cells"]:
+        if cell["cell_type"] == "markdown" and cell["id"] != "text":
+            cell["source"] = ["中文。\n", *source(cell).splitlines(keepends=True)]
+    nb["metadata"]["course"]["cells"] = cells.fingerprints(nb)
+    return nb
+
+
+def put_chinese(root, nb, stem=STEM):
+    (root / "chapters_zh").mkdir(exist_ok=True)
+    return put(root, nb, f"../chapters_zh/{stem}")
+
+
+def get_chinese(root):
+    return get(root, f"../chapters_zh/{STEM}")
+
+
+def test_chinese_chapters_are_known():
+    for nb, is_chinese in ((chapter(), False), (chinese(), True)):
+        assert cells.is_chinese(cells.written(nb)) is is_chinese
+        put_behind(
+            nb, "code", *({**own("我的笔记", f"m{n}"), "cell_type": "markdown"} for n in range(9))
+        )
+        assert cells.is_chinese(cells.written(nb)) is is_chinese  # a learner's own do not count
+    assert not cells.is_chinese(b"{") and not cells.is_chinese(b"[]")
+
+
+@pytest.fixture
+def in_both(copies):
+    """Copies in both languages: exercise 1 is answered in English, exercise 2 in Chinese."""
+    for root, text in zip(copies, ("一个问题。", "另一个问题。")):
+        put_chinese(root, chinese(text=text))
+    put_chinese(copies[0], answer(get_chinese(copies[0]), SECOND, "start-2-stub"))
+    return copies
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "folder of notebooks", "notebook"])
+def test_answers_stay_in_the_language_in_which_they_were_given(in_both, tmp_path, kind):
+    old, new = in_both
+    place = {
+        "folder": old,
+        "zip": zipped(old, tmp_path / "old.zip", "one-by-one-main/"),
+        "folder of notebooks": old / "chapters_zh",
+        "notebook": tmp_path / f"Copy of {STEM} (1).ipynb",
+    }[kind]
+    if kind == "notebook":
+        shutil.copy(old / "chapters_zh" / f"{STEM}.ipynb", place)
+    before = get(new)
+    lines = update.take_from(place, new)
+    nb = get_chinese(new)
+    assert valid(nb) and source(named(nb, "start-2-stub")) == SECOND
+    assert source(named(nb, "text")) == "另一个问题。"
+    assert f"chapters_zh/{STEM} now holds your answers to start.2." in lines
+    (backup,) = (new / "backups").iterdir()
+    assert (backup / "chapters_zh" / f"{STEM}.ipynb").exists()
+    both = kind in ("folder", "zip")
+    assert (source(named(get(new), "start-1-stub")) == ANSWER) is both
+    assert both or get(new) == before
+    assert both is (backup / f"{STEM}.ipynb").exists()
+
+
+def test_an_exercise_is_reset_in_both_languages(in_both):
+    old, _ = in_both
+    put_chinese(old, answer(get_chinese(old), "batches_per_epoch = 4"))
+    assert update.reset("start.1", old)[-1] == "Back to the stub: start.1."
+    for nb, language in ((get(old), "en"), (get_chinese(old), "zh")):
+        stub = authoring.texts.find("start.1", language).stub
+        assert source(named(nb, "start-1-stub")) == stub
+    assert source(named(get_chinese(old), "start-2-stub")) == SECOND
+    put(old, answer(get(old)))
+    update.reset(f"chapters_zh/{STEM}", old)
+    assert source(named(get_chinese(old), "start-2-stub")) != SECOND
+    assert source(named(get(old), "start-1-stub")) == ANSWER
+
+
+def test_update_and_reset_know_chinese_chapters_of_a_clone(course):
+    put_chinese(course.origin, chinese())
+    course.publish()
+    update.update(course.here)
+    put_chinese(course.here, answer(get_chinese(course.here)))
+    put(course.here, answer(get(course.here), SECOND, "start-2-stub"))
+    put_chinese(course.origin, chinese(text="另一个问题。"))
+    put(course.origin, chapter(text="Another question."))
+    course.publish()
+    lines = update.update(course.here)
+    assert f"chapters_zh/{STEM} now holds your answers to start.1." in lines
+    assert f"{STEM} now holds your answers to start.2." in lines
+    nb = get_chinese(course.here)
+    assert source(named(nb, "start-1-stub")) == ANSWER and "另一个问题。" in texts(nb)
+    update.reset(STEM, course.here)
+    assert get_chinese(course.here) == get_chinese(course.origin)
+    assert get(course.here) == get(course.origin)
+
+
 # --- the commands --------------------------------------------------------------------------------
 
 

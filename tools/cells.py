@@ -63,6 +63,21 @@ def as_shipped(nb: Mapping) -> dict[str, str]:
     return nb.get("metadata", {}).get("course", {}).get("cells", {})
 
 
+def is_chinese(content: bytes) -> bool:
+    """Whether a file is a chapter in Chinese: most of the course's own texts in it are.
+
+    False for what is no notebook.
+    """
+    try:
+        nb = json.loads(content.decode("utf-8"))
+        own = [cell for cell in nb["cells"] if cell["cell_type"] == "markdown"]
+        listed = as_shipped(nb)
+        own = [source(cell) for cell in own if not listed or id_of(cell) in listed]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return False
+    return sum(bool(re.search("[\u4e00-\u9fff]", text)) for text in own) > len(own) / 2
+
+
 def keep_listed(nb: Mapping, cell: Mapping, before: str) -> None:
     """The course has rewritten a cell that was `before`: list the new text where that was listed.
 

@@ -18,7 +18,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from exercises import record as progress
 from exercises import texts
@@ -29,7 +29,8 @@ from tools.recognition import alike, plain, recognised
 from utils import atomic
 from utils.leftovers import left_in, matching
 
-CHAPTER = re.compile(r"chapters/(\d\d_\w+)\.ipynb")
+FOLDERS = ("chapters", "chapters_zh")  # the same chapters in English and in Chinese
+CHAPTER = re.compile(rf"(?:{'|'.join(FOLDERS)})/(\d\d_\w+)\.ipynb")
 BESIDE = "Your version of the cell above, which the course has changed:\n\n"
 
 
@@ -181,15 +182,25 @@ def read(path: Path) -> bytes:
         raise CourseError(f"{path} cannot be read ({error.strerror}).") from None
 
 
+def name_of(path: PurePath) -> str:
+    """What a chapter is called: `04_nin`, or `chapters_zh/04_nin`."""
+    return path.stem if path.parent.name != FOLDERS[1] else f"{FOLDERS[1]}/{path.stem}"
+
+
 def back_up(paths: Iterable[Path], root: Path) -> Path:
-    """Copies of the files in a new folder under `backups/`: all of them or none."""
+    """Copies of the notebooks in a new folder under `backups/`: all of them or none.
+
+    Chinese chapters are in a folder of their own there, as they have the names of the English ones.
+    """
     folder = root / "backups"
     try:
         folder.mkdir(exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder))
         try:
             for path in paths:
-                shutil.copy2(path, unfinished)
+                copied = unfinished / f"{name_of(path)}{path.suffix}"
+                copied.parent.mkdir(exist_ok=True)
+                shutil.copy2(path, copied)
             stamp, number = time.strftime("%Y-%m-%d_%H-%M-%S"), 1
             place = folder / stamp
             while place.exists():
@@ -227,7 +238,7 @@ def store(
         write(path, content)
     if place is None:
         return []
-    names = ", ".join(path.stem for path in old)
+    names = ", ".join(map(name_of, old))
     return [f"As they were before, your notebooks ({names}) are in {place.relative_to(root)}."]
 
 
@@ -307,11 +318,10 @@ def _summary(carried: Mapping[Path, tuple[dict, Taken]]) -> list[str]:
     lines = []
     for path, (_, taken) in carried.items():
         if str(taken):
-            lines.append(f"{path.stem} now holds {taken}.")
+            lines.append(f"{name_of(path)} now holds {taken}.")
         if taken.refused:
-            lines.append(
-                f"{path.stem} holds other answers to {', '.join(taken.refused)} already; they stay."
-            )
+            answers = ", ".join(taken.refused)
+            lines.append(f"{name_of(path)} holds other answers to {answers} already; they stay.")
     return lines
 
 
@@ -323,12 +333,15 @@ def take_from(place: Path, root: Path = ROOT) -> list[str]:
 
     place: a folder (a copy of the course, or one with notebooks), its ZIP file, or one notebook.
     """
-    here = {path.stem: path for path in sorted(root.glob("chapters/[0-9][0-9]_*.ipynb"))}
+    found = [path for folder in FOLDERS for path in root.glob(f"{folder}/[0-9][0-9]_*.ipynb")]
+    here = {name_of(path): path for path in sorted(found)}
     chosen: dict[str, bytes] = {}
     for name, content in _notebooks(place, root).items():
         match = re.search(r"\d\d_[a-z]\w*", name)  # also "Copy of 04_nin (1)"
-        if match and match[0] in here and (match[0] not in chosen or name == match[0]):
-            chosen[match[0]] = content
+        in_chinese = name.startswith(f"{FOLDERS[1]}/") or cells.is_chinese(content)
+        chapter = match and name_of(Path(FOLDERS[in_chinese], match[0]))
+        if chapter in here and (chapter not in chosen or name == chapter):
+            chosen[chapter] = content
     if not chosen:
         raise CourseError(
             f"{place} holds no chapter of the course: give the folder of an older copy, its ZIP "
@@ -354,17 +367,18 @@ def _notebooks(place: Path, root: Path) -> dict[str, bytes]:
         try:
             with zipfile.ZipFile(place) as file:
                 names = [n for n in file.namelist() if n.endswith(".ipynb") and not left_in(".", n)]
-                inner = [n for n in names if PurePosixPath(n).parent.name == "chapters"] or names
-                return {PurePosixPath(name).stem: file.read(name) for name in inner}
+                inner = [n for n in names if PurePosixPath(n).parent.name in FOLDERS] or names
+                return {name_of(PurePosixPath(name)): file.read(name) for name in inner}
         except Exception as error:  # zipfile has many of them for what is damaged
             reason = str(error) or type(error).__name__
             raise CourseError(f"{place} is not a ZIP file that can be read ({reason}).") from None
-    if place.resolve() in (root, root / "chapters"):
+    if place.resolve() in (root, *(root / folder for folder in FOLDERS)):
         raise CourseError(f"{place} is this copy itself: give the older one.")
-    for pattern in ("chapters/*.ipynb", "*/chapters/*.ipynb", "*.ipynb"):
-        if paths := matching(place, pattern):
-            return {path.stem: read(path) for path in paths}
-    return {}
+    for inside in ("", "*/"):
+        patterns = [f"{inside}{folder}/*.ipynb" for folder in FOLDERS]
+        if paths := [path for pattern in patterns for path in matching(place, pattern)]:
+            return {name_of(path): read(path) for path in paths}
+    return {name_of(path): read(path) for path in matching(place, "*.ipynb")}
 
 
 # --- back to the start ---------------------------------------------------------------------------
@@ -373,7 +387,8 @@ def _notebooks(place: Path, root: Path) -> dict[str, bytes]:
 def reset(name: str, root: Path = ROOT) -> list[str]:
     """Put one exercise (`nin.2`) or one chapter (`04_nin`) back to its start; what to tell.
 
-    A whole chapter comes from git; in a copy without git all its exercises are put back.
+    In the English and in the Chinese notebook; `chapters_zh/04_nin` is the Chinese alone. A whole
+    chapter comes from git; in a copy without git all its exercises are put back.
     """
     chapters = texts.chapters()
     stem = Path(name).name.removesuffix(".ipynb")
@@ -389,18 +404,23 @@ def reset(name: str, root: Path = ROOT) -> list[str]:
         stem = items[0].chapter
         if items[0].is_question:
             raise CourseError(f"{name} is an open question: it has no cell to put back.")
-    path = root / "chapters" / f"{stem}.ipynb"
-    if here:
-        # HEAD may hold answers that were committed.
-        commit = here.ask("merge-base", "HEAD", "@{upstream}") or "HEAD"
-        nb = cells.parse(here.git("show", f"{commit}:chapters/{path.name}").encode(), path.name)
-        line = f"{stem} is as it came with the course."
-    else:
-        nb = recognised(cells.parse(read(path), path.name))
-        for item in items:
-            _put_back(nb, item.id, item.stub, path.name)
-        line = f"Back to the stub: {', '.join(item.id for item in items)}."
-    lines = store({path: nb}, root)
+    named = [folder for folder in FOLDERS if Path(name).parent.name == folder]
+    paths = [root / folder / f"{stem}.ipynb" for folder in named or FOLDERS]
+    notebooks = {}
+    for path in paths if named else [paths[0], *(p for p in paths[1:] if p.exists())]:
+        file = f"{path.parent.name}/{path.name}"
+        if here:
+            # HEAD may hold answers that were committed.
+            commit = here.ask("merge-base", "HEAD", "@{upstream}") or "HEAD"
+            notebooks[path] = cells.parse(here.git("show", f"{commit}:{file}").encode(), file)
+            line = f"{stem} is as it came with the course."
+        else:
+            nb = notebooks[path] = recognised(cells.parse(read(path), path.name))
+            language = "zh" if path.parent.name == FOLDERS[1] else "en"
+            for item in items:
+                _put_back(nb, item.id, texts.find(item.id, language).stub, path.name)
+            line = f"Back to the stub: {', '.join(item.id for item in items)}."
+    lines = store(notebooks, root)
     progress.forget([item.id for item in items], root)
     return [*lines, line]
 
