@@ -6,7 +6,11 @@ what was not recognised is what is outside of these.
 
 import io
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 import time
 import types
 from pathlib import Path
@@ -14,7 +18,9 @@ from pathlib import Path
 import pytest
 from babel.messages.pofile import read_po
 
+import course
 from exercises import engine, texts
+from tools import CourseError, programs
 from tools.translation import blocks, messages, sources
 from utils import language, notebook
 from utils.columns import columns, wrapped
@@ -341,3 +347,70 @@ def test_exceptions_of_the_course_are_shown_in_chinese(chinese, monkeypatch):
     show(str(language.ROOT / "utils" / "x.py"))
     show(str(Path(language.ROOT.anchor) / "elsewhere" / "x.py"))
     assert shown == ["kind 应为 1, 2。", "kind must be one of 1, 2."]
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "others", "chosen"),
+    [
+        (["--language", "zh", "--port=1"], ["--port=1"], "zh"),
+        (["a", "--language=zh"], ["a"], "zh"),
+        (["--language=zh", "--language", "en"], [], ""),
+        (["--no-browser"], ["--no-browser"], ""),
+    ],
+)
+def test_the_command_keeps_the_choice(monkeypatch, tmp_path, arguments, others, chosen):
+    monkeypatch.setattr(language, "settings_path", lambda root=None: tmp_path / "settings.json")
+    assert course.choose_language(arguments) == others
+    assert language.stored() == chosen
+
+
+@pytest.mark.parametrize("arguments", [["--language"], ["--language", "fr"], ["--language="]])
+def test_another_language_is_refused(monkeypatch, tmp_path, arguments):
+    monkeypatch.setattr(language, "settings_path", lambda root=None: tmp_path / "settings.json")
+    with pytest.raises(CourseError, match="--language is en or zh, not"):
+        course.choose_language(arguments)
+    assert not (tmp_path / "settings.json").exists()
+
+
+def test_jupyterlab_opens_the_chapter_of_the_language(monkeypatch, tmp_path):
+    def start(command, **variables):
+        started.append((command[-1], variables["JUPYTER_CONFIG_PATH"]))
+
+    started = []
+    monkeypatch.setattr(course, "hand_over", start)
+    monkeypatch.setattr(course, "ROOT", tmp_path)
+    monkeypatch.setattr(course.environment, "prepare", lambda cpu=False: "python")
+    monkeypatch.setattr(course.data_files, "check_sizes", lambda: None)
+    options = types.SimpleNamespace(passed=[])
+    for chosen, folders, opened in (
+        ("en", ["chapters", "chapters_zh"], "chapters"),
+        ("zh", ["chapters"], "chapters"),
+        ("zh", ["chapters", "chapters_zh"], "chapters_zh"),
+    ):
+        shutil.rmtree(tmp_path)
+        for folder in folders:
+            (tmp_path / folder).mkdir(parents=True)
+            (tmp_path / folder / "00_start_here.ipynb").touch()
+        monkeypatch.setenv("COURSE_LANGUAGE", chosen)
+        course.lab(options)
+        last, settings = started.pop()
+        assert last.endswith(f"/lab/tree/{opened}/00_start_here.ipynb")
+        assert (Path(".jupyter", "zh").as_posix() in settings.replace("\\", "/")) is (
+            chosen == "zh"
+        )
+
+
+def test_jupyterlab_gets_chinese_menus():
+    """What JupyterLab itself reads of the settings."""
+    _, variables = programs.jupyterlab(sys.executable, {}, language="zh")
+    code = "from jupyterlab_server.settings_utils import _get_overrides as f; print(f('none')[0])"
+    for settings, menus in ((variables, "zh_CN"), (programs.jupyterlab("")[1], "")):
+        environ = {**os.environ, "JUPYTER_CONFIG_PATH": settings["JUPYTER_CONFIG_PATH"]}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environ, capture_output=True, encoding="utf-8"
+        )
+        assert done.returncode == 0, done.stderr
+        assert (menus in done.stdout) if menus else ("locale" not in done.stdout)
