@@ -169,7 +169,7 @@ def _visible(text: str) -> str:
     return re.sub(r"\{c\d+\}|\*+|[\[\]]", "", text)
 
 
-_SIZE = r"[\w.·*/+−-]+(?: [·*/+−-] [\w.]+)*"  # of a shape: W, 2·W, in_channels / 2
+_SIZE = r"[\w.·*/+−-]+(?: (?://|[·*/+−-]) [\w.]+)*"  # of a shape: W, 2·W, in_channels / 2
 
 
 def _writing(chinese: str) -> Iterator[str]:
