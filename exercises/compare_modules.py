@@ -542,7 +542,8 @@ def expect_parameters(
         if frozen := sum(p.numel() for p in module.parameters() if not p.requires_grad):
             raise Wrong(
                 f"Training cannot change {frozen:,} of the numbers in your module: their "
-                f"requires_grad is False. {text.replace('parameters', 'trainable parameters')}"
+                f"requires_grad is False. Your module has {count:,} trainable parameters; "
+                f"{right:,} are right."
             )
         if count in (common or {}):
             raise Wrong(f"{text} {common[count]}")

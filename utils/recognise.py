@@ -27,18 +27,19 @@ CHINESE = "\u2e80-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
 _HOLE = re.compile(r"(?<!\{)\{(\w+)\}(?!\})")
 # Code, what is quoted, an exception with what it says, and a layer: `Conv2d(1→6, 5×5)`.
 _PROTECTED = re.compile(
-    r"""`[^`]*`|"[^"]*"|(?<!\w)'[^']*'(?!\w)|<[^<> ]*>"""
+    r"""(?<=: )"[^\n]*?"(?=\)\.?(?:\s|$))|`[^`]*`|"[^"]*"|(?<!\w)'[^']*'(?!\w)|<[^<> ]*>"""
     r"|\b[A-Z]\w*(?:Error|Exception|Iteration|Interrupt)"
     r"(?:: (?:.*?(?= \(line \d)|.*?(?=[.?!]?(?:\s[A-Z]|$))))?"
     r"|\b[A-Z]\w*\([^()]*(?:\([^()]*\)[^()]*)*\)|(?<=→ )[A-Z]\w*|[A-Z]\w*(?= →)"
     r"|\b[\w.]+\((?:[^\s(),]+(?:, |(?=\))))*\)"
 )
-_TYPES = r"(?:list|dict|tuple|set|int|float|bool|str|generator|ndarray)\b"  # names, no words
+_TYPES = r"(?:list|dict|tuple|set|int|float|bool|str|generator|ndarray|True|False|None)\b"  # names
 _WORD = re.compile(
     rf"(?<![\w.=/\\@\[])(?:an?(?= {_TYPES})|(?!{_TYPES})[A-Za-z][a-z']+)(?![\w=(\[/\\]|\.\w|-\d)"
 )
 _GLUE = re.compile(r"[\s,;:.…()—]+")
 _TOKEN = re.compile(r"[^\s(]+?(?=[,;:.…)]*(?:\s|$)|\()")
+_NAME = re.compile(r"[A-Z][a-z]\w*(?!\w)")
 _END = re.compile(r"[.?!](?=\)?(?:\s|$))\)?")
 
 
@@ -378,13 +379,16 @@ class _Reading:
         if glue := _GLUE.match(text, place):
             space = glue[0][: len(glue[0]) - len(glue[0].lstrip())] or glue[0][0]
             for sign in {space, glue[0]}:
-                yield place + len(sign), _Step(0.1, place, Found(sign))
+                yield place + len(sign), _Step(0.02, place, Found(sign))
         stop = next((b for a, b in self.protected if a == place), 0)
         if not stop and (token := _TOKEN.match(text, place)):
             stop = next((b for a, b in self.protected if a < token.end() < b), token.end())
         if stop and not self._unread(place, stop):
-            yield stop, _Step(0.3, place, Found(text[place:stop]))
+            yield stop, _Step(0.05, place, Found(text[place:stop]))
         before = text[:place].rstrip()
+        name = _NAME.match(text, place)  # of a class, in the midst of a sentence
+        if (name and before[-1:].isalnum()) or (name and before.endswith(("→", ","))):
+            yield name.end(), _Step(0.7 * UNREAD, place, Found(name[0], unread=1))
         if first or before.endswith((".", "?", "!", ":", ".)")):
             end = next((e for e in self.ends if e > place), len(text))
             unread = self._unread(place, end)

@@ -38,11 +38,17 @@ ONLY = {"exercises/texts.py": {"unknown"}}
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 _LAYERS = ("convolution", "addition", "subtraction", "multiplication", "concatenation", "pooling")
 _LAYERS += ("layer", "network", "dropout", "flatten", "activation")
-WORDS = {"engine": ("right", "not tried", *_ORDINALS, *_LAYERS)}
+_PLURALS = ("convolutions", "batch norms", "linear layers", "ReLUs", "max poolings", "dropouts")
+_AXES = ("images", "channels", "height", "width", "rows", "columns", "height and width")
+_BIASES = ("have a bias", "have no bias", "have a weight and bias", "have no weight and bias")
+WORDS = {
+    "engine": ("right", "not tried", *_ORDINALS, *_LAYERS, *_PLURALS, *_AXES, *_BIASES),
+    "checks": ("for maps of shape {shape}",),  # mobilenet.7 writes a call shorter
+}
 AUTHORS = ("mutation", "mutants", "language", "recognise")  # modules that say nothing to learners
 # Names whose texts are keys, code or names of things; of the next two the values, and the last of
 # each row, are what is said.
-NAMES = {"__all__", "__slots__", "PROSE", "CODE", "FIELDS", "CELL", "FORMAT", "NAMES"}
+NAMES = {"__all__", "__slots__", "PROSE", "CODE", "FIELDS", "CELL", "FORMAT"}
 NAMES |= {"FASHION_MNIST", "FASHION_CLASSES", "MNIST", "STATISTICS", "TOOLS", "_LIBRARIES"}
 VALUES = {"REMEDIES", "FAILURES"}
 LAST = {"MEANINGS"}
@@ -91,7 +97,8 @@ def messages(name: str, root: Path = ROOT) -> list[Message]:
         for message in of_source(path.read_text(encoding="utf-8"), source, raised_only):
             found.setdefault(message.key, message)
     for word in WORDS.get(name, ()):
-        found.setdefault(word, Message(word, ""))
+        message = Message(word, "said in several places")
+        found.setdefault(message.key, message)
     return list(found.values())
 
 
@@ -188,7 +195,7 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
         self.visit(node.value)
-        if not isinstance(node.slice, (ast.Constant, ast.JoinedStr)):
+        if isinstance(node.ctx, ast.Store) or not isinstance(node.slice, ast.Constant):
             before, self.words = self.words, 0
             self.visit(node.slice)
             self.words = before
@@ -253,6 +260,9 @@ class _Reader(ast.NodeVisitor):
         if names[0].startswith("SLIPS") and isinstance(node.value, ast.Dict):
             self._slips(node.value)
             return
+        for target in node.targets:
+            if isinstance(target, ast.Subscript):
+                self.visit(target)
         self.visit(node.value)
 
     def _slips(self, node: ast.expr) -> None:
@@ -435,7 +445,7 @@ def _is_said(text: str, one_word: bool) -> bool:
     fixed = re.sub(r"(?<!\{)\{\w+\}", "", text)
     prose = re.sub(r"`[^`]*`|\"[^\"]*\"", " ", fixed)
     words = re.findall(r"(?<![\w./\\-])[A-Za-z][a-z']*(?![\w/(=\[]|\.\w)", prose)
-    words = [w for w in words if len(w) > 1]
+    words = [w for w in words if len(w) > 1 or (w == "a" and fixed != text)]
     if not words:
         return False
     if " " not in text.strip():
@@ -443,6 +453,7 @@ def _is_said(text: str, one_word: bool) -> bool:
     return not _is_code(text)
 
 
+STATEMENT = re.compile(r"(def|class|import|from|return|for) .*[:=(\[]|.*\w\|\w")
 CODE = re.compile(
     r"^(from|import|def|class|return|for|if|with|lambda)\b.*[:(=\[]|^[@*)\]}#-]"
     r"|[\w)\]] [-+*/]?[=!]?= |\w=\w"
@@ -453,11 +464,15 @@ CODE = re.compile(
 def _is_code(text: str) -> bool:
     plain = re.sub(r"(?<!\{)\{(\w+)\}", r"\1", text)
     plain = re.sub(r"`[^`]*`", "code", plain)
+    if re.fullmatch(r"[\w' ,;:.-]+", plain):
+        return re.match(r"(import|return|pass|lambda) ", plain) is not None
     try:
         body = ast.parse(plain).body
     except SyntaxError:
-        return len(plain.split()) < 12 and CODE.search(plain) is not None
-    if re.fullmatch(r"[\w' ,-]+", plain) and not re.match(r"(import|return|pass|lambda) ", plain):
-        return False
-    call = isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Call) if body else False
-    return not (call and " (" in plain)
+        words = re.findall(r"(?<![\w.`=])[a-z]{2,}(?![\w(=.\[])", plain)
+        if len(words) > 4 or (len(words) > 1 and re.search(r"\w[.?!]$", plain)):
+            return STATEMENT.match(plain) is not None
+        if len(words) > 1 and re.match(r"[A-Z][a-z]+ ", plain):
+            return False
+        return CODE.search(plain) is not None
+    return not (body and re.match(r"\w+ \(", plain))  # nothing (None)
