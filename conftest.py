@@ -104,7 +104,9 @@ def pytest_ignore_collect(collection_path):
         return True
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):
+        dear_first(items)
     if os.environ.get("COURSE_LONG") != "1":
         reason = "takes minutes: `course.py test --all` runs it (or COURSE_LONG=1)"
         for item in items:
@@ -112,20 +114,35 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+# These files have hundreds of parameters, each beginning with the id of an exercise, and no fixture
+# that is dear to make.
+BY_EXERCISE = ("test_exercises.py", "test_learner_answers.py", "test_mutation.py")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """With `-n`, a cell runs in the worker and kernel of the cells before it.
 
-    Files of tests stay whole too, because of their fixtures; what has parameters is spread.
+    Files of tests stay whole too, because of their fixtures, such as a site or a virtual
+    environment. Files of exercises are spread, all tests of one exercise together.
     """
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.split("::")[0]
-            return nodeid if "[" in nodeid and file.endswith(".py") else file
+            file, _, test = nodeid.partition("::")
+            if not file.endswith(BY_EXERCISE):
+                return file
+            exercise = test.partition("[")[2].partition(" ")[0].rstrip("]")
+            return f"{file} {exercise}"
 
+    config.option.loadscopereorder = False  # see `dear_first`
     return ByFile(config, log)
+
+
+def dear_first(items):
+    """Begin with what takes minutes as one piece, so that no worker works alone at the end."""
+    items.sort(key=lambda item: (item.path.suffix != ".ipynb", item.path.name in BY_EXERCISE))
 
 
 @pytest.fixture(autouse=True)

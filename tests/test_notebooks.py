@@ -319,6 +319,16 @@ script = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default
 
 def test_ctrl_c_reaches_what_a_test_starts():
     assert subprocess.check_output([sys.executable, "-c", script], text=True) == "True\\n"
+
+
+@pytest.fixture(scope="module")
+def dear():
+    print("a dear fixture is made")
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_of_a_dear_fixture(number, dear):
+    pass
 """
 
 
@@ -621,6 +631,10 @@ def test_long_tests_wait_to_be_asked_for(wide_run):
 def test_the_option_seed_moves_every_seed(wide_run, strict_run):
     drawn = [re.search(r"drawn (\[.*\])", stdout)[1] for stdout in (wide_run[0], strict_run)]
     assert all(one != other for one, other in zip(*map(json.loads, drawn), strict=True)), drawn
+
+
+def test_what_a_file_shares_is_made_once_for_all_workers(wide_run):
+    assert wide_run[0].count("a dear fixture is made") == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signals that are ignored")
