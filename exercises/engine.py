@@ -50,7 +50,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -112,12 +112,29 @@ class Exercise(texts.Text):
         with _undisturbed():
             return self.run(self.solution, "solution")
 
+    @cached_property
+    def untouched(self) -> Any:
+        """The answer of the stub."""
+        with _undisturbed():
+            return self.run(self.stub, "stub")
+
     def is_untouched(self, answer: Any) -> bool:
         """Whether the answer is still the stub's."""
         if answer is None or _has_ellipsis(answer):
             return True
         with _undisturbed():
-            return _same(answer, self.run(self.stub, "stub"))
+            return _same(answer, self.untouched)
+
+    def arguments(self) -> list:
+        """What the check gets besides the learner's answer: the right one, if it takes one."""
+        return [self.reference()] if len(inspect.signature(self.check).parameters) > 1 else []
+
+    @cached_property
+    def seen(self) -> list[trace.Seen]:
+        """What the check sees of the right answer."""
+        arguments = self.arguments()
+        with _undisturbed():
+            return mistakes.seen_by(lambda answer: self.check(answer, *arguments), self.reference())
 
 
 # --- finding --------------------------------------------------------------------------------------
@@ -275,7 +292,7 @@ def evaluate(id: str, answer: Any, *, explain: bool = True) -> Result:
     help_line = f'hint("{id}") helps.'
     if item.is_untouched(answer):
         return Result("open", f"{_still_open(answer)} {help_line}")
-    arguments = [item.reference()] if len(inspect.signature(item.check).parameters) > 1 else []
+    arguments = item.arguments()
     try:
         with _undisturbed(), trace.watching(trace.Trace()) as watched:
             confirmed = item.check(_copy(answer), *arguments)
@@ -313,8 +330,7 @@ def _other_arguments(item: Exercise, answer: Any, raised: bool) -> str:
     """
     if isinstance(answer, nn.Module):
         return ""
-    with _undisturbed():
-        given = mistakes.parameter_names(item.run(item.stub, "stub"))
+    given = mistakes.parameter_names(item.untouched)
     taken = mistakes.parameter_names(answer)[: len(given)]
     if not given or taken == given:
         return ""
@@ -383,7 +399,7 @@ def _cause(item: Exercise, answer: Any, seen: list, arguments: list, search: boo
     further = slipped() if search else None
     with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore")  # Python warns of what is odd in a mutant
-        return mistakes.explain(check, item.reference, seen, further, own)
+        return mistakes.explain(check, item.reference, seen, item.seen, further, own)
 
 
 # The last answer checked, so that `use` in the same cell need not check it again.

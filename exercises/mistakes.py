@@ -517,10 +517,18 @@ def _without_nan(value: Any) -> Any:
     return -12345.0 if isinstance(value, float) and math.isnan(value) else value
 
 
+def seen_by(check: Callable, answer: Any) -> list[Seen]:
+    """What a check sees of an answer until it ends or fails."""
+    with trace.watching(Trace()) as watched, contextlib.suppress(Exception):
+        check(answer)
+    return watched.seen
+
+
 def explain(
     check: Callable,
     reference: Callable[[], Any],
     seen: list[Seen],
+    right: list[Seen],
     mutants: Iterator[tuple[str, Callable]] | None,
     known: Iterable[tuple[str, Callable]] = (),
 ) -> str:
@@ -530,27 +538,26 @@ def explain(
         check: called with an answer; it is watched.
         reference: makes the right answer.
         seen: what the check has seen of the learner's answer.
+        right: what it sees of the right answer.
         mutants: slips in the solution's text: words, and a function that makes the answer. None:
             only those that are known are tried.
         known: those that the check's author knows; they come first.
     """
     end = time.process_time() + SECONDS
-    with trace.watching(Trace()) as right, contextlib.suppress(Exception):
-        check(reference())
-    telling = _is_telling(seen, right.seen)
+    telling = _is_telling(seen, right)
     same = loosely if telling else alike
-    if _matching(check, iter([Candidate("nothing", reference)]), seen, same, end):
+    if len(seen) <= len(right) and all(same(s.result, r.result) for s, r in zip(seen, right)):
         return ""  # as far as was seen it does what is right: the mistake is elsewhere
     words = _matching(check, itertools.starmap(Candidate, known), seen, same, end)
     if mutants is None:
         pass  # the check knows what is wrong; its author may know why
     elif telling or any(isinstance(observed.result, Compared) for observed in seen):
         soon = time.process_time() + SECONDS / 2  # the rest is for what comes after
-        words = words or _matching(check, calls_changed(reference(), right.seen), seen, same, soon)
+        words = words or _matching(check, calls_changed(reference(), right), seen, same, soon)
     elif len(re.findall(r"\d+", str(seen[-1].result))) < 2:
         mutants = ()  # many mistakes lead to this exception: its text has no sizes in it
     if mutants is not None:
-        if not words and (repair := _repair(seen, right.seen, reference())):
+        if not words and (repair := _repair(seen, right, reference())):
             return repair
         words = words or _matching(check, itertools.starmap(Candidate, mutants), seen, same, end)
     if not words:

@@ -13,6 +13,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -313,7 +314,8 @@ def _arguments(tree: ast.AST) -> dict[ast.AST, list[str]]:
     return found
 
 
-def mutants(source: str) -> list[Mutant]:
+@cache
+def mutants(source: str) -> tuple[Mutant, ...]:
     """Every mutant of a source text, without those that spell the same.
 
     A mutant is named by what was changed. Where the same can be changed in several places the name
@@ -343,7 +345,7 @@ def mutants(source: str) -> list[Mutant]:
         seen[name] += 1
         name = name if seen[name] == 1 else f"{name} #{seen[name]}"
         made.append(Mutant(name, text, change=what, place=place))
-    return made
+    return tuple(made)
 
 
 def _code(

@@ -235,7 +235,7 @@ def _value(id: str) -> Any:
 @cache
 def all_mutants(id: str) -> tuple[Mutant, ...]:
     """Mutants of the solution and, where the answer is a value, of the value."""
-    found = mutants(engine.find(id).solution)
+    found = [*mutants(engine.find(id).solution)]
     if is_value(_value(id)):
         found += [Mutant(name, answer=value) for name, value in changed_values(_value(id))]
     return tuple(found)

@@ -405,14 +405,12 @@ def _moved(answer: nn.Module, shape: Sequence) -> Iterator[tuple[str, nn.Module]
         calls = _calls(without, shape)
         now = _calls(answer, shape, layer)
         now = f" {_names(now)[-1]}" if now else " the start"
+        start = (
+            f"{_place(answer, name)}, `{layers(layer)}`, is in the wrong place: it comes after{now}"
+        )
         where = [(f"after {text}", n, False) for n, text in enumerate(_names(calls))]
         for words, n, before in [("at the beginning", 0, True), *where]:
-            new = _Layer(copy.deepcopy(layer), before)
-            yield (
-                f"{_place(answer, name)}, `{layers(layer)}`, is in the wrong place: it comes after"
-                f"{now} and belongs {words}",
-                _Edited(without, {n: new}),
-            )
+            yield f"{start} and belongs {words}", _Edited(without, {n: _Layer(layer, before)})
 
 
 # --- calls ----------------------------------------------------------------------------------------

@@ -47,10 +47,9 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize(name, cases.values(), ids=cases)
 
 
-def result_of(id, answer, **options):
-    item = engine.find(id)
-    answer = item.run(answer) if isinstance(answer, str) else answer
-    return engine.evaluate(id, answer, **options)
+def made(id, answer):
+    """The answer itself, where it is written down as the source of a cell."""
+    return engine.find(id).run(answer) if isinstance(answer, str) else answer
 
 
 # --- checks ---------------------------------------------------------------------------------------
@@ -62,7 +61,7 @@ def test_the_solution_is_right(id):
 
 
 def test_the_stub_is_open(id):
-    result = result_of(id, engine.find(id).stub)
+    result = engine.evaluate(id, made(id, engine.find(id).stub))
     assert result.outcome == "open", result.message
 
 
@@ -74,15 +73,17 @@ def test_it_is_tried_with_wrong_and_right_answers(id):
 
 def test_wrong_answers_are_told_what_is_wrong(wrong):
     id, answer, message = wrong
-    result = result_of(id, answer, explain=False)  # quick; the check itself may know it
+    answer = made(id, answer)
+    result = engine.evaluate(id, answer, explain=False)  # quick; the check itself may know it
     if not re.search(message, result.message, re.DOTALL):
-        result = result_of(id, answer)
+        result = engine.evaluate(id, answer)
     assert result.outcome == "wrong", result.message
     assert re.search(message, result.message, re.DOTALL), result.message
 
 
 def test_other_right_answers_are_accepted(right):
-    result = result_of(*right)
+    id, answer = right
+    result = engine.evaluate(id, made(id, answer))
     assert result.outcome == "right", result.message
 
 

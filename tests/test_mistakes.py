@@ -179,10 +179,9 @@ def explained(answer):
         *((slips.words(m.change, m.place), m.source) for m in mutants.mutants(SOLUTION)),
         *slips.further(SOLUTION),
     ]
-    with mistakes.trace.watching(mistakes.trace.Trace()) as watched, pytest.raises(Wrong):
-        checked(answer)
+    seen, right = (mistakes.seen_by(checked, given) for given in (answer, reference()))
     candidates = ((words, lambda source=source: made(source)) for words, source in found)
-    return mistakes.explain(checked, reference, watched.seen, candidates)
+    return mistakes.explain(checked, reference, seen, right, candidates)
 
 
 @pytest.mark.parametrize(
