@@ -1,7 +1,6 @@
 """Everything that a check needs, in one place: tools for values and functions, and for modules."""
 
 from exercises.compare_modules import (
-    alike_modules,
     expect_parameters,
     same_outputs,
     unregistered,
@@ -34,7 +33,6 @@ __all__ = [
     "Unexplained",
     "Unfinished",
     "Wrong",
-    "alike_modules",
     "call",
     "close",
     "combined",

@@ -130,6 +130,16 @@ class Exercise(texts.Text):
         return [self.reference()] if len(inspect.signature(self.check).parameters) > 1 else []
 
     @cached_property
+    def candidates(self) -> dict[Any, mistakes.Candidate]:
+        """The solutions with a mistake that were tried, by their words and source: what a check has
+        seen of one need not be seen again for the next wrong answer."""
+        return {}
+
+    @cached_property
+    def calls_changed(self) -> list[mistakes.Candidate]:
+        return list(mistakes.calls_changed(self.reference(), self.seen))
+
+    @cached_property
     def seen(self) -> list[trace.Seen]:
         """What the check sees of the right answer."""
         arguments = self.arguments()
@@ -379,11 +389,15 @@ def _cause(item: Exercise, answer: Any, seen: list, arguments: list, search: boo
         with _undisturbed():
             item.check(answer, *arguments)
 
-    def made(sources: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Callable]]:
-        for words, source in sources:
-            yield words, lambda source=source: item.run(source)
+    def made(sources: Iterable[tuple[str, str]]) -> Iterator[mistakes.Candidate]:
+        for key in sources:
+            if key not in item.candidates:
+                words, source = key
+                new = mistakes.Candidate(words, lambda source=source: item.run(source))
+                item.candidates[key] = new
+            yield item.candidates[key]
 
-    def slipped() -> Iterator[tuple[str, Callable]]:
+    def slipped() -> Iterator[mistakes.Candidate]:
         pairs = made(slips.edited(item.solution, item.slips, pairs=True))
         yield from itertools.islice(pairs, 60)  # the likeliest; the others if there is time left
         changed = mutants.mutants(item.solution)
@@ -397,9 +411,10 @@ def _cause(item: Exercise, answer: Any, seen: list, arguments: list, search: boo
         return ""
     own = made(slips.edited(item.solution, item.slips))
     further = slipped() if search else None
-    with warnings.catch_warnings(), one_thread():
-        warnings.simplefilter("ignore")  # Python warns of what is odd in a mutant
-        return mistakes.explain(check, item.reference, seen, item.seen, further, own)
+    with _undisturbed(), one_thread():  # Python warns of what is odd in a mutant
+        return mistakes.explain(
+            check, item.reference, seen, item.seen, further, own, item.calls_changed
+        )
 
 
 # The last answer checked, so that `use` in the same cell need not check it again.

@@ -20,7 +20,7 @@ import numbers
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -28,18 +28,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exercises import compare, repairs, trace
+from exercises.compare_modules import alike_modules
 from exercises.trace import Alike, Compared, Seen, Trace, Unlike
 
 SECONDS = 4.0  # for all candidates of one answer
 FURTHER = 0.5  # seconds to look for another mistake that does the same, after one was found
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Candidate:
-    """A right answer with one mistake: what was done in words, and how to make it."""
+    """A right answer with one mistake: what was done in words, and how to make it.
+
+    observed: what the check has seen of it, as far as it was followed, in outlines.
+    """
 
     words: str
     make: Callable[[], Any]
+    observed: list = field(default_factory=list)
 
 
 # --- what is done to a result ---------------------------------------------------------------------
@@ -484,7 +489,7 @@ def alike(ours: Any, theirs: Any) -> bool:
     """Whether two observations are the same: numbers, tensors, errors, or what modules compute."""
     if isinstance(ours, Compared) and isinstance(theirs, Compared):
         with trace.unwatched():
-            return compare.alike_modules(ours.module, theirs.module, ours.shapes)
+            return alike_modules(ours, theirs)
     if _modules(ours) or _modules(theirs):
         return _modules(ours) == _modules(theirs)
     if isinstance(ours, BaseException) or isinstance(theirs, BaseException):
@@ -529,8 +534,9 @@ def explain(
     reference: Callable[[], Any],
     seen: list[Seen],
     right: list[Seen],
-    mutants: Iterator[tuple[str, Callable]] | None,
-    known: Iterable[tuple[str, Callable]] = (),
+    mutants: Iterator[Candidate] | None,
+    known: Iterable[Candidate] = (),
+    calls: Iterable[Candidate] = (),
 ) -> str:
     """The mistake with which the right answer does what was seen, in a sentence; or nothing.
 
@@ -539,27 +545,27 @@ def explain(
         reference: makes the right answer.
         seen: what the check has seen of the learner's answer.
         right: what it sees of the right answer.
-        mutants: slips in the solution's text: words, and a function that makes the answer. None:
-            only those that are known are tried.
+        mutants: slips in the solution's text. None: only those that are known are tried.
         known: those that the check's author knows; they come first.
+        calls: `calls_changed`.
     """
     end = time.process_time() + SECONDS
     telling = _is_telling(seen, right)
     same = loosely if telling else alike
     if len(seen) <= len(right) and all(same(s.result, r.result) for s, r in zip(seen, right)):
         return ""  # as far as was seen it does what is right: the mistake is elsewhere
-    words = _matching(check, itertools.starmap(Candidate, known), seen, same, end)
+    words = _matching(check, iter(known), seen, same, end)
     if mutants is None:
         pass  # the check knows what is wrong; its author may know why
     elif telling or any(isinstance(observed.result, Compared) for observed in seen):
         soon = time.process_time() + SECONDS / 2  # the rest is for what comes after
-        words = words or _matching(check, calls_changed(reference(), right), seen, same, soon)
+        words = words or _matching(check, iter(calls), seen, same, soon)
     elif len(re.findall(r"\d+", str(seen[-1].result))) < 2:
         mutants = ()  # many mistakes lead to this exception: its text has no sizes in it
     if mutants is not None:
         if not words and (repair := _repair(seen, right, reference())):
             return repair
-        words = words or _matching(check, itertools.starmap(Candidate, mutants), seen, same, end)
+        words = words or _matching(check, iter(mutants), seen, same, end)
     if not words:
         return ""
     if words[0].endswith("."):  # a sentence of its own
@@ -611,8 +617,10 @@ def _matching(
             break
         if candidate.words in words:
             continue
+        if not all(same(mine.result, known) for mine, known in zip(seen, candidate.observed)):
+            continue  # it was followed before, for another answer
         try:
-            with trace.watching(Trace(seen, same)):
+            with trace.watching(Trace(seen, same)) as followed:
                 check(candidate.make())
         except Alike:
             words.append(candidate.words)
@@ -620,7 +628,9 @@ def _matching(
                 break
             end = min(end, time.process_time() + FURTHER)
         except (Unlike, Exception):
-            continue
+            pass
+        observed = [observation.result for observation in followed.seen]
+        candidate.observed = list(itertools.takewhile(lambda o: o is not trace.TOO_LARGE, observed))
     return words
 
 

@@ -168,6 +168,7 @@ def explain(
     were made, by their names.
     """
     end = time.process_time() + SECONDS
+    right_one = trace.Compared(reference, tuple(shapes))
     with trace.unwatched():
         one = list(_other_layers(answer, reference, shapes[0], made))
         kinds = [k for k in _calls(reference, shapes[0]) if k in RIGHT_ACTIVATIONS]
@@ -184,7 +185,7 @@ def explain(
         words = "a reshape (or `view`) mixes up the numbers where `permute` has to move the axes"
         permuted = [(words, _Permuted(answer))]
         for words, module in itertools.chain(one, edited, permuted, moved, two):
-            if alike_modules(module, reference, shapes):
+            if alike_modules(trace.Compared(module, right_one.shapes), right_one):
                 return words
             if time.process_time() > end:
                 break

@@ -180,8 +180,9 @@ def explained(answer):
         *slips.further(SOLUTION),
     ]
     seen, right = (mistakes.seen_by(checked, given) for given in (answer, reference()))
-    candidates = ((words, lambda source=source: made(source)) for words, source in found)
-    return mistakes.explain(checked, reference, seen, right, candidates)
+    slips_made = (mistakes.Candidate(words, lambda s=source: made(s)) for words, source in found)
+    calls = mistakes.calls_changed(reference(), right)
+    return mistakes.explain(checked, reference, seen, right, slips_made, (), calls)
 
 
 @pytest.mark.parametrize(

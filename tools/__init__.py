@@ -17,6 +17,7 @@ PERSONAL = (
     "PYTEST_ADDOPTS",
     "PYTEST_PLUGINS",
     "PYTHONDEVMODE",
+    "PYTHONDONTWRITEBYTECODE",  # else every process of the tests would compile all modules anew
     "PYTHONINSPECT",
     "PYTHONOPTIMIZE",
     "PYTHONPROFILEIMPORTTIME",
