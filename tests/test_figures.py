@@ -137,10 +137,15 @@ def test_the_parts_of_a_step_fill_its_bar(monkeypatch):
 
 def test_the_site_takes_the_pictures_along(tmp_path):
     picture = "../results/figures/accuracy.png"
-    build.copy_pictures(f"![dots\nand bars]({picture}) [text](x.md)", PAGE, tmp_path)
+    text = f"![dots\nand bars]({picture}) [text](x.md)"
+    inside = build.copy_pictures(text, PAGE, Path("docs/evidence.md"), tmp_path)
+    assert inside == f"![dots and bars]({picture}) [text](x.md)"
+    # A page that the site has at another place.
+    moved = build.copy_pictures(text, PAGE, Path("index.md"), tmp_path)
+    assert moved == "![dots and bars](results/figures/accuracy.png) [text](x.md)"
     copied = (tmp_path / "docs" / picture).resolve()
     assert copied.read_bytes() == (PAGE.parent / picture).read_bytes()
     with pytest.raises(
         FileNotFoundError, match=r"docs/evidence\.md: there is no picture gone\.png"
     ):
-        build.copy_pictures("![dots](gone.png)", PAGE, tmp_path)
+        build.copy_pictures("![dots](gone.png)", PAGE, Path("docs/evidence.md"), tmp_path)

@@ -74,7 +74,7 @@ class Page(HTMLParser):
 
 def test_every_page_is_there(pages):
     wanted = {f"chapters/{stem}.html" for stem in CHAPTERS}
-    wanted |= {"index.html", "search.html", "contributing.html"}
+    wanted |= {"index.html", "readme.html", "search.html", "contributing.html"}
     wanted |= {f"docs/{path.stem}.html" for path in ROOT.glob("docs/*.md")}
     assert wanted <= pages.keys()
 
@@ -150,7 +150,7 @@ def test_a_broken_link_fails_the_build():
         build.relink("see [this](nowhere.md)", page, site)
     text = "[start](../README.md#results) [code](../utils/data.py) [out](https://a.org) [here](#x)"
     assert build.relink(text, page, site) == (
-        f"[start](../index.md#results) [code]({build.address()}/blob/main/utils/data.py) "
+        f"[start](../readme.md#results) [code]({build.address()}/blob/main/utils/data.py) "
         "[out](https://a.org) [here](#x)"
     )
 
@@ -208,8 +208,9 @@ def test_pages_in_a_browser(browser, width, scheme):
         )
         assert page.locator("mjx-merror").count() == 0
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-        loaded = page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
-        assert loaded, name
+        page.evaluate("for (const image of document.images) image.loading = 'eager'")
+        page.wait_for_function("[...document.images].every(i => i.complete)")
+        assert page.evaluate("[...document.images].every(i => i.naturalWidth > 0)"), name
     assert trouble == []
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     dark = sum(map(int, re.findall(r"\d+", background)[:3])) < 200

@@ -3,8 +3,9 @@
     python3 course.py site              # into _site/
     python3 course.py site FOLDER
 
-The pages are copied into a temporary folder first, because a site has other names for some of them
-(README.md is its start) and addresses that lead out of it must become those of the repository.
+The pages are copied into a temporary folder first, because a site has other names for some of them,
+and addresses that lead out of it must become those of the repository. Its first page is
+tools/site/index.md with what `first_page` makes.
 """
 
 from __future__ import annotations
@@ -23,10 +24,16 @@ from myst_parser.mdit_to_docutils.base import default_slugify
 
 from tools import COMMAND, ROOT, Parser
 from tools.address import repository
+from tools.site import first_page
 from utils.leftovers import matching
 
 HERE = Path(__file__).resolve().parent
-PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md"}
+PAGES = {
+    "tools/site/index.md": "index.md",
+    "README.md": "readme.md",
+    "CONTRIBUTING.md": "contributing.md",
+}
+TITLES = {"readme": "How to use it"}  # in the list of pages, where the heading says too little
 TREE = """
 ```{{toctree}}
 :hidden:
@@ -43,8 +50,12 @@ TREE = """
 ```
 """
 LINK = re.compile(r"(?<!!)(\[[^\]\n]*\]\()(?![a-z]+:|#)([^)\s]+)(\))")
-PICTURE = re.compile(r"!\[[^\]]*\]\((?![a-z]+:)([^)\s]+)\)")
+PICTURE = re.compile(r"(!\[[^\]]*\]\()(?![a-z]+:)([^)\s]+)(\))")
 SUMMARY = re.compile(r"<summary>([^<]+)</summary>")
+# 1.6 MB that the theme loads for icons other than its own; its own are in its fonts.
+ICONS = re.compile(r'\s*<script defer src="[^"]*/fontawesome\.js[^"]*"></script>')
+# Without `defer` a page waits for the search index before it shows anything.
+SEARCH = re.compile(r'<script (src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*")>')
 
 
 MODULE = """
@@ -109,15 +120,20 @@ def relink(text: str, path: Path, site: dict[Path, Path]) -> str:
     return LINK.sub(replace, text)
 
 
-def copy_pictures(text: str, path: Path, folder: Path) -> None:
-    """Copy the pictures of a page to the same place in the site."""
-    for address in PICTURE.findall(text):
-        there = (path.parent / address).resolve()
+def copy_pictures(text: str, path: Path, page: Path, folder: Path) -> str:
+    """Copy the pictures of a page to the same place in the site; the text with their addresses."""
+
+    def replace(match: re.Match) -> str:
+        there = (path.parent / match[2]).resolve()
         if not there.is_file():
-            raise FileNotFoundError(f"{path.relative_to(ROOT)}: there is no picture {address}.")
+            raise FileNotFoundError(f"{path.relative_to(ROOT)}: there is no picture {match[2]}.")
         target = folder / there.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(there, target)
+        up = "../" * (len(page.parts) - 1)
+        return match[1].replace("\n", " ") + up + there.relative_to(ROOT).as_posix() + match[3]
+
+    return PICTURE.sub(replace, text)
 
 
 def describe_pictures(nb: nbformat.NotebookNode) -> None:
@@ -183,6 +199,8 @@ def claims() -> str:
 def copy_pages(folder: Path, site: dict[Path, Path] | None = None) -> None:
     """Copy pages for Sphinx; site: what `pages` gives, or fewer."""
     site = site or pages()
+    shutil.copy(HERE / "conf.py", folder)
+    shutil.copytree(HERE / "static", folder / "static")
     for path, page in site.items():
         target = folder / page
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -200,21 +218,33 @@ def copy_pages(folder: Path, site: dict[Path, Path] | None = None) -> None:
                         cell.source = SUMMARY.sub(rf"<summary>\1{hidden}</summary>", cell.source)
             nbformat.write(nb, target)
             continue
-        text = relink(path.read_text(encoding="utf-8"), path, site)
-        text = PICTURE.sub(lambda picture: picture[0].replace("\n", " "), text)  # its description
-        copy_pictures(text, path, folder)
+        text = path.read_text(encoding="utf-8")
+        if page.name == "index.md":
+            text = first_page.fill(text, folder / "static")
+        text = relink(text, path, site)
+        text = copy_pictures(text, path, page, folder)
         if page.name == "index.md":
             names = [other.with_suffix("").as_posix() for other in site.values() if other != page]
             chapters = [name for name in names if name.startswith("chapters/")]
             about = [name for name in names if name not in chapters]
+            about = [f"{TITLES[name]} <{name}>" if name in TITLES else name for name in about]
             text += TREE.format(chapters="\n".join(chapters), about="\n".join(about))
         if page.name == "is_this_true.md":
             text += claims()
         if page.name == "reference.md":
             text += "".join(MODULE.format(name=name) for name in modules())
         target.write_text(text, encoding="utf-8")
-    shutil.copy(HERE / "conf.py", folder)
-    shutil.copytree(HERE / "static", folder / "static")
+
+
+def lighten(html: Path) -> None:
+    """Take out of the built pages what would only make them slow."""
+    for path in html.rglob("*.html"):
+        text = ICONS.sub("", path.read_text(encoding="utf-8"))
+        if path.name != "search.html":
+            text = SEARCH.sub(r"<script defer \1>", text)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    for path in (html / "_static" / "scripts").glob("fontawesome.js*"):
+        path.unlink()
 
 
 def build(output: Path) -> int:
@@ -231,6 +261,7 @@ def build(output: Path) -> int:
         html = Path(temporary) / "html"  # beside it myst-nb leaves a folder of its own
         code = sphinx([*options, str(source), str(html)])
         if code == 0:
+            lighten(html)
             shutil.copytree(html, output, dirs_exist_ok=True)
     if code == 0:
         if "/OWNER/" in f"{address()}/":

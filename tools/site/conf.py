@@ -41,6 +41,7 @@ html_use_index = False
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_persistent": [],  # else there are two fields to search in
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
     "show_toc_level": 2,
     "use_download_button": False,
     "use_fullscreen_button": False,

@@ -1,0 +1,614 @@
+"""The page to play with: its networks are those of torch, and it works in a real browser.
+
+What needs Chromium (or Chrome) and `python -m pip install playwright` is skipped without them.
+"""
+
+import functools
+import gzip
+import http.server
+import io
+import json
+import math
+import re
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.fx
+import torch.nn.functional as F
+from PIL import Image
+
+from benchmarks import common, play
+from tools.site import first_page
+from utils import data, results
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+STRINGS = json.loads((first_page.PLAY / "strings.json").read_text(encoding="utf-8"))
+SCRIPTS = "".join(path.read_text(encoding="utf-8") for path in first_page.PLAY.glob("*.js"))
+PAGE = (first_page.PLAY / "page.html").read_text(encoding="utf-8")
+
+
+def stored(name):
+    return results.load(f"play/{name}.json")
+
+
+# --- what is stored -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", play.NAMES)
+def test_a_stored_network_is_the_courses(name):
+    content, network = stored(name), play.load(name)
+    assert content["steps"] == play.steps(network)
+    tensors = [[key, list(tensor.shape)] for key, tensor in play.tensors(network).items()]
+    assert content["tensors"] == tensors
+    recipe = play.accuracy.RECIPES[name]
+    assert content["recipe"] == json.loads(json.dumps({"images": 55_000, **recipe}))
+    assert content["parameters"] == sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize("name", play.NAMES)
+def test_the_stored_accuracy_is_that_of_the_recipe_and_rounding_costs_nothing(name):
+    content, benchmark = stored(name), results.load(f"accuracy/{name}.json")["test_accuracy"]
+    assert benchmark["min"] - 0.005 <= content["test_accuracy"] <= benchmark["max"] + 0.005
+    assert abs(content["test_accuracy"] - content["test_accuracy_in_float32"]) <= 0.001
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n == "lenet" else pytest.mark.long) for n in play.NAMES]
+)
+def test_the_accuracy_that_the_page_names(name):
+    test = data.load("fashion_mnist", device="cpu", batch_size=500).test
+    assert common.accuracy(play.load(name), test) == pytest.approx(
+        stored(name)["test_accuracy"], abs=3e-4
+    )
+
+
+def test_the_images_are_from_the_test_set():
+    images, test = results.load("play/images.json"), data.load("fashion_mnist", device="cpu").test
+    assert test.labels[images["index"]].tolist() == images["label"]
+    assert sorted(images["label"]) == sorted(4 * list(range(10)))
+    pixels = first_page.base64.b64decode(images["pixels"])
+    assert pixels == test.images[images["index"]].numpy().tobytes()
+
+
+def test_all_networks_together_are_small():
+    assert sum(path.stat().st_size for path in first_page.STORED.glob("*.f16")) < 2e6
+
+
+def test_a_file_of_another_size_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(play.results, "FOLDER", tmp_path)
+    (tmp_path / "play").mkdir()
+    (tmp_path / "play" / "lenet.f16").write_bytes(bytes(4))
+    with pytest.raises(ValueError, match=r"has 2 values, but the network has 61706: run"):
+        play.load("lenet")
+
+
+def test_what_the_page_does_not_know_is_refused():
+    network = play.networks.build("lenet", activation="tanh")
+    with pytest.raises(ValueError, match=r"The page knows no Tanh\(\)"):
+        play.steps(network)
+    network = play.networks.build("lenet")
+    with torch.no_grad():
+        network.features.conv1.weight[0] = 1e6
+    with pytest.raises(ValueError, match="half precision cannot hold"):
+        play.round_to_half(network)
+
+
+# --- texts ----------------------------------------------------------------------------------------
+
+
+def test_both_languages_have_the_same_texts():
+    english, chinese = STRINGS["en"], STRINGS["zh"]
+    assert english.keys() == chinese.keys()
+    for key, text in english.items():
+        fields = [sorted(set(re.findall(r"\{\w+\}", str(t)))) for t in (text, chinese[key])]
+        assert fields[0] == fields[1], key
+    assert tuple(english["classes"]) == data.FASHION_CLASSES
+    assert len(chinese["classes"]) == 10
+
+
+def test_every_text_is_there_and_used():
+    asked = set(re.findall(r'data-(?:text|label)="(\w+)"', PAGE))
+    asked |= set(re.findall(r'\btext\(\s*"(\w+)"', SCRIPTS))
+    assert asked <= STRINGS["en"].keys()
+    built = re.findall(r"\btext\(\s*`(\w+_?)\$\{", SCRIPTS)  # as `op_${kind}`
+    asked |= {key for key in STRINGS["en"] for start in built if key.startswith(start)}
+    named = {key for key in STRINGS["en"] if re.search(rf'"{key}"', SCRIPTS)}
+    sliders = set(re.findall(r"(\w+): \[\d, \d\]", SCRIPTS))
+    assert STRINGS["en"].keys() - asked - named - sliders == set()
+
+
+def test_sentences_are_short():
+    for key, text in STRINGS["en"].items():
+        for sentence in re.split(r"(?<=[.:;])\s", str(text)):
+            assert len(re.sub(r"\{\w+\}|[·×()/⌊⌋+−=]", "", sentence).split()) <= 20, key
+
+
+def test_english_texts_are_in_the_page_before_the_scripts_run():
+    page = first_page.with_texts(
+        '<p data-text="title"></p><b data-label="seen"></b>', STRINGS["en"]
+    )
+    assert f">{STRINGS['en']['title']}</p>" in page
+    assert f'aria-label="{STRINGS["en"]["seen"]}"' in page
+
+
+# --- in a browser ---------------------------------------------------------------------------------
+
+
+class Compressing(http.server.SimpleHTTPRequestHandler):
+    """Compresses as GitHub Pages does."""
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            return self.send_error(404)
+        content = gzip.compress(path.read_bytes())
+        self.send_response(200)
+        self.send_header("Content-Type", self.guess_type(str(path)))
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The part to play with alone, without the rest of the site."""
+    folder = tmp_path_factory.mktemp("play")
+    content = first_page.play(folder / "_static" / "play").split("\n", 1)[1].rpartition("\n")[0]
+    head = '<!doctype html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,">'
+    head += '<meta name="viewport" content="width=device-width"><title>play</title>'
+    (folder / "index.html").write_text(f"{head}<body>{content}</body></html>", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    if BROWSER is None:
+        pytest.skip("no Chromium or Chrome found")
+    api = pytest.importorskip("playwright.sync_api", reason="python -m pip install playwright")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(folder):
+    handler = functools.partial(Compressing, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture
+def opened(chromium, address):
+    """A function that opens the page; afterwards nothing was asked for outside, nothing failed."""
+    trouble, contexts = [], []
+
+    def open_page(width=1280, at=None, **options):
+        at = at or f"{address}/index.html"
+        context = chromium.new_context(viewport={"width": width, "height": 844}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda m: trouble.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("requestfailed", lambda request: trouble.append(request.url))
+        here = (at.rpartition("/")[0], "data:", "blob:")
+        page.on("request", lambda r: None if r.url.startswith(here) else trouble.append(r.url))
+        page.goto(at)
+        page.wait_for_selector("#play[data-ready]", timeout=60_000)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert trouble == []
+
+
+class Results(torch.fx.Interpreter):
+    """What torch computes, step by step; dropout and the like are no steps of the page."""
+
+    def __init__(self, network):
+        super().__init__(torch.fx.symbolic_trace(network))
+        self.outputs = []
+
+    def run_node(self, node):
+        result = super().run_node(node)
+        module = self.module.get_submodule(node.target) if node.op == "call_module" else None
+        skipped = isinstance(module, torch.nn.Dropout | torch.nn.Identity)
+        if node.op not in ("placeholder", "output") and not skipped:
+            self.outputs.append(result[0].flatten())
+        return result
+
+
+def torch_outputs(network, pixels):
+    mean, std = data.STATISTICS["fashion_mnist"]
+    image = torch.tensor(pixels, dtype=torch.float32).view(1, 1, 28, 28)
+    interpreter = Results(network.eval())
+    with torch.no_grad():
+        interpreter.run((image / 255 - mean[0]) / std[0])
+    return interpreter.outputs
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Images (bytes): test images, random dots, black and white."""
+    images = results.load("play/images.json")
+    pixels = np.frombuffer(first_page.base64.b64decode(images["pixels"]), np.uint8)
+    chosen = pixels.reshape(-1, 784)[[0, 7, 19, 33]]
+    noise = np.random.default_rng(0).integers(0, 256, (1, 784))
+    return np.concatenate([chosen, noise, np.zeros((1, 784)), np.full((1, 784), 255)]).astype(int)
+
+
+@pytest.mark.parametrize("name", play.NAMES)
+def test_every_layer_score_and_activation_map_is_torchs(name, opened, pictures):
+    page, network = opened(), play.load(name)
+    page.evaluate("name => oneByOne.choose(name)", name)
+    compute = """pixels => {
+        const outputs = oneByOne.run(oneByOne.state.network, pixels);
+        const maps = Array.from({length: 10}, (_, label) =>
+            oneByOne.activationMap(oneByOne.state.network, outputs, label));
+        return {
+            outputs: outputs.map((output) => [...output.values]),
+            maps: maps.map((map) => map && [...map.values]),
+            shares: oneByOne.softmax(outputs.at(-1).values),
+        };
+    }"""
+    for pixels in pictures:
+        wanted, got = torch_outputs(network, pixels), page.evaluate(compute, pixels.tolist())
+        assert len(got["outputs"]) == len(wanted) == len(stored(name)["steps"])
+        for step, ours, theirs in zip(stored(name)["steps"], got["outputs"], wanted):
+            difference = (torch.tensor(ours) - theirs).abs().max().item()
+            assert difference < 1e-4, step["name"]
+        shares = torch.softmax(wanted[-1], 0)
+        assert torch.tensor(got["shares"]).sub(shares).abs().max() < 1e-4
+        if name == "lenet":
+            assert got["maps"] == [None] * 10
+            continue
+        maps = torch.tensor(got["maps"])
+        steps = stored(name)["steps"]
+        pooling = next(n for n, step in enumerate(steps) if step["op"] == "average")
+        features = wanted[steps[pooling]["inputs"][0]].view(-1, maps.shape[1])
+        linear = getattr(network.classifier, "linear", None)
+        cams = features if linear is None else linear.weight.detach() @ features
+        assert (maps - cams).abs().max() < 1e-4
+        bias = 0 if linear is None else linear.bias.detach()
+        assert (maps.mean(1) + bias - wanted[-1]).abs().max() < 1e-4
+
+
+def test_half_precision_is_numpys(opened):
+    every = np.arange(2**16, dtype="<u2")
+    got = opened().evaluate(
+        "text => [...oneByOne.halves(oneByOne.bytes(text))].map(String)",
+        first_page.base64.b64encode(every.tobytes()).decode(),
+    )
+    wanted = every.view("<f2").astype(np.float64)
+    got = np.array([float(value.replace("Infinity", "inf")) for value in got])
+    assert np.array_equal(got, wanted, equal_nan=True)
+
+
+def test_convolutions_and_all_their_products_are_torchs(opened):
+    page, random, tried = opened(), np.random.default_rng(1), 0
+    compute = """settings => {
+        const layer = oneByOne.convolution(settings);
+        if (layer === null) return null;
+        const count = layer.seen * settings.kernel ** 2;
+        const ends = [...layer.output.values].map((_, position) =>
+            oneByOne.product(settings, layer, (position + 1) * count - 1));
+        const products = Array.from({length: layer.output.values.length * count}, (_, n) =>
+            oneByOne.product(settings, layer, n)).map((at) => at.pixel * at.weight);
+        return {
+            image: [...layer.image.values], weight: [...layer.weight],
+            output: [...layer.output.values], side: layer.side, products,
+            sums: ends.map((at) => at.sum),
+            places: ends.map((at) => [at.channel, at.row, at.column]),
+        };
+    }"""
+    for _ in range(120):
+        size, kernel, padding = (int(random.integers(*r)) for r in ((3, 8), (1, 6), (0, 3)))
+        stride, dilation = (int(value) for value in random.integers(1, 4, 2))
+        inputs, outputs = (int(value) for value in random.integers(1, 5, 2))
+        shared = [g for g in range(1, 5) if inputs % g == outputs % g == 0]
+        groups = int(random.choice(shared))
+        settings = dict(size=size, kernel=kernel, stride=stride, padding=padding)
+        settings |= dict(dilation=dilation, inputs=inputs, outputs=outputs, groups=groups)
+        got = page.evaluate(compute, settings)
+        if size + 2 * padding < dilation * (kernel - 1) + 1:
+            assert got is None
+            continue
+        tried += 1
+        image = torch.tensor(got["image"]).view(1, inputs, size, size)
+        weight = torch.tensor(got["weight"]).view(outputs, inputs // groups, kernel, kernel)
+        wanted = F.conv2d(image, weight, None, stride, padding, dilation, groups)[0]
+        assert list(wanted.shape) == [outputs, got["side"], got["side"]]
+        assert got["output"] == got["sums"] == wanted.flatten().tolist()
+        count = weight[0].numel()
+        assert len(got["products"]) == wanted.numel() * count
+        sums = np.array(got["products"]).reshape(-1, count).sum(1)
+        assert sums.tolist() == got["output"]
+        assert got["places"] == [list(p) for p in np.ndindex(*wanted.shape)]
+    assert tried > 60
+
+
+def number(text):
+    return float(text.replace("−", "-").replace(",", ""))
+
+
+def test_the_keyboard_is_enough(opened, pictures):
+    page = opened()
+    page.locator('input[name="play-network"]:checked').focus()
+    page.keyboard.press("ArrowRight")  # NiN to ResNet
+    page.wait_for_function("oneByOne.state.network.network === 'resnet_small'")
+    network = play.load("resnet_small")
+    wanted = torch_outputs(network, pictures[0])
+    page.locator("#play-layers").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    assert page.locator('#play-layers [aria-selected="true"]').count() == 1
+    assert "pool1" in page.locator("#play-layer-about").inner_text()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "play-maps"
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight", "PageDown", "PageDown"):
+        page.keyboard.press(key)
+    value = page.locator("#play-value").inner_text()
+    place, _, shown = value.removeprefix("output[").partition("] = ")
+    channel, row, column = map(int, place.split(","))
+    assert (channel, row, column) == (2, 1, 1)
+    assert number(shown) == pytest.approx(wanted[3].view(16, 14, 14)[2, 1, 1].item(), abs=6e-4)
+    page.locator("#play-gallery").focus()
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("oneByOne.state.pixels[0] >= 0")
+    chosen = page.evaluate("[...oneByOne.state.pixels]")
+    assert chosen != pictures[0].tolist()
+    page.keyboard.press("Home")
+    assert page.evaluate("[...oneByOne.state.pixels]") == pictures[0].tolist()
+    page.locator('input[name="play-class"]:checked').focus()
+    page.keyboard.press("ArrowUp")
+    best = int(wanted[-1].argmax())
+    label = data.FASHION_CLASSES[(best - 1) % 10]
+    assert label in page.locator("#play-map-caption").inner_text()
+
+
+def test_scores_and_caption_are_torchs(opened, pictures):
+    page = opened()
+    page.evaluate("pixels => oneByOne.show(pixels)", pictures[1].tolist())
+    page.wait_for_function("oneByOne.state.label === null")
+    page.wait_for_timeout(200)
+    logits = torch_outputs(play.load("nin_small"), pictures[1])[-1]
+    shown = page.locator(".play-logit").all_inner_texts()
+    assert [number(text) for text in shown] == pytest.approx(logits.tolist(), abs=6e-3)
+    shares = page.locator(".play-share").all_inner_texts()
+    wanted = (100 * torch.softmax(logits, 0)).tolist()
+    assert [number(text.rstrip("%")) for text in shares] == pytest.approx(wanted, abs=0.06)
+    caption = page.locator("#play-map-caption").inner_text()
+    score = number(re.search(r"score ([−\d.]+)\.", caption)[1])
+    assert score == pytest.approx(logits.max().item(), abs=6e-3)
+
+
+def test_the_sentence_under_a_number_is_true(opened, pictures):
+    """For a number of every layer that is made of others: they are in the sentence."""
+    page = opened()
+    page.evaluate("oneByOne.choose('resnet_small')")
+    network = play.load("resnet_small")
+    steps, wanted = stored("resnet_small")["steps"], torch_outputs(network, pictures[0])
+    tiles, maps = page.locator("#play-layers [role=option]"), page.locator("#play-maps")
+    seen = set()
+    for n, step in enumerate(steps):
+        tiles.nth(n).click()
+        maps.press("ArrowRight")
+        maps.press("PageDown")  # channel 1, row 0, column 0
+        value = number(page.locator("#play-value").inner_text().partition(" = ")[2])
+        sentence = page.locator("#play-sum").inner_text()
+        index = math.prod(step["shape"][1:])
+        assert value == pytest.approx(wanted[n][index].item(), abs=6e-4), step["name"]
+        numbers = [number(t) for t in re.findall(r"−?\d[\d.]*(?<!\.)", sentence)]
+        inputs = [wanted[m] for m in step["inputs"] if m >= 0]
+        seen.add(step["op"])
+        if step["op"] == "add":
+            first, second = numbers[:2]
+            assert first == pytest.approx(inputs[0][index].item(), abs=6e-4)
+            assert first + second == pytest.approx(value, abs=2e-3)
+        elif step["op"] == "relu":
+            assert max(numbers[:2]) == pytest.approx(value, abs=6e-4)
+        elif step["op"] == "norm":
+            x, mean, variance, eps, weight, bias = numbers[:6]
+            assert (x - mean) / math.sqrt(variance + eps) * weight + bias == pytest.approx(
+                value, abs=0.02 + 0.02 * abs(value)
+            )
+        elif step["op"] == "conv":
+            seen_channels = (
+                inputs[0].numel() // math.prod(steps[step["inputs"][0]]["shape"][1:])
+                if inputs
+                else 1
+            )
+            assert numbers[0] == seen_channels / step["groups"] * step["kernel_size"] ** 2
+        elif step["op"] == "max_pool":
+            assert numbers[0] == 4  # a corner: padding takes five of nine away
+        elif step["op"] == "average":
+            assert numbers[0] == 16
+        elif step["op"] == "linear":
+            assert numbers[0] == 64
+    assert seen == {"conv", "norm", "relu", "max_pool", "add", "average", "flatten", "linear"}
+
+
+def test_drawing_by_mouse_and_by_keyboard(opened):
+    page = opened()
+    page.locator("input[value=draw]").check()
+    page.locator("#play-clear").click()
+    assert page.evaluate("Math.max(...oneByOne.state.pixels)") == 0
+    box = page.locator("#play-pad").bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 190, box["y"] + 60)
+    page.mouse.up()
+    drawn = np.array(page.evaluate("[...oneByOne.state.pixels]")).reshape(28, 28)
+    rows, columns = np.nonzero(drawn > 127)
+    assert set(rows) <= {5, 6, 7, 8} and columns.min() <= 7 and columns.max() >= 20
+    page.locator("#play-pad").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press(" ")
+    assert page.evaluate("oneByOne.state.pixels[15 * 28 + 14]") == 255
+    page.locator("#play-eraser").click()
+    page.locator("#play-pad").focus()
+    page.keyboard.press(" ")
+    assert page.evaluate("oneByOne.state.pixels[15 * 28 + 14]") == 0
+    page.wait_for_timeout(200)
+    logits = torch_outputs(play.load("nin_small"), page.evaluate("[...oneByOne.state.pixels]"))[-1]
+    shown = [number(text) for text in page.locator(".play-logit").all_inner_texts()]
+    assert shown == pytest.approx(logits.tolist(), abs=6e-3)
+
+
+def test_a_photo_becomes_28_grey_pixels_light_on_dark(opened):
+    page = opened()
+    page.locator("input[value=photo]").check()
+    photo = Image.new("RGB", (640, 480), (240, 240, 235))
+    photo.paste((40, 60, 90), (240, 120, 400, 360))  # in the middle of the middle square
+    file = io.BytesIO()
+    photo.save(file, "PNG")
+    page.set_input_files(
+        "#play-file", {"name": "a.png", "mimeType": "image/png", "buffer": file.getvalue()}
+    )
+    page.wait_for_function("oneByOne.state.pixels[0] === 0 && oneByOne.state.label === null")
+    pixels = np.array(page.evaluate("[...oneByOne.state.pixels]")).reshape(28, 28)
+    left, right, top, bottom = ((240 - 80) / 480, (400 - 80) / 480, 120 / 480, 360 / 480)
+    inside = np.zeros((28, 28), bool)
+    inside[math.ceil(28 * top) : int(28 * bottom), math.ceil(28 * left) : int(28 * right)] = True
+    assert pixels[inside].min() >= 250
+    assert pixels[:6].max() == pixels[:, :8].max() == 0
+    assert page.locator("#play-invert").is_checked()
+    page.locator("#play-invert").click()
+    page.wait_for_function("oneByOne.state.pixels[14 * 28 + 14] === 0")
+    page.set_input_files(
+        "#play-file", {"name": "a.txt", "mimeType": "image/png", "buffer": b"no image"}
+    )
+    page.wait_for_function(
+        "document.getElementById('play-file-message').textContent.includes('a.txt')"
+    )
+    assert "JPEG or PNG" in page.locator("#play-file-message").inner_text()
+
+
+def test_the_arithmetic_by_buttons_and_by_keyboard(opened):
+    page = opened()
+    counts, sentence = page.locator("#play-counts"), page.locator("#play-sentence")
+    assert "Output 2 × 5 × 5. Weights: 2 · 2 · 3 · 3 = 36. MACs: 5 · 5 · 36 = 900." in (
+        counts.inner_text()
+    )
+    page.get_by_role("button", name="1×1").click()  # one click away
+    assert "Weights: 2 · 3 · 1 · 1 = 6. MACs: 5 · 5 · 6 = 150." in counts.inner_text()
+    page.locator("#play-grids").focus()
+    page.keyboard.press("ArrowRight")
+    assert sentence.inner_text().startswith("output[0, 0, 0], product 2 of 3:")
+    page.keyboard.press("ArrowDown")
+    assert sentence.inner_text().startswith("output[0, 0, 1], product 2 of 3:")
+    page.locator("#play-forward").click()
+    assert "The sum is the output:" in sentence.inner_text()
+    page.get_by_role("button", name="Depthwise").click()
+    assert "Weights: 3 · (3 / 3) · 3 · 3 = 27." in counts.inner_text()
+    page.locator('input[name="play-outputs"]').focus()
+    page.keyboard.press("ArrowRight")  # four outputs of three inputs: one group
+    assert page.evaluate("oneByOne.arithmetic.settings.groups") == 1
+    page.locator('input[name="play-padding"]').fill("0")
+    page.locator('input[name="play-size"]').fill("3")
+    page.locator('input[name="play-dilation"]').fill("2")
+    assert "The kernel covers 5 pixels, but the padded input has 3." in counts.inner_text()
+    assert page.locator("#play-forward").is_disabled()
+
+
+def test_it_runs_only_on_demand_and_stops(opened):
+    page = opened(reduced_motion="reduce")
+    sentence = page.locator("#play-sentence")
+    before = sentence.inner_text()
+    page.wait_for_timeout(1200)
+    assert sentence.inner_text() == before
+    assert page.evaluate(
+        "document.getAnimations().length === 0 && "
+        "getComputedStyle(document.querySelector('.play-bar span')).transitionDuration === '0s'"
+    )
+    page.locator("#play-run").click()
+    page.wait_for_function("oneByOne.arithmetic.product >= 1")
+    page.locator("#play-run").click()
+    stopped = page.evaluate("oneByOne.arithmetic.product")
+    page.wait_for_timeout(1200)
+    assert page.evaluate("oneByOne.arithmetic.product") == stopped
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("width", [1280, 390, 320])
+def test_it_fits_a_screen_in_both_languages(width, language, opened):
+    page = opened(width, has_touch=width < 500)
+    if language == "zh":
+        page.get_by_role("button", name="中文").click()
+        assert page.locator("#play").get_attribute("lang") == "zh-Hans"
+        assert page.locator(".play-title").inner_text() == STRINGS["zh"]["title"]
+    for name in play.NAMES:
+        page.evaluate("name => oneByOne.choose(name)", name)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for preset in ("dilated", "depthwise"):
+        page.locator(f'[data-preset="{preset}"]').click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    text = page.locator("#play").inner_text()
+    assert "undefined" not in text and "NaN" not in text and "{" not in text
+
+
+def test_every_control_has_a_name(opened):
+    page = opened()
+    unnamed = page.evaluate(
+        """[...document.querySelectorAll("#play button, #play input, #play [tabindex='0']")]
+        .filter((e) => !(e.ariaLabel || e.getAttribute("aria-labelledby") || e.textContent.trim()
+          || e.labels?.[0]?.textContent.trim())).map((e) => e.outerHTML)"""
+    )
+    assert unnamed == []
+
+
+def test_it_works_from_the_disk(opened, folder):
+    page = opened(at=(folder / "index.html").as_uri())
+    page.evaluate("oneByOne.choose('lenet')")
+    page.wait_for_function("oneByOne.state.network.network === 'lenet'")
+    assert "LeNet has no class activation map" in page.locator("#play-map-caption").inner_text()
+
+
+def test_a_network_that_cannot_be_loaded_gets_a_sentence(chromium, address):
+    page = chromium.new_page()
+    page.route("**/lenet.js", lambda route: route.abort())
+    page.goto(f"{address}/index.html")
+    page.wait_for_selector("#play[data-ready]")
+    page.evaluate("oneByOne.choose('lenet')")
+    assert page.locator("#play-about").inner_text() == STRINGS["en"]["not_loaded"]
+    page.unroute("**/lenet.js")
+    page.evaluate("oneByOne.choose('lenet')")
+    page.wait_for_function("oneByOne.state.network.network === 'lenet'")
+    page.close()
+
+
+def test_it_is_small_and_soon_there(chromium, address):
+    """On a line of 1.6 Mbit/s with 150 ms, "slow 4G": bytes alone must take under 3 seconds."""
+    context = chromium.new_context()
+    page = context.new_page()
+    line = context.new_cdp_session(page)
+    line.send("Network.enable")
+    speed = 1.6e6 / 8
+    line.send(
+        "Network.emulateNetworkConditions",
+        {"offline": False, "latency": 150, "downloadThroughput": speed, "uploadThroughput": speed},
+    )
+    sizes = []
+    line.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    page.goto(f"{address}/index.html")
+    page.wait_for_selector("#play[data-ready]", timeout=60_000)
+    seconds = page.evaluate("performance.now()") / 1000
+    print(f"{sum(sizes) / 1000:.0f} kB, {seconds:.2f} s")
+    assert sum(sizes) < 250_000
+    assert seconds < 6  # under 2 on an idle machine
+    context.close()
