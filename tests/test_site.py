@@ -13,9 +13,10 @@ from urllib.parse import quote, unquote, urlsplit
 
 import nbformat
 import pytest
+from PIL import Image
 
 from tools import ROOT
-from tools.site import build
+from tools.site import build, first_page
 
 CHAPTERS = sorted(path.stem for path in ROOT.glob("chapters/[0-9]*.ipynb"))
 BROWSER = next(
@@ -153,6 +154,35 @@ def test_a_broken_link_fails_the_build():
         f"[start](../readme.md#results) [code]({build.address()}/blob/main/utils/data.py) "
         "[out](https://a.org) [here](#x)"
     )
+
+
+def test_the_first_page_has_a_card_with_a_picture_for_every_chapter(site, pages):
+    page = pages["index.html"]
+    for stem in CHAPTERS:
+        assert f"chapters/{stem}.html" in page.links, stem
+        picture = f"_static/chapters/{stem}.png"
+        assert picture in page.loaded, stem
+        with Image.open(site / picture) as opened:
+            assert opened.width <= first_page.PICTURE_WIDTH
+            assert len(opened.convert("L").getcolors()) > 8  # not blank
+    assert {"readme.html", "docs/evidence.html"} <= {link.partition("#")[0] for link in page.links}
+    assert "_static/figure.png" in page.loaded
+    assert all(command in page.text for command in ("python3 course.py lab", "course.py test"))
+
+
+def test_the_figure_of_the_first_page_is_described_elsewhere(tmp_path, monkeypatch):
+    assert re.search('alt="Test accuracy|alt="[A-Z][a-z]+ [^"]{60}', first_page.figure(tmp_path))
+    monkeypatch.setattr(first_page, "FIGURES", ("results/figures/none.png",))
+    with pytest.raises(FileNotFoundError, match="show none of results/figures/none"):
+        first_page.figure(tmp_path)
+
+
+def test_pages_wait_for_neither_icons_nor_the_search_index(site, pages):
+    for name, page in pages.items():
+        assert "fontawesome.js" not in page.text, name
+        first = re.search(r"<script ([^>]*)searchindex", page.text)[1]
+        assert first.startswith("defer ") == (name != "search.html"), name
+    assert not list(site.glob("_static/scripts/fontawesome*"))
 
 
 def test_the_reference_has_every_module_with_signatures_and_docstrings(pages):

@@ -127,7 +127,7 @@ def figure(static: Path) -> str:
         pattern = re.compile(rf"!\[([^\]]*)\]\([./]*results/figures/{re.escape(path.name)}\)")
         for page in pages:
             if found := pattern.search(page.read_text(encoding="utf-8")):
-                shutil.copy(path, static / "figure.png")
+                small(path.read_bytes(), 1472).save(static / "figure.png", optimize=True)
                 words = html.escape(" ".join(found[1].split()))
                 return raw(f'<p><img src="_static/figure.png" loading="lazy" alt="{words}"></p>')
     raise FileNotFoundError(f"README.md and docs/ show none of {', '.join(FIGURES)}.")
@@ -143,7 +143,7 @@ def cards(folder: Path) -> str:
         title, question = html.escape(row["title"]), html.escape(row["question"].strip())
         picture = ""
         if png := first_picture(path):
-            small(png).save(folder / f"{path.stem}.png", optimize=True)
+            small(png, PICTURE_WIDTH).save(folder / f"{path.stem}.png", optimize=True)
             picture = (
                 f'<img src="_static/{folder.name}/{path.stem}.png" loading="lazy" '
                 f'alt="First figure of the chapter {title}">'
@@ -165,12 +165,12 @@ def first_picture(path: Path) -> bytes | None:
     return None
 
 
-def small(png: bytes) -> Image.Image:
+def small(png: bytes, width: int) -> Image.Image:
     """A picture (the last of an animation, where everything is drawn) that loads fast."""
     picture = Image.open(io.BytesIO(png))
     picture.seek(getattr(picture, "n_frames", 1) - 1)
     picture = picture.convert("RGBA")
     white = Image.new("RGBA", picture.size, "white")
     picture = Image.alpha_composite(white, picture).convert("RGB")
-    picture.thumbnail((PICTURE_WIDTH, PICTURE_WIDTH), Image.Resampling.LANCZOS)
+    picture.thumbnail((width, width), Image.Resampling.LANCZOS)
     return picture.quantize(64)
