@@ -22,19 +22,18 @@ from utils.leftovers import matching
 
 PLAY = Path(__file__).resolve().parent / "play"
 STORED = ROOT / "results" / "play"
-# Networks by the names in results/play/, as they are called on the page. It opens with the second;
-# the others are loaded when they are chosen.
+# Networks by their names in results/play/, as they are called on the page.
 TITLES = {
     "lenet": "LeNet",
     "nin_small": "NiN",
     "resnet_small": "ResNet",
     "mobilenet_v1_small": "MobileNet",
 }
-FIRST_NETWORK = "nin_small"
+FIRST_NETWORK = "nin_small"  # if it is stored; the others are loaded when they are chosen
 # In this order: what a script needs comes before it.
 SCRIPTS = (
-    *("texts.js", "operations.js", "play.js"),
-    *(f"networks/{FIRST_NETWORK}.js", "network.js", "convolution.js"),
+    *("texts.js", "operations.js", "play.js", "networks/{first}.js"),
+    *("network.js", "convolution.js"),
 )
 NEEDED = ("network", "parameters", "test_accuracy", "mean", "std", "tensors", "steps")
 FIGURES = ("results/figures/time_to_accuracy.png", "results/figures/accuracy.png")
@@ -75,6 +74,14 @@ def assigned(place: str, value: object) -> str:
     return f"{start}{place} = {json.dumps(value, ensure_ascii=False, separators=(',', ':'))};\n"
 
 
+def networks() -> list[str]:
+    """The networks that `python -m benchmarks.play` has stored, in the order of the chapters."""
+    found = [name for name in TITLES if (STORED / f"{name}.f16").is_file()]
+    if not found:
+        raise FileNotFoundError("results/play/ has no network: run `python -m benchmarks.play`.")
+    return found
+
+
 def network(name: str) -> dict:
     """A network of results/play/ as the page reads it: its steps, and its weights in base64."""
     stored = json.loads((STORED / f"{name}.json").read_text(encoding="utf-8"))
@@ -90,16 +97,19 @@ def play(folder: Path) -> str:
     for path in [*matching(PLAY, "*.js"), *matching(PLAY, "*.css")]:
         shutil.copy(path, folder)
     images = {key: images[key] for key in ("label", "pixels")}
-    texts = {"strings": strings, "images": images, "titles": TITLES}
+    titles = {name: TITLES[name] for name in networks()}
+    texts = {"strings": strings, "images": images, "titles": titles}
     made = {"texts.js": "".join(assigned(f"oneByOne.{key}", texts[key]) for key in texts)}
-    for name in TITLES:
+    for name in titles:
         made[f"networks/{name}.js"] = assigned(f"oneByOne.networks.{name}", network(name))
     for name, content in made.items():
         (folder / name).write_text(content, encoding="utf-8")
     page = with_texts((PLAY / "page.html").read_text(encoding="utf-8"), strings["en"])
     address = f"_static/{folder.name}"
     head = f'<link rel="stylesheet" href="{address}/play.css">\n{LATE_ICONS}\n'
-    scripts = "\n".join(f'<script defer src="{address}/{name}"></script>' for name in SCRIPTS)
+    first = FIRST_NETWORK if FIRST_NETWORK in titles else next(iter(titles))
+    sources = [f"{address}/{name.format(first=first)}" for name in SCRIPTS]
+    scripts = "\n".join(f'<script defer src="{source}"></script>' for source in sources)
     return raw(head + page + scripts)
 
 
