@@ -161,11 +161,18 @@ def load(name: str) -> networks.ImageClassifier:
 
 
 def store(name: str) -> None:
-    """Train one network and write its two files."""
+    """Train one network, or go on where an interrupted training stopped; write its two files."""
     recipe = accuracy.RECIPES[name]
     splits = common.load(recipe, SEED)
+    checkpoint = common.ROOT / "checkpoints" / f"play_{name}.pt"
+    checkpoint.parent.mkdir(exist_ok=True)
     model, history = common.train(
-        lambda: accuracy.network_of(name), splits.train, recipe, SEED, splits.validation
+        lambda: accuracy.network_of(name),
+        splits.train,
+        recipe,
+        SEED,
+        splits.validation,
+        checkpoint=checkpoint,
     )
     full = common.accuracy(model, splits.test)
     round_to_half(model)
@@ -181,6 +188,8 @@ def store(name: str) -> None:
     content["tensors"] = [[key, list(tensor.shape)] for key, tensor in stored.items()]
     content["steps"] = steps(model)
     common.write(f"play/{name}.json", content)
+    for path in checkpoint.parent.glob(f"{checkpoint.name}*"):
+        path.unlink()
     print(name, content["test_accuracy_in_float32"], content["test_accuracy"], flush=True)
 
 

@@ -1,6 +1,7 @@
 """The web site: built once, every link and picture followed, and read in a real browser (long)."""
 
 import functools
+import gzip
 import http.server
 import os
 import re
@@ -246,6 +247,23 @@ def test_pages_in_a_browser(browser, width, scheme):
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     dark = sum(map(int, re.findall(r"\d+", background)[:3])) < 200
     assert dark == (scheme == "dark")
+
+
+@pytest.mark.long
+def test_the_first_page_is_soon_there(browser, site):
+    """What has to be loaded before one can play takes a line of 1.6 Mbit/s under 3 seconds."""
+    chromium, address = browser
+    page = chromium.new_page(viewport={"width": 390, "height": 844})
+    asked = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path.lstrip("/")))
+    page.goto(f"{address}/index.html", wait_until="commit")
+    page.wait_for_selector("#play[data-ready]", timeout=60_000)
+    needed = {name for name in asked if not name.endswith((".png", ".woff2"))}  # those come late
+    assert {"index.html", "_static/play/network.js"} <= needed
+    size = sum(len(gzip.compress((site / name).read_bytes())) for name in needed)
+    assert 3 * 0.15 + size / 200_000 < 3, f"{size} bytes in {len(needed)} files"
+    page.wait_for_function("!document.getElementById('play-late-icons')")
+    page.close()
 
 
 @pytest.mark.long
