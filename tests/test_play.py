@@ -28,6 +28,7 @@ from utils import data, results
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
+PATIENCE = 120_000  # milliseconds, for a busy machine
 STRINGS = json.loads((first_page.PLAY / "strings.json").read_text(encoding="utf-8"))
 SCRIPTS = "".join(path.read_text(encoding="utf-8") for path in first_page.PLAY.glob("*.js"))
 PAGE = (first_page.PLAY / "page.html").read_text(encoding="utf-8")
@@ -214,6 +215,7 @@ def opened(chromium, address):
     def open_page(width=1280, at=None, **options):
         at = at or f"{address}/index.html"
         context = chromium.new_context(viewport={"width": width, "height": 844}, **options)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda m: trouble.append(m.text) if m.type == "error" else None)
@@ -222,7 +224,7 @@ def opened(chromium, address):
         here = (at.rpartition("/")[0], "data:", "blob:")
         page.on("request", lambda r: None if r.url.startswith(here) else trouble.append(r.url))
         page.goto(at)
-        page.wait_for_selector("#play[data-ready]", timeout=60_000)
+        page.wait_for_selector("#play[data-ready]", timeout=PATIENCE)
         return page
 
     yield open_page
@@ -419,7 +421,8 @@ def test_what_is_shown_is_torchs(name, opened, pictures):
         return
     values = [number(text) for text in re.findall(r"−?\d+\.?\d*", caption)]
     assert values[-1] == pytest.approx(logits.max().item(), abs=6e-3)
-    assert sum(values[:-1]) == pytest.approx(values[-1], abs=0.02)
+    assert len(values) == (1 if name == "nin_small" else 3)  # NiN has no bias after its maps
+    assert sum(values[:-1]) == pytest.approx(0 if name == "nin_small" else values[-1], abs=0.02)
     page.locator('input[name="play-class"]').nth(2).check()  # the map of another class
     assert "Pullover" in page.locator("#play-map-caption").inner_text()
 
@@ -625,6 +628,6 @@ def test_it_is_small(chromium, address):
     sizes = []
     session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
     page.goto(f"{address}/index.html")
-    page.wait_for_selector("#play[data-ready]", timeout=60_000)
+    page.wait_for_selector("#play[data-ready]", timeout=PATIENCE)
     context.close()
     assert 50_000 < sum(sizes) < 250_000
