@@ -20,7 +20,7 @@ def notebook(answers, *more):
     """A short notebook of chapter 00 with these answers; a stub where there is none."""
     cells = [authoring.code("import torch\n\nfrom exercises.engine import check, use"), *more]
     for item in ITEMS:
-        cells += authoring.exercise_cells(item.id)
+        cells += authoring.exercise_cells(item)
         cells[-3].source = answers.get(item.id, item.stub)
     nb = authoring.notebook(cells, title="", minutes=1)
     for cell in nb.cells:

@@ -337,7 +337,7 @@ def test_a_mirror_is_written_into_every_chapter_and_taken_out(tmp_path, monkeypa
         for stem in stored.STEMS:
             nb = nbformat.read(tmp_path / f"chapters/{stem}.ipynb", as_version=4)
             # What `course.py run` would write: header and first cell, links and addresses.
-            wanted = authoring.opening(stem, nb.metadata["course"])[:2]
+            wanted = authoring.opening(stem, authoring.about_chapters())[:2]
             first = [c for c in nb.cells if c.metadata.get("role") in ("header", "bootstrap")]
             assert [cell.source for cell in first] == [cell.source for cell in wanted]
             assert f"[Mirror]({there}/blob/main/chapters/{stem}.ipynb)" in nb.cells[0].source

@@ -35,9 +35,9 @@ def addresses() -> list[str]:
     return [f"https://github.com/{repository()}", *filter(None, [mirror()])]
 
 
-def mirror_link(file: str) -> str:
+def mirror_link(file: str, word: str = "Mirror") -> str:
     """What stands behind a chapter's other links; GitLab and Gitee have these addresses alike."""
-    return f" · [Mirror]({mirror()}/blob/main/{file})" if mirror() else ""
+    return f" · [{word}]({mirror()}/blob/main/{file})" if mirror() else ""
 
 
 def spellings(repository: str) -> list[str]:
@@ -51,9 +51,13 @@ def with_mirror(text: str, repository: str, new: str) -> str:
     text = re.sub(r'(?m)^mirror = ".*"$', f'mirror = "{new}"', text)
     github = rf'(\baddresses = \\"https://github.com/{re.escape(repository)})[^"\\]*(\\"\.split)'
     text = re.sub(github, rf"\g<1>{f' {new}'.rstrip()}\g<2>", text)
-    link = f" · [Mirror]({new}/blob/main/\\g<file>)" if new else ""
+
+    def link(match: re.Match) -> str:
+        word = "镜像" if match["file"].startswith("chapters_zh/") else "Mirror"
+        return match["binder"] + (f" · [{word}]({new}/blob/main/{match['file']})" if new else "")
+
     binder = r"(?P<binder>\[Binder\]\([^)\s]*=lab/tree/(?P<file>[^)\s]+)\))"
-    return re.sub(rf"{binder}(?: · \[Mirror\]\([^)\s]*\))?", rf"\g<binder>{link}", text)
+    return re.sub(rf"{binder}(?: · \[(?:Mirror|镜像)\]\([^)\s]*\))?", link, text)
 
 
 def change(new: str, new_mirror: str | None = None) -> list[str]:

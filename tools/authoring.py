@@ -5,10 +5,10 @@
     python -m tools.authoring check [04_nin …]      what is wrong with the stored notebooks
 
 Generated are the header (title, links), the two cells that start a chapter, the four cells of
-every exercise, and the questions in front of the sources. They are recognised by their metadata
-(`role`, and `exercise` with its id), so their text is kept in one place only: here, in `exercises`
-and in docs/recall.toml. A Markdown cell `<!-- exercise: nin.2 -->` becomes the four cells of that
-exercise.
+every exercise (tools/generated_cells.py), and the questions in front of the sources
+(docs/recall.toml). They are recognised by their metadata: `role`, and `exercise` with its id. A
+Markdown cell `<!-- exercise: nin.2 -->` becomes the four cells of that exercise. `run` and `refresh`
+also write the chapter's Chinese notebook.
 
 A chapter can be written as a plain Python list and stored with a few lines:
 
@@ -37,7 +37,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -53,9 +53,11 @@ from PIL import Image
 
 from exercises import texts
 from tools import ROOT, CourseError, Parser, notebook_problems, recall, say, write
-from tools.address import addresses, mirror_link, repository
-from tools.cells import as_shipped, fingerprint, fingerprints, generated_id, recorded
+from tools.cells import as_shipped, fingerprint, fingerprints, recorded
 from tools.clone import is_authors
+from tools.generated_cells import code as code  # for chapters written as a Python list
+from tools.generated_cells import exercise_cells, generated_cell, markdown, opening
+from tools.translation import edition
 
 CHAPTERS = ROOT / "chapters"
 
@@ -73,61 +75,11 @@ METADATA = {
     },
 }
 
-BOOTSTRAP = """\
-# @title Finds the course; fetches it if this notebook was opened alone (Colab, Kaggle).
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
-addresses = "{addresses}".split()
-here, name = Path.cwd(), addresses[0].rpartition("/")[2]
-last = "utils/training.py"  # the last file of a copy: where it is, nothing is missing
-patterns = (last, f"{{name}}*/{{last}}", f"{{name}}*/{{name}}*/{{last}}")
-places = (place.glob(pattern) for place in (here, *here.parents) for pattern in patterns)
-root = next((file.parents[1] for found in places for file in sorted(found)), None)
-if root is None:
-    root = here / name
-    while root.exists():  # left by a fetch that was interrupted
-        root = root.with_name(f"{{root.name}}-new")
-    git, tries = ["git", "clone", "--depth", "1"], addresses if shutil.which("git") else []
-    if all(subprocess.run([*git, address, str(root)]).returncode for address in tries):
-        reason = "git says above why" if tries else "git is not installed"
-        raise RuntimeError(
-            f"{{addresses[0]}} could not be fetched: {{reason}}. On Kaggle switch the internet on "
-            "(Settings). Or unpack its ZIP file and open this notebook in there."
-        )
-os.chdir(root / "chapters")
-sys.path.insert(0, str(root))
-import course
-
-course.complete_host()
-"""
-
+UNKNOWN = {"minutes": 0, "needs": []}  # of a chapter whose metadata were lost
 DEEPER = "## Deeper: "  # begins the heading of a section that one can leave out
 SOURCES = "## Sources"
 
-DEVICE = """\
-from exercises.engine import check, hint, solution, use
-from utils import budget, device
-
-print(f"{device.describe()}, budget {budget.current()}")
-"""
-
-
 # --- cells and notebooks -------------------------------------------------------------------------
-
-
-def markdown(text: str) -> NotebookNode:
-    """A Markdown cell."""
-    return nbformat.v4.new_markdown_cell(text.strip("\n"))
-
-
-def code(source: str, tags: Sequence[str] = ()) -> NotebookNode:
-    """A code cell. The tag `nbval-ignore-output` belongs on cells whose output may differ."""
-    metadata = {"tags": list(tags)} if tags else {}
-    return nbformat.v4.new_code_cell(source.strip("\n"), metadata=metadata)
 
 
 def exercise(id: str) -> NotebookNode:
@@ -177,6 +129,11 @@ def load(stem: str) -> NotebookNode:
     return nbformat.read(path_of(stem), as_version=4)
 
 
+def about_chapters() -> dict[str, NotebookNode]:
+    """What each chapter says about itself: `{"04_nin": {"title": …, "minutes": …, …}, …}`."""
+    return {stem: load(stem).metadata.get("course", UNKNOWN | {"title": stem}) for stem in stems()}
+
+
 def authors_clone() -> bool:
     """Whether this clone is an author's: `course.py setup --authors` makes it one."""
     return is_authors(ROOT)
@@ -208,101 +165,13 @@ def save(nb: NotebookNode, stem: str) -> None:
     write(path_of(stem), f"{nbformat.writes(nb, version=4)}\n".encode())
 
 
-# --- generated cells -----------------------------------------------------------------------------
-
-
-def _about(stem: str) -> dict:
-    return load(stem).metadata.get("course", {"title": stem, "minutes": 0, "needs": []})
-
-
-def _link(stem: str) -> str:
-    if not path_of(stem).is_file():
-        return stem
-    return f"[{int(stem[:2])} {_about(stem)['title']}]({stem}.ipynb)"
-
-
-def header(stem: str, about: Mapping) -> str:
-    """The first cell of a chapter: title, where to open it, what it needs, where it leads.
-
-    Links, not the hosts' badges: a picture from another server would tell that server who reads.
-    """
-    colab, file = "https://colab.research.google.com", f"chapters/{stem}.ipynb"
-    on_github = f"{repository()}/blob/main/{file}"
-    kaggle = f"https://kaggle.com/kernels/welcome?src=https://github.com/{on_github}"
-    binder = f"https://mybinder.org/v2/gh/{repository()}/main?urlpath=lab/tree/{file}"
-    order = sorted({*stems(), stem})
-    before, after = order[: order.index(stem)][-1:], order[order.index(stem) + 1 :][:1]
-    known = [_link(need) if re.match(r"\d\d_", need) else need for need in about["needs"]]
-    minutes = f"About {about.get('main_minutes', about['minutes'])} minutes"
-    if "main_minutes" in about:
-        minutes += f", or {about['minutes']} with all *Deeper* sections"
-    facts = [minutes] + ([f"Needs: {', '.join(known)}"] if known else [])
-    links = [f"[Kaggle]({kaggle})", f"[Binder]({binder}){mirror_link(file)}"]
-    links += [f"Previous: {_link(before[0])}"] if before else []
-    links += [f"Next: {_link(after[0])}"] if after else []
-    links += ["Words: [English and 中文](../docs/glossary.md)"]
-    return (
-        f"# Chapter {int(stem[:2])}: {about['title']}\n\n"
-        f"**[Open in Colab]({colab}/github/{on_github})** · {' · '.join(facts)}\n\n"
-        f"<details>\n<summary>Other ways to open it, and the chapters beside it</summary>\n\n"
-        f"{' · '.join(links)}\n\n</details>"
-    )
-
-
-def _generated(role: str, cell: NotebookNode, id: str = "") -> NotebookNode:
-    cell.metadata = NotebookNode({"exercise": id, "role": role} if id else {"role": role})
-    if role in ("device", "check"):  # depends on the machine, and on the language of the checks
-        cell.metadata["tags"] = ["nbval-ignore-output"]
-    if role in ("bootstrap", "device"):  # folded in JupyterLab
-        cell.metadata["jupyter"] = {"source_hidden": True}
-    if role == "bootstrap":  # folded in Colab too, and not on the site
-        cell.metadata |= {"cellView": "form", "tags": ["remove-cell"]}
-    cell.id = generated_id(id, role) if id else role
-    return cell
-
-
-def opening(stem: str, about: Mapping) -> list[NotebookNode]:
-    """The header and the two code cells of every chapter; its question is between them."""
-    start = BOOTSTRAP.format(addresses=" ".join(addresses())).rstrip()
-    return [
-        _generated("header", markdown(header(stem, about))),
-        _generated("bootstrap", code(start)),
-        _generated("device", code(DEVICE)),
-    ]
-
-
-def exercise_cells(id: str) -> list[NotebookNode]:
-    """Task, stub, check and help of an exercise (task and help of an open question)."""
-    item = texts.find(id)
-    task = markdown(
-        f"### Exercise {id}: {item.title}\n\n"
-        f"*Difficulty {item.difficulty} of 3, about {item.minutes} minutes.*\n\n{item.task}"
-    )
-    folded = [(f"Hint {n}", text) for n, text in enumerate(item.hints, start=1)]
-    if item.is_question:
-        folded.append(("What one can answer", item.explanation))
-    else:
-        solved = f"```python\n{item.solution}\n```\n\n{item.explanation}"
-        folded.append(("Solution", solved))
-    help_text = "\n\n".join(
-        f"<details>\n<summary>{title}</summary>\n\n{text}\n\n</details>" for title, text in folded
-    )
-    cells = {"task": task}
-    if not item.is_question:
-        name = item.answer
-        cells["stub"] = code(item.stub)
-        cells["check"] = code(f'check("{id}", {name})\n{name} = use("{id}", {name})')
-    cells["help"] = markdown(help_text)
-    return [_generated(role, cell, id) for role, cell in cells.items()]
-
-
 def with_questions(cells: Sequence[NotebookNode], stem: str) -> list[NotebookNode]:
     """The cells with the chapter's questions in front of its sources."""
     cells = [cell for cell in cells if cell.metadata.get("role") != "recall"]
     text = recall.cell(stem)
     places = (i for i, cell in enumerate(cells) if cell.source.startswith(SOURCES))
     place = next(places, len(cells))
-    questions = [_generated("recall", markdown(text))] if text else []
+    questions = [generated_cell("recall", markdown(text))] if text else []
     return [*cells[:place], *questions, *cells[place:]]
 
 
@@ -317,7 +186,7 @@ def refresh(nb: NotebookNode, stem: str) -> NotebookNode:
             f'{stem}: metadata "course" with title, minutes and needs is missing; '
             "authoring.notebook(…) writes it."
         )
-    first, *start = opening(stem, nb.metadata["course"])
+    first, *start = opening(stem, {**about_chapters(), stem: nb.metadata["course"]})
     cells, seen = [], set()
     for cell in nb.cells:
         place = re.fullmatch(r"\s*<!-- exercise: (\S+) -->\s*", cell.source)
@@ -326,7 +195,7 @@ def refresh(nb: NotebookNode, stem: str) -> NotebookNode:
             cells.append(cell)
         elif id is not None and id not in seen:
             seen.add(id)
-            cells += exercise_cells(id)
+            cells += exercise_cells(texts.find(id))
     question = [c for c in cells[:1] if c.cell_type == "markdown" and "exercise" not in c.metadata]
     cells = with_questions([first, *question, *start, *cells[len(question) :]], stem)
     old = {cell.id: cell for cell in nb.cells if cell.cell_type == "code"}
@@ -396,16 +265,16 @@ def _say_once(text: str) -> None:
 
 def formatted(nb: NotebookNode) -> NotebookNode:
     """The notebook with its code as `ruff format` writes it (unchanged where ruff is missing)."""
-    code, text = _ruff(nb, "format")
-    if code > 0:
+    status, text = _ruff(nb, "format")
+    if status > 0:
         raise CourseError(f"ruff cannot format the code cells: {text}")
-    return nb if code < 0 else nbformat.reads(text, as_version=4)
+    return nb if status < 0 else nbformat.reads(text, as_version=4)
 
 
 def linted(nb: NotebookNode) -> list[str]:
     """What `ruff check` finds in the code cells; nothing where ruff is missing."""
-    code, text = _ruff(nb, "check", "--quiet", "--output-format", "concise")
-    return [line.removeprefix("chapter.ipynb:") for line in text.splitlines()] if code > 0 else []
+    status, text = _ruff(nb, "check", "--quiet", "--output-format", "concise")
+    return [line.removeprefix("chapter.ipynb:") for line in text.splitlines()] if status > 0 else []
 
 
 def kernel_environment(**variables: str) -> dict[str, str]:
@@ -552,6 +421,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     )
                 nb = formatted(refresh(nb, stem))
                 save(normalised(nb) if options.command == "refresh" else run(nb, stem), stem)
+                edition.renew([stem])
             say(f"{stem}: ok")
         except (CourseError, texts.UnknownExercise) as error:
             failed += 1

@@ -1,6 +1,7 @@
 """For authors: bring the numbers in the text up to date.
 
-    python -m tools.numbers_in_text             rewrites them in README.md, docs/ and chapters/
+    python -m tools.numbers_in_text             rewrites them in README.md, docs/ and chapters/,
+                                                and in the Chinese edition
     python -m tools.numbers_in_text --check     only lists those that are wrong
 
 A number that a program knows is right before a comment that names its source, key and format:
@@ -9,7 +10,9 @@ A number that a program knows is right before a comment that names its source, k
     7<!-- =course exercises.04_nin d -->
 
 The source is a file in results/, or `course` for what the chapters themselves say (see `count`).
-The format is Python's; `.3f` of a number below 1 has no leading zero. Standard library only.
+The format is Python's; `.3f` of a number below 1 has no leading zero.
+
+Standard library only, except for the Chinese edition.
 """
 
 from __future__ import annotations
@@ -24,13 +27,6 @@ from exercises import texts
 from tools import COMMAND, ROOT, CourseError, Parser, cells, exit_code, say, write
 from utils import results
 from utils.leftovers import matching
-
-# A number (perhaps still to be filled in as ?), then the comment that says where it comes from. In
-# "8-9" the dash is no minus.
-BINDING = re.compile(
-    r"(?P<number>(?:(?<![\w.,%])[-−+])?[\d.,]*\d(?:e[-+]?\d+)?%?|\?)"
-    r"<!-- =(?P<source>\S+) (?P<key>\S+) (?P<form>\S+) -->"
-)
 
 
 def count(key: str) -> float:
@@ -80,7 +76,7 @@ def bind(text: str) -> tuple[str, list[str]]:
         ResultError: no such file or key in results/.
     """
     changes: list[str] = []
-    bindings = {match.end() for match in BINDING.finditer(text)}
+    bindings = {match.end() for match in results.BINDING.finditer(text)}
     for comment in re.finditer(r"<!--\s*=.*?-->", text, re.DOTALL):
         if comment.end() not in bindings:
             raise CourseError(
@@ -97,7 +93,7 @@ def bind(text: str) -> tuple[str, list[str]]:
             )
         return right + match.group()[len(match["number"]) :]
 
-    return BINDING.sub(renew, text), changes
+    return results.BINDING.sub(renew, text), changes
 
 
 def bind_notebook(text: str) -> tuple[str, list[str]]:
@@ -141,7 +137,16 @@ def renew(check: bool) -> int:
             say(f"{path.relative_to(ROOT).as_posix()}: {change}")
         count += len(changes)
     say(f"{count} numbers {'are wrong' if check else 'brought up to date'}.")
+    if count and not check:
+        renew_chinese()
     return 1 if check and count else 0
+
+
+def renew_chinese() -> None:
+    """The same numbers in the Chinese notebooks and pages, which are made from the English ones."""
+    from tools.translation import edition
+
+    edition.renew()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,6 +11,12 @@ from typing import Any
 from utils.leftovers import matching
 
 FOLDER = Path(__file__).resolve().parents[1] / "results"
+# A number (perhaps still to be filled in as ?), then the comment that says where it comes from. In
+# "8-9" the dash is no minus.
+BINDING = re.compile(
+    r"(?P<number>(?:(?<![\w.,%])[-−+])?[\d.,]*\d(?:e[-+]?\d+)?%?|\?)"
+    r"<!-- =(?P<source>\S+) (?P<key>\S+) (?P<form>\S+) -->"
+)
 
 
 class ResultError(Exception):

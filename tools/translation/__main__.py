@@ -3,6 +3,7 @@
     python -m tools.translation todo chapters/04_nin > todo.json
     python -m tools.translation fill chapters/04_nin answers.json
     python -m tools.translation status
+    python -m tools.translation renew [--check]    is `course.py translate`
 
 `todo` writes what a catalogue lacks, `fill` takes the answers: tools/translation/exchange.py says
 in which form.
@@ -15,8 +16,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools import Parser, exit_code, say
-from tools.translation import exchange, sources
+from tools import COMMAND, Parser, exit_code, say
+from tools.translation import edition, exchange, sources
 
 
 def todo(options) -> int:
@@ -47,6 +48,19 @@ def status(options) -> int:
     return 0
 
 
+def renew(options) -> int:
+    if options.check:
+        changed = edition.outdated()
+        problem = f"`{COMMAND} translate` renews them" if changed else "all is as it should be"
+        say("\n".join([*changed, f"{len(changed)} files are out of date: {problem}."]))
+        return 1 if changed else 0
+    changed = edition.renew()
+    faults = [fault for name in sources.names() for fault in exchange.faults(name)]
+    say("\n".join([*changed, f"{len(changed)} files renewed.", *faults]))
+    status(options)
+    return 1 if faults else 0
+
+
 def _line(name: str, done: int, fuzzy: int, number: int) -> str:
     return f"{name:40} {done:5} of {number:5} translated" + (f", {fuzzy} fuzzy" if fuzzy else "")
 
@@ -58,10 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (todo, "write what a catalogue lacks, as JSON"),
         (fill, "put a translator's answers into a catalogue"),
         (status, "count what is translated"),
+        (renew, "bring catalogues, Chinese notebooks and pages in step with the English"),
     ):
         command = commands.add_parser(function.__name__, help=does, description=does)
         command.set_defaults(function=function)
-        if function is not status:
+        if function is renew:
+            command.add_argument("--check", action="store_true", help="only list what is outdated")
+        if function in (todo, fill):
             command.add_argument("catalogue", help="chapters/04_nin, exercises/nin, docs/README, …")
         if function is fill:
             command.add_argument("answers", type=Path, help="a file of JSON")

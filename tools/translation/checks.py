@@ -33,6 +33,13 @@ OTHERS = {
     "跨层连接": "快捷连接 / 跳跃连接", "反向残差": "倒残差", "子采样": "下采样",
     "对数几率": "logit",
 }  # fmt: skip
+# What recurs in every chapter is said alike.
+PHRASES = [
+    (r"^Deeper: ", "延伸："), (r"^\*What to see: ", "*看图："), (r"\*\*Predict:\*\*", "**预测**："),
+    (r"\*Deeper\*", "*延伸*"), (r"\*Guess first\.\*", "**先猜一猜**"), (r"^Summary$", "小结"),
+    (r"^Sources$", "资料来源"), (r"^Is this true\?", "这是真的吗？"),
+    (r"\*What to take from it tomorrow\.\*", "**明天就能用上的**"),
+]  # fmt: skip
 GLOSSARY = "docs/glossary"  # the page that has to name the others' words
 
 
@@ -266,6 +273,9 @@ def _terms(english: str, chinese: str, other_sense: set[str]) -> Iterator[str]:
                 f"By the glossary, {term} is {' or '.join(words)}. (Has the block another sense of "
                 'the word? Then the answer says "other_sense": the term.)'
             )
+    for pattern, ours in PHRASES:
+        if re.search(pattern, english) and ours not in chinese:
+            yield f"In every chapter {re.search(pattern, english)[0].strip()} is {ours}"
     outside = re.sub("（[^（）]*）", "", chinese)
     for word, ours in OTHERS.items():
         if word in outside:

@@ -100,6 +100,18 @@ def _put(entries: Catalog, key: tuple[str, str], chinese: str, sense: str) -> No
     message.user_comments = [*kept, f"{catalogue.OTHER_SENSE} {sense}"] if sense else kept
 
 
+def faults(name: str) -> list[str]:
+    """What is wrong with the translations that a catalogue has, a line each."""
+    units, found = {unit.key: unit for unit in sources.units(name)}, []
+    for message in catalogue.entries(catalogue.read(name)):
+        unit = units.get((message.context or "", message.id))
+        if unit and catalogue.is_translated(message):
+            sense = catalogue.other_sense(message)
+            problems = checks.problems(unit, message.string, name, sense)
+            found += [f"{name} [{unit.context}] {unit.english[:60]}: {p}" for p in problems]
+    return found
+
+
 def count(name: str) -> tuple[int, int, int]:
     """(translated, fuzzy, all) entries of a catalogue, after the English of today."""
     entries = catalogue.entries(catalogue.renewed(name))
