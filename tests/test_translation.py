@@ -270,8 +270,8 @@ def test_spaces_are_set_by_one_rule(before, after):
             "这是 the paragraph that was left here 啊。",
             "English prose is left",
         ),
-        ("Deeper: More of it", "深入：更多", "In every chapter Deeper: is 延伸："),
-        ("**Predict:** what now?", "**猜测**：会怎样？", "is \\*\\*预测\\*\\*："),
+        ("Deeper: More of it", "延伸：更多", "In every chapter Deeper: is 深入："),
+        ("**Predict:** what now?", "**猜测**：会怎样？", "is \\*\\*先猜一猜\\*\\*："),
         ("See the paragraph.", "See the paragraph.", "no Chinese"),
         ("First of all.", "1. 首先。", "something else than the English"),
     ],
@@ -284,7 +284,7 @@ def test_a_bad_translation_is_refused(english, chinese, message):
 @pytest.mark.parametrize(
     ("kind", "english", "chinese"),
     [
-        ("paragraph", "**Predict:** which one?", "**预测**：哪一个？"),
+        ("paragraph", "**Predict:** which one?", "**先猜一猜**：哪一个？"),
         ("paragraph", "Shape (N, C, H, W), as *large* as this.", "形状为 (N, C, H, W)，同样*大*。"),
         ("paragraph", "About 60 million, 5 to 10 million.", "约 6000 万，500 万到 1000 万。"),
         ("paragraph", "It has three layers of 1.2 billion.", "它有 3 层，共 12 亿。"),

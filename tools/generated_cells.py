@@ -107,7 +107,7 @@ WORDS = {
         title="第 {number} 章：{title}",
         colab="在 Colab 中打开",
         minutes="约 {minutes} 分钟",
-        with_deeper="，连同全部*延伸*小节约 {minutes} 分钟",
+        with_deeper="，连同全部*深入*小节约 {minutes} 分钟",
         needs="预备知识：",
         comma="、",
         other_language="[English](../chapters/{stem}.ipynb)",
@@ -120,7 +120,7 @@ WORDS = {
         difficulty="*难度 {difficulty}（共 3 级），约 {minutes} 分钟。*",
         hint="提示 {number}",
         discussion="可以怎样回答",
-        solution="参考答案",
+        solution="答案",
     ),
 }
 

@@ -35,9 +35,10 @@ OTHERS = {
 }  # fmt: skip
 # What recurs in every chapter is said alike.
 PHRASES = [
-    (r"^Deeper: ", "延伸："), (r"^\*What to see: ", "*看图："), (r"\*\*Predict:\*\*", "**预测**："),
-    (r"\*Deeper\*", "*延伸*"), (r"\*Guess first\.\*", "**先猜一猜**"), (r"^Summary$", "小结"),
-    (r"^Sources$", "资料来源"), (r"^Is this true\?", "这是真的吗？"),
+    (r"^Deeper: ", "深入："), (r"^\*What to see: ", "*看什么："),
+    (r"\*\*Predict:\*\*", "**先猜一猜**："),
+    (r"\*Deeper\*", "*深入*"), (r"^Summary$", "小结"),
+    (r"^Sources$", "参考资料"), (r"^Is this true\?", "是真的吗？"),
     (r"\*What to take from it tomorrow\.\*", "**明天就能用上的**"),
 ]  # fmt: skip
 GLOSSARY = "docs/glossary"  # the page that has to name the others' words
