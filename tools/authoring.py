@@ -7,8 +7,8 @@
 Generated are the header (title, links), the two cells that start a chapter, the four cells of
 every exercise (tools/generated_cells.py), and the questions in front of the sources
 (docs/recall.toml). They are recognised by their metadata: `role`, and `exercise` with its id. A
-Markdown cell `<!-- exercise: nin.2 -->` becomes the four cells of that exercise. `run` and `refresh`
-also write the chapter's Chinese notebook.
+Markdown cell `<!-- exercise: nin.2 -->` becomes the four cells of that exercise. `run` and
+`refresh` also write the chapter's Chinese notebook.
 
 A chapter can be written as a plain Python list and stored with a few lines:
 
