@@ -173,7 +173,8 @@ def test_a_catalogue_keeps_what_is_translated():
 
 
 def test_changed_english_makes_a_translation_fuzzy_until_it_is_mended():
-    before, after = "The network learns nothing.", "The network learns almost nothing."
+    long = 'It is "so" - and has many words, for which one line of a file is not enough.'
+    before, after = (f"The network learns {n}. {long}" for n in ("nothing", "almost nothing"))
     old = catalogue_of(
         Unit("a", before), Unit("a", "Something else"), **{before: "网络学不到东西。"}
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -32,6 +33,7 @@ msgstr ""
 
 """
 OTHER_SENSE = "other sense:"  # the comment of an entry, followed by terms
+UNWRAPPED = 10**6  # a line for each text; 0 would wrap the comments at 76
 ALIKE = 0.6  # from here on an English block counts as a changed form of another in its place
 
 
@@ -57,15 +59,17 @@ def parse(content: bytes) -> Catalog:
     for message in entries(found):  # babel takes `#| msgid "…"`, the English before, for a comment
         before = [c[1:].strip() for c in message.user_comments if c.startswith("|")]
         message.user_comments = [c for c in message.user_comments if not c.startswith("|")]
-        before = [line.removeprefix("msgid").strip() for line in before if "msgctxt" not in line]
-        message.previous_id = ["".join(map(unescape, before))] if before else []
+        strings = re.findall(
+            r'"(?:[^"\\]|\\.)*"', " ".join(c for c in before if "msgctxt" not in c)
+        )
+        message.previous_id = ["".join(map(unescape, strings))] if strings else []
     return found
 
 
 def written(catalogue: Catalog) -> bytes:
     """The bytes of a catalogue's file."""
     content = io.BytesIO()
-    write_po(content, catalogue, width=0, omit_header=True, include_previous=True)
+    write_po(content, catalogue, width=UNWRAPPED, omit_header=True, include_previous=True)
     body = content.getvalue().decode("utf-8").strip("\n")
     return f"{HEADER}{body}\n".encode()
 
