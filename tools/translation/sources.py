@@ -12,7 +12,7 @@ import nbformat
 from myst_parser.mdit_to_docutils.base import default_slugify
 
 from exercises import texts
-from tools import ROOT, CourseError
+from tools import ROOT, CourseError, cells
 from tools.translation import blocks, messages
 
 # The pages that have a Chinese edition, by the names of their catalogues.
@@ -84,7 +84,11 @@ def _unit(context: str, block: blocks.Block, section: str = "") -> Unit:
 
 def chapter(stem: str) -> nbformat.NotebookNode:
     """An English chapter as it is in the working tree."""
-    return nbformat.read(ROOT / "chapters" / f"{stem}.ipynb", as_version=4)
+    path = ROOT / "chapters" / f"{stem}.ipynb"
+    nb = nbformat.from_dict(cells.parse(path.read_bytes(), path.name))  # not validated: it is ours
+    for cell in nb.cells:
+        cell.source = cells.source(cell)
+    return nb
 
 
 def is_own(cell: nbformat.NotebookNode) -> bool:
