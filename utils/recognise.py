@@ -17,6 +17,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from heapq import heappop, heappush
 
 UNREAD = 3.0  # what a word costs that stays English inside a placeholder
 SENTENCE = 8.0  # what a whole English sentence costs besides
@@ -39,6 +40,7 @@ _WORD = re.compile(
 )
 _GLUE = re.compile(r"[\s,;:.…()—]+")
 _TOKEN = re.compile(r"[^\s(]+?(?=[,;:.…)]*(?:\s|$)|\()")
+_LETTERS = re.compile("[a-z]{2}")
 _NAME = re.compile(r"[A-Z][a-z]\w*(?!\w)")
 _END = re.compile(r"[.?!](?=\)?(?:\s|$))\)?")
 
@@ -230,7 +232,8 @@ class _Reading:
             if candidate.pieces[0] and len(candidate.pieces) > 1:
                 first = self._occurrences(candidate.pieces[0][1:])
                 self.holes |= {end for _, end in first}
-        found = self.holes | {m.end() for m in re.finditer(r"[\s(]+", self.text)}
+        found = {m.end() for m in re.finditer(r"[\s(]+", self.text)}
+        found = self.holes | {place for place in found if not self._is_inside(place, place)}
         return {start for start in found if start < len(self.text)}
 
     def _occurrences(self, piece: str, last: bool = False) -> list[tuple[int, int]]:
@@ -247,11 +250,18 @@ class _Reading:
         return self.places[key]
 
     def _find(self, piece: str) -> list[tuple[int, int]]:
-        found, at = [], self.text.find(piece)
+        found, at, has_words = [], self.text.find(piece), _LETTERS.search(piece)
         while at >= 0:
-            found.append((at, at + len(piece)))
+            end = at + len(piece)
+            if not (has_words and self._is_inside(at, end)):
+                found.append((at, end))
             at = self.text.find(piece, at + 1)
         return found
+
+    def _is_inside(self, start: int, end: int) -> bool:
+        """Whether all of this is in the midst of something protected."""
+        number = bisect_left(self.protected, (start, 0)) - 1
+        return number >= 0 and end < self.protected[number][1]
 
     def _is_end(self, place: int) -> bool:
         """Whether no word goes on here."""
@@ -269,13 +279,13 @@ class _Reading:
         ways: Way = {start: _Step(0.0, start)}
         units: Way = {}
         self.ways[start], self.units[start] = ways, units
-        events = {start}
+        events = [start]  # a heap
 
         def reach(end: int, step: _Step) -> None:
             if end not in ways or step.cost < ways[end].cost - 1e-9:
+                if end not in ways and end < len(self.text):
+                    heappush(events, end)
                 ways[end] = step
-                if end < len(self.text):
-                    events.add(end)
 
         def begin(candidate: Template, number: int, place: int, holes: tuple, cost: float) -> None:
             for end, more, others in self._tails(candidate, number, place):
@@ -293,14 +303,18 @@ class _Reading:
             for place, end in self._occurrences(candidate.pieces[1], last):
                 if place > start:
                     opened.setdefault(place, []).append((candidate, end))
-        events |= opened.keys()
+        for place in opened.keys() - ways.keys():
+            heappush(events, place)
         # How far a row of parts from here can be of use.
         limit = len(self.text) if start in self.holes else max(opened, default=start)
+        done = -1
         while events:
-            place = min(events)
+            place = heappop(events)
             if place > limit:
                 break
-            events.remove(place)
+            if place == done:  # it was in the heap twice
+                continue
+            done = place
             if place in opened:
                 cost, hole = self._hole(start, place)
                 for candidate, end in opened[place]:
@@ -349,7 +363,11 @@ class _Reading:
         last = number == len(pieces) - 1
         if pieces[number]:
             return [span for span in self._occurrences(pieces[number], last) if span[0] >= place]
-        return [(end, end) for end in self.stops if end > place]
+        # What ends a template ends with its sentence, or is all the rest.
+        sentence = next((end for end in self.ends if end > place), len(self.text))
+        first = bisect_right(self.stops, place)
+        stops = self.stops[first : bisect_right(self.stops, sentence)]
+        return [(end, end) for end in {*stops, len(self.text)}]
 
     def _hole(self, start: int, end: int) -> tuple[float, tuple[int, int, bool]]:
         """What it costs that this stands in a hole, and whether it is read or stays as it is."""
