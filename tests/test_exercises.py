@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from chinese import english_left
 
 from exercises import engine, texts
 
@@ -79,12 +80,14 @@ def test_wrong_answers_are_told_what_is_wrong(wrong):
         result = engine.evaluate(id, answer)
     assert result.outcome == "wrong", result.message
     assert re.search(message, result.message, re.DOTALL), result.message
+    assert not english_left(result.message), result.message
 
 
 def test_other_right_answers_are_accepted(right):
     id, answer = right
     result = engine.evaluate(id, made(id, answer))
     assert result.outcome == "right", result.message
+    assert not english_left(result.message), result.message
 
 
 def test_nothing_belongs_to_an_exercise_that_does_not_exist(group):

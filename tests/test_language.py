@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 from babel.messages.pofile import read_po
+from chinese import HOLE, english_left, pseudo
+from chinese import recogniser as all_messages
 
 import course
 from exercises import engine, texts
@@ -27,13 +29,6 @@ from utils.columns import columns, wrapped
 from utils.comments import with_comments
 from utils.recognise import Recogniser
 
-HOLE = re.compile(r"(?<!\{)\{(\w+)\}(?!\})")
-
-
-def pseudo(template):
-    names = dict.fromkeys(HOLE.findall(template))
-    return f"⟦{'|'.join(f'{{{name}}}' for name in names)}⟧"
-
 
 def recogniser(*templates):
     return Recogniser({template: pseudo(template) for template in templates})
@@ -42,8 +37,7 @@ def recogniser(*templates):
 @pytest.fixture(scope="module")
 def everything():
     """What knows every message of the course."""
-    found = [m.text for name in messages.CATALOGUES for m in messages.messages(name)]
-    return recogniser(*found)
+    return all_messages()
 
 
 @pytest.fixture
@@ -262,6 +256,15 @@ def test_a_learners_answer_is_told_in_chinese(chinese, capsys, monkeypatch):
     assert text == 'nin.1 不对：应该是一个有键 "parameters" 和 "macs" 的字典，而不是 5。'.replace(
         "和", "and"
     )
+
+
+def test_english_that_is_left_is_found():
+    """The oracle of the tests of all exercises."""
+    assert english_left("60,480 is not right. Nobody has ever written this sentence.") == [
+        "Nobody has ever written this sentence."
+    ]
+    assert not english_left("f(1) raised ValueError: this is torch's own affair. All of it.")
+    assert not english_left("nin.1 is wrong: 60,480 is not right.")
 
 
 def test_messages_are_quick(everything):

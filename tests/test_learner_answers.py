@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from chinese import english_left
 
 from exercises import engine
 
@@ -52,6 +53,8 @@ def test_right_answers_are_accepted_and_mistakes_named(id):
         if result.outcome != "wrong":
             problems.append(f"{result.outcome}: {answer['mistake']}\n{answer['source']}")
             continue
+        if left := english_left(result.message):
+            problems.append(f"stays English in Chinese: {left}\n{result.message}")
         named = re.search(answer["must"], result.message, re.IGNORECASE | re.DOTALL)
         if bool(named) == ("missed" in answer):
             what = "is named now" if named else "is not named"

@@ -4,11 +4,12 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import nbformat
 import pytest
 
-from exercises import engine
+from exercises import engine, texts
 from tools import ROOT, authoring, marking
 
 STEM = "00_start_here"
@@ -97,6 +98,29 @@ def test_a_notebook_that_a_tool_has_cleaned_is_read(tmp_path, ids, end):
     assert {id: marking.plain(text) for id, text in answers.items()} == OTHER_WORDS
     tasks = marking.cells(marking.read(path), "task")
     assert list(tasks) == [FIRST.id, SECOND.id]
+
+
+def test_a_class_may_mix_languages(tmp_path, as_if_run, monkeypatch):
+    chinese = {item.id: replace(texts.find(item.id), task="任务。\n\n算一算。") for item in ITEMS}
+    english = texts.find
+
+    def find(id, language="en", root=texts.ROOT):
+        return chinese[id] if language == "zh" and id in chinese else english(id, language, root)
+
+    monkeypatch.setattr(texts, "find", find)
+    as_if_run[FIRST.id] = {"outcome": "right", "message": "well done."}
+    looks = []
+    for task in ("### 练习\n\n任务。\n\n算一算。 ", "### 练习\n\n别的任务。"):
+        nb = notebook(OTHER_WORDS)
+        for cell in nb.cells:
+            if cell.metadata.get("role") == "task":
+                cell.source = task
+        path = tmp_path / "a.ipynb"
+        nbformat.write(nb, path)
+        result = marking.mark([path], STEM, tmp_path)
+        assert result.exercises[FIRST.id]["outcome"] == "right"
+        looks.append([look for look in result.look if "another task" in look])
+    assert not looks[0] and len(looks[1]) == len(chinese)
 
 
 def test_what_has_to_be_looked_at_is_named(tmp_path, as_if_run):

@@ -1,0 +1,42 @@
+"""What would stay English in a message if every template were translated.
+
+For the tests of the exercises: each wrong answer there shows whether its message is recognised.
+"""
+
+import re
+from functools import cache
+
+from tools.translation import messages
+from utils.recognise import Found, Recogniser
+
+HOLE = re.compile(r"(?<!\{)\{(\w+)\}(?!\})")
+LONGEST_NAME = 2  # words of a name that a learner or the course gave to something
+OF_TORCH = re.compile(r"^\W*(Expected size|size mismatch|Given groups)")  # after its first sentence
+
+
+def pseudo(template):
+    """A translation that no reader takes for English: ⟦…⟧ around what the holes hold."""
+    names = dict.fromkeys(HOLE.findall(template))
+    return f"⟦{'|'.join(f'{{{name}}}' for name in names)}⟧"
+
+
+@cache
+def recogniser():
+    """What knows every message of the course."""
+    found = [m.text for name in messages.CATALOGUES for m in messages.messages(name)]
+    return Recogniser({template: pseudo(template) for template in found})
+
+
+def english_left(message):
+    """The pieces of English in a message that no template of the catalogues covers."""
+    known = recogniser()
+    lines = [line.strip() for line in message.split("\n")]
+    parts = [part for line in lines if line for part in known.read(line)]
+    found = [text.strip() for part in parts for text in _unread(part)]
+    return [text for text in found if not OF_TORCH.match(text)]
+
+
+def _unread(part: Found):
+    if part.template is None:
+        return [part.text] if part.unread > LONGEST_NAME else []
+    return [text for hole in part.holes for inner in hole for text in _unread(inner)]
