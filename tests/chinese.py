@@ -11,7 +11,9 @@ from utils.recognise import Found, Recogniser
 
 HOLE = re.compile(r"(?<!\{)\{(\w+)\}(?!\})")
 LONGEST_NAME = 2  # words of a name that a learner or the course gave to something
-OF_TORCH = re.compile(r"^\W*(Expected size|size mismatch|Given groups)")  # after its first sentence
+OF_TORCH = re.compile(
+    r"^\W*(Expected size|size mismatch|Given groups|\w+pool\dd:)"
+)  # after its first sentence
 
 
 def pseudo(template):

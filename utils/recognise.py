@@ -34,7 +34,9 @@ _PROTECTED = re.compile(
     r"|\b[A-Z]\w*\([^()]*(?:\([^()]*\)[^()]*)*\)|(?<=→ )[A-Z]\w*|[A-Z]\w*(?= →)"
     r"|\b[\w.]+\((?:[^\s(),]+(?:, |(?=\))))*\)"
 )
-_TYPES = r"(?:list|dict|tuple|set|int|float|bool|str|generator|ndarray|True|False|None)\b"  # names
+_TYPES = (
+    r"(?:list|dict|tuple|set|int|float|bool|str|generator|ndarray|True|False|None|nan)\b"  # names
+)
 _WORD = re.compile(
     rf"(?<![\w.=/\\@\[])(?:an?(?= {_TYPES})|(?!{_TYPES})[A-Za-z][a-z']+)(?![\w=(\[/\\]|\.\w|-\d)"
 )
@@ -367,7 +369,8 @@ class _Reading:
         sentence = next((end for end in self.ends if end > place), len(self.text))
         first = bisect_right(self.stops, place)
         stops = self.stops[first : bisect_right(self.stops, sentence)]
-        return [(end, end) for end in {*stops, len(self.text)}]
+        empty = [place] if self._is_end(place) else []
+        return [(end, end) for end in {*empty, *stops, len(self.text)}]
 
     def _hole(self, start: int, end: int) -> tuple[float, tuple[int, int, bool]]:
         """What it costs that this stands in a hole, and whether it is read or stays as it is."""

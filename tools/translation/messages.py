@@ -60,7 +60,7 @@ SILENT = {
     *("startswith", "endswith", "removeprefix", "removesuffix", "strip", "lstrip", "rstrip"),
     *("partition", "rpartition", "replace", "splitlines", "decode", "count", "index", "find"),
     *("import_module", "Path", "glob", "rglob", "joinpath", "with_name", "with_suffix"),
-    *("setdefault", "run", "add_argument", "parse", "literal_eval", "get", "pop"),
+    *("run", "add_argument", "parse", "literal_eval", "get", "pop"),
     *("expect_keys", "read_text"),
     *("write_text", "device", "warn", "filterwarnings", "simplefilter", "NamedTuple", "dataclass"),
     *("register", "TextError", "_error", "wrong", "with_stem", "translate", "catalogue"),
