@@ -218,7 +218,7 @@ def test_the_catalogues_hold_what_people_read():
          "⟦f(1)|ValueError: this is bad (no, very bad)⟧"),
         (["Right."], "Something else happened. Right.", "Something else happened. ⟦⟧"),
         (["{n} is wrong."], "Something else is said here.", "Something else is said here."),
-        (["`{a}` is missing{b}"], "`None` is missing.", "⟦`None`|⟧."),
+        (["`{a}` is missing{b}"], "`None` is missing.", "⟦None|⟧."),
         (["Use {{x}}."], "Use {x}.", "⟦⟧"),
     ],
 )  # fmt: skip

@@ -375,14 +375,14 @@ class _Reading:
     def _hole(self, start: int, end: int) -> tuple[float, tuple[int, int, bool]]:
         """What it costs that this stands in a hole, and whether it is read or stays as it is."""
         if start == end:
-            return 0.5, (start, end, False)
+            return 0.1, (start, end, False)
         crossed = max(0, bisect_left(self.ends, end) - bisect_right(self.ends, start))
         unread = self._unread(start, end)
         raw = 0.05 + UNREAD * unread + 4.0 * crossed + LENGTH * (end - start)
         if unread > 2:  # no name has so many words
             raw += UNREAD * unread
         inside = self.text[start:end]
-        if inside.count("(") != inside.count(")"):
+        if inside.count("(") != inside.count(")") or not any(map(str.isalnum, inside)):
             raw += 1.0
         way = self.ways.get(start, {}).get(end)
         if way is not None and way.cost + LENGTH * (end - start) < raw:
