@@ -382,12 +382,13 @@ class _Reading:
         if unread > 2:  # no name has so many words
             raw += UNREAD * unread
         inside = self.text[start:end]
-        if inside.count("(") != inside.count(")") or not any(map(str.isalnum, inside)):
+        odd = 0.0 if any(map(str.isalnum, inside)) else 1.0  # signs belong to the sentence around
+        if inside.count("(") != inside.count(")"):
             raw += 1.0
         way = self.ways.get(start, {}).get(end)
         if way is not None and way.cost + LENGTH * (end - start) < raw:
-            return way.cost + LENGTH * (end - start), (start, end, True)
-        return raw, (start, end, False)
+            return way.cost + LENGTH * (end - start) + odd, (start, end, True)
+        return raw + odd, (start, end, False)
 
     def _plain(self, place: int, first: bool) -> list[tuple[int, _Step]]:
         if (place, first) not in self.plain:
