@@ -30,6 +30,8 @@ FAMILIES = {  # in the order of the chapters
         *("resnet18_d2l", "resnet_small"),
     ],
     "mobilenet": ["mobilenet_v1", "mobilenet_v2", "mobilenet_v1_small", "mobilenet_v2_small"],
+    "squeezenet": ["squeezenet"],
+    "efficientnet_lite": ["efficientnet_lite0"],
 }
 ALL = [name for family in FAMILIES.values() for name in family]
 SMALL = [name for name in ALL if name.endswith("_small")]
@@ -129,6 +131,8 @@ def test_available():
         ("mobilenet_v2", {"width": 0.75}, None, 2_636_424, "209.1"),
         ("mobilenet_v2", {"width": 0.5}, None, 1_968_680, "97.1"),
         ("mobilenet_v2", {"width": 0.35}, None, 1_677_128, "59.3"),
+        ("squeezenet", {}, None, 1_235_496, "349.2"),
+        ("efficientnet_lite0", {}, None, 4_652_008, None),
     ],
 )
 def test_published_counts(name, options, size, parameters, millions):
@@ -333,6 +337,7 @@ def test_other_precisions(dtype):
         *(("nin_imagenet", {}, 39), ("nin_imagenet", {"ceil_mode": False}, 67)),
         *(("nin_d2l", {}, 67), ("nin_small", {}, 3)),
         *(("googlenet", {}, 31), ("googlenet_torchvision", {}, 15), ("googlenet_small", {}, 8)),
+        *(("squeezenet", {}, 17), ("efficientnet_lite0", {}, 1)),
         *((name, {}, 1) for name in ("googlenet_d2l", *FAMILIES["resnet"], *FAMILIES["mobilenet"])),
     ],
 )

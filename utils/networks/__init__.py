@@ -6,8 +6,9 @@
 >>> network = networks.build("lenet", activation="sigmoid", pooling="average")
 """
 
-# In the order of the chapters, which is the order of available().
+# In the order of the chapters, which is the order of available(); families without one at the end.
 from utils.networks import lenet, alexnet, vgg, nin, googlenet, resnet, mobilenet  # isort: skip
+from utils.networks import squeezenet, efficientnet_lite  # isort: skip
 from utils.networks.common import ImageClassifier, available, build, initialise
 
 __all__ = [
@@ -15,11 +16,13 @@ __all__ = [
     "alexnet",
     "available",
     "build",
+    "efficientnet_lite",
     "googlenet",
     "initialise",
     "lenet",
     "mobilenet",
     "nin",
     "resnet",
+    "squeezenet",
     "vgg",
 ]

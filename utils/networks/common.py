@@ -11,6 +11,8 @@ import torch
 import torch.fx
 from torch import Tensor, nn
 
+from utils.networks import pretrained as weights
+
 
 class ImageClassifier(nn.Module):
     """Images of shape (N, C, H, W) in, logits of shape (N, num_classes) out.
@@ -19,11 +21,13 @@ class ImageClassifier(nn.Module):
     Both are `nn.Sequential` with named layers, registered in the order in which they run.
 
     Attributes: `name`, `in_channels`, `num_classes`, `image_size` (the size in pixels
-    the network was made for), `smallest_size` (the smallest size that still gives logits) and
-    `fixed_size` (True where a linear layer after the feature maps allows `image_size` only).
+    the network was made for), `smallest_size` (the smallest size that still gives logits),
+    `fixed_size` (True where a linear layer after the feature maps allows `image_size` only) and
+    `preprocessing` (what a photograph needs, where the weights are pretrained; else None).
     """
 
     name = "network"  # `register` puts the name of the function here
+    preprocessing: weights.Preprocessing | None = None
 
     def __init__(
         self,
@@ -51,6 +55,26 @@ class ImageClassifier(nn.Module):
         """
         check_images(self, images)
         return self.classifier(self.features(images))
+
+    def prepare(self, photograph: Any, *, square: bool | None = None) -> Tensor:
+        """A photograph as images (N, 3, H, W) of the kind that these weights were trained on.
+
+        The shorter side becomes `image_size`.
+
+        Args:
+            photograph: a picture of PIL, or bytes (3, H, W) or (N, 3, H, W): red, green, blue.
+            square: take only the square in the middle. Left out: where the network has a
+                `fixed_size`.
+
+        Raises ValueError where the weights are not pretrained, and for what is no photograph.
+        """
+        if self.preprocessing is None:
+            raise ValueError(
+                f"{self.name} has no pretrained weights, so nothing says what it does to a"
+                f' photograph: build it with build("{self.name}", pretrained=True).'
+            )
+        square = self.fixed_size if square is None else square
+        return self.preprocessing(photograph, square=square)
 
     def _get_name(self) -> str:
         return self.name  # print(network) begins with the name that build() was given
@@ -237,13 +261,26 @@ def available(family: str | None = None) -> list[str]:
 
 
 def build(
-    name: str, *, num_classes: int | None = None, in_channels: int | None = None, **options: Any
+    name: str,
+    *,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    pretrained: bool = False,
+    **options: Any,
 ) -> ImageClassifier:
     """Build a network by name; everything left out is as in the paper.
 
     `available()` lists the names; the options of each network are described in its own
     function, for example `utils.networks.nin.nin_small`. Raises ValueError for an unknown name
     and for values a network cannot take, TypeError for an unknown option.
+
+    With `pretrained=True` the network has weights trained on ImageNet, is in evaluation mode, and
+    `network.prepare(photograph)` makes its input. The weights of "squeezenet" and
+    "efficientnet_lite0" are in the clone; those of alexnet, vgg11 to vgg19, googlenet_torchvision,
+    resnet18 to resnet152 and mobilenet_v2 are torchvision's and fetched once. With another
+    `num_classes` than 1000 the last layer starts at random, for training; otherwise no random
+    number is drawn. Raises WeightsError (an OSError) where weights cannot be had, ValueError for
+    options that they do not fit.
     """
     if name not in _builders:
         near = difflib.get_close_matches(str(name).lower(), _builders, n=3, cutoff=0.5)
@@ -260,4 +297,14 @@ def build(
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{option} must be a whole number of at least 1, but got {value!r}.")
         options[option] = value
-    return _builders[name](**options)
+    if not pretrained:
+        return _builders[name](**options)
+    signature = inspect.signature(_builders[name])
+    defaults = {option.name: option.default for option in signature.parameters.values()}
+    fitting = weights.options_for(name, options, defaults)
+    whole = fitting.get("num_classes", weights.CLASSES) == weights.CLASSES
+    # Random weights that are replaced at once shall not change those that are drawn later.
+    with torch.random.fork_rng(enabled=whole, devices=[]):
+        network = _builders[name](**fitting)
+        weights.load_into(network)
+    return network

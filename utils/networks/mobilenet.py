@@ -4,7 +4,7 @@ Both split a convolution in two: a depthwise one, which filters every channel by
 (pointwise) one, which mixes the channels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
@@ -51,6 +51,9 @@ class InvertedResidual(nn.Module):
     The last 1x1 is linear: no activation follows it. With stride 1 and as many channels out as
     in, the input is added to the output (`self.skip`). With `expansion=1` there is no first
     1x1. (N, in_channels, H, W) becomes (N, out_channels, H / stride, W / stride).
+
+    `kernel_size` is that of the depthwise convolution. `convolution` makes a convolution with its
+    batch norm and activation, as the function of that name does.
     """
 
     def __init__(
@@ -60,8 +63,10 @@ class InvertedResidual(nn.Module):
         stride: int,
         expansion: int,
         *,
+        kernel_size: int = 3,
         linear_bottleneck: bool = True,
         activation: type[nn.Module] = nn.ReLU6,
+        convolution: Callable[..., nn.Sequential] = convolution,
     ) -> None:
         super().__init__()
         width = in_channels * expansion
@@ -69,7 +74,7 @@ class InvertedResidual(nn.Module):
         if expansion != 1:
             layers["expand"] = convolution(in_channels, width, 1, activation=activation)
         layers["depthwise"] = convolution(
-            width, width, 3, stride, groups=width, activation=activation
+            width, width, kernel_size, stride, groups=width, activation=activation
         )
         last = None if linear_bottleneck else activation
         layers["project"] = convolution(width, out_channels, 1, activation=last)
