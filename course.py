@@ -303,20 +303,23 @@ def make_parser():
     for name, (function, does, follows) in COMMANDS.items():
         usage = None if follows is None else f"{COMMAND} {name} {follows}"
         about = f"{does[0].upper()}{does[1:]}."
+        does, about = language.translate(does), language.translate(about)
         commands[name] = every.add_parser(name, help=does, description=about, usage=usage)
         commands[name].set_defaults(function=function)
 
     where = commands["setup"].add_mutually_exclusive_group()
     here = "in the environment that runs this, keeping its torch"
-    where.add_argument("--here", action="store_true", help=here)
+    where.add_argument("--here", action="store_true", help=language.translate(here))
     authors = "also what authors need: ruff, readable diffs of notebooks"
-    where.add_argument("--authors", action="store_true", help=authors)
+    where.add_argument("--authors", action="store_true", help=language.translate(authors))
     cpu = "on Linux, take torch without CUDA: 0.4 GB to download, not 3"
-    commands["setup"].add_argument("--cpu", action="store_true", help=cpu)
+    commands["setup"].add_argument("--cpu", action="store_true", help=language.translate(cpu))
     name = "an exercise (nin.2) or a chapter (04_nin)"
-    commands["reset"].add_argument("name", metavar="NAME", help=name)
+    commands["reset"].add_argument("name", metavar="NAME", help=language.translate(name))
     old = "take answers from an older folder, ZIP file or notebook instead"
-    commands["update"].add_argument("--from", dest="old", metavar="OLD", help=old)
+    commands["update"].add_argument(
+        "--from", dest="old", metavar="OLD", help=language.translate(old)
+    )
     return parser
 
 

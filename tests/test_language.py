@@ -45,8 +45,7 @@ def chinese(monkeypatch, tmp_path):
     """A course in Chinese, whose catalogues are in a folder of the test."""
     monkeypatch.setenv("COURSE_LANGUAGE", "zh")
     monkeypatch.setattr(language, "folder", lambda chosen="zh", root=None: tmp_path)
-    for function in (language.catalogue, language.recogniser):
-        function.cache_clear()
+    language.recogniser.cache_clear()
 
     def put(name, *entries):
         path = tmp_path / f"{name}.po"
@@ -59,8 +58,7 @@ def chinese(monkeypatch, tmp_path):
         path.write_text("\n".join(lines), encoding="utf-8")
 
     yield put
-    for function in (language.catalogue, language.recogniser):
-        function.cache_clear()
+    language.recogniser.cache_clear()
 
 
 # --- which language -------------------------------------------------------------------------------
@@ -234,6 +232,10 @@ def test_beside_chinese_the_signs_are_chinese():
     known = Recogniser({"{a} is wrong": "{a} 不对", "it is {b}.": "它是 {b}。", "a list": "列表"})
     assert known.translate("a list is wrong; it is a list.") == "列表不对；它是列表。"
     assert known.translate('"macs": 7 is wrong') == '"macs": 7 不对'
+    known = Recogniser(
+        {"your module{which} is wrong.": "你的模块{which}不对。", "of {n}": "（{n}）"}
+    )
+    assert known.translate("your module, of 7, is wrong.") == "你的模块，（7），不对。"
 
 
 def test_every_message_is_recognised_as_itself(everything):

@@ -88,8 +88,13 @@ def check_present(name: str) -> str:
     return distribution.version
 
 
+def chapter_folders() -> list[Path]:
+    """The chapters in English and in Chinese."""
+    return [folder for name in ("chapters", "chapters_zh") if (folder := ROOT / name).is_dir()]
+
+
 def check_write_access() -> str:
-    for folder in (ROOT, ROOT / "chapters", ROOT / "data"):
+    for folder in (ROOT, *chapter_folders(), ROOT / "data"):
         try:
             # Not tempfile: on Windows it tries names for ever where the folder refuses.
             probe = folder / f".doctor-{os.getpid()}.tmp"
@@ -122,7 +127,8 @@ def files_of_others() -> list[Path]:
     """Files and folders that the course, Jupyter and IPython write and that are another user's."""
     if not hasattr(os, "geteuid"):
         return []  # Windows
-    places = [ROOT, *ROOT.iterdir(), *(ROOT / "chapters").glob("*"), environment.STAMP]
+    chapters = [path for folder in chapter_folders() for path in folder.glob("*")]
+    places = [ROOT, *ROOT.iterdir(), *chapters, environment.STAMP]
     for top in (*(ROOT / name for name in ("data", "checkpoints", "backups")), *home_folders()):
         places += [top, *top.rglob("*")]
     return [place for place in dict.fromkeys(places) if is_of_others(place)]

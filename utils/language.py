@@ -14,7 +14,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import TracebackType
 
@@ -79,7 +79,6 @@ def folder(chosen: str = "zh", root: Path = ROOT) -> Path:
     return root / "translations" / chosen
 
 
-@cache
 def catalogue(name: str, chosen: str = "zh", root: Path = ROOT) -> dict[tuple[str, str], str]:
     """`{(context, English): translation}` of a PO file, such as `exercises/nin`.
 
@@ -87,9 +86,15 @@ def catalogue(name: str, chosen: str = "zh", root: Path = ROOT) -> dict[tuple[st
     """
     path = folder(chosen, root) / f"{name}.po"
     try:
-        text = path.read_text(encoding="utf-8")
+        return _of_file(path, path.stat().st_mtime_ns)
     except OSError:
         return {}
+
+
+@lru_cache(maxsize=64)
+def _of_file(path: Path, changed: int) -> dict[tuple[str, str], str]:
+    """What a PO file says; read anew when it has changed."""
+    text = path.read_text(encoding="utf-8")
     return {
         (entry.get("msgctxt", ""), entry["msgid"]): entry["msgstr"]
         for entry in _entries(text)

@@ -42,7 +42,6 @@ _WORD = re.compile(
 )
 _GLUE = re.compile(r"[\s,;:.…()—]+")
 _TOKEN = re.compile(r"[^\s(]+?(?=[,;:.…)]*(?:\s|$)|\()")
-_LETTERS = re.compile("[a-z]{2}")
 _NAME = re.compile(r"[A-Z][a-z]\w*(?!\w)")
 _END = re.compile(r"[.?!](?=\)?(?:\s|$))\)?")
 
@@ -122,7 +121,7 @@ class Recogniser:
         text = text.replace("{{", "{").replace("}}", "}")
         if part.template.pieces[-1].endswith(".") and not part.text.endswith("."):
             text = text.rstrip("。.")  # the sentence is a clause of another one
-        return text
+        return tidied(text)
 
     def read(self, text: str) -> list[Found]:
         """The parts of one line, in its order."""
@@ -252,10 +251,12 @@ class _Reading:
         return self.places[key]
 
     def _find(self, piece: str) -> list[tuple[int, int]]:
-        found, at, has_words = [], self.text.find(piece), _LETTERS.search(piece)
+        found, at = [], self.text.find(piece)
+        # Inside of code are no words of a message, and no signs of a sentence.
+        of_code = re.search("[`\"']", piece) or not re.search("[a-z]{2}|[.?!,;:]", piece)
         while at >= 0:
             end = at + len(piece)
-            if not (has_words and self._is_inside(at, end)):
+            if of_code or not self._is_inside(at, end):
                 found.append((at, end))
             at = self.text.find(piece, at + 1)
         return found
@@ -263,7 +264,9 @@ class _Reading:
     def _is_inside(self, start: int, end: int) -> bool:
         """Whether all of this is in the midst of something protected."""
         number = bisect_left(self.protected, (start, 0)) - 1
-        return number >= 0 and end < self.protected[number][1]
+        return (
+            number >= 0 and end <= self.protected[number][1] and start < self.protected[number][1]
+        )
 
     def _is_end(self, place: int) -> bool:
         """Whether no word goes on here."""
@@ -385,6 +388,8 @@ class _Reading:
         odd = 0.0 if any(map(str.isalnum, inside)) else 1.0  # signs belong to the sentence around
         if inside.count("(") != inside.count(")"):
             raw += 1.0
+        if inside.endswith((",", ";", ":", ".")):
+            raw += 0.3
         way = self.ways.get(start, {}).get(end)
         if way is not None and way.cost + LENGTH * (end - start) < raw:
             return way.cost + LENGTH * (end - start) + odd, (start, end, True)
@@ -433,5 +438,11 @@ def joined(parts: Iterable[str]) -> str:
         if sign in _SIGNS and re.search(f"[{CHINESE}]$", text):
             part = _SIGNS[sign]
         text += part
+    return tidied(text)
+
+
+def tidied(text: str) -> str:
+    """The signs between Chinese words are Chinese, without spaces beside them."""
+    text = re.sub(f"(?<=[{CHINESE}])([,;:]) *(?=[{CHINESE}])", lambda match: _SIGNS[match[1]], text)
     text = re.sub(f"(?<=[{CHINESE}]) +(?=[{CHINESE}])", "", text)
     return re.sub("(?<=[。，；：？！（）、]) +| +(?=[。，；：？！（）、])", "", text)
