@@ -30,7 +30,7 @@ from tools import Parser, authoring
 from utils import text_table
 
 WORDS_ON_MAIN_PATH = 2500
-MAIN_MINUTES = 75  # of chapters 8 to 10: 90
+MAIN_MINUTES = 75  # from chapter 8 on: 90
 WORDS_IN_A_CELL = 180
 LINES_OF_CODE = 25
 WORDS_IN_A_SENTENCE = 14  # on average

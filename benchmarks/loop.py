@@ -1,0 +1,195 @@
+"""What changes a training run and what does not, for chapter 11.
+
+`paths` takes one short run in several ways that should be one and the same (in parts, with two
+processes, stopped and resumed) and in ways with a mistake, and writes down the loss of every step.
+`rates` trains LeNet with three batch sizes and several learning rates, all for as many epochs.
+Writes results/loop.json. Finished runs are kept, so an interrupted benchmark goes on.
+
+    python -m benchmarks.loop
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+
+from benchmarks import common
+from utils import data, networks
+from utils.topics import processes
+
+FILE = "loop.json"
+PATHS = dict(network="lenet", batch_size=128, steps=60, learning_rate=0.05, momentum=0.9, seed=0)
+RATES = dict(
+    network="lenet",
+    train_images=2_000,
+    validation_images=2_000,
+    epochs=4,
+    momentum=0.9,
+    weight_decay=5e-4,
+    schedule="one_cycle",
+)
+BATCH_SIZES = (16, 64, 256)
+LEARNING_RATES = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)
+
+
+# --- one run in several ways ----------------------------------------------------------------------
+
+
+def start(recipe: dict):
+    """Network, optimizer and batches of the run."""
+    count = recipe["steps"] * recipe["batch_size"]
+    splits = data.load(batch_size=recipe["batch_size"], train_images=count, device="cpu", seed=0)
+    torch.manual_seed(recipe["seed"])
+    model = networks.build(recipe["network"])
+    rate, momentum = recipe["learning_rate"], recipe["momentum"]
+    return model, torch.optim.SGD(model.parameters(), rate, momentum), list(splits.train)
+
+
+def whole(recipe: dict) -> list[float]:
+    model, optimizer, batches = start(recipe)
+    return [step(model, optimizer, images, labels) for images, labels in batches]
+
+
+def step(model, optimizer, images, labels) -> float:
+    loss = F.cross_entropy(model(images), labels)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def in_parts(recipe: dict, parts: int = 4, divided: bool = True) -> list[float]:
+    """Gradients are added up over parts of each batch; `divided` makes their mean of it."""
+    model, optimizer, batches = start(recipe)
+    losses = []
+    for images, labels in batches:
+        optimizer.zero_grad()
+        total = 0.0
+        for part, answers in zip(images.chunk(parts), labels.chunk(parts)):
+            loss = F.cross_entropy(model(part), answers)
+            (loss / parts if divided else loss).backward()
+            total += loss.item() / parts
+        optimizer.step()
+        losses.append(total)
+    return losses
+
+
+def of_one_process(recipe: dict, averaged: bool) -> list[float]:
+    """The loss of every step, as the mean over the processes of the group."""
+    model, optimizer, batches = start(recipe)
+    rank, size, losses = dist.get_rank(), dist.get_world_size(), []
+    for images, labels in batches:
+        loss = F.cross_entropy(model(images[rank::size]), labels[rank::size])
+        optimizer.zero_grad()
+        loss.backward()
+        if averaged:
+            for parameter in model.parameters():
+                dist.all_reduce(parameter.grad)
+                parameter.grad /= size
+        optimizer.step()
+        mean = loss.detach() / size
+        dist.all_reduce(mean)
+        losses.append(mean.item())
+    return losses
+
+
+def two_processes(recipe: dict, averaged: bool = True) -> list[float]:
+    return processes.run(of_one_process, recipe, averaged, start=start)[0]
+
+
+def resumed(recipe: dict, with_optimizer: bool = True) -> list[float]:
+    """Half of the run, then the other half with a new network and a new optimizer."""
+    model, optimizer, batches = start(recipe)
+    half = len(batches) // 2
+    losses = [step(model, optimizer, images, labels) for images, labels in batches[:half]]
+    saved = copy.deepcopy([model.state_dict(), optimizer.state_dict()])
+    model, optimizer, batches = start(recipe)
+    model.load_state_dict(saved[0])
+    if with_optimizer:
+        optimizer.load_state_dict(saved[1])
+    return losses + [step(model, optimizer, images, labels) for images, labels in batches[half:]]
+
+
+WAYS: dict[str, Callable[..., list[float]]] = {
+    "whole": whole,
+    "in_parts": in_parts,
+    "two_processes": two_processes,
+    "resumed": resumed,
+    "not_divided": lambda recipe: in_parts(recipe, divided=False),
+    "not_averaged": lambda recipe: two_processes(recipe, averaged=False),
+    "without_optimizer": lambda recipe: resumed(recipe, with_optimizer=False),
+}
+
+
+def compare(paths: dict) -> None:
+    """How far each way is from the first one: the largest difference of a step's loss."""
+    right = paths["ways"].get("whole")
+    if right:
+        paths["largest_difference"] = {
+            name: max(abs(a - b) for a, b in zip(losses, right))
+            for name, losses in paths["ways"].items()
+        }
+
+
+# --- batch size and learning rate -----------------------------------------------------------------
+
+
+def run(recipe: dict, batch_size: int, rate: float, seed: int) -> dict:
+    splits = common.load(recipe | {"batch_size": batch_size}, seed)
+    model, history = common.train(
+        lambda: networks.build(recipe["network"]),
+        splits.train,
+        recipe | {"learning_rate": rate},
+        seed,
+        channels_last=False,
+        stop_when_stuck=False,
+    )
+    accuracy = common.accuracy(model, splits.validation)
+    return {"seed": seed, "status": history.status, "accuracy": accuracy}
+
+
+def report(rates: dict) -> None:
+    """For each batch size the learning rate with the highest median, and how good it was."""
+    for entry in rates.get("batch_sizes", {}).values():
+        medians = {}
+        for rate, found in entry["rates"].items():
+            if found["runs"]:
+                found |= common.summaries(found["runs"], "accuracy")
+                medians[rate] = found["accuracy"]["median"]
+        if medians:
+            best = max(medians, key=medians.get)
+            entry |= {"best_rate": float(best), "best": entry["rates"][best]["accuracy"]}
+
+
+def main() -> None:
+    arguments = common.parser(__doc__, names=["paths", "rates"], seeds=3, processes=1)
+    options = arguments.parse_args()
+    head = common.header("One run in several ways; batch size and learning rate")
+    if "paths" in options.names:
+        torch.set_num_threads(1)
+        paths = common.Stored(FILE, head, "paths", report=compare, recipe=PATHS)
+        ways = paths.content.setdefault("ways", {})
+        for name, take in WAYS.items():
+            paths.once(ways, name, take, PATHS)
+        paths.save()
+    if "rates" in options.names:
+        rates = common.Stored(FILE, head, "rates", report=report, recipe=RATES)
+        with common.processes(options.processes) as mapping:
+            for batch_size, rate in itertools.product(BATCH_SIZES, LEARNING_RATES):
+                steps = RATES["epochs"] * -(-RATES["train_images"] // batch_size)
+                sizes = rates.content.setdefault("batch_sizes", {})
+                sizes.setdefault(str(batch_size), {"steps": steps})
+                entry = rates.entry("batch_sizes", str(batch_size), "rates", f"{rate:g}")
+                name, given = f"batch size {batch_size}, rate {rate:g}", (batch_size, rate)
+                seeds = range(options.seeds)
+                rates.complete(name, entry["runs"], seeds, run, RATES, *given, mapping=mapping)
+        rates.save()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,914 @@
+"""Checks of chapter 11: the training loop."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+from unittest import mock
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from exercises import trace
+from exercises.compare import (
+    Unexplained,
+    Unfinished,
+    Wrong,
+    call,
+    close,
+    describe,
+    expect_arguments,
+    expect_keys,
+    expect_numbers,
+    plain,
+)
+from utils import data, training
+
+
+def _numbers(values: Any, count: int, what: str) -> list[float]:
+    """`values` as a list of so many numbers."""
+    if isinstance(values, Tensor):
+        values = values.tolist()
+    if values is None:
+        raise Wrong(f"{what} gives nothing (None). Is the `return` missing?")
+    numbers = [plain(v) for v in values] if isinstance(values, (list, tuple)) else None
+    if numbers is None or not all(isinstance(v, (int, float)) for v in numbers):
+        raise Wrong(f"{what} gives {describe(values)}; a list of {count} numbers is expected.")
+    if len(numbers) != count:
+        raise Unexplained(f"{what} gives a list of {len(numbers)} numbers; {count} are right.")
+    return numbers
+
+
+def _largest_difference(ours: list[Tensor], theirs: list[Tensor]) -> float:
+    return max(float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True))
+
+
+def _weights(model: nn.Module) -> list[Tensor]:
+    return [tensor.detach().clone() for tensor in model.state_dict().values()]
+
+
+# --- loop.1: fit ----------------------------------------------------------------------------------
+
+_EPOCHS, _RATE, _SEED = 3, 0.2, 5
+
+
+def _task() -> tuple[nn.Module, data.Batches]:
+    """A small network with dropout and batch norm; 22 images in batches of 8, 8 and 6."""
+    random = torch.Generator().manual_seed(3)
+    images = torch.randint(0, 256, (22, 1, 6, 6), dtype=torch.uint8, generator=random)
+    labels = torch.randint(0, 3, (22,), generator=random)
+    batches = data.Batches(images, labels, batch_size=8, shuffle=True, device="cpu", seed=1)
+    for _ in batches:  # they have been used before: without set_epoch they are at another epoch
+        pass
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(2)
+        model = nn.Sequential(
+            nn.Conv2d(1, 3, 3),
+            nn.BatchNorm2d(3),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Dropout(0.2),
+            nn.Linear(48, 3),
+        )
+    return model.eval(), batches
+
+
+@cache
+def _by_fit() -> tuple[list[Tensor], list[float]]:
+    model, batches = _task()
+    history = training.fit(
+        model,
+        batches,
+        epochs=_EPOCHS,
+        learning_rate=_RATE,
+        seed=_SEED,
+        device="cpu",
+        channels_last=False,
+        progress=False,
+        stop_when_stuck=False,
+    )
+    return _weights(model), history.train_loss
+
+
+def loop_1(answer):
+    right, right_losses = _by_fit()
+    model, batches = _task()
+    what = f"my_fit(model, batches, {_EPOCHS}, {_RATE}, {_SEED})"
+    result = call(answer, model, batches, _EPOCHS, _RATE, _SEED, what=what)
+    expect_arguments(answer, model, batches, epochs=_EPOCHS, learning_rate=_RATE, seed=_SEED)
+    ours = _weights(model)
+    trace.see([ours, model.training, getattr(result, "requires_grad", None)])
+    losses = _numbers(result, _EPOCHS, what)
+    if (off := _largest_difference(ours, right)) > 1e-6 or math.isnan(off):
+        start = _weights(_task()[0])
+        same = "" if _largest_difference(ours, start) else " They are still the first weights."
+        raise Unexplained(
+            f"After {_EPOCHS} epochs your weights differ from those of `training.fit`, by up to "
+            f"{off:.2g}.{same}"
+        )
+    for epoch, (mine, wanted) in enumerate(zip(losses, right_losses)):
+        if not abs(mine - wanted) < 1e-4:
+            raise Unexplained(
+                f"The weights are right. The loss of epoch {epoch} is {mine:.4f}, and "
+                f"{wanted:.4f} is right. (The batches have 8, 8 and 6 images.)"
+            )
+    if model.training:
+        raise Unexplained("The weights are right, but the network is left in training mode.")
+    exact = all(torch.equal(a, b) for a, b in zip(ours, right))
+    same = "bit for bit" if exact else "up to rounding"
+    return f"It leaves the weights that `training.fit` leaves, {same}."
+
+
+# --- loop.2: loss scaling -------------------------------------------------------------------------
+
+
+class _Half(torch.autograd.Function):
+    """x @ w, computed in float16 in both directions, as a GPU would; arguments in float32."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return (x.half().float() @ weight.half().float()).half().float()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[None, Tensor]:
+        x, _ = ctx.saved_tensors
+        return None, (x.half().float().T @ gradient.half().float()).half().float()
+
+
+class _HalfNetwork(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 3))
+        self.bias = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _Half.apply(x, self.weight) + self.bias
+
+
+def _scaling() -> Iterator[tuple[Tensor, Tensor, float, float, str]]:
+    """Images, labels, factor of the loss, scale, and what is special about the step."""
+    images, labels = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
+    yield images, labels, 1.0, 8.0, "an ordinary step"
+    yield images, labels, 1e-7, 2.0**20, "a step whose gradients would be zero without the scale"
+    yield images, labels, 1.0, 2.0**24, "a step whose gradients are infinite"
+    yield images, labels, math.nan, 4.0, "a step whose gradients are NaN"
+    yield images, labels, 1.0, 1.0, "a step with the scale 1"
+
+
+def loop_2(answer, reference):
+    def steps(function: Callable, learners: bool) -> list[tuple[Any, list[Tensor]]]:
+        torch.default_generator.manual_seed(4)
+        model = _HalfNetwork()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
+        found = []
+        for images, labels, factor, scale, _ in _scaling():
+            given = model, optimizer, F.cross_entropy(model(images), labels) * factor, scale
+            what = f"scaled_step(model, optimizer, loss, {scale:g})"
+            result = call(function, *given, what=what) if learners else function(*given)
+            found.append((result, _weights(model)))
+            if learners:
+                trace.see(found[-1][1])
+        return found
+
+    right, ours = steps(reference, False), steps(answer, True)
+    for (mine, weights), (wanted, right_weights), case in zip(ours, right, _scaling()):
+        *_, scale, what = case
+        if mine is None:
+            raise Wrong(f"After {what} your function gives nothing (None). Return the scale.")
+        if not isinstance(plain(mine), (int, float)):
+            raise Wrong(f"The scale is a number, and your function gives {describe(mine)}.")
+        if not close(weights, right_weights, 1e-6):
+            gone = any(bool(w.isnan().any()) for w in weights)
+            how = "hold NaN now" if gone else "are wrong"
+            raise Unexplained(f"After {what} (scale {scale:g}) the weights {how}.")
+        if not close(mine, wanted, 1e-9):
+            raise Unexplained(
+                f"After {what} your function gives the scale {plain(mine):g}; {wanted:g} is right."
+            )
+    return "It steps, it skips, and weights that float16 would lose move."
+
+
+# --- loop.3: accumulation -------------------------------------------------------------------------
+
+
+class _Watched(nn.Module):
+    """A linear network in float64 that notes how many images it sees at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(5, 3, dtype=torch.float64)
+        self.seen: list[int] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen.append(len(images))
+        return self.linear(images)
+
+
+def loop_3(answer):
+    for count, part_size in ((12, 4), (10, 4), (3, 8), (7, 1)):
+        model = _Watched()
+        images = torch.randn(count, 5, dtype=torch.float64)
+        labels = torch.randint(0, 3, (count,))
+        whole = F.cross_entropy(model(images), labels)
+        right = torch.autograd.grad(whole, list(model.parameters()))
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)  # of the step before
+        model.seen.clear()
+        start = _weights(model)
+        what = f"accumulate(model, images, labels, {part_size}) with {count} images"
+        loss = call(answer, model, images, labels, part_size, what=what)
+        gradients = [
+            torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in model.parameters()
+        ]
+        trace.see([gradients, model.seen])
+        if model.seen and max(model.seen) > part_size:
+            raise Wrong(
+                f"In {what} the network sees {max(model.seen)} images at a time; at most "
+                f"{part_size} are allowed."
+            )
+        if sum(model.seen) < count:
+            raise Unexplained(f"In {what} the network sees only {sum(model.seen)} images.")
+        if not close(_weights(model), start, 0.0):
+            raise Wrong("Your function changes the weights. It should only leave gradients.")
+        if not close(gradients, list(right), 1e-9):
+            factor = gradients[0].norm() / right[0].norm()
+            close_by = close([g / factor for g in gradients], list(right), 1e-9)
+            times = f": they are {float(factor):.4g} times the right ones" if close_by else ""
+            parts = ", ".join(map(str, model.seen))
+            raise Unexplained(f"After {what} the gradients are wrong{times}. (Parts: {parts}.)")
+        if loss is None:
+            raise Wrong(f"{what} gives nothing (None). Is the `return` missing?")
+        if not close(plain(loss), whole.item(), 1e-6):
+            raise Unexplained(
+                f"The gradients are right. {what} gives {describe(loss)}, and the mean loss is "
+                f"{whole.item():.6g}."
+            )
+    return "Its gradients are those of the whole batch in four cases, uneven parts among them."
+
+
+# --- loop.4: gradients of several processes -------------------------------------------------------
+
+
+class _Pretended:
+    """A group of processes, played one after the other in this one.
+
+    In a round every process runs alone. What it puts into `all_reduce` is written down, and it gets
+    the sum with what the others put in at this place in the round before. The rounds go on until
+    nothing changes any more; with gradients that is the second.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size, self.rank = size, 0
+        self.before: list[list[Tensor]] = [[] for _ in range(size)]
+        self.now: list[Tensor] = []
+
+    def run(self, function: Callable[[int], Any]) -> list[Any]:
+        for _ in range(4):
+            results, written = [], []
+            for rank in range(self.size):
+                self.rank, self.now = rank, []
+                results.append(function(rank))
+                written.append(self.now)
+            steady = close(written, self.before, 0.0)
+            self.before = written
+            if steady:
+                break
+        return results
+
+    def _others(self, tensor: Tensor) -> list[Tensor]:
+        """What every process has put in at this place, in the order of the ranks."""
+        place = len(self.now)
+        self.now.append(tensor.detach().clone())
+        given = []
+        for rank, written in enumerate(self.before):
+            mine = rank == self.rank
+            given.append(self.now[-1] if mine or place >= len(written) else written[place])
+        return given
+
+    def all_reduce(self, tensor, op=dist.ReduceOp.SUM, group=None, async_op=False):
+        if op == dist.ReduceOp.AVG:
+            raise RuntimeError("Cannot use ReduceOp.AVG with Gloo")
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"all_reduce(): a Tensor is expected, not {type(tensor).__name__}")
+        given = torch.stack(self._others(tensor))
+        if op == dist.ReduceOp.SUM:
+            total = given.sum(0)
+        elif op == dist.ReduceOp.MAX:
+            total = given.amax(0)
+        elif op == dist.ReduceOp.MIN:
+            total = given.amin(0)
+        else:
+            total = given.prod(0)
+        with torch.no_grad():
+            tensor.copy_(total)
+        return mock.Mock() if async_op else None
+
+    def all_gather(self, tensors, tensor, group=None, async_op=False):
+        for place, given in zip(tensors, self._others(tensor)):
+            place.copy_(given)
+        return mock.Mock() if async_op else None
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """torch.distributed speaks to this group."""
+        with mock.patch.multiple(
+            dist,
+            all_reduce=self.all_reduce,
+            all_gather=self.all_gather,
+            get_world_size=lambda group=None: self.size,
+            get_rank=lambda group=None: self.rank,
+            is_initialized=lambda: True,
+            barrier=lambda *_, **__: None,
+        ):
+            yield
+
+
+def loop_4(answer):
+    for size in (2, 3):
+        first = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2, bias=False))
+        gradients = [[torch.randn_like(p) for p in first.parameters()] for _ in range(size)]
+        mean = [torch.stack(every).mean(0) for every in zip(*gradients)]
+
+        def one(rank: int, first=first, gradients=gradients) -> tuple:
+            model = copy.deepcopy(first)
+            with torch.no_grad():  # equal in earnest; here they differ, to see who touches them
+                for parameter in model.parameters():
+                    parameter += rank
+            start = _weights(model)
+            for parameter, gradient in zip(model.parameters(), gradients[rank]):
+                parameter.grad = gradient.clone()
+            call(answer, model, what="average_gradients(model)")
+            changed = not close(_weights(model), start, 0.0)
+            grads = [p.grad if p.grad is not None else p * 0 for p in model.parameters()]
+            return _weights(model), changed, grads
+
+        group = _Pretended(size)
+        with group.in_place(), trace.unwatched():
+            found = group.run(one)
+        trace.see([[weights, grads] for weights, _, grads in found])
+        if not any(group.before):
+            raise Wrong(
+                "Your function sends nothing to the other processes: it never calls "
+                "`dist.all_reduce`."
+            )
+        for rank, (_, changed, grads) in enumerate(found):
+            if changed:
+                raise Wrong("The weights have changed; the gradients should be averaged.")
+            if not close(grads, mean, 1e-5):
+                own = close(grads, gradients[rank], 1e-6)
+                still = " They are still those of the process itself." if own else ""
+                raise Unexplained(
+                    f"With {size} processes the gradients in process {rank} are not the mean of "
+                    f"all.{still}"
+                )
+    return "Two processes, and three, end with the mean of all their gradients."
+
+
+# --- loop.5: who shows which image ----------------------------------------------------------------
+
+
+def loop_5(answer):
+    def mine(count: int, rank: int, processes: int, epoch: int, seed: int) -> list[int]:
+        what = f"my_images({count}, {rank}, {processes}, {epoch}, {seed})"
+        before = torch.get_rng_state()
+        result = call(answer, count, rank, processes, epoch, seed, what=what)
+        if not torch.equal(before, torch.get_rng_state()):
+            raise Wrong(
+                f"{what} draws from torch's global random numbers, or sets their seed. Dropout "
+                "needs those: take a generator of your own, for `torch.randperm` too."
+            )
+        if result is None:
+            raise Wrong(f"{what} gives nothing (None). Is the `return` missing?")
+        values = result.tolist() if hasattr(result, "tolist") else result
+        if isinstance(values, range):
+            values = list(values)
+        if not isinstance(values, (list, tuple)) or not all(
+            isinstance(plain(v), int) and not isinstance(plain(v), bool) for v in values
+        ):
+            raise Wrong(f"{what} gives {describe(result)}; a list of whole numbers is expected.")
+        return [plain(v) for v in values]
+
+    for count, processes in ((12, 3), (10, 4), (7, 2), (5, 1)):
+        parts = [mine(count, rank, processes, 0, 0) for rank in range(processes)]
+        where = f"{count} images and {processes} processes"
+        shown = sorted(n for part in parts for n in part)
+        if wrong := [n for n in shown if not 0 <= n < count]:
+            raise Unexplained(f"With {where} image {wrong[0]} is shown, which does not exist.")
+        again = [mine(count, rank, processes, 0, 0) for rank in range(processes)]
+        if again != parts:
+            raise Wrong(
+                "Two calls with the same arguments give different images. The random order must "
+                "depend on `seed` and `epoch` alone."
+            )
+        if shown != list(range(count)):
+            twice = [n for n in range(count) if shown.count(n) > 1]
+            never = [n for n in range(count) if n not in shown]
+            texts = [f"image {twice[0]} is shown {shown.count(twice[0])} times"] if twice else []
+            texts += [f"image {never[0]} is never shown"] if never else []
+            cause = _overlap(parts, processes, shown, count)
+            raise Wrong(f"{cause}With {where}, {' and '.join(texts)} in one epoch.")
+        lengths = [len(part) for part in parts]
+        if max(lengths) - min(lengths) > 1:
+            raise Wrong(
+                f"With {where} the processes show {', '.join(map(str, lengths))} images. No "
+                "process should have more than one more than another."
+            )
+
+    count, processes = 60, 3
+    epochs = [[mine(count, r, processes, e, 0) for r in range(processes)] for e in range(3)]
+    if epochs[0] == epochs[1] or epochs[1] == epochs[2]:
+        raise Wrong("Two epochs have the same order. Let the generator's seed depend on `epoch`.")
+    if epochs[0] == [mine(count, r, processes, 0, 1) for r in range(processes)]:
+        raise Wrong("Two seeds give the same order. Let the generator's seed depend on `seed`.")
+    if set(epochs[0][0]) == set(epochs[1][0]):
+        raise Wrong(
+            "Process 0 shows the same images in every epoch, only in another order. Shuffle all "
+            "images first, and then take the part of each process."
+        )
+    for part in epochs[0]:
+        if part == sorted(part) or part == sorted(part, reverse=True):
+            raise Wrong(
+                "A process shows its images sorted by their number; the order should be random too."
+            )
+    return "Every image is shown once an epoch, in an order that is new each time."
+
+
+def _overlap(parts: list[list[int]], processes: int, shown: list[int], count: int) -> str:
+    """Why images are shown twice or never, in a sentence, or an empty text."""
+    if processes > 1 and all(sorted(part) == list(range(count)) for part in parts):
+        return "Every process shows all images; each should take its part of them. "
+    if (
+        count % processes
+        and len(shown) == count - count % processes
+        and len(set(shown)) == len(shown)
+    ):
+        return "The images that are left over when you divide are dropped. "
+    if count % processes and len(shown) > count and len({len(p) for p in parts}) == 1:
+        return "All parts are filled up to one size, as `DistributedSampler` does. "
+    if processes > 1 and all(part == parts[0] for part in parts):
+        return "Every process gets the same part: `rank` is not used. "
+    if len(shown) == count:
+        return (
+            "The processes draw different orders: the generator's seed must not depend on `rank`. "
+        )
+    return ""
+
+
+# --- loop.6: checkpoint ---------------------------------------------------------------------------
+
+
+def _go_on(state, model, optimizer):
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["random"])
+    return state["epoch"]
+
+
+def _fresh() -> tuple[nn.Module, torch.optim.Optimizer]:
+    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.3), nn.Linear(6, 3))
+    return model, torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
+
+
+def _train(model, optimizer, epochs, images: Tensor, labels: Tensor) -> None:
+    model.train()
+    for epoch in epochs:
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(epoch))
+        for part in order.split(4):
+            loss = F.cross_entropy(model(images[part]), labels[part])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+
+def loop_6(answer):
+    images, labels = torch.randn(12, 4), torch.randint(0, 3, (12,))
+    model, optimizer = _fresh()
+    _train(model, optimizer, range(2), images, labels)
+    random = torch.get_rng_state()
+    at_the_call = copy.deepcopy(_weights(model))
+    state = call(answer, model, optimizer, 1, what="run_state(model, optimizer, 1)")
+    if not torch.equal(random, torch.get_rng_state()):
+        raise Wrong(
+            "`run_state` draws random numbers or sets their seed; it should only read them."
+        )
+    if not close(_weights(model), at_the_call, 0.0):
+        raise Wrong("`run_state` changes the weights; it should only read them.")
+    torch.set_rng_state(random)
+    _train(model, optimizer, range(2, 4), images, labels)
+    right = _weights(model)
+
+    expect_keys(state, ("model", "optimizer", "random", "epoch"))
+    if state["epoch"] is Ellipsis:
+        raise Unfinished('"epoch" is still `...`.')
+    torch.default_generator.manual_seed(99)  # the new process has drawn other numbers
+    model, optimizer = _fresh()
+    resumed = "With the state of `run_state(model, optimizer, 1)`, "
+    for key, put in (
+        ("model", model.load_state_dict),
+        ("optimizer", optimizer.load_state_dict),
+        ("random", torch.set_rng_state),
+    ):
+        try:
+            put(state[key])
+        except Exception as error:
+            line = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+            raise Wrong(_refused(key, state[key]) + f" (torch says: {line})") from None
+    epoch = plain(state["epoch"])
+    if not isinstance(epoch, int) or isinstance(epoch, bool):
+        raise Wrong(f'"epoch" is a whole number, not {describe(state["epoch"])}.')
+    trace.see([model.state_dict(), optimizer.state_dict()["state"], torch.get_rng_state(), epoch])
+    weights = _weights(model)
+    if close(weights, right, 1e-6) and not close(weights, at_the_call, 1e-6):
+        raise Wrong(
+            'The weights in "model" have changed with the training after the call: a '
+            "`state_dict()` holds the network's own tensors. Copy them (`copy.deepcopy`)."
+        )
+    if not close(weights, at_the_call, 1e-6):
+        raise Unexplained(f"{resumed}the weights are not those of the moment of the call.")
+    if epoch != 2:
+        known = {
+            1: "Epoch 1 is finished, so it would be trained twice. The next one is 2.",
+            0: "The run would begin anew. The next epoch is 2.",
+            3: "Epoch 2 would be left out.",
+        }
+        raise Wrong(f'"epoch" is {epoch}. {known.get(epoch, "The next epoch to train is 2.")}')
+    if not torch.equal(torch.get_rng_state(), random):
+        raise Unexplained(
+            '"random" is not the state of the random numbers at the call: dropout would draw '
+            "others. `torch.get_rng_state()` reads it."
+        )
+    held = bool(optimizer.state_dict()["state"])
+    _train(model, optimizer, range(epoch, 4), images, labels)
+    if not close(_weights(model), right, 1e-6):
+        lost = "The momentum is lost. " if not held else ""
+        raise Unexplained(
+            f"{lost}{resumed}the run goes on to other weights than without the stop. What is in "
+            '"optimizer"?'
+        )
+    return "Stopped and resumed, the run ends at the same weights, bit for bit."
+
+
+def _refused(key: str, value: Any) -> str:
+    expected = {
+        "model": "`model.state_dict()`, which has running means too",
+        "optimizer": "`optimizer.state_dict()`",
+        "random": "`torch.get_rng_state()`",
+    }
+    return f'"{key}" cannot be put back: {expected[key]} is expected, not {describe(value)}.'
+
+
+# --- loop.7: two machines -------------------------------------------------------------------------
+
+
+def loop_7(answer):
+    processes, images, weights = 8, 1_281_167, 25_557_032
+    size = 4 * weights
+    seconds = 2 * (processes - 1) / processes * size * 8 / 1e9
+    right = {
+        "batch_size": processes * 32,
+        "steps": math.ceil(images / (processes * 32)),
+        "bytes": size,
+        "seconds": seconds,
+    }
+    common = {
+        "batch_size": {
+            32: "That is one process; all eight together are asked for.",
+            64: "Two machines have four processes each: that makes eight.",
+            128: "That is one machine; both together are asked for.",
+        },
+        "steps": {
+            math.ceil(images / 32): "That is for one process alone: a step sees 256 images.",
+            images // 256: "The last batch, with the images that are left, is a step too.",
+            images / 256: "The images that are left over need a step too: round up.",
+            math.ceil(images / 128): "That is for one machine; a step sees 256 images.",
+            math.ceil(images / 64): "That is for two processes; a step sees 256 images.",
+        },
+        "bytes": {
+            weights: "That is the number of gradients; each takes 4 bytes.",
+            2 * weights: "float32 takes 4 bytes, float16 would take 2.",
+            8 * weights: "float32 takes 4 bytes, float64 would take 8.",
+            32 * weights: "That is in bits; a byte has 8.",
+            8 * size: "That is of all eight processes; one is asked for.",
+            size / 1e6: "That is in MB; bytes are asked for.",
+        },
+        "seconds": {
+            seconds / 8: "The line is in bits a second: a byte has 8 bits.",
+            seconds / 1.75: "In a ring each process sends 2(N - 1)/N = 1.75 times its gradients, N "
+            "being the 8 processes, not the 2 machines.",
+            seconds
+            / 1.75
+            / 8: "A byte has 8 bits, and each process sends 1.75 times its gradients.",
+            seconds * 2: "Both directions work at the same time; they do not wait for each other.",
+            seconds * 8 / 7: "In the formula it is N - 1, not N, above the line.",
+            seconds * 4: "One stream goes through the line in each direction, not four.",
+            seconds * 8: "One stream goes through the line in each direction, not eight.",
+            size
+            * 8
+            / 1e9
+            * 2
+            * 7: "Divide by N too: each process sends 2(N - 1)/N times its bytes.",
+            size * 8 / 1e9 * 2 * 3 / 4: "N is the number of processes on both machines: 8.",
+        },
+    }
+    expect_numbers(answer, right, common, tolerance={"seconds": 0.01})
+    return "1.43 seconds in each of 5,005 steps: the line decides, not the GPUs."
+
+
+# --- mistakes in the solutions' text --------------------------------------------------------------
+
+_ZERO = "            optimizer.zero_grad()\n"
+_BACKWARD = "            loss.backward()\n"
+_STEP = "            optimizer.step()\n"
+_RATE_LINES = """            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * training.one_cycle(step, total_steps)
+"""
+_SGD = "    optimizer = torch.optim.SGD(model.parameters(), **options)\n"
+SLIPS: dict[str, dict[str, tuple[str, ...]]] = {
+    "loop.1": {
+        "The old gradients are never forgotten, so they add up from step to step: `zero_grad()` "
+        "is missing.": (_ZERO, ""),
+        "`optimizer.step()` comes before `loss.backward()`, so each step uses the gradients of the "
+        "batch before.": (
+            _ZERO + _BACKWARD + _STEP,
+            _STEP + _ZERO + _BACKWARD,
+        ),
+        "`optimizer.step()` comes between `zero_grad()` and `backward()`: it finds no gradients, "
+        "and nothing is learned.": (_BACKWARD + _STEP, _STEP + _BACKWARD),
+        "`zero_grad()` comes after `backward()` and throws the new gradients away.": (
+            _ZERO + _BACKWARD,
+            _BACKWARD + _ZERO,
+        ),
+        "`zero_grad()` is called once an epoch; every step needs it.": (
+            *(_ZERO, ""),
+            *("        loss_sum, count", "        optimizer.zero_grad()\n        loss_sum, count"),
+        ),
+        "You take the mean over the batches. The last batch is smaller, and its images count too "
+        "much: weigh each loss with `len(labels)`.": (
+            *("loss.detach() * len(labels)", "loss.detach()"),
+            *("loss_sum / count", "loss_sum / len(batches)"),
+        ),
+        "You add up the means of the batches and divide by the number of images: each mean has to "
+        "be multiplied by `len(labels)` first.": ("loss.detach() * len(labels)", "loss.detach()"),
+        "You multiply each loss by the size of a full batch; the last batch is smaller.": (
+            *("loss.detach() * len(labels)", "loss.detach() * batches.batch_size"),
+        ),
+        "The sum of the losses is not divided by the number of images.": (" / count", ""),
+        "You return the loss of the last batch, not the mean over the epoch.": (
+            *("loss_sum / count", "loss"),
+        ),
+        "The sum is not set back to zero in each epoch, so the epochs before are in it.": (
+            *("        loss_sum, count = 0.0, 0\n", ""),
+            *("    model.train()\n", "    model.train()\n    loss_sum, count = 0.0, 0\n"),
+        ),
+        "`batches.set_epoch(epoch)` is missing: the images come in the order of another epoch.": (
+            *("        batches.set_epoch(epoch)\n", ""),
+        ),
+        "`set_epoch` gets the numbers from 1 on; epochs count from 0.": (
+            *("set_epoch(epoch)", "set_epoch(epoch + 1)"),
+        ),
+        "All epochs have the order of epoch 0.": ("set_epoch(epoch)", "set_epoch(0)"),
+        "`torch.manual_seed(seed)` is missing, or is not called first: dropout draws other "
+        "numbers.": ("    torch.manual_seed(seed)\n", ""),
+        "The seed is set anew in each epoch, so that dropout repeats itself.": (
+            *("    torch.manual_seed(seed)\n", ""),
+            *("        batches.set", "        torch.manual_seed(seed)\n        batches.set"),
+        ),
+        "The network is never in training mode: dropout is off, and batch norm uses running "
+        "averages.": ("    model.train()\n", ""),
+        "`model.eval()` is missing at the end.": ("    model.eval()\n", ""),
+        "The learning rate stays the same in all steps: `one_cycle` is not used.": (
+            *(_RATE_LINES, ""),
+        ),
+        "The step number starts anew in each epoch; it should count through all epochs.": (
+            *("one_cycle(step, ", "one_cycle(step % len(batches), "),
+        ),
+        "`one_cycle` gets the number of the epoch; it should get that of the step.": (
+            *("one_cycle(step, total_steps)", "one_cycle(epoch, epochs)"),
+        ),
+        "The total is the steps of one epoch; it should be those of all epochs.": (
+            *("epochs * len(batches)", "len(batches)"),
+        ),
+        "The rate is that of the step before: steps count from 0.": (
+            *("one_cycle(step, ", "one_cycle(max(0, step - 1), "),
+        ),
+        "Each step has the rate of the next one: steps count from 0. (The same comes out if "
+        "`optimizer.step()` comes first, with the gradients of the batch before.)": (
+            *("one_cycle(step, ", "one_cycle(step + 1, "),
+        ),
+        "The rate is the share alone; multiply it by `learning_rate`.": (
+            *("learning_rate * training", "training"),
+        ),
+        "The rate of each step is multiplied to that of the step before; begin from "
+        "`learning_rate` each time.": ('group["lr"] = learning_rate', 'group["lr"] = group["lr"]'),
+        "The optimizer is made anew in each epoch and forgets its momentum.": (
+            *("        batches.set_epoch", f"    {_SGD}        batches.set_epoch"),
+        ),
+        "The momentum of 0.9 is missing.": (', "momentum": 0.9', ""),
+        "The weight decay of 5e-4 is missing.": (', "weight_decay": 5e-4', ""),
+        "The network is trained for one epoch more.": ("in range(epochs)", "in range(epochs + 1)"),
+        "The last epoch is missing.": ("in range(epochs)", "in range(epochs - 1)"),
+        "You minimise the sum over the batch; `F.cross_entropy` should give the mean.": (
+            *("images), labels)", 'images), labels, reduction="sum")'),
+        ),
+        "The loss is computed from `softmax`; `F.cross_entropy` expects logits.": (
+            *("model(images), labels", "model(images).softmax(1), labels"),
+        ),
+    },
+    "loop.2": {
+        "The scale is not undone: the gradients have to be divided by it before the step.": (
+            *("    for gradient in gradients:\n        gradient /= scale\n", ""),
+        ),
+        "The gradients are multiplied by the scale once more; divide by it.": (
+            *("gradient /= scale", "gradient *= scale"),
+        ),
+        "The loss is not scaled: the small gradients are lost in `backward()`, and dividing makes "
+        "the others smaller.": ("(loss * scale)", "loss"),
+        "The loss is divided by the scale; it should be multiplied by it.": (
+            *("loss * scale", "loss / scale"),
+        ),
+        "The loss is not scaled, and nothing is undone: small gradients are lost.": (
+            *("(loss * scale)", "loss"),
+            *("    for gradient in gradients:\n        gradient /= scale\n", ""),
+        ),
+        "The optimizer makes its step although gradients are not finite.": (
+            *("        return scale / 2\n", "        scale = scale / 2\n"),
+        ),
+        "Nothing looks for gradients that are not finite.": (
+            """    if not all(gradient.isfinite().all() for gradient in gradients):
+        return scale / 2
+""",
+            "",
+        ),
+        "Infinite gradients are found, but NaN is not: `isfinite` finds both.": (
+            *("not all(gradient.isfinite().all()", "any(gradient.isinf().any()"),
+        ),
+        "NaN is found, but infinite gradients are not: `isfinite` finds both.": (
+            *("not all(gradient.isfinite().all()", "any(gradient.isnan().any()"),
+        ),
+        "You look at the loss; the gradients can be infinite where the loss is a number.": (
+            *("all(gradient.isfinite().all() for gradient in gradients)", "loss.isfinite()"),
+        ),
+        "Only the first gradient is looked at.": (
+            *("for gradient in gradients):", "for gradient in gradients[:1]):"),
+        ),
+        "Only the last gradient is looked at.": (
+            *("for gradient in gradients):", "for gradient in gradients[-1:]):"),
+        ),
+        "After a step that is left out the scale should be halved; it stays the same.": (
+            *("return scale / 2", "return scale"),
+        ),
+        "After a step that is left out the scale is doubled; it should be halved.": (
+            *("scale / 2", "scale * 2"),
+        ),
+        "The scale is halved after good steps too.": (
+            "step()\n    return scale",
+            "step()\n    return scale / 2",
+        ),
+        "The scale is doubled after good steps; the task leaves it as it is.": (
+            "step()\n    return scale",
+            "step()\n    return scale * 2",
+        ),
+        "The old gradients are not forgotten: `optimizer.zero_grad()` is missing.": (
+            *("    optimizer.zero_grad()\n", ""),
+        ),
+        "`zero_grad()` comes after `backward()` and throws the new gradients away.": (
+            *("    optimizer.zero_grad()\n", ""),
+            *("scale).backward()\n", "scale).backward()\n    optimizer.zero_grad(False)\n"),
+        ),
+        "`optimizer.step()` is missing.": ("    optimizer.step()\n", ""),
+        "The scale is undone after the step, when it is too late.": (
+            "    for gradient in gradients:\n        gradient /= scale\n    optimizer.step()\n",
+            "    optimizer.step()\n    for gradient in gradients:\n        gradient /= scale\n",
+        ),
+        "Infinite gradients are replaced by numbers and used; the step should be left out.": (
+            """    if not all(gradient.isfinite().all() for gradient in gradients):
+        return scale / 2
+""",
+            "    for gradient in gradients:\n        gradient.nan_to_num_()\n",
+        ),
+        "The division makes new tensors, and `parameter.grad` stays scaled: divide in place.": (
+            *("        gradient /= scale", "        gradient = gradient / scale"),
+        ),
+    },
+    "loop.3": {
+        "Nothing is divided: the parts' means add up, and the gradients are too large.": (
+            *(', reduction="sum"', ""),
+            *("loss_sum / len(labels)", "loss_sum"),
+        ),
+        "The sum over all images is not divided by their number.": (
+            *("loss_sum / len(labels)", "loss_sum"),
+        ),
+        "You divide by the number of parts. The last part can be smaller, and then its images "
+        "count too much: divide the sum by the number of all images.": (
+            *(', reduction="sum"', ""),
+            *("loss_sum / len(labels)", "loss_sum / -(-len(labels) // part_size)"),
+        ),
+        "You divide by the number of full parts; a smaller last part is one too.": (
+            *(', reduction="sum"', ""),
+            *("loss_sum / len(labels)", "loss_sum / max(1, len(labels) // part_size)"),
+        ),
+        "You weigh each part with `part_size`; the last part can be smaller.": (
+            *(', reduction="sum"', ""),
+            *("loss_sum / len(labels)", "loss_sum * part_size / len(labels)"),
+        ),
+        "You divide by the size of the part twice: the mean over the part is divided by the number "
+        "of all images.": (', reduction="sum"', ""),
+        "The gradients are forgotten before each part, so that only the last part is left: call "
+        "`zero_grad()` once.": (
+            *("    model.zero_grad()\n", ""),
+            *("        part =", "        model.zero_grad()\n        part ="),
+        ),
+        "The old gradients are not forgotten: `zero_grad()` is missing.": (
+            *("    model.zero_grad()\n", ""),
+        ),
+        "The gradients are forgotten at the end, when they are needed.": (
+            *("    model.zero_grad()\n", ""),
+            *("    return", "    model.zero_grad()\n    return"),
+        ),
+        "`loss.backward()` is called once, after the last part.": (
+            *("        loss.backward()\n", ""),
+            *("    return", "    loss.backward()\n    return"),
+        ),
+        "`loss.backward()` is missing.": ("        loss.backward()\n", ""),
+        "The last part is left out when it is smaller.": (
+            *(
+                "range(0, len(labels), part_size)",
+                "range(0, len(labels) - part_size + 1, part_size)",
+            ),
+        ),
+        "The returned loss is that of the last part.": ("mean_loss += loss", "mean_loss = loss"),
+        "The returned loss is the sum over the images, not their mean.": (
+            *("mean_loss += loss.item()", "mean_loss += loss_sum.item()"),
+        ),
+        "The returned loss is not the mean: each part's share of it has to be added up.": (
+            *("mean_loss += loss.item()", "mean_loss += loss_sum.item() / len(labels[part])"),
+        ),
+        "The returned loss is the mean of the parts' means; a small last part counts too much "
+        "there.": (
+            *(
+                "mean_loss += loss.item()",
+                "mean_loss += loss_sum.item() / len(labels[part]) / -(-len(labels) // part_size)",
+            ),
+        ),
+        "Every part begins at the first image.": ("slice(start, start", "slice(0, start"),
+        "Every part has the same images, the first ones.": ("slice(start, start + ", "slice(0, "),
+        "The parts overlap: the next one begins one image later.": (
+            *("len(labels), part_size)", "len(labels))"),
+        ),
+    },
+    "loop.4": {
+        "The gradients are summed and not divided: divide by the number of processes.": (
+            *("\n        parameter.grad /= dist.get_world_size()", ""),
+        ),
+        "You divide by 2, which is right only for two processes: `dist.get_world_size()`.": (
+            *("dist.get_world_size()", "2"),
+        ),
+        "Nothing is sent: `dist.all_reduce` is missing.": (
+            *("        dist.all_reduce(parameter.grad)\n", ""),
+        ),
+        "You multiply by the number of processes; divide by it.": ("/= dist", "*= dist"),
+        "The division makes a new tensor, and `parameter.grad` stays the sum: divide in place.": (
+            *("        parameter.grad /= dist", "        mean = parameter.grad / dist"),
+        ),
+        "A copy of the gradient is sent, and `parameter.grad` itself stays what it was.": (
+            *("all_reduce(parameter.grad)", "all_reduce(parameter.grad.clone())"),
+        ),
+        "The weights are averaged, not the gradients.": ("parameter.grad", "parameter.data"),
+        "Only the first parameter is averaged: the loop ends too early.": (
+            *("/= dist.get_world_size()", "/= dist.get_world_size()\n        break"),
+        ),
+        "The result is divided once more: the mean is too small.": (
+            *("/= dist.get_world_size()", "/= dist.get_world_size() ** 2"),
+        ),
+        "You divide by the rank of the process; its world size is the number of processes.": (
+            *("dist.get_world_size()", "max(1, dist.get_rank())"),
+        ),
+        "You take the maximum over the processes, not the mean.": (
+            *("all_reduce(parameter.grad)", "all_reduce(parameter.grad, op=dist.ReduceOp.MAX)"),
+            *("\n        parameter.grad /= dist.get_world_size()", ""),
+        ),
+    },
+    "loop.6": {
+        "The optimizer's state is not copied, so it changes with the training after the call.": (
+            *("copy.deepcopy(optimizer.state_dict())", "optimizer.state_dict()"),
+        ),
+        "The weights are not copied, so they change with the training after the call.": (
+            *("copy.deepcopy(model.state_dict())", "model.state_dict()"),
+        ),
+        "That is the state of a new optimizer, which has no momentum.": (
+            "copy.deepcopy(optimizer.state_dict())",
+            "torch.optim.SGD(model.parameters(), **optimizer.defaults).state_dict()",
+        ),
+        "The optimizer's settings are there, its momentum is not: `state_dict()` has both.": (
+            "copy.deepcopy(optimizer.state_dict())",
+            '{"state": {}, "param_groups": optimizer.state_dict()["param_groups"]}',
+        ),
+    },
+}

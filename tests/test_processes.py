@@ -1,0 +1,49 @@
+"""Functions of a notebook in several processes."""
+
+import functools
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from utils.topics import processes
+
+needs_gloo = pytest.mark.skipif(
+    not (dist.is_available() and dist.is_gloo_available()), reason="torch without gloo"
+)
+
+
+def double(tensor):
+    tensor.mul_(2)
+
+
+def sum_and_rank(start):
+    value = torch.tensor([float(start + dist.get_rank())])
+    helper(value)  # noqa: F821
+    dist.all_reduce(value)
+    return value, dist.get_rank()
+
+
+def one_fails():
+    if dist.get_rank():
+        raise ValueError("the second has enough")
+    dist.all_reduce(torch.ones(1))
+
+
+@needs_gloo
+def test_functions_run_in_one_group_and_bring_their_helpers():
+    results = processes.run(sum_and_rank, 3, helper=double)
+    assert results == [(torch.tensor([14.0]), 0), (torch.tensor([14.0]), 1)]
+
+
+@needs_gloo
+def test_the_first_error_is_told_and_not_what_it_does_to_the_others():
+    with pytest.raises(RuntimeError, match=r"^Process 1 stopped: ValueError: the second"):
+        processes.run(one_fails)
+
+
+def test_what_has_no_source_is_refused():
+    with pytest.raises(ValueError, match=r"written with def .*, not a partial"):
+        processes.run(functools.partial(double))
+    with pytest.raises(ValueError, match="at least one process"):
+        processes.run(double, processes=0)
