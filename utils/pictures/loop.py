@@ -66,8 +66,8 @@ def opening(paths: Mapping[str, Any]) -> Figure:
             for number, name in enumerate(names):
                 look = _look(number, markevery=(4 * number, 12), linewidth=1.2, label=WAYS[name])
                 axis.plot(steps, ways[name], **look)
-            axis.set(title=title, xlabel="step", ylim=(0, 3.3))
-            axis.legend(loc="upper right", fontsize=9)
+            axis.set(title=title, xlabel="step", ylim=(0, 2.9))
+            axis.legend(loc="lower left", fontsize=8.5)
         axes[0].set_ylabel("loss of the step")
     return figure
 
