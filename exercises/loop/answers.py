@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from utils import data
+
 _FIT = """
 def my_fit(model, batches, epochs, learning_rate, seed):
     torch.manual_seed(seed)
@@ -171,7 +173,10 @@ wrong_answers = {
         ),
         (
             "two mistakes",
-            _fit("    model.train()\n", "", "            optimizer.zero_grad()\n", ""),
+            _fit(
+                *("            optimizer.zero_grad()\n", ""),
+                *("loss.item() * len(x)", "loss.item()", "total / n", "total / len(batches)"),
+            ),
             r"Two things are wrong",
         ),
         (
@@ -885,7 +890,93 @@ def run_state(model, optimizer, epoch):
 }
 
 
+# --- mutants that the checks accept, and why they may ---------------------------------------------
+
+_OTHER_SEEDS = "Every epoch and every seed still has a random order of its own."
+equivalent = {
+    "loop.1": [
+        (
+            "The two do not touch each other.",
+            "`torch.manual_seed(seed)` and `options = {'lr': lea …  0.0005}` exchanged",
+            "`step, total_steps, m … es), [])` and `model.train()` exchanged",
+            "`batches.set_epoch(epoch)` and `loss_sum, count = (0.0, 0)` exchanged",
+            "`loss = F.cross_entro …  labels)` and `optimizer.zero_grad()` exchanged",
+            "`optimizer.step()` and `loss_sum += loss.det … (labels)` exchanged",
+        ),
+        (
+            "Every step sets the rate anew.",
+            "`learning_rate` becomes `seed` in `options = {'lr': lea …  0.0005}`",
+        ),
+        ("Zero is zero.", "`loss_sum` and `count` exchanged", "`0.0` and `0` exchanged"),
+        (
+            "SGD made from one list of parameters has one group.",
+            "`for group in optimiz … l_steps)` becomes `for group in optimiz … s) break`",
+        ),
+    ],
+    "loop.2": [
+        (
+            "What is infinite or NaN stays so when it is divided by the scale.",
+            "`if not all((gradient … cale / 2` and `for gradient in grad … /= scale` exchanged",
+        ),
+    ],
+    "loop.3": [
+        (
+            "The two do not touch each other.",
+            "`model.zero_grad()` and `mean_loss = 0.0` exchanged",
+            "`loss.backward()` and `mean_loss += loss.item()` exchanged",
+        ),
+    ],
+}
+accepted = {
+    "loop.1": [
+        (
+            "The numbers are the same; the graphs are kept until the epoch ends.",
+            "`loss.detach()` becomes `loss`",
+        ),
+        ("A tensor serves as a number.", "`float(loss_sum / count)` becomes `loss_sum / count`"),
+    ],
+    "loop.3": [("A tensor serves as a number.", "`loss.item()` becomes `loss`")],
+    "loop.4": [
+        (
+            "Each divides its own gradient first: the sum of the shares is the mean.",
+            "`dist.all_reduce(parameter.grad)` and `parameter.grad /= di … d_size()` exchanged",
+        ),
+    ],
+    "loop.5": [
+        (
+            _OTHER_SEEDS,
+            "`seed + 1000 * epoch` becomes `seed - 1000 * epoch`",
+            "`1000 * epoch` becomes `1000 + epoch`",
+            "`1000 * epoch` becomes `epoch`",
+            "`1000` becomes `1001`",
+            "`1000` becomes `999`",
+        ),
+    ],
+}
+
+
 # --- probes: what the equivalent ones are compared on ---------------------------------------------
+
+
+def probe_loop_1(my_fit):
+    images = torch.randint(0, 256, (14, 1, 4, 4), dtype=torch.uint8)
+    batches = data.Batches(images, torch.randint(3, (14,)), batch_size=5, device="cpu")
+    found = []
+    for epochs, rate, seed in ((2, 0.1, 3), (1, 0.3, 0)):
+        model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 3))
+        found += [*my_fit(model, batches, epochs, rate, seed), model.training]
+        found += [parameter.detach().clone() for parameter in model.parameters()]
+    return found
+
+
+def probe_loop_2(scaled_step):
+    model, found = nn.Linear(4, 3), []
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for factor, scale in ((1.0, 4.0), (float("inf"), 8.0), (float("nan"), 2.0), (0.5, 1.0)):
+        loss = model(torch.randn(5, 4)).square().mean() * factor
+        found.append(scaled_step(model, optimizer, loss, scale))
+        found += [parameter.detach().clone() for parameter in model.parameters()]
+    return found
 
 
 def probe_loop_3(accumulate):

@@ -157,6 +157,7 @@ def _scaling() -> Iterator[tuple[Tensor, Tensor, float, float, str]]:
     images, labels = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
     yield images, labels, 1.0, 8.0, "an ordinary step"
     yield images, labels, 1e-7, 2.0**20, "a step whose gradients would be zero without the scale"
+    yield images, labels, 1.0, 2.0**18, "a step in which some gradients are infinite"
     yield images, labels, 1.0, 2.0**24, "a step whose gradients are infinite"
     yield images, labels, math.nan, 4.0, "a step whose gradients are NaN"
     yield images, labels, 1.0, 1.0, "a step with the scale 1"
@@ -174,7 +175,8 @@ def loop_2(answer, reference):
             result = call(function, *given, what=what) if learners else function(*given)
             found.append((result, _weights(model)))
             if learners:
-                trace.see(found[-1][1])
+                # NaN is like nothing, not even NaN; as a number it tells mistakes apart.
+                trace.see([weight.nan_to_num(nan=-1e4) for weight in found[-1][1]])
         return found
 
     right, ours = steps(reference, False), steps(answer, True)
