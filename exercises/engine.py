@@ -459,9 +459,9 @@ def check(id: str, answer: Any, *, example: bool = False) -> None:
         return
     given = _is_given(id, answer)
     result = _GIVEN if given else evaluate(id, answer)
-    text = f"{id} is {result.outcome}: {result.message}"
+    frame = f"{id} is {result.outcome}:"
     if example:
-        say(text)
+        say(frame, result.message)
         return
     if not (given and id in _outcomes):  # what the learner's own answer was still counts
         _record(find(id), result)
@@ -470,8 +470,8 @@ def check(id: str, answer: Any, *, example: bool = False) -> None:
     refused = ["wrong", "open"] if os.environ.get("COURSE_STRICT_EXERCISES") == "1" else ["wrong"]
     if notebook.under_pytest() and result.outcome in refused:
         _hand_over_reference(find(id))
-        raise WrongAnswer(text)
-    say(text)
+        raise WrongAnswer(f"{frame} {result.message}")
+    say(frame, result.message)
 
 
 def use(id: str, answer: Any) -> Any:

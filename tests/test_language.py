@@ -248,7 +248,7 @@ def test_every_message_is_recognised_as_itself(everything):
 def test_a_learners_answer_is_told_in_chinese(chinese, capsys, monkeypatch):
     chinese(
         "messages/engine",
-        ("", "{id} is {outcome}: {message}", "{id} {outcome}：{message}"),
+        ("", "{id} is {outcome}", "{id} {outcome}"),
         ("", "wrong", "不对"),
         ("", "{number} is not right.", "{number} 不是正确答案。"),
         ("", "A dictionary with the keys {keys} is expected, not {answer}.",

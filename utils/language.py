@@ -140,9 +140,15 @@ def translate(text: str) -> str:
     return text if chosen == "en" else recogniser(chosen).translate(text)
 
 
-def say(text: str) -> None:
-    """Print a message in the learner's language, in lines of at most 96 columns."""
-    for line in translate(text).splitlines():
+def say(*parts: str) -> None:
+    """Print a message in the learner's language, in lines of at most 96 columns.
+
+    Parts are translated one by one, so that what frames a message is never read as a part of it.
+    """
+    text = ""
+    for part in map(translate, filter(None, parts)):
+        text += part if not text or text.endswith(("：", "。")) else f" {part}"
+    for line in text.splitlines():
         print("\n".join(wrapped(line, WIDTH)))
 
 
