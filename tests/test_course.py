@@ -102,7 +102,8 @@ class Project:
         (folder / "utils" / "__init__.py").touch()
         (folder / "utils" / "data.py").write_text(FAKE_DATA, encoding="utf-8")
         (folder / "chapters").mkdir()
-        shutil.copy(ROOT / "utils" / "atomic.py", folder / "utils")
+        for name in ("atomic", "language", "recognise", "columns", "notebook"):
+            shutil.copy(ROOT / "utils" / f"{name}.py", folder / "utils")
         shutil.copy(ROOT / "course.py", folder)
         ignored = shutil.ignore_patterns("site", "__pycache__")
         shutil.copytree(ROOT / "tools", folder / "tools", ignore=ignored)
