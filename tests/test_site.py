@@ -3,8 +3,10 @@
 import functools
 import gzip
 import http.server
+import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -266,11 +268,36 @@ def test_the_first_page_is_soon_there(browser, site):
     page.close()
 
 
+def test_chinese_words_of_two_characters_are_in_the_search_index():
+    """Split alike in the index (Python) and in a query (JavaScript)."""
+    settings = runpy.run_path(str(ROOT / "tools" / "site" / "conf.py"), {"tags": set_of_no_tags()})
+    search = settings["Search"]({})
+    said = {
+        "全局平均池化（pooling）": ["全局", "局平", "平均", "均池", "池化", "pooling"],
+        "1×1卷积的残差": ["1x1", "卷积", "积的", "的残", "残差"],
+        "一 batch_norm 层": ["一", "batch_norm", "层"],
+    }
+    assert {text: search.split(text) for text in said} == said
+    if node := shutil.which("node"):
+        program = f"{search.js_splitter_code}; console.log(JSON.stringify(" + (
+            f"{json.dumps(list(said))}.map(splitQuery)))"
+        )
+        done = subprocess.run([node, "-e", program], capture_output=True, text=True, check=True)
+        assert json.loads(done.stdout) == list(said.values())
+
+
+def set_of_no_tags():
+    """What Sphinx gives conf.py as `tags`."""
+    from sphinx.util.tags import Tags
+
+    return Tags()
+
+
 @pytest.mark.long
 def test_search_and_folded_hints(browser):
     chromium, address = browser
     page = chromium.new_page()
-    for words in ("dropout", "1×1", "3x3", "汇聚"):
+    for words in ("dropout", "1×1", "3x3", "池化", "全局平均"):
         page.goto(f"{address}/search.html?q={quote(words)}")
         page.wait_for_selector("#search-results li a")
     page.goto(f"{address}/chapters/04_nin.html")

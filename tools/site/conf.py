@@ -1,6 +1,11 @@
 """Sphinx settings of the course's web site; tools/site/build.py says what is built from what."""
 
+import re
+from itertools import pairwise
+
 from sphinx.search import SearchEnglish
+
+HAN = re.compile("[\\u3400-\\u9fff]+")
 
 project = "One by One"
 author = "The authors of One by One"
@@ -55,16 +60,27 @@ if tags.has("pdf"):  # noqa: F821  (Sphinx puts it here)
 
 
 class Search(SearchEnglish):
-    """Finds 1×1, whether somebody types × or x."""
+    """Finds 1×1, whether somebody types × or x, and Chinese words inside a sentence.
+
+    Chinese has no spaces, so its words are all pairs of neighbouring characters: who looks for
+    全局池化 finds pages with 全局, 局池 and 池化.
+    """
 
     js_splitter_code = r"""
         var splitQuery = (query) => query.replaceAll("×", "x")
+          .replace(/[\u3400-\u9fff]+/g, (run) => run.length < 2 ? ` ${run} ` :
+            ` ${[...run].slice(1).map((character, i) => run[i] + character).join(" ")} `)
           .split(/[^\p{Letter}\p{Number}_\p{Emoji_Presentation}]+/gu)
           .filter((term) => term);
     """
 
     def split(self, input: str) -> list[str]:
-        return super().split(input.replace("×", "x"))
+        return super().split(HAN.sub(pairs, input.replace("×", "x")))
+
+
+def pairs(run: re.Match[str]) -> str:
+    """All pairs of neighbours of a run of Chinese characters; a single one alone."""
+    return f" {' '.join(map(''.join, pairwise(run[0]))) or run[0]} "
 
 
 def show_code(app, what, name, thing, options, lines: list[str]) -> None:
