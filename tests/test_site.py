@@ -80,7 +80,24 @@ def test_every_page_is_there(pages):
     wanted = {f"chapters/{stem}.html" for stem in CHAPTERS}
     wanted |= {"index.html", "readme.html", "search.html", "contributing.html"}
     wanted |= {f"docs/{path.stem}.html" for path in ROOT.glob("docs/*.md")}
+    wanted |= {f"zh/chapters/{stem}.html" for stem in CHAPTERS} | {"zh/index.html"}
+    wanted |= {f"zh/docs/{path.stem}.html" for path in ROOT.glob("docs/zh/*.md")}
     assert wanted <= pages.keys()
+
+
+def test_pages_name_their_language_and_the_page_in_the_other_one(site, pages):
+    chinese = [name for name in pages if name.startswith("zh/")]
+    assert len(chinese) > len(CHAPTERS)
+    for name in chinese:
+        other = {"zh/index.html": "readme.html"}.get(name, name.removeprefix("zh/"))
+        for here, there, code in ((name, other, "en"), (other, name, "zh-CN")):
+            (address,) = re.findall(rf'hreflang="{code}" href="([^"]*)"', pages[here].text)
+            assert (pages[here].path.parent / address).resolve() == (site / there).resolve()
+            assert there in {
+                os.path.relpath((pages[here].path.parent / link).resolve(), site.resolve())
+                for link in (unquote(urlsplit(link).path) for link in pages[here].links)
+            }, f"{here} has no link to {there}"
+        assert 'lang="zh-CN"' in pages[name].text[:500] and 'lang="en"' in pages[other].text[:500]
 
 
 def test_no_link_is_broken_and_no_picture_is_missing(site, pages):
@@ -107,7 +124,7 @@ def test_every_picture_says_what_it_is(pages):
     for name, page in pages.items():
         for alt in re.findall(r'<img[^>]*\balt="([^"]*)"', page.text):
             found += 1
-            assert re.search("[A-Za-z]{3}", alt), name
+            assert re.search("[A-Za-z]{3}|[\u4e00-\u9fff]{2}", alt), name
             assert "_images/" not in alt and "\n" not in alt, f"{name}: {alt}"
     assert found > 80
 

@@ -15,7 +15,8 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -25,6 +26,8 @@ from myst_parser.mdit_to_docutils.base import default_slugify
 from tools import COMMAND, ROOT, Parser
 from tools.address import repository
 from tools.site import first_page
+from tools.translation import blocks
+from tools.translation import catalogue as translation
 from utils.leftovers import matching
 
 HERE = Path(__file__).resolve().parent
@@ -32,19 +35,21 @@ PAGES = {
     "tools/site/index.md": "index.md",
     "README.md": "readme.md",
     "CONTRIBUTING.md": "contributing.md",
+    "README.zh-CN.md": "zh/index.md",
 }
-TITLES = {"readme": "How to use it"}  # in the list of pages, where the heading says too little
+# In the list of pages, where the heading says too little.
+TITLES = {"readme": "How to use it", "zh/index": "中文"}
 TREE = """
 ```{{toctree}}
 :hidden:
-:caption: Chapters
+:caption: {words.chapters}
 
 {chapters}
 ```
 
 ```{{toctree}}
 :hidden:
-:caption: About the course
+:caption: {words.about}
 
 {about}
 ```
@@ -71,13 +76,64 @@ MODULE = """
 
 CLAIM = """
 
-### "{claim}"
+### {claim}
 
-{verdict}. {right}
+{verdict}{stop}{right}
 
 *{settled}* {evidence}
 """
-SETTLED = {"code": "Computed in the course:", "citation": "Sources:"}
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the site adds to pages, in one language."""
+
+    prefix: str  # of the pages' paths in the site
+    folder: str  # of the chapters in the repository
+    chapters: str
+    about: str
+    chapter: str
+    figure: str
+    of_exercise: str
+    quoted: str
+    stop: str
+    verdicts: dict[str, str]
+    settled: dict[str, str]
+
+
+WORDS = {
+    "en": Words(
+        prefix="",
+        folder="chapters",
+        chapters="Chapters",
+        about="About the course",
+        chapter="Chapter {}",
+        figure="Figure of the section: {}",
+        of_exercise=" of exercise {}",
+        quoted='"{}"',
+        stop=". ",
+        verdicts={name: name.capitalize() for name in ("wrong", "imprecise", "unsupported")},
+        settled={"code": "Computed in the course:", "citation": "Sources:"},
+    ),
+    "zh": Words(
+        prefix="zh/",
+        folder="chapters_zh",
+        chapters="章节",
+        about="关于本课程",
+        chapter="第 {} 章",
+        figure="图（figure）：{}",
+        of_exercise="（练习 {}）",
+        quoted="“{}”",
+        stop="。",
+        verdicts={"wrong": "错误", "imprecise": "不准确", "unsupported": "没有依据"},
+        settled={"code": "课程中算出：", "citation": "来源："},
+    ),
+}
+
+
+def language(page: Path) -> str:
+    """The language of a page, by its path in the site."""
+    return "zh" if page.parts[0] == "zh" else "en"
 
 
 def address() -> str:
@@ -98,6 +154,10 @@ def pages() -> dict[Path, Path]:
     found = {ROOT / name: Path(page) for name, page in PAGES.items()}
     for path in [*matching(ROOT, "chapters/[0-9]*.ipynb"), *matching(ROOT, "docs/*.md")]:
         found[path] = path.relative_to(ROOT)
+    for path in matching(ROOT, "chapters_zh/[0-9]*.ipynb"):
+        found[path] = Path("zh", "chapters", path.name)
+    for path in matching(ROOT, "docs/zh/*.md"):
+        found[path] = Path("zh", "docs", path.name)
     return found
 
 
@@ -136,7 +196,7 @@ def copy_pictures(text: str, path: Path, page: Path, folder: Path) -> str:
     return PICTURE.sub(replace, text)
 
 
-def describe_pictures(nb: nbformat.NotebookNode) -> None:
+def describe_pictures(nb: nbformat.NotebookNode, words: Words = WORDS["en"]) -> None:
     """Give each picture of a chapter a text for who cannot see it: the headings above it."""
     above: list[str] = []
     for cell in nb.cells:
@@ -145,8 +205,8 @@ def describe_pictures(nb: nbformat.NotebookNode) -> None:
             for marks, title in re.findall(r"^(#{1,6}) +(.+)$", prose, re.MULTILINE):
                 above = [*above[: len(marks) - 1], re.sub(r"[`*$]", "", title).strip()]
         elif any("image/png" in output.get("data", {}) for output in cell.outputs):
-            words = ", ".join(above[1:] or above)
-            cell.metadata["mystnb"] = {"image": {"alt": f"Figure of the section: {words}"}}
+            text = words.figure.format(", ".join(above[1:] or above))
+            cell.metadata["mystnb"] = {"image": {"alt": text}}
 
 
 def show_picture_first(nb: nbformat.NotebookNode) -> None:
@@ -173,11 +233,23 @@ def section_with(mark: str, nb: nbformat.NotebookNode) -> tuple[str, str]:
     return "", ""
 
 
-def claims() -> str:
-    """What docs/claims.toml says, as the rest of the page "Is this true?"."""
+def claims(words: Words = WORDS["en"], known: Mapping[tuple[str, str], str] | None = None) -> str:
+    """What docs/claims.toml says, as the rest of the page "Is this true?".
+
+    known: translations, by their place in the catalogue and the English.
+    """
     ledger = tomllib.loads((ROOT / "docs" / "claims.toml").read_text(encoding="utf-8"))["claim"]
     text = ""
-    for path in matching(ROOT, "chapters/[0-9]*.ipynb"):
+
+    def said(claim: dict, part: str) -> str:
+        source = claim[part].strip()
+        return blocks.replaced(
+            source,
+            blocks.cut(source),
+            lambda block: (known or {}).get((f"{claim['id']} {part}", block.text), ""),
+        )
+
+    for path in matching(ROOT, f"{words.folder}/[0-9]*.ipynb"):
         nb = nbformat.read(path, as_version=4)
         about = [claim for claim in ledger if claim["chapter"] == path.stem]
         if about:
@@ -185,15 +257,34 @@ def claims() -> str:
         for claim in about:
             title, anchor = section_with(claim["id"], nb)
             there = f"../chapters/{path.name}" + (f"#{anchor}" if anchor else "")
-            where = title or f"Chapter {int(path.stem[:2])}"
+            where = title or words.chapter.format(int(path.stem[:2]))
             evidence = [name for name in claim["sources"] if name != "counted"]
             if title or claim["settled"] == "code":
                 evidence.insert(0, f"[{where}]({there})")
-            values = {"claim": claim["claim"], "right": claim["right"].strip()}
-            values |= {"verdict": claim["verdict"].capitalize()}
-            values |= {"settled": SETTLED[claim["settled"]], "evidence": "; ".join(evidence) + "."}
-            text += CLAIM.format(**values)
+            text += CLAIM.format(
+                claim=words.quoted.format(said(claim, "claim")),
+                verdict=words.verdicts[claim["verdict"]],
+                stop=words.stop,
+                right=said(claim, "right"),
+                settled=words.settled[claim["settled"]],
+                evidence="; ".join(evidence) + ".",
+            )
     return text
+
+
+def tree(index: Path, site: Mapping[Path, Path]) -> str:
+    """The list of pages in one language; that of the English ones leads to the Chinese ones too."""
+    words = WORDS[language(index)]
+    names = [
+        page.with_suffix("").as_posix()
+        for page in site.values()
+        if page != index and (language(page) == language(index) or page == Path("zh/index.md"))
+    ]
+    chapters = [name for name in names if name.startswith(f"{words.prefix}chapters/")]
+    about = [name for name in names if name not in chapters]
+    about = [f"{TITLES[name]} </{name}>" if name in TITLES else f"/{name}" for name in about]
+    chapters = [f"/{name}" for name in chapters]
+    return TREE.format(words=words, chapters="\n".join(chapters), about="\n".join(about))
 
 
 def copy_pages(folder: Path, site: dict[Path, Path] | None = None) -> None:
@@ -204,9 +295,10 @@ def copy_pages(folder: Path, site: dict[Path, Path] | None = None) -> None:
     for path, page in site.items():
         target = folder / page
         target.parent.mkdir(parents=True, exist_ok=True)
+        words = WORDS[language(page)]
         if path.suffix == ".ipynb":
             nb = nbformat.read(path, as_version=4)
-            describe_pictures(nb)
+            describe_pictures(nb, words)
             show_picture_first(nb)
             for cell in nb.cells:
                 if cell.cell_type == "markdown":
@@ -214,23 +306,21 @@ def copy_pages(folder: Path, site: dict[Path, Path] | None = None) -> None:
                         cell.source = cell.source.partition("\n\n<details>")[0]
                     cell.source = relink(cell.source, path, site)
                     if id := cell.metadata.get("exercise"):  # for who hears a list of the hints
-                        hidden = f' <span class="visually-hidden">of exercise {id}</span>'
+                        more = words.of_exercise.format(id)
+                        hidden = f'<span class="visually-hidden">{more}</span>'
                         cell.source = SUMMARY.sub(rf"<summary>\1{hidden}</summary>", cell.source)
             nbformat.write(nb, target)
             continue
         text = path.read_text(encoding="utf-8")
-        if page.name == "index.md":
+        if page == Path("index.md"):
             text = first_page.fill(text, folder / "static")
         text = relink(text, path, site)
         text = copy_pictures(text, path, page, folder)
         if page.name == "index.md":
-            names = [other.with_suffix("").as_posix() for other in site.values() if other != page]
-            chapters = [name for name in names if name.startswith("chapters/")]
-            about = [name for name in names if name not in chapters]
-            about = [f"{TITLES[name]} <{name}>" if name in TITLES else name for name in about]
-            text += TREE.format(chapters="\n".join(chapters), about="\n".join(about))
+            text += tree(page, site)
         if page.name == "is_this_true.md":
-            text += claims()
+            known = translation.translations("docs/is_this_true") if words.prefix else None
+            text += claims(words, known)
         if page.name == "reference.md":
             text += "".join(MODULE.format(name=name) for name in modules())
         target.write_text(text, encoding="utf-8")

@@ -91,6 +91,25 @@ def show_code(app, what, name, thing, options, lines: list[str]) -> None:
             lines[i] += ":"
 
 
+def other_language(name: str) -> str:
+    """The page in the other language, by the names of pages: zh/chapters/04_nin."""
+    if name in ("readme", "zh/index"):  # the first page of the site is in English only
+        return "zh/index" if name == "readme" else "readme"
+    return name.removeprefix("zh/") if name.startswith("zh/") else f"zh/{name}"
+
+
+def say_language(app, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """Each page says its language, and where it is in the other one."""
+    chinese = pagename.startswith("zh/")
+    context["language"] = "zh-CN" if chinese else "en"
+    other = other_language(pagename)
+    if other in app.env.found_docs:
+        code, address = "en" if chinese else "zh-CN", context["pathto"](other)
+        link = f'<link rel="alternate" hreflang="{code}" href="{address}">'
+        context["metatags"] = context.get("metatags", "") + f"\n{link}"
+
+
 def setup(app) -> None:
+    app.connect("html-page-context", say_language)
     app.add_search_language(Search)
     app.connect("autodoc-process-docstring", show_code)

@@ -8,7 +8,7 @@ document.addEventListener("DOMContentLoaded", () => {
 // A section that one can leave out is folded: its heading and first sentence stay.
 document.addEventListener("DOMContentLoaded", () => {
   for (const heading of document.querySelectorAll("article section > h2")) {
-    if (!heading.textContent.startsWith("Deeper: ")) continue;
+    if (!/^(Deeper: |深入：)/.test(heading.textContent)) continue;
     const details = document.createElement("details");
     const summary = document.createElement("summary");
     details.className = "deeper";
