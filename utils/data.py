@@ -123,11 +123,12 @@ def _read_files(folder: str | Path | None) -> dict[str, np.ndarray]:
                     write_error = error
         contents[name] = content
     if write_error:
-        language.say(
+        text = (
             f"Fashion-MNIST stays packed, because {_shown(raw)} cannot be written to "
             f"({write_error.strerror}): the course reads it from memory, torchvision and d2l will "
             "not find it."
         )
+        print(language.translate(text))
     return contents
 
 
