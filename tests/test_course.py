@@ -1334,7 +1334,8 @@ def test_help_needs_no_environment(handed_over, capsys, arguments):
     assert stopped.value.code == 0 and handed_over == []
     assert printed.startswith(f"usage: {COMMAND} ")
     if len(arguments) < 2:
-        assert all(f"\n    {name} " in printed for name in course.COMMANDS)
+        listed = re.findall(r"^ {4}(\w+)\s", printed, re.MULTILINE)  # a long name has its line
+        assert set(course.COMMANDS) <= set(listed)
 
 
 def test_the_readme_names_only_commands_that_exist():
