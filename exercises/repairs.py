@@ -472,7 +472,9 @@ def _other_calls(
         numbers = [n for n in active if kinds[n] == kind]
         for n in numbers if len(numbers) > 1 else ():
             yield f"there is a {kind} too many: {names[n]}", {n: _skip}
-        every = f"there is a {kind} too many ({' and '.join(names[n] for n in numbers)})"
+        every = f"there should be no {kind}; there are {len(numbers)}"
+        if len(numbers) < 4:
+            every = f"there is a {kind} too many ({' and '.join(names[n] for n in numbers)})"
         yield every, dict.fromkeys(numbers, _skip)
         if kind != right:
             for n in numbers if len(numbers) > 1 else ():

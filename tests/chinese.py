@@ -11,6 +11,7 @@ from utils.recognise import Found, Recogniser
 
 HOLE = re.compile(r"(?<!\{)\{(\w+)\}(?!\})")
 LONGEST_NAME = 2  # words of a name that a learner or the course gave to something
+NAMES = re.compile(r"\w+(, \w+)+")  # of arguments
 OF_TORCH = re.compile(
     r"^\W*(Expected size|size mismatch|Given groups|\w+pool\dd:)"
 )  # after its first sentence
@@ -40,5 +41,6 @@ def english_left(message):
 
 def _unread(part: Found):
     if part.template is None:
-        return [part.text] if part.unread > LONGEST_NAME else []
+        named = part.unread <= LONGEST_NAME or NAMES.fullmatch(part.text)
+        return [] if named else [part.text]
     return [text for hole in part.holes for inner in hole for text in _unread(inner)]

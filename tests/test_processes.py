@@ -31,6 +31,13 @@ def one_fails():
 
 
 @needs_gloo
+def test_reset_in_a_notebook_does_no_harm(monkeypatch):
+    """`%reset` also takes the names that Python itself has given to the module."""
+    monkeypatch.delattr("__main__.__spec__")
+    assert len(processes.run(sum_and_rank, 1.0, helper=double)) == 2
+
+
+@needs_gloo
 def test_functions_run_in_one_group_and_bring_their_helpers():
     results = processes.run(sum_and_rank, 3, helper=double)
     assert results == [(torch.tensor([14.0]), 0), (torch.tensor([14.0]), 1)]

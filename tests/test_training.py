@@ -445,7 +445,7 @@ def test_a_diagnosis_that_fails_does_not_cost_the_history(monkeypatch):
     def fail(*_):
         raise ValueError("no idea")
 
-    monkeypatch.setattr(diagnosis, "explain", fail)
+    monkeypatch.setattr(diagnosis, "cause", fail)
     history = train(DeadLogits(), make_batches() * 10, epochs=2)
     assert history.status == "stuck" and "no idea" in history.message
 

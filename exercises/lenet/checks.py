@@ -472,16 +472,16 @@ def lenet_2(answer, reference):
     module = make(answer, 6)
     mixed = "A convolution mixes the maps: each output map is to read its own map only (groups)."
     own = "Each of the four numbers has a weight of its own; all four share one coefficient."
-    one_for_all = "serves all six maps; each map has its own"
     expect_parameters(
         module,
         12,
         common={
             0: "Coefficient and bias are not trainable: they have to be `nn.Parameter`s and "
             "attributes of the module.",
-            2: f"One coefficient and one bias {one_for_all.replace('serves', 'serve')}.",
-            7: f"One number, coefficient or bias, {one_for_all}.",
-            1: f"There is one number only, and it {one_for_all}: a coefficient and a bias.",
+            2: "One coefficient and one bias serve all six maps; each map has its own.",
+            7: "One number, coefficient or bias, serves all six maps; each map has its own.",
+            1: "There is one number only, and it serves all six maps; each map has its own: a "
+            "coefficient and a bias.",
             6: "Coefficient or bias is missing, or is not an `nn.Parameter`.",
         }
         | dict.fromkeys((24, 30), own)

@@ -659,7 +659,7 @@ class InvertedResidual(nn.Module):
                 after="parts.append(nn.ReLU6())",
                 last="nn.Conv2d(channels, 64, 1, bias=False), nn.ReLU6()",
             ),
-            r"after each block.*One more mistake is left\.",
+            r"after each block.*12,224 parameters",
         ),
         (
             "the stride left in",
@@ -679,7 +679,7 @@ class InvertedResidual(nn.Module):
         (
             "ReLU6 after rows",
             repaired(outer="parts.append(nn.ReLU6())"),
-            r"after each row of the table",
+            r"after 3 of the 6 blocks",
         ),
         (
             "no first ReLU6",

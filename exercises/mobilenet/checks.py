@@ -60,8 +60,8 @@ _NO_NORM = (
     *("        nn.BatchNorm2d(in_channels),\n", ""),
     *("        nn.BatchNorm2d(out_channels),\n", ""),
 )
+_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.SiLU, nn.Hardswish, nn.GELU)
 _NORM, _LAST_RELU = "        nn.BatchNorm2d(64),\n", "        nn.ReLU6(),\n    ]\n    return"
-_NEXT = "            channels = out_channels\n"
 _LAST = "            nn.BatchNorm2d(out_channels),\n"
 _AT_END = ("return total", "return total + project.bias[:, None, None]")
 _ACTIVE = ("total + F.conv2d(", "total + F.relu6(F.conv2d(", "part], bias)\n", "part], bias))\n")
@@ -132,20 +132,6 @@ SLIPS = {
         ),
     },
     "mobilenet.5": {
-        **{
-            f"There is {still}an activation, such as ReLU6, after each block, so after each "
-            f"projection; the bottleneck is linear.{more}": (
-                *(_NEXT, f"{_NEXT}            parts.append(nn.ReLU6())\n", *other),
-            )
-            for still, more, other in (
-                ("", "", ()),
-                ("still ", " One more mistake is left.", (_NORM, "")),
-            )
-        },
-        "There is still an activation, such as ReLU6, after each row of the table. So it follows a "
-        "projection; the bottleneck is linear.": (
-            *(f"{_NEXT}    parts +=", f"{_NEXT}        parts.append(nn.ReLU6())\n    parts +="),
-        ),
         "The batch norm of the last convolution comes after the ReLU6; it belongs before it.": (
             *(_NORM, "", _LAST_RELU, _LAST_RELU.replace("    ]", f"{_NORM}    ]", 1)),
         ),
@@ -816,7 +802,21 @@ def _faults(network: nn.Module) -> list[str]:
         )
     elif len(deep) == 6 and (deep[1].stride, deep[3].stride) != ((2, 2), (2, 2)):
         found.append("The stride belongs to the first block of a row, not to a later one.")
-    blocks = [c for c in map(_convolutions, network.children()) if len(c) in (2, 3)]
+    children = list(network.children())
+    inside = [convs if len(convs := _convolutions(child)) in (2, 3) else [] for child in children]
+    blocks = [convs for convs in inside if convs]
+    followed = [isinstance(next(iter(c.modules())), _ACTIVATIONS) for c in children[1:]]
+    active = sum(bool(convs) and after for convs, after in zip(inside, followed))
+    if active and active == len(blocks):
+        found.append(
+            "There is still an activation after each block, so after each projection; the "
+            "bottleneck is linear."
+        )
+    elif active:
+        found.append(
+            f"There is still an activation after {active} of the {len(blocks)} blocks, so after a "
+            "projection; the bottleneck is linear."
+        )
     given = 16
     for block in blocks:
         takes, gives = block[0].in_channels, block[-1].out_channels

@@ -9,6 +9,7 @@ through gloo.
 from __future__ import annotations
 
 import inspect
+import sys
 import tempfile
 import textwrap
 import time
@@ -50,6 +51,7 @@ def run(function: Callable, *arguments: Any, processes: int = 2, **others: Calla
         raise ValueError(f"There should be at least one process, not {processes}.")
     sources = [(name, *_source(name, other)) for name, other in others.items()]
     sources.append(("main", *_source("The function", function)))
+    vars(sys.modules["__main__"]).setdefault("__spec__")  # gone after `%reset`; spawn reads it
     with tempfile.TemporaryDirectory() as folder:
         given = (folder, processes, sources, arguments)
         try:
