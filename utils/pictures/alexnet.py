@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
 import torch
@@ -13,23 +12,7 @@ from torch import Tensor, nn
 
 from utils import plotting, results, summary
 
-WIDE = 6.4  # inches; with type of 10 points it can be read on a phone
 ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh"}
-
-
-@contextmanager
-def _look():
-    with plotting.style(), plt.rc_context({"font.size": 10, "axes.titlesize": 11}):
-        yield
-
-
-def _line(number: int, **more) -> dict:
-    """Colour, dash and marker of the line with this number."""
-    return {
-        "color": plotting.COLOURS[number],
-        "linestyle": plotting.DASHES[number],
-        "marker": plotting.MARKERS[number],
-    } | more
 
 
 def _legend_below(figure: Figure, columns: int = 2) -> None:
@@ -41,8 +24,10 @@ def _legend_below(figure: Figure, columns: int = 2) -> None:
 def to_scale(lenet: nn.Module, alexnet: nn.Module) -> Figure:
     """Two networks to scale: one image of each, and one small square for each LeNet-5."""
     small, large = (summary.count_parameters(network) for network in (lenet, alexnet))
-    with _look():
-        figure, (images, grid) = plt.subplots(1, 2, figsize=(WIDE, 3.5), layout="constrained")
+    with plotting.style(title=11):
+        figure, (images, grid) = plt.subplots(
+            1, 2, figsize=(plotting.NARROW, 3.5), layout="constrained"
+        )
         side, far = lenet.image_size, alexnet.image_size
         for shift, grey in ((36, "0.62"), (18, "0.75"), (0, "0.88")):  # three colours
             place = (side + 30 + shift, shift)
@@ -72,8 +57,8 @@ def shares(model: nn.Module, shape: Sequence[int]) -> Figure:
     """The share that each layer with weights has of the network's parameters and MACs."""
     table = summary.table(model, shape)
     layers = [row for row in table.rows if row.parameters]
-    with _look():
-        figure, axis = plt.subplots(figsize=(WIDE, 3.2), layout="constrained")
+    with plotting.style(title=11):
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 3.2), layout="constrained")
         for shift, number, hatch, what, label in (
             (-0.21, 4, "", "parameters", "parameters"),
             (0.21, 1, "//", "macs", "MACs"),
@@ -92,8 +77,10 @@ def shares(model: nn.Module, shape: Sequence[int]) -> Figure:
 
 def connections(features: nn.Module, names: Sequence[str]) -> Figure:
     """Which maps each map of these convolutions sees: black where there is a kernel slice."""
-    with _look():
-        figure, axes = plt.subplots(1, len(names), figsize=(WIDE, 2.6), layout="constrained")
+    with plotting.style(title=11):
+        figure, axes = plt.subplots(
+            1, len(names), figsize=(plotting.NARROW, 2.6), layout="constrained"
+        )
         for axis, name in zip(axes, names):
             layer = features.get_submodule(name)
             # One map at a time is 1, the others 0; with weights of 1 its kernels notice.
@@ -114,11 +101,11 @@ def relu_and_tanh() -> Figure:
     x = torch.linspace(-4, 4, 401)
     functions = {"ReLU": x.relu(), "tanh": x.tanh()}
     slopes = {"ReLU": (x > 0).float(), "tanh": 1 - x.tanh().square()}
-    with _look():
-        figure, axes = plt.subplots(1, 2, figsize=(WIDE, 3.0), layout="constrained")
+    with plotting.style(title=11):
+        figure, axes = plt.subplots(1, 2, figsize=(plotting.NARROW, 3.0), layout="constrained")
         for axis, drawn in zip(axes, (functions, slopes)):
             for number, (name, values) in enumerate(drawn.items()):
-                axis.plot(x, values, **_line(number, marker=""), linewidth=2, label=name)
+                axis.plot(x, values, **plotting.line(number, marker=""), linewidth=2, label=name)
             axis.set_xlabel("input")
         axes[0].set(title="the function", ylim=(-1.3, 2.3))
         axes[1].set(title="its slope", ylim=(-0.1, 1.15))
@@ -135,14 +122,14 @@ def relu_against_tanh(comparison: str = "best") -> Figure:
     stored = results.load("alexnet.json")["activation"]
     chosen = (stored if comparison == "best" else stored["same"])["best"]
     checks = stored["recipe"]["checks_an_epoch"]
-    with _look():
-        figure, axis = plt.subplots(figsize=(WIDE, 3.4), layout="constrained")
+    with plotting.style(title=11):
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 3.4), layout="constrained")
         for number, (kind, label) in enumerate(ACTIVATIONS.items()):
             wanted = chosen[kind] | {"activation": kind}
             runs = next(entry for entry in stored["runs"] if wanted.items() <= entry.items())
             curves = torch.tensor(list(runs["curves"].values()))
             epochs = torch.arange(1, curves.shape[1] + 1) / checks
-            look = _line(number, marker="")
+            look = plotting.line(number, marker="")
             axis.plot(epochs, curves.T, **look, linewidth=0.7, alpha=0.45)
             axis.plot(epochs, curves.median(dim=0).values, **look, linewidth=2.4, label=label)
         for target in stored["recipe"]["targets_percent"]:
@@ -156,9 +143,9 @@ def search_of_starts() -> Figure:
     """Mean training error of every start and learning rate that was searched; lower is better."""
     stored = results.load("alexnet.json")["activation"]
     rates_of = stored["recipe"]["searched_rates"]
-    with _look():
+    with plotting.style(title=11):
         figure, axes = plt.subplots(
-            1, 2, figsize=(WIDE, 3.4), sharex=True, sharey=True, layout="constrained"
+            1, 2, figsize=(plotting.NARROW, 3.4), sharex=True, sharey=True, layout="constrained"
         )
         for axis, (kind, title) in zip(axes, ACTIVATIONS.items()):
             found = stored["search"][kind]
@@ -167,7 +154,7 @@ def search_of_starts() -> Figure:
                 label = start.replace("he", "He").replace("xavier", "Xavier")
                 # A run whose loss was no longer a number has no error, and leaves a gap.
                 shown = [float("nan") if error is None else error for error in errors]
-                axis.semilogx(rates, shown, **_line(number), label=label)
+                axis.semilogx(rates, shown, **plotting.line(number), label=label)
             axis.set(title=title, xlabel="learning rate")
         axes[0].set_ylabel("training error (%),\nmean of five epochs")
         _legend_below(figure, columns=3)
@@ -177,9 +164,8 @@ def search_of_starts() -> Figure:
 def dropped(passes: Mapping[str, Tensor]) -> Figure:
     """Values of one layer in several passes, a row each; white is zero."""
     highest = max(values.max().item() for values in passes.values())
-    with _look():
-        figure, axes = plt.subplots(len(passes), 1, figsize=(WIDE, 0.42 * len(passes) + 0.7),
-                                    sharex=True, layout="constrained")  # fmt: skip
+    with plotting.style(title=11):
+        figure, axes = plotting.axes(len(passes), height=0.42 * len(passes) + 0.7, sharex=True)
         for axis, (name, values) in zip(axes, passes.items()):
             axis.imshow(values[None], cmap="gray_r", vmin=0, vmax=highest, aspect="auto")
             axis.set_yticks([0], [name])
@@ -190,10 +176,10 @@ def dropped(passes: Mapping[str, Tensor]) -> Figure:
 
 def thinned(counts: Sequence[int], accuracies: Sequence[float], whole: float) -> Figure:
     """Accuracy of the mean of so many thinned networks, and of one pass without dropout."""
-    with _look():
-        figure, axis = plt.subplots(figsize=(WIDE, 3.0), layout="constrained")
+    with plotting.style(title=11):
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 3.0), layout="constrained")
         shown = [100 * accuracy for accuracy in accuracies]
-        axis.semilogx(counts, shown, **_line(0), label="mean of thinned networks")
+        axis.semilogx(counts, shown, **plotting.line(0), label="mean of thinned networks")
         axis.axhline(100 * whole, linestyle="--", color="black", label="one pass, nothing dropped")
         axis.set_xticks(counts, counts)
         axis.minorticks_off()
@@ -204,8 +190,8 @@ def thinned(counts: Sequence[int], accuracies: Sequence[float], whole: float) ->
 
 def neighbours(before: Tensor, after: Tensor) -> Figure:
     """The values of all maps at one position before and after a normalisation."""
-    with _look():
-        figure, axis = plt.subplots(figsize=(WIDE, 3.0), layout="constrained")
+    with plotting.style(title=11):
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 3.0), layout="constrained")
         for shift, values, number, hatch, label in (
             (-0.21, before, 4, "", "before"),
             (0.21, after, 1, "//", "after, times $2^{0.75}$"),
@@ -222,10 +208,10 @@ def neighbours(before: Tensor, after: Tensor) -> Figure:
 
 def starts(variations: Mapping[str, Mapping[str, float]]) -> Figure:
     """How much the values after each layer vary over images, a line for each way to start."""
-    with _look():
-        figure, axis = plt.subplots(figsize=(WIDE, 3.6), layout="constrained")
+    with plotting.style(title=11):
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 3.6), layout="constrained")
         for number, (name, values) in enumerate(variations.items()):
-            axis.semilogy(list(values.values()), **_line(number), label=name)
+            axis.semilogy(list(values.values()), **plotting.line(number), label=name)
         layers = next(iter(variations.values()))
         axis.set_xticks(range(len(layers)), layers)
         axis.set_ylabel("standard deviation over\nthe images, mean over units")
@@ -236,8 +222,8 @@ def starts(variations: Mapping[str, Mapping[str, float]]) -> Figure:
 def overfitting() -> Figure:
     """Accuracy on own and on new images with dropout and augmentation off and on."""
     conditions = results.load("alexnet.json")["regularisation"]["conditions"]
-    with _look():
-        figure, axis = plt.subplots(figsize=(WIDE, 3.4), layout="constrained")
+    with plotting.style(title=11):
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 3.4), layout="constrained")
         for place, entry in enumerate(conditions.values()):
             middle = (len(entry["runs"]) - 1) / 2
             for number, run in enumerate(entry["runs"]):
@@ -245,8 +231,10 @@ def overfitting() -> Figure:
                 known, new = (100 * run[f"{part}_accuracy"] for part in ("train", "validation"))
                 axis.plot([x, x], [new, known], color="grey", linewidth=1, zorder=1)
                 look = {"linestyle": "", "markersize": 5}
-                axis.plot(x, known, **_line(1, marker="^") | look, label="its own 1,000 images")
-                axis.plot(x, new, **_line(0) | look, label="validation images")
+                axis.plot(
+                    x, known, **plotting.line(1, marker="^") | look, label="its own 1,000 images"
+                )
+                axis.plot(x, new, **plotting.line(0) | look, label="validation images")
         axis.set_xticks(range(len(conditions)), conditions)
         axis.set(ylabel="accuracy (%)", ylim=(75, 102))
         _legend_below(figure)

@@ -15,8 +15,6 @@ from utils import plotting
 
 Table = Mapping[str, Mapping[str, Any]]  # a row for each network, see utils.topics.network_tables
 
-TEXT = {"font.size": 10, "axes.titlesize": 10.5, "figure.dpi": 110}
-WIDE = 6.4  # inches; with type of 10 points it can be read on a phone
 NAMES = {"lenet": "LeNet", "alexnet": "AlexNet", "vgg": "VGG", "vgg16": "VGG-16", "nin": "NiN"}
 NAMES |= {"googlenet": "GoogLeNet", "resnet": "ResNet", "resnet50": "ResNet-50"}
 NAMES |= {"mobilenet_v1": "MobileNet v1", "mobilenet_v2": "MobileNet v2"}
@@ -43,10 +41,6 @@ PLACES = {
 def name(key: str) -> str:
     """The name of a network as it is written in the figures."""
     return NAMES[key.removesuffix("_small")]
-
-
-def _style() -> plt.rc_context:
-    return plt.rc_context(TEXT)
 
 
 def _logarithmic(axis: Axes, x: Sequence[float] = (), y: Sequence[float] = ()) -> None:
@@ -88,8 +82,8 @@ def opening(table: Table) -> Figure:
         "lenet": {"color": plotting.COLOURS[0], "linewidth": 2.2, "linestyle": "--"},
         "googlenet_small": {"color": plotting.COLOURS[1], "linewidth": 2.2, "linestyle": ":"},
     }
-    with plotting.style(), _style():
-        figure, axis = plt.subplots(figsize=(WIDE, 3.9), layout="constrained")
+    with plotting.style():
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 3.9), layout="constrained")
         for network in table:
             heights = [places[key][network] for key in columns]
             look = looks.get(network, {"color": "0.72", "linewidth": 1.2})
@@ -118,8 +112,8 @@ def fronts(
         costs: keys of `COSTS`.
         front: names on the Pareto front of {name: (cost, accuracy)}, the cheapest first.
     """
-    with plotting.style(), _style():
-        size = (WIDE, 3.0 * len(costs))
+    with plotting.style():
+        size = (plotting.NARROW, 3.0 * len(costs))
         figure, axes = plt.subplots(
             len(costs), 1, figsize=size, squeeze=False, layout="constrained"
         )
@@ -145,8 +139,8 @@ def fronts(
 
 def times(table: Table) -> Figure:
     """Time against MACs, for one image and for a batch; a dotted line: as much a MAC as LeNet."""
-    with plotting.style(), _style():
-        figure, axes = plt.subplots(2, 1, figsize=(WIDE, 6.0), layout="constrained")
+    with plotting.style():
+        figure, axes = plt.subplots(2, 1, figsize=(plotting.NARROW, 6.0), layout="constrained")
         panels = (
             (axes[0], "one_ms", "one image", [0.2, 0.5, 1, 2]),
             (axes[1], "batch_ms", "a batch of 64 images", [3, 5, 10, 20, 50]),
@@ -186,8 +180,8 @@ def only_one_right(
     """
     (first, a), (second, b) = answers.items()
     rows = ((first, a == labels, b), (second, b == labels, a))
-    with plotting.style(), _style():
-        figure, axes = plt.subplots(2, 5, figsize=(WIDE, 3.7), layout="constrained")
+    with plotting.style():
+        figure, axes = plt.subplots(2, 5, figsize=(plotting.NARROW, 3.7), layout="constrained")
         for line, (winner, right, said) in zip(axes, rows):
             found = (right & (said != labels)).nonzero().flatten()[: len(line)]
             for axis in line:
@@ -208,8 +202,8 @@ def differences(points: Mapping[str, Sequence[float]], deviation: float) -> Figu
         points: differences in percentage points.
         deviation: standard deviation that the choice of test images gives; the band is twice it.
     """
-    with plotting.style(), _style():
-        size = (WIDE, 0.42 * len(points) + 1.3)
+    with plotting.style():
+        size = (plotting.NARROW, 0.42 * len(points) + 1.3)
         figure, axis = plt.subplots(figsize=size, layout="constrained")
         label = f"other test images could do this\n(two deviations, {2 * deviation:.1f} points)"
         axis.axvspan(-2 * deviation, 2 * deviation, color="0.88", zorder=0, label=label)
@@ -228,8 +222,8 @@ def differences(points: Mapping[str, Sequence[float]], deviation: float) -> Figu
 
 def memory(small: Table, large: Table) -> Figure:
     """Memory of the weights and of one image on its way, for both tables."""
-    with plotting.style(), _style():
-        figure, axes = plt.subplots(2, 1, figsize=(WIDE, 5.6), layout="constrained")
+    with plotting.style():
+        figure, axes = plt.subplots(2, 1, figsize=(plotting.NARROW, 5.6), layout="constrained")
         panels = (
             (axes[0], small, "peak_kb", 1e3, "images of 28 or 32 pixels", [0.05, 0.1, 0.2, 0.5, 1]),
             (
@@ -261,8 +255,8 @@ def memory(small: Table, large: Table) -> Figure:
 
 def years(large: Table) -> Figure:
     """MACs of the large networks against their year; the area of a circle is the parameters."""
-    with plotting.style(), _style():
-        figure, axis = plt.subplots(figsize=(WIDE, 4.2), layout="constrained")
+    with plotting.style():
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 4.2), layout="constrained")
         for key, row in large.items():
             place, million = (row["year"], row["macs"] / 1e9), row["parameters"] / 1e6
             circle = {"facecolors": "none", "edgecolors": plotting.COLOURS[0], "linewidths": 1.5}
@@ -281,8 +275,8 @@ def years(large: Table) -> Figure:
 
 def phones(offers: Mapping[tuple[float, int], Mapping[str, float]]) -> Figure:
     """MobileNet v1 in several widths and image sizes: accuracy against MACs and against weights."""
-    with plotting.style(), _style():
-        figure, axes = plt.subplots(2, 1, figsize=(WIDE, 5.8), layout="constrained")
+    with plotting.style():
+        figure, axes = plt.subplots(2, 1, figsize=(plotting.NARROW, 5.8), layout="constrained")
         panels = (
             ("macs", "MACs (millions)", [200]),
             ("parameters", "parameters (millions)", [2.5, 3]),

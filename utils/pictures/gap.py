@@ -16,18 +16,15 @@ from torch import Tensor
 from utils import data, plotting, results
 from utils.topics import localisation
 
-TEXT = {"font.size": 10, "axes.titlesize": 10, "figure.dpi": 90}
-WIDE = 6.4  # inches; with type of 10 points it can be read on a phone
-
 
 def _panels(count: int, columns: int, *, title_lines: int = 1) -> tuple[Figure, list[Axes]]:
     """Square panels without axes, with room for titles of so many lines."""
     rows = -(-count // columns)
-    side = WIDE / columns
+    side = plotting.NARROW / columns
     figure, axes = plt.subplots(
         rows,
         columns,
-        figsize=(WIDE, rows * (side + 0.19 * title_lines)),
+        figsize=(plotting.NARROW, rows * (side + 0.19 * title_lines)),
         squeeze=False,
         layout="constrained",
     )
@@ -64,7 +61,7 @@ def opening() -> Figure:
     shown = localisation.examples(validation.images, validation.labels)
     stored = results.load("localisation.json")["covering"]["runs"][0]["examples"]
     rows = [[[float(value) for value in row.split()] for row in one] for one in stored["maps"]]
-    with plotting.style(), plt.rc_context(TEXT):
+    with plotting.style(dpi=90, title=10):
         figure, axes = _panels(6, 3, title_lines=2)
         for axis, image, label, answer, one in zip(
             axes, shown.images, shown.labels, stored["predicted"], rows
@@ -82,7 +79,7 @@ def averages(image: Tensor, maps: Tensor) -> Figure:
     count, generator = len(maps), torch.Generator().manual_seed(0)
     order = torch.randperm(maps[0].numel(), generator=generator)
     shuffled = maps.flatten(1)[:, order].view_as(maps)
-    with plotting.style(), plt.rc_context(TEXT):
+    with plotting.style(dpi=90, title=10):
         figure, axes = _panels(2 * (1 + count), 1 + count)
         _show(axes[0], image, "image")
         axes[1 + count].text(0.5, 0.5, "the same\nvalues,\nshuffled", ha="center", va="center")
@@ -95,8 +92,8 @@ def averages(image: Tensor, maps: Tensor) -> Figure:
 
 def heads() -> Figure:
     """From the same maps to ten logits: flatten and a linear layer, or averages first."""
-    with plotting.style(), plt.rc_context(TEXT):
-        figure, axes = plt.subplots(2, 1, figsize=(WIDE, 4.6), layout="constrained")
+    with plotting.style(dpi=90, title=10):
+        figure, axes = plt.subplots(2, 1, figsize=(plotting.NARROW, 4.6), layout="constrained")
         for axis, pooled in zip(axes, (False, True)):
             axis.set(xlim=(0, 9), ylim=(-0.7, 3.7), aspect="equal")
             axis.set_axis_off()
@@ -145,8 +142,8 @@ def _draw_head(axis: Axes, pooled: bool) -> None:
 def shifts(report: Mapping[str, Any]) -> Figure:
     """Accuracy against the shift of the garment, for each head: median and range of the seeds."""
     steps = [0, 2, 4, 6, 8, 10]
-    with plotting.style(), plt.rc_context(TEXT):
-        figure, axis = plt.subplots(figsize=(WIDE, 3.6), layout="constrained")
+    with plotting.style(dpi=90, title=10):
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 3.6), layout="constrained")
         for number, head in enumerate(report["heads"].values()):
             runs = [head[f"shift_{step}"] for step in steps]
             colour, marker = plotting.COLOURS[number], plotting.MARKERS[number]
@@ -165,7 +162,7 @@ def shifts(report: Mapping[str, Any]) -> Figure:
 
 def canvases(pictures: Tensor, boxes: Tensor, names: Sequence[str]) -> Figure:
     """Canvases (N, H, W) with the true box and name."""
-    with plotting.style(), plt.rc_context(TEXT):
+    with plotting.style(dpi=90, title=10):
         figure, axes = _panels(len(pictures), 3)
         for axis, picture, box, name in zip(axes, pictures, boxes, names):
             _show(axis, picture, name)
@@ -176,8 +173,8 @@ def canvases(pictures: Tensor, boxes: Tensor, names: Sequence[str]) -> Figure:
 def peaks(groups: Mapping[str, Tensor]) -> Figure:
     """How high the maps' peaks are, a histogram for each group."""
     highest = max(float(values.max()) for values in groups.values())
-    with plotting.style(), plt.rc_context(TEXT):
-        figure, axis = plt.subplots(figsize=(WIDE, 2.8), layout="constrained")
+    with plotting.style(dpi=90, title=10):
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 2.8), layout="constrained")
         for number, (name, values) in enumerate(groups.items()):
             axis.hist(
                 values.numpy(), bins=30, range=(0, highest), histtype="step", linewidth=2,
@@ -192,7 +189,7 @@ def cover(
     picture: Tensor, squares: Mapping[str, Sequence[float]], logits: Mapping[str, float]
 ) -> Figure:
     """One canvas (H, W) as it is and with squares covered, with the logit under each name."""
-    with plotting.style(), plt.rc_context(TEXT):
+    with plotting.style(dpi=90, title=10):
         figure, axes = _panels(len(squares), 3, title_lines=2)
         for axis, (name, square) in zip(axes, squares.items()):
             left, top, right, bottom = (int(side) for side in square)
@@ -210,8 +207,10 @@ def cover(
 def few_and_many(report: Mapping[str, Any]) -> Figure:
     """Training and validation accuracy of four heads on few and on many images, all seeds."""
     looks = [("train", "training", "s", "none"), ("validation", "validation", "o", "black")]
-    with plotting.style(), plt.rc_context(TEXT):
-        figure, axes = plt.subplots(2, 1, figsize=(WIDE, 4.4), layout="constrained", sharex=True)
+    with plotting.style(dpi=90, title=10):
+        figure, axes = plt.subplots(
+            2, 1, figsize=(plotting.NARROW, 4.4), layout="constrained", sharex=True
+        )
         for axis, experiment in zip(axes, ("few", "many")):
             recipe, heads = report[experiment]["recipe"], report[experiment]["heads"]
             for row, head in enumerate(heads.values()):
@@ -239,8 +238,8 @@ def thresholds(report: Mapping[str, Any]) -> Figure:
     lines += [
         (n, [report["baselines"][k]["test"][f"iou_{s}"] for s in shares]) for k, n in names.items()
     ]
-    with plotting.style(), plt.rc_context(TEXT):
-        figure, axis = plt.subplots(figsize=(WIDE, 3.4), layout="constrained")
+    with plotting.style(dpi=90, title=10):
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 3.4), layout="constrained")
         for number, (name, values) in enumerate(lines):
             axis.plot(
                 shares, values, label=name, color=plotting.COLOURS[number],
@@ -271,8 +270,8 @@ def rivals(report: Mapping[str, Any]) -> Figure:
         for key, one in report["poolings"].items()
     ]
     rows += [(name, [report["baselines"][key]["test"]["pointing"]]) for key, name in names.items()]
-    with plotting.style(), plt.rc_context(TEXT):
-        figure, axis = plt.subplots(figsize=(WIDE, 3.2), layout="constrained")
+    with plotting.style(dpi=90, title=10):
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 3.2), layout="constrained")
         for row, (_, runs) in enumerate(rows):
             values = sorted(100 * value for value in runs)
             middle = values[len(values) // 2]

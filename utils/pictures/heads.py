@@ -18,7 +18,7 @@ def time_against_batch() -> Figure:
     results/heads_time.json: a mark for each pair, a line through the medians.
     """
     measured = results.load("heads_time.json")["networks"]
-    with plotting.style(), plt.rc_context({"font.size": 10, "axes.titlesize": 11}):
+    with plotting.style(title=11):
         figure, axes = plt.subplots(
             1, 2, figsize=(6.4, 3.3), sharex=True, sharey=True, layout="constrained"
         )

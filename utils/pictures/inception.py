@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -23,20 +22,13 @@ BRANCHES = ("1×1", "3×3", "5×5", "pool")
 HATCHES = ("", "///", "...", "xx")
 
 
-@contextlib.contextmanager
-def _style() -> Iterator[None]:
-    """The course's look with fewer pixels: the chapter has many figures, and one file holds all."""
-    with plotting.style(), plt.rc_context({"figure.dpi": 94}):
-        yield
-
-
 # --- the network and its cost ---------------------------------------------------------------------
 
 
 def opening() -> Figure:
     """AlexNet, VGG-16 and GoogLeNet: layers, MACs, and parameters as the area of a circle."""
     known = {"alexnet": ("AlexNet", 8), "vgg16": ("VGG-16", 16), "googlenet": ("GoogLeNet", 22)}
-    with _style():
+    with plotting.style(dpi=94):
         figure, axis = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
         for number, (name, (title, layers)) in enumerate(known.items()):
             with torch.device("meta"):  # shapes alone: nothing is computed
@@ -69,7 +61,7 @@ def windows(image: Tensor, sides: Mapping[str, int], centre: tuple[int, int]) ->
 
     sides: how many pixels of the image a value of each branch depends on, height and width.
     """
-    with _style():
+    with plotting.style(dpi=94):
         figure, axes = plt.subplots(1, len(sides), figsize=(WIDTH, 2.7), layout="constrained")
         for number, (axis, (name, side)) in enumerate(zip(axes, sides.items())):
             top, left = (place - side // 2 for place in centre)
@@ -97,7 +89,7 @@ def module_3a() -> Figure:
             [pooled, "1×1\n32 maps"],
         ],
     }
-    with _style():
+    with plotting.style(dpi=94):
         figure, axes = plt.subplots(2, 1, figsize=(WIDTH, 6.4), layout="constrained")
         for axis, (title, branches), out in zip(axes, forms.items(), (416, 256)):
             _layer(axis, 1.5, 0, "192 maps come in", 2.6, "white")
@@ -127,7 +119,7 @@ def _layer(axis: plt.Axes, x: float, y: float, text: str, width: float, colour: 
 
 def costs(modules: Mapping[str, Mapping[str, float]]) -> Figure:
     """Million MACs of the forms of a module, a bar each, one segment for each branch."""
-    with _style():
+    with plotting.style(dpi=94):
         figure, axis = plt.subplots(figsize=(WIDTH, 2.6), layout="constrained")
         for row, parts in enumerate(modules.values()):
             start = 0.0
@@ -146,7 +138,7 @@ def costs(modules: Mapping[str, Mapping[str, float]]) -> Figure:
 
 def growth(channels: Mapping[str, Sequence[int]], names: Sequence[str]) -> Figure:
     """Channels that come out of module after module, a line for each kind of network."""
-    with _style():
+    with plotting.style(dpi=94):
         figure, axis = plt.subplots(figsize=(WIDTH, 3.0), layout="constrained")
         for number, (label, values) in enumerate(channels.items()):
             look = {"marker": MARKERS[number], "linestyle": DASHES[number]}
@@ -164,7 +156,7 @@ def growth(channels: Mapping[str, Sequence[int]], names: Sequence[str]) -> Figur
 def table_one(printed: Mapping[str, float], counted: Mapping[str, float]) -> Figure:
     """How far the printed numbers of parameters are from those counted, in percent."""
     off = {name: 100 * (printed[name] / counted[name] - 1) for name in printed}
-    with _style():
+    with plotting.style(dpi=94):
         figure, axis = plt.subplots(figsize=(WIDTH, 2.8), layout="constrained")
         axis.axhspan(-5, 5, color="0.92")
         looks = [("white", "///") if abs(value) > 5 else (COLOURS[0], "") for value in off.values()]
@@ -184,7 +176,7 @@ def table_one(printed: Mapping[str, float], counted: Mapping[str, float]) -> Fig
 
 def branch_maps(image: Tensor, maps: Mapping[str, Tensor], shown: int = 5) -> Figure:
     """The image (1, H, W), and the strongest maps (C, h, w) of each branch, a scale for each."""
-    with _style():
+    with plotting.style(dpi=94):
         figure = plt.figure(figsize=(WIDTH, 4.2), layout="constrained")
         grid = figure.add_gridspec(len(maps), shown + 2)
         axis = figure.add_subplot(grid[:, :2])
@@ -206,7 +198,7 @@ def branch_maps(image: Tensor, maps: Mapping[str, Tensor], shown: int = 5) -> Fi
 def silenced(whole: float, without: Mapping[str, float]) -> Figure:
     """Accuracy of the whole network, and with the maps of one branch at a time set to zero."""
     values = {"whole\nnetwork": whole} | {f"without\n{name}": v for name, v in without.items()}
-    with _style():
+    with plotting.style(dpi=94):
         figure, axis = plt.subplots(figsize=(WIDTH, 2.9), layout="constrained")
         percent = [100 * value for value in values.values()]
         drawn = axis.bar(list(values), percent, width=0.6, color=COLOURS[4], edgecolor="black")
@@ -233,7 +225,7 @@ def lost(report: Mapping[str, Any], names: Mapping[str, str]) -> Figure:
     report: "points_lost" of results/inception.json; names: the branches as one reads them.
     """
     groups = {g: g.replace("inception", "") for g in report if g != "all"}
-    with _style():
+    with plotting.style(dpi=94):
         figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 4.9), sharex=True, layout="constrained")
         row, ticks = 0.0, {}
         for group, title in groups.items():
@@ -275,7 +267,7 @@ def three_ways(report: Mapping[str, Any], names: Mapping[str, str]) -> Figure:
         "mean_re_estimated": "means, re-estimated\n(own scale)",
     }
     groups = list(report)
-    with _style():
+    with plotting.style(dpi=94):
         figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.6), layout="constrained")
         axes[1].sharey(axes[0])  # the third has a scale of its own
         for axis, (way, title) in zip(axes, ways.items()):
@@ -300,7 +292,7 @@ def three_ways(report: Mapping[str, Any], names: Mapping[str, str]) -> Figure:
 
 def gradients(norms: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
     """Norm of the gradient, part by part of the network, a panel for each way to start."""
-    with _style():
+    with plotting.style(dpi=94):
         figure, axes = plt.subplots(
             1, len(norms), figsize=(WIDTH, 3.7), sharey=True, layout="constrained"
         )
@@ -323,7 +315,7 @@ def arms(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], key: s
     panels: title of the panel, then "without" and "with", each with its runs (thin; their median
     is thick).
     """
-    with _style():
+    with plotting.style(dpi=94):
         figure, axes = plt.subplots(
             1, len(panels), figsize=(WIDTH, 3.4), sharey=True, layout="constrained", squeeze=False
         )
@@ -352,7 +344,7 @@ def arms(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], key: s
 
 def saved(weights: Mapping[str, float], times: Mapping[str, float]) -> Figure:
     """What a replacement saves of the weights and of the time, in percent, beside each other."""
-    with _style():
+    with plotting.style(dpi=94):
         figure, axis = plt.subplots(figsize=(WIDTH, 3.0), layout="constrained")
         for number, (label, values) in enumerate({"weights": weights, "time": times}.items()):
             x = [place + 0.36 * (number - 0.5) for place in range(len(values))]

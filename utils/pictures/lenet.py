@@ -13,7 +13,6 @@ from torch import Tensor
 
 from utils import plotting
 
-WIDE = 6.4  # inches; with type of 10 points it can be read on a phone
 FRAME = "#E69F00"
 DARK, LIGHT, FAINT = "#0072B2", "#BFDDF0", "#E4E4E4"
 
@@ -22,7 +21,7 @@ def _figure(height: float, rows: int = 1, columns: int = 1, **options) -> tuple[
     figure, axes = plt.subplots(
         rows,
         columns,
-        figsize=(WIDE, height),
+        figsize=(plotting.NARROW, height),
         dpi=100,
         squeeze=False,
         layout="constrained",
@@ -43,7 +42,7 @@ def _bare(axis: Axes) -> None:
 def opening(windows: Tensor, groups: Mapping[str, Sequence[float]]) -> Figure:
     """Six windows (6, 1, H, W) above the test accuracies of single runs, 0 to 1, in percent."""
     with plotting.style():
-        figure = plt.figure(figsize=(WIDE, 3.5), dpi=100, layout="constrained")
+        figure = plt.figure(figsize=(plotting.NARROW, 3.5), dpi=100, layout="constrained")
         above, below = figure.subfigures(2, 1, height_ratios=(1.15, 2))
         above.suptitle("What garments are these? One unit of LeNet sees no more.", fontsize=10.5)
         for number, (axis, window) in enumerate(zip(above.subplots(1, len(windows)), windows)):

@@ -12,8 +12,6 @@ from torch import Tensor
 
 from utils import plotting
 
-TEXT = {"font.size": 10, "axes.titlesize": 10.5, "figure.dpi": 110}
-WIDE = 6.4  # inches; with type of 10 points it can be read on a phone
 SHADES = ("0.35", "0.75", "0.55", "0.9")
 HATCHES = ("", "//", "", "..")
 WAYS = {  # of results/loop.json
@@ -27,27 +25,6 @@ WAYS = {  # of results/loop.json
 }
 
 
-def _figure(rows: int = 1, columns: int = 1, height: float = 3.0, **options) -> tuple[Figure, list]:
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(WIDE, height), squeeze=False, layout="constrained", **options
-    )
-    return figure, list(axes.flat)
-
-
-def _style() -> plt.rc_context:
-    return plt.rc_context(TEXT)
-
-
-def _look(number: int, **more) -> dict[str, Any]:
-    """Colour, dash and marker of the line with this number."""
-    return {
-        "color": plotting.COLOURS[number],
-        "linestyle": plotting.DASHES[number],
-        "marker": plotting.MARKERS[number],
-        "markersize": 5,
-    } | more
-
-
 # --- the main path --------------------------------------------------------------------------------
 
 
@@ -59,12 +36,14 @@ def opening(paths: Mapping[str, Any]) -> Figure:
         ("the same run, four ways", ("in_parts", "two_processes", "resumed")),
         ("with one mistake each", ("not_divided", "not_averaged", "without_optimizer")),
     )
-    with plotting.style(), _style():
-        figure, axes = _figure(columns=2, height=3.4, sharey=True)
+    with plotting.style():
+        figure, axes = plotting.axes(columns=2, height=3.4, sharey=True)
         for axis, (title, names) in zip(axes, panels):
             axis.plot(steps, ways["whole"], color="0.7", linewidth=5, label=WAYS["whole"])
             for number, name in enumerate(names):
-                look = _look(number, markevery=(4 * number, 12), linewidth=1.2, label=WAYS[name])
+                look = plotting.line(
+                    number, markevery=(4 * number, 12), linewidth=1.2, label=WAYS[name]
+                )
                 axis.plot(steps, ways[name], **look)
             axis.set(title=title, xlabel="step", ylim=(0, 2.9))
             axis.legend(loc="lower left", fontsize=8.5)
@@ -74,8 +53,8 @@ def opening(paths: Mapping[str, Any]) -> Figure:
 
 def shares(seconds: Mapping[str, float]) -> Figure:
     """Where the time of one training step goes, as one bar in parts; `seconds` of each part."""
-    with plotting.style(), _style():
-        figure, (axis,) = _figure(height=1.7)
+    with plotting.style():
+        figure, (axis,) = plotting.axes(height=1.7)
         left, whole = 0.0, sum(seconds.values())
         for number, (name, value) in enumerate(seconds.items()):
             look = {"color": SHADES[number], "hatch": HATCHES[number], "edgecolor": "white"}
@@ -115,8 +94,8 @@ def schedule(
 
 def waiting(order: float, work: float, orders: int = 4, steps: int = 3) -> Figure:
     """A program and its GPU, side by side in time: without and with a wait in each step."""
-    with plotting.style(), _style():
-        figure, axes = _figure(rows=2, height=3.4, sharex=True)
+    with plotting.style():
+        figure, axes = plotting.axes(rows=2, height=3.4, sharex=True)
         for axis, waits in zip(axes, (False, True)):
             rows = schedule(order, work, orders, steps, waits)
             for place, bars in zip((1, 0), rows):
@@ -134,8 +113,8 @@ def waiting(order: float, work: float, orders: int = 4, steps: int = 3) -> Figur
 def gradients(magnitudes: Tensor, scales: Sequence[float] = (1.0,)) -> Figure:
     """How large the numbers of a gradient are, beside what float16 can hold; a panel a scale."""
     powers = magnitudes[magnitudes > 0].double().log2()
-    with plotting.style(), _style():
-        figure, axes = _figure(rows=len(scales), height=1.9 * len(scales) + 0.6, sharex=True)
+    with plotting.style():
+        figure, axes = plotting.axes(rows=len(scales), height=1.9 * len(scales) + 0.6, sharex=True)
         for axis, scale in zip(axes, scales):
             moved = powers + np.log2(scale)
             bins = np.arange(-50, 21)
@@ -157,8 +136,8 @@ def gradients(magnitudes: Tensor, scales: Sequence[float] = (1.0,)) -> Figure:
 
 def scales(found: Sequence[float], losses: Sequence[float]) -> Figure:
     """The scale and the loss of every step of a run with loss scaling."""
-    with plotting.style(), _style():
-        figure, axes = _figure(rows=2, height=3.6, sharex=True)
+    with plotting.style():
+        figure, axes = plotting.axes(rows=2, height=3.6, sharex=True)
         steps = range(1, len(found) + 1)
         axes[0].step(steps, np.log2(found), where="post", color=plotting.COLOURS[0])
         axes[0].set_ylabel("scale")
@@ -171,8 +150,8 @@ def scales(found: Sequence[float], losses: Sequence[float]) -> Figure:
 
 def differences(found: Mapping[str, float], label: str) -> Figure:
     """A point for each name on a logarithmic axis; zero is at the left edge."""
-    with plotting.style(), _style():
-        figure, (axis,) = _figure(height=0.42 * len(found) + 1.0)
+    with plotting.style():
+        figure, (axis,) = plotting.axes(height=0.42 * len(found) + 1.0)
         least = 1e-18
         for place, value in enumerate(found.values()):
             axis.plot([least, max(value, least)], [place, place], color="0.8", linewidth=1)
@@ -191,10 +170,10 @@ def differences(found: Mapping[str, float], label: str) -> Figure:
 
 def copies(distances: Mapping[str, Sequence[float]]) -> Figure:
     """How far the copies of two processes are from each other after each step, a line a way."""
-    with plotting.style(), _style():
-        figure, (axis,) = _figure(height=2.9)
+    with plotting.style():
+        figure, (axis,) = plotting.axes(height=2.9)
         for number, (name, values) in enumerate(distances.items()):
-            look = _look(number, markevery=4, label=name)
+            look = plotting.line(number, markevery=4, label=name)
             axis.plot(range(1, len(values) + 1), values, **look)
         axis.set(xlabel="step", ylabel="largest difference\nof a weight")
         axis.legend(loc="upper left", fontsize=9)
@@ -212,9 +191,9 @@ def shown(
     Args:
         ways: `way(rank, epoch)` gives the numbers of the images.
     """
-    with plotting.style(), _style():
+    with plotting.style():
         height = 0.36 * epochs * len(ways) + 0.55 * len(ways) + 0.4
-        figure, axes = _figure(rows=len(ways), height=height)
+        figure, axes = plotting.axes(rows=len(ways), height=height)
         for axis, (name, way) in zip(axes, ways.items()):
             for epoch in range(epochs):
                 for image in range(count):
@@ -246,8 +225,8 @@ def shown(
 
 def times(seconds: Mapping[str, float], label: str = "milliseconds of one step") -> Figure:
     """A bar for each way to compute one step."""
-    with plotting.style(), _style():
-        figure, (axis,) = _figure(height=0.45 * len(seconds) + 0.9)
+    with plotting.style():
+        figure, (axis,) = plotting.axes(height=0.45 * len(seconds) + 0.9)
         values = [1e3 * value for value in seconds.values()]
         axis.barh(range(len(values)), values, color="0.6", height=0.6)
         for place, value in enumerate(values):
@@ -259,10 +238,10 @@ def times(seconds: Mapping[str, float], label: str = "milliseconds of one step")
 
 def rates(found: Mapping[str, Any]) -> Figure:
     """Validation accuracy against the learning rate, a line for each batch size."""
-    with plotting.style(), _style():
-        figure, (axis,) = _figure(height=3.6)
+    with plotting.style():
+        figure, (axis,) = plotting.axes(height=3.6)
         for number, (size, entry) in enumerate(found["batch_sizes"].items()):
-            look = _look(number, label=f"{size} images, {entry['steps']} steps")
+            look = plotting.line(number, label=f"{size} images, {entry['steps']} steps")
             x = [float(rate) for rate in entry["rates"]]
             runs = [entry["rates"][rate]["accuracy"] for rate in entry["rates"]]
             axis.plot(x, [100 * run["median"] for run in runs], **look)
@@ -284,11 +263,15 @@ def line(step_seconds: float, gradient_bytes: float, processes: int = 8) -> Figu
     """
     speeds = np.logspace(-1, 2.6, 100)  # gigabits a second
     sent = 2 * (processes - 1) / processes * gradient_bytes * 8 / 1e9 / speeds
-    with plotting.style(), _style():
-        figure, (axis,) = _figure(height=3.0)
-        axis.plot(speeds, step_seconds + sent, **_look(0, marker=None, label="one after the other"))
+    with plotting.style():
+        figure, (axis,) = plotting.axes(height=3.0)
+        axis.plot(
+            speeds,
+            step_seconds + sent,
+            **plotting.line(0, marker=None, label="one after the other"),
+        )
         both = np.maximum(step_seconds, sent)
-        axis.plot(speeds, both, **_look(1, marker=None, label="at the same time"))
+        axis.plot(speeds, both, **plotting.line(1, marker=None, label="at the same time"))
         axis.axhline(step_seconds, color="0.5", linewidth=0.9, linestyle=":")
         axis.text(0.11, step_seconds, "computing alone", va="bottom", fontsize=9, color="0.3")
         axis.set(xscale="log", yscale="log", ylabel="seconds of a step")

@@ -12,8 +12,6 @@ from torch import Tensor
 
 from utils import plotting
 
-TEXT = {"font.size": 10, "axes.titlesize": 11, "figure.dpi": 110}
-WIDE = 6.4  # inches; with type of 10 points it can be read on a phone
 # Colour and hatch of each kind of layer; in grey they differ by lightness and by hatch.
 KINDS = {
     "full 3x3": ("#BFDDF2", ""),
@@ -25,17 +23,13 @@ KINDS = {
 }
 
 
-def _style() -> plt.rc_context:
-    return plt.rc_context(TEXT)
-
-
 def squares(work: Mapping[str, float], accuracy: Mapping[str, float]) -> Figure:
     """Networks as squares: the area is the work for one image, in millions of MACs."""
     side = {name: math.sqrt(million) for name, million in work.items()}
     most = max(side.values())
     gap = 0.3 * most
-    with plotting.style(), _style():
-        figure, axis = plt.subplots(figsize=(WIDE, 2.75), layout="constrained")
+    with plotting.style(title=11):
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 2.75), layout="constrained")
         left = 0.0
         for name, million in work.items():
             look = {"facecolor": "#BFDDF2", "edgecolor": "#222222", "linewidth": 1.2}
@@ -58,8 +52,8 @@ def depthwise_steps(picture: Tensor, kernels: Tensor, filtered: Tensor, mixed: T
         mixed: (1, 2, H, W), the output of the 1x1 convolution.
     """
     titles = ("input\nchannel", "its own\n3×3 filter", "depthwise\noutput", "1×1:\nmixtures")
-    with plotting.style(), _style():
-        figure, axes = plt.subplots(3, 4, figsize=(WIDE, 5.3), layout="constrained")
+    with plotting.style(title=11):
+        figure, axes = plt.subplots(3, 4, figsize=(plotting.NARROW, 5.3), layout="constrained")
         for c, (name, cmap) in enumerate((("red", "Reds"), ("green", "Greens"), ("blue", "Blues"))):
             axes[c, 0].imshow(picture[0, c], cmap=cmap, vmin=0, vmax=1.3)
             axes[c, 1].imshow(kernels[c, 0], cmap="Greys", vmin=-4, vmax=4)
@@ -85,9 +79,11 @@ def depthwise_steps(picture: Tensor, kernels: Tensor, filtered: Tensor, mixed: T
 def through_relu(points: Tensor, returned: Mapping[int, Tensor]) -> Figure:
     """Points of two numbers, and what comes back from a ReLU with so many channels."""
     panels = {"input": points, **{f"{wide} channels": back for wide, back in returned.items()}}
-    with plotting.style(), _style():
+    with plotting.style(title=11):
         rows = -(-len(panels) // 3)
-        figure, axes = plt.subplots(rows, 3, figsize=(WIDE, 2.2 * rows), layout="constrained")
+        figure, axes = plt.subplots(
+            rows, 3, figsize=(plotting.NARROW, 2.2 * rows), layout="constrained"
+        )
         limit = 1.1 * max(float(shown.abs().max()) for shown in panels.values())
         for axis, (name, shown) in zip(axes.flat, panels.items()):
             axis.scatter(*shown.T, c=range(len(shown)), s=4, cmap="viridis")
@@ -106,9 +102,11 @@ def block_widths(blocks: Mapping[str, Sequence[tuple[str, int]]]) -> Figure:
         blocks: name of the block and its tensors from the input on, as (what made it, channels). A
             block whose last tensor is called "+ …" has a shortcut.
     """
-    with plotting.style(), _style():
+    with plotting.style(title=11):
         rows = max(map(len, blocks.values()))
-        figure, axes = plt.subplots(1, len(blocks), figsize=(WIDE, 3.4), layout="constrained")
+        figure, axes = plt.subplots(
+            1, len(blocks), figsize=(plotting.NARROW, 3.4), layout="constrained"
+        )
         for axis, (name, tensors) in zip(axes, blocks.items()):
             most = max(channels for _, channels in tensors)
             for row, (text, channels) in enumerate(tensors):
@@ -134,9 +132,9 @@ def by_kind(panels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
     Args:
         panels: label of an axis, then name of a network, then kind of layer and its value.
     """
-    with plotting.style(), _style():
+    with plotting.style(title=11):
         count = len(next(iter(panels.values())))
-        size = (WIDE, (0.42 * count + 0.75) * len(panels) + 0.5)
+        size = (plotting.NARROW, (0.42 * count + 0.75) * len(panels) + 0.5)
         figure, axes = plt.subplots(
             len(panels), 1, figsize=size, squeeze=False, layout="constrained"
         )
@@ -167,8 +165,8 @@ def by_kind(panels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
 
 def zeros(shares: Sequence[tuple[str, float]]) -> Figure:
     """For each layer the share of zeros in what it gets; layers in their order."""
-    with plotting.style(), _style():
-        figure, axis = plt.subplots(figsize=(WIDE, 3.0), layout="constrained")
+    with plotting.style(title=11):
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 3.0), layout="constrained")
         places = {kind: [n for n, (name, _) in enumerate(shares) if name == kind]
                   for kind in ("thin", "wide")}  # fmt: skip
         values = {kind: [100 * shares[n][1] for n in places[kind]] for kind in places}
@@ -188,8 +186,8 @@ def multipliers(rows: Sequence[tuple[float, int, float, float]]) -> Figure:
     Args:
         rows: width, pixels, millions of MACs and accuracy in percent.
     """
-    with plotting.style(), _style():
-        figure, axis = plt.subplots(figsize=(WIDE, 3.4), layout="constrained")
+    with plotting.style(title=11):
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 3.4), layout="constrained")
         lines = (
             ("fewer channels, 224 pixels", lambda row: row[1] == 224, "o", "-"),
             ("smaller images, width 1", lambda row: row[0] == 1.0, "s", "--"),
@@ -215,8 +213,8 @@ def multipliers(rows: Sequence[tuple[float, int, float, float]]) -> Figure:
 
 def peaks(megabytes: Mapping[str, float]) -> Figure:
     """The most megabytes that were in use at one time, a bar for each way to compute."""
-    with plotting.style(), _style():
-        size = (WIDE, 0.48 * len(megabytes) + 0.7)
+    with plotting.style(title=11):
+        size = (plotting.NARROW, 0.48 * len(megabytes) + 0.7)
         figure, axis = plt.subplots(figsize=size, layout="constrained")
         names, values = list(megabytes), list(megabytes.values())
         drawn = axis.barh(names, values, height=0.6, color="#BFDDF2", edgecolor="#222222")
@@ -238,8 +236,10 @@ def rounded_filters(weight: Tensor, each: Tensor, single: Tensor, chosen: Sequen
         "error × 50,\na scale for\neach filter",
         "error × 50,\none scale for\nthe layer",
     )
-    with plotting.style(), _style():
-        figure, axes = plt.subplots(3, len(chosen), figsize=(WIDE, 4.1), layout="constrained")
+    with plotting.style(title=11):
+        figure, axes = plt.subplots(
+            3, len(chosen), figsize=(plotting.NARROW, 4.1), layout="constrained"
+        )
         for column, index in enumerate(chosen):
             limit = float(weight[index].abs().max())
             for row, found in enumerate((weight, each, single)):
@@ -263,8 +263,8 @@ def changed_answers(networks: Mapping[str, Mapping], ways: Mapping[str, str]) ->
         networks: of results/mobilenet.json, part int8.
         ways: key of a way to quantise, and how it is called in the figure.
     """
-    with plotting.style(), _style():
-        size = (WIDE, 0.5 * len(ways) + 1.5)
+    with plotting.style(title=11):
+        size = (plotting.NARROW, 0.5 * len(ways) + 1.5)
         figure, axis = plt.subplots(figsize=size, layout="constrained")
         looks = (("mobilenet_v1_small", "v1 small", "o"), ("mobilenet_v2_small", "v2 small", "^"))
         for number, (name, label, marker) in enumerate(looks):

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from utils import plotting
 
-TEXT = {"font.size": 10, "axes.titlesize": 10}
 WIDE = 5.6  # inches; with type of 10 points it can be read on a phone
 LEVELS = 16  # of each colour in a photograph: the file is half as large, and looks alike
 BLUE, ORANGE, GREEN = plotting.COLOURS[:3]
@@ -52,7 +51,7 @@ FILTERS = {
 
 def opening(photo: Tensor) -> Figure:
     """A photograph (H, W, 3), and three mixtures of its channels: nine weights each."""
-    with plotting.style(), plt.rc_context(TEXT):
+    with plotting.style(title=10):
         figure, axes = _panels(4, 2, height=2.3)
         for axis, (name, rows) in zip(axes, FILTERS.items()):
             pagoda = photo[5:297:3, 40:412:3]
@@ -65,7 +64,7 @@ def opening(photo: Tensor) -> Figure:
 def clock(measured: Mapping[str, Any]) -> Figure:
     """MACs and milliseconds of one 5x5 layer, and of the detour by way of 16 channels."""
     parts = {"1×1": measured["the_1x1"], "5×5": measured["the_small_5x5"]}
-    with plotting.style(), plt.rc_context(TEXT):
+    with plotting.style(title=10):
         figure, axes = plt.subplots(2, 1, figsize=(WIDE, 3.5), layout="constrained")
         for axis, key, unit, name, form in (
             (axes[0], "macs", 1e6, "million MACs", ".0f"),
@@ -90,7 +89,7 @@ def clock(measured: Mapping[str, Any]) -> Figure:
 
 def walk(share: Tensor, answers: Mapping[str, Tensor]) -> Figure:
     """One output of some layers while the input goes straight from one pixel to another."""
-    with plotting.style(), plt.rc_context(TEXT):
+    with plotting.style(title=10):
         figure, axis = plt.subplots(figsize=(WIDE, 2.7), layout="constrained")
         for number, (name, values) in enumerate(answers.items()):
             colour, dash = plotting.COLOURS[number], plotting.DASHES[number]
@@ -103,7 +102,7 @@ def walk(share: Tensor, answers: Mapping[str, Tensor]) -> Figure:
 def slide(strip: Tensor, seen: Tensor, places: Sequence[int], classes: Sequence[str]) -> Figure:
     """A strip (28, W) of garments, and for each step of four pixels ten probabilities."""
     width = strip.shape[1]
-    with plotting.style(), plt.rc_context(TEXT):
+    with plotting.style(title=10):
         figure, axes = plt.subplots(
             2, 1, figsize=(WIDE, 4.2), sharex=True, height_ratios=[1, 2.4], layout="constrained"
         )
@@ -122,7 +121,7 @@ def slide(strip: Tensor, seen: Tensor, places: Sequence[int], classes: Sequence[
 
 def reads(masks: Mapping[str, Tensor]) -> Figure:
     """Grids (H, W) of pixels: dark where a layer reads the pixel, white where it never does."""
-    with plotting.style(), plt.rc_context(TEXT):
+    with plotting.style(title=10):
         figure, axes = _panels(len(masks), 3, height=2.2)
         for axis, (name, mask) in zip(axes, masks.items()):
             axis.set_axis_on()
@@ -135,7 +134,7 @@ def pictures(shown: Mapping[str, Tensor], *, columns: int = 3) -> Figure:
     """Grey pictures (H, W), all on one scale."""
     low = min(float(one.min()) for one in shown.values())
     high = max(float(one.max()) for one in shown.values())
-    with plotting.style(), plt.rc_context(TEXT):
+    with plotting.style(title=10):
         figure, axes = _panels(len(shown), columns, height=WIDE / columns + 0.2)
         for axis, (name, one) in zip(axes, shown.items()):
             axis.imshow(one, vmin=low, vmax=high, interpolation="nearest")
@@ -149,7 +148,7 @@ def pictures(shown: Mapping[str, Tensor], *, columns: int = 3) -> Figure:
 def differences(gaps: Mapping[str, Tensor]) -> Figure:
     """Where two layers and the merged one differ: maps (H, W) of the largest difference."""
     largest = max(float(gap.max()) for gap in gaps.values())
-    with plotting.style(), plt.rc_context(TEXT):
+    with plotting.style(title=10):
         figure, axes = _panels(len(gaps), 3, height=2.2)
         for axis, (title, gap) in zip(axes, gaps.items()):
             axis.set_axis_on()
@@ -162,7 +161,7 @@ def differences(gaps: Mapping[str, Tensor]) -> Figure:
 def coordinates(mixed: Tensor) -> Figure:
     """The three channels of (H, W, 3): brightness, and two that are zero for middle grey."""
     names = ("brightness", "red − green", "yellow − blue")
-    with plotting.style(), plt.rc_context(TEXT):
+    with plotting.style(title=10):
         figure, axes = _panels(3, 3, height=1.7)
         for axis, name, channel in zip(axes, names, mixed[5:297:3, 40:412:3].unbind(dim=2)):
             middle, reach = (0.5, 0.5) if name == "brightness" else (0, 0.4)
@@ -175,7 +174,7 @@ def coordinates(mixed: Tensor) -> Figure:
 def copies(shown: Mapping[str, Tensor]) -> Figure:
     """A roof and trees, cut out of photographs (3, H, W): the original and its copies."""
     part = (slice(None), slice(335, 407), slice(280, 388))
-    with plotting.style(), plt.rc_context(TEXT):
+    with plotting.style(title=10):
         figure, axes = _panels(len(shown), 3, height=1.75)
         for axis, (name, picture) in zip(axes, shown.items()):
             axis.imshow(_few_levels(picture[part].permute(1, 2, 0)), interpolation="nearest")
@@ -189,7 +188,7 @@ WIDTHS = (1, 2, 4, 8)
 
 def reduction(found: Mapping[str, Any]) -> Figure:
     """What is lost of 64 channels, and the accuracy with what is left. Dots are single runs."""
-    with plotting.style(), plt.rc_context(TEXT):
+    with plotting.style(title=10):
         figure, axes = plt.subplots(2, 1, figsize=(WIDE, 4.8), sharex=True, layout="constrained")
         for axis, quantity in zip(axes, ("lost", "accuracy")):
             for number, (kind, name) in enumerate(REDUCTIONS.items()):
@@ -218,7 +217,7 @@ def reduction(found: Mapping[str, Any]) -> Figure:
 
 def accuracies(reached: Mapping[str, Sequence[float]]) -> Figure:
     """For each first kernel the accuracy on images as they are, and with shuffled pixels."""
-    with plotting.style(), plt.rc_context(TEXT):
+    with plotting.style(title=10):
         figure, axis = plt.subplots(figsize=(WIDE, 2.4), layout="constrained")
         for number, (label, colour, hatch) in enumerate(
             (("as they are", BLUE, ""), ("shuffled", "white", "///"))
@@ -242,7 +241,7 @@ STACKS = {"3x3": "3×3, 32 ch.", "1x1": "1×1, 32 ch.", "1x1_wide": "1×1, 105 c
 
 def overfitting(found: Mapping[str, Any]) -> Figure:
     """Accuracy on training and validation images, with right and with random labels."""
-    with plotting.style(), plt.rc_context(TEXT):
+    with plotting.style(title=10):
         figure, axes = plt.subplots(2, 1, figsize=(WIDE, 4.8), sharex=True, layout="constrained")
         for axis, (kind, title) in zip(
             axes, {"own": "right labels", "random": "random labels"}.items()

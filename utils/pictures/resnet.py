@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,25 +12,6 @@ from utils import plotting
 
 NAMES = {"plain": "plain", "resnet": "residual"}
 DARK = "#333333"
-TEXT = {"font.size": 10, "axes.titlesize": 11, "figure.dpi": 88}
-WIDE = 6.4  # inches; with type of 10 points it can be read on a phone
-
-
-def _axes(rows: int = 1, columns: int = 1, height: float = 3.2, **options) -> tuple[Figure, list]:
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(WIDE, height), squeeze=False, layout="constrained", **options
-    )
-    return figure, list(axes.flat)
-
-
-def _look(number: int, **more) -> dict:
-    """Colour, dash and marker of the line with this number."""
-    return {
-        "color": plotting.COLOURS[number],
-        "linestyle": plotting.DASHES[number],
-        "marker": plotting.MARKERS[number],
-        "markersize": 5,
-    } | more
 
 
 def _guessing(axis: Axes, *, right: bool = False) -> None:
@@ -41,21 +21,17 @@ def _guessing(axis: Axes, *, right: bool = False) -> None:
     axis.text(0.99 if right else 0.01, 90, "guessing", transform=axis.get_yaxis_transform(), **look)
 
 
-def _text_style() -> plt.rc_context:
-    return plt.rc_context(TEXT)
-
-
 # --- depth ----------------------------------------------------------------------------------------
 
 
 def plain_losses(networks: Mapping[str, Mapping]) -> Figure:
     """Training loss of plain networks after each epoch: median of the seeds, best to worst."""
-    with plotting.style(), _text_style():
-        figure, (axis,) = _axes(height=3.3)
+    with plotting.style(dpi=88, title=11):
+        figure, (axis,) = plotting.axes(height=3.3)
         for number, depth in enumerate((20, 56, 110)):
             runs = np.array([run["loss"] for run in networks[f"plain{depth}"]["runs"]])
             epochs, middle = np.arange(1, runs.shape[1] + 1), np.median(runs, axis=0)
-            look = _look(number)
+            look = plotting.line(number)
             axis.fill_between(
                 epochs, runs.min(axis=0), runs.max(axis=0), color=look["color"], alpha=0.15, lw=0
             )
@@ -76,11 +52,11 @@ def plain_losses(networks: Mapping[str, Mapping]) -> Figure:
 
 def by_depth(networks: Mapping[str, Mapping], depths: Sequence[int] = (20, 56, 110)) -> Figure:
     """Training and validation error of plain and residual networks: seeds and their median."""
-    with plotting.style(), _text_style():
-        figure, axes = _axes(columns=2, height=3.5, sharey=True)
+    with plotting.style(dpi=88, title=11):
+        figure, axes = plotting.axes(columns=2, height=3.5, sharey=True)
         for axis, key in zip(axes, ("train_error", "validation_error")):
             for number, kind in enumerate(NAMES):
-                look = _look(number)
+                look = plotting.line(number)
                 places = np.arange(len(depths)) + (-0.13, 0.13)[number]
                 entries = [networks[f"{kind}{depth}"][key] for depth in depths]
                 axis.plot(
@@ -147,8 +123,7 @@ COLUMNS = {
 
 def blocks(*names: str) -> Figure:
     """Blocks side by side; the bent arrow is the shortcut, from the input to the addition."""
-    with _text_style():
-        figure = plotting.blocks({name: COLUMNS[name] for name in names})
+    figure = plotting.blocks({name: COLUMNS[name] for name in names})
     axis = figure.axes[0]
     for number, name in enumerate(names):
         if _PLUS not in COLUMNS[name]:
@@ -166,17 +141,17 @@ def blocks(*names: str) -> Figure:
     for text in axis.texts:
         text.set_fontsize(10)
     figure.set_size_inches(2.7 * len(names) + 0.2, figure.get_figheight())
-    figure.set_dpi(TEXT["figure.dpi"])
+    figure.set_dpi(88)
     return figure
 
 
 def identity(errors: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
     """How far blocks are from passing on their input while they learn it; a line for each seed."""
-    with plotting.style(), _text_style():
-        figure, (axis,) = _axes(height=3.2)
+    with plotting.style(dpi=88, title=11):
+        figure, (axis,) = plotting.axes(height=3.2)
         for number, (name, runs) in enumerate(errors.items()):
             for index, run in enumerate(runs):
-                look = _look(number, marker="") | {"alpha": 1 if index == 0 else 0.45}
+                look = plotting.line(number, marker="") | {"alpha": 1 if index == 0 else 0.45}
                 steps = range(1, len(run) + 1)
                 axis.plot(steps, np.maximum(run, 1e-9), label=name if index == 0 else None, **look)
         axis.set(yscale="log", xlabel="step", ylim=(1e-9, 20))
@@ -190,11 +165,13 @@ def identity(errors: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
 
 def gradients(sizes: Mapping[str, Sequence[float]]) -> Figure:
     """Size of each block's gradient, as a multiple of the last block's in the same network."""
-    with plotting.style(), _text_style():
-        figure, (axis,) = _axes(height=3.2)
+    with plotting.style(dpi=88, title=11):
+        figure, (axis,) = plotting.axes(height=3.2)
         for number, (name, values) in enumerate(sizes.items()):
             parts = np.array(values) / values[-1]
-            axis.plot(range(1, len(parts) + 1), parts, label=name, **_look(number, markersize=4))
+            axis.plot(
+                range(1, len(parts) + 1), parts, label=name, **plotting.line(number, markersize=4)
+            )
         axis.axhline(1, color="0.5", lw=0.9, ls=":")
         axis.set(yscale="log", xlabel="block, from the input (1) to the end (27)")
         axis.set_ylabel("gradient / that of the last block")
@@ -209,11 +186,13 @@ def gradients(sizes: Mapping[str, Sequence[float]]) -> Figure:
 
 def spreads(found: Mapping[str, Sequence[float]]) -> Figure:
     """Spread of the maps after each block, as a multiple of that after the first one."""
-    with plotting.style(), _text_style():
-        figure, (axis,) = _axes(height=3.8)
+    with plotting.style(dpi=88, title=11):
+        figure, (axis,) = plotting.axes(height=3.8)
         for number, (name, values) in enumerate(found.items()):
             parts = np.array(values) / values[0]
-            axis.plot(range(1, len(parts) + 1), parts, label=name, **_look(number, markersize=4))
+            axis.plot(
+                range(1, len(parts) + 1), parts, label=name, **plotting.line(number, markersize=4)
+            )
         axis.axhline(1, color="0.5", lw=0.9, ls=":")
         axis.set(yscale="log", xlabel="block (1 to 27)")
         axis.set_ylabel("spread / after block 1")
@@ -223,14 +202,14 @@ def spreads(found: Mapping[str, Sequence[float]]) -> Figure:
 
 def pushes(found: Mapping[str, Sequence[float]]) -> Figure:
     """Which share of a push at the input still arrives after each block."""
-    with plotting.style(), _text_style():
-        figure, (axis,) = _axes(height=3.2)
+    with plotting.style(dpi=88, title=11):
+        figure, (axis,) = plotting.axes(height=3.2)
         for number, (name, values) in enumerate(found.items()):
             axis.plot(
                 range(len(values)),
                 [100 * value for value in values],
                 label=name,
-                **_look(number, markersize=4),
+                **plotting.line(number, markersize=4),
             )
         axis.axhline(0, color="0.5", lw=0.9, ls=":")
         axis.set(xlabel="blocks passed", ylabel="share of the push that arrives (%)")
@@ -241,10 +220,12 @@ def pushes(found: Mapping[str, Sequence[float]]) -> Figure:
 
 def branch_sizes(found: Mapping[str, Sequence[float]]) -> Figure:
     """Size of each branch's output beside what passes on the shortcut."""
-    with plotting.style(), _text_style():
-        figure, (axis,) = _axes(height=3.2)
+    with plotting.style(dpi=88, title=11):
+        figure, (axis,) = plotting.axes(height=3.2)
         for number, (name, values) in enumerate(found.items()):
-            axis.plot(range(1, len(values) + 1), values, label=name, **_look(number, markersize=4))
+            axis.plot(
+                range(1, len(values) + 1), values, label=name, **plotting.line(number, markersize=4)
+            )
         count = len(values)
         for start in (count / 3 + 0.5, 2 * count / 3 + 0.5):
             axis.axvline(start, color="0.6", lw=0.9, ls=":")
@@ -264,8 +245,8 @@ def _short(place: str) -> str:
 
 def missing(left: Mapping[str, float], whole: float) -> Figure:
     """Points of accuracy lost with each block taken away."""
-    with plotting.style(), _text_style():
-        figure, (axis,) = _axes(height=3.1)
+    with plotting.style(dpi=88, title=11):
+        figure, (axis,) = plotting.axes(height=3.1)
         losses = [100 * (whole - value) for value in left.values()]
         axis.bar(range(len(losses)), losses, color=plotting.COLOURS[0], edgecolor=DARK, lw=0.6)
         axis.axhline(0, color=DARK, lw=0.9)
@@ -280,12 +261,12 @@ def missing(left: Mapping[str, float], whole: float) -> Figure:
 
 def missing_by_kind(networks: Mapping[str, Mapping]) -> Figure:
     """Points by which the error rises with one block missing: all blocks and seeds, and medians."""
-    with plotting.style(), _text_style():
-        figure, axes = _axes(columns=2, height=3.5, sharey=True)
+    with plotting.style(dpi=88, title=11):
+        figure, axes = plotting.axes(columns=2, height=3.5, sharey=True)
         for axis, depth in zip(axes, (20, 56)):
             for number, kind in enumerate(NAMES):
                 rises = _rises(networks[f"{kind}{depth}"])
-                look = _look(number)
+                look = plotting.line(number)
                 spread = np.linspace(-0.28, 0.28, len(rises))
                 order = np.argsort(np.argsort(rises, kind="stable") * 7919 % len(rises))
                 axis.scatter(
@@ -329,11 +310,11 @@ def starts(panels: Mapping[str, Mapping[str, Mapping]]) -> Figure:
         panels: title of the panel; in it, label of the column and its entry of results/resnet.json.
             A run whose loss was no number is a cross at the top.
     """
-    with plotting.style(), _text_style():
-        figure, axes = _axes(columns=len(panels), height=3.6, sharey=True)
+    with plotting.style(dpi=88, title=11):
+        figure, axes = plotting.axes(columns=len(panels), height=3.6, sharey=True)
         for axis, (title, columns) in zip(axes, panels.items()):
             for number, entry in enumerate(columns.values()):
-                look = _look(number)
+                look = plotting.line(number)
                 lost = [run for run in entry["runs"] if run["status"] == "diverged"]
                 kept = [100 * run["train_error"] for run in entry["runs"] if run not in lost]
                 axis.scatter(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
 import torch
@@ -15,18 +14,10 @@ from torch import Tensor
 from utils import plotting, results
 from utils.networks.vgg import CONFIGURATIONS
 
-WIDE = 6.4  # inches; with type of 10 points it can be read on a phone
-
 # Top-1 error in percent, Table 3 of the paper: trained with the shorter side at 256 pixels. Layers
 # with weights are those of Table 1.
 LAYERS = {"A": 11, "B": 13, "C": 16, "D": 16, "E": 19}
 TOP_1 = {"A": 29.6, "B": 28.7, "C": 28.1, "D": 27.0, "E": 27.3}
-
-
-@contextmanager
-def _look():
-    with plotting.style(), plt.rc_context({"font.size": 10, "axes.titlesize": 10.5}):
-        yield
 
 
 # --- the main path --------------------------------------------------------------------------------
@@ -37,8 +28,8 @@ def opening() -> Figure:
     rows = {"AlexNet": ("[11]", "5", "333")}
     names = {"A": "VGG-11", "D": "VGG-16", "E": "VGG-19"}
     rows |= {name: CONFIGURATIONS[column] for column, name in names.items()}
-    with _look():
-        figure, axis = plt.subplots(figsize=(WIDE, 3.3), layout="constrained")
+    with plotting.style():
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 3.3), layout="constrained")
         low = 0.0
         for name, blocks in rows.items():
             sizes = [[11] if block == "[11]" else [int(k) for k in block] for block in blocks]
@@ -64,8 +55,8 @@ def _kernel(axis: Axes, left: float, low: float, k: int) -> None:
 
 def ways(fields: Sequence[Tensor]) -> Figure:
     """How many paths lead from each pixel to one unit, a panel for each number of layers."""
-    with _look():
-        size = (WIDE, 2.5)
+    with plotting.style():
+        size = (plotting.NARROW, 2.5)
         figure, axes = plt.subplots(1, len(fields), figsize=size, layout="constrained")
         for count, (axis, field) in enumerate(zip(axes, fields), start=1):
             axis.imshow(field, cmap="Greys", vmin=0, vmax=2 * float(field.max()))
@@ -87,8 +78,8 @@ def shares(parts: Mapping[str, Mapping[str, int]]) -> Figure:
         parts: for each thing that is counted, such as "MACs", how much of it each part has.
     """
     hatches = ["", "//", ".."]
-    with _look():
-        size = (WIDE, 3.1)
+    with plotting.style():
+        size = (plotting.NARROW, 3.1)
         figure, axes = plt.subplots(1, len(parts), figsize=size, sharey=True, layout="constrained")
         for number, (axis, (title, amounts)) in enumerate(zip(axes, parts.items())):
             percent = [100 * amount / sum(amounts.values()) for amount in amounts.values()]
@@ -106,8 +97,8 @@ def shares(parts: Mapping[str, Mapping[str, int]]) -> Figure:
 def paper_errors() -> Figure:
     """Top-1 error of the paper's networks against the number of layers with weights."""
     beside = {"C": ((8, 0), "left", "center"), "D": ((-8, -3), "right", "top")}
-    with _look():
-        figure, axis = plt.subplots(figsize=(WIDE, 2.8), layout="constrained")
+    with plotting.style():
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 2.8), layout="constrained")
         places = [LAYERS[name] for name in TOP_1]
         axis.plot(
             places, list(TOP_1.values()), color=plotting.COLOURS[0], marker=plotting.MARKERS[0],
@@ -134,8 +125,8 @@ def runs(groups: Sequence[Sequence[str]], what: Sequence[str] = ("train", "valid
     trained = results.load("vgg.json")["networks"]
     titles = {"train": "training images", "validation": "validation images"}
     rows = sum(map(len, groups))
-    with _look():
-        size = (WIDE, 0.46 * rows + 0.95)
+    with plotting.style():
+        size = (plotting.NARROW, 0.46 * rows + 0.95)
         figure, axes = plt.subplots(
             1, len(what), figsize=size, sharex=True, sharey=True, squeeze=False,
             layout="constrained",
@@ -178,8 +169,8 @@ def _label(one: Mapping) -> str:
 
 def fields(image: Tensor, sizes: Mapping[str, int]) -> Figure:
     """One image (H, W) for each size; outside the square of that many pixels it is dark."""
-    with _look():
-        size = (WIDE, 1.75)
+    with plotting.style():
+        size = (plotting.NARROW, 1.75)
         figure, axes = plt.subplots(1, len(sizes), figsize=size, layout="constrained")
         for axis, (name, side) in zip(axes, sizes.items()):
             first = (image.shape[0] - side) // 2
@@ -195,8 +186,8 @@ def fields(image: Tensor, sizes: Mapping[str, int]) -> Figure:
 
 def spreads(lines: Mapping[str, Mapping[str, float]]) -> Figure:
     """How much the logits differ from image to image, on a scale of powers of ten."""
-    with _look():
-        figure, axis = plt.subplots(figsize=(WIDE, 3.0), layout="constrained")
+    with plotting.style():
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 3.0), layout="constrained")
         for number, (label, values) in enumerate(lines.items()):
             axis.plot(
                 list(values), [float(one) for one in values.values()], label=label,

@@ -7,7 +7,7 @@ global settings.
 
 from utils.plotting.drawings import blocks, branches, mlpconv_figure
 from utils.plotting.evidence import overlay, overlays, receptive_field
-from utils.plotting.look import COLOURS, DASHES, MARKERS, WIDTH, style
+from utils.plotting.look import COLOURS, DASHES, MARKERS, NARROW, WIDTH, axes, line, style
 from utils.plotting.networks import network
 from utils.plotting.pictures import confusion, feature_maps, filters, images, maps
 from utils.plotting.runs import activations, bars, curves, distribution, loss_log
@@ -16,8 +16,10 @@ __all__ = [
     "COLOURS",
     "DASHES",
     "MARKERS",
+    "NARROW",
     "WIDTH",
     "activations",
+    "axes",
     "bars",
     "blocks",
     "branches",
@@ -27,6 +29,7 @@ __all__ = [
     "feature_maps",
     "filters",
     "images",
+    "line",
     "loss_log",
     "maps",
     "mlpconv_figure",

@@ -6,10 +6,12 @@ import contextlib
 import functools
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import matplotlib.pyplot as plt
 from cycler import cycler
 from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.patheffects import withStroke
@@ -19,6 +21,7 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 DASHES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (3, 2)), "-"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 WIDTH = 8.0  # inches: wide enough for a notebook, narrow enough for letters on a telephone
+NARROW = 6.4  # with type of 10 points it can be read on a telephone
 # Fonts with Chinese characters, those for a screen first: of Linux, macOS and Windows.
 CHINESE = (
     *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN"),
@@ -37,18 +40,22 @@ logging.getLogger("matplotlib.font_manager").addFilter(
 
 
 @contextlib.contextmanager
-def style() -> Iterator[None]:
+def style(dpi: int = 110, title: float = 10.5) -> Iterator[None]:
     """The look of the course's figures, inside a `with` only.
+
+    Args:
+        dpi: fewer where a chapter has many figures, as one file holds all of them.
+        title: size of the titles in points.
 
     Fonts that were chosen before, in a notebook or in matplotlibrc, stay the first choice. A
     character that they lack comes from DejaVu Sans, and a Chinese one from any font that has it.
     """
     with plt.rc_context(
         {
-            "figure.dpi": 110,
+            "figure.dpi": dpi,
             "font.family": _families(),
             "font.size": 10,
-            "axes.titlesize": 10.5,
+            "axes.titlesize": title,
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.prop_cycle": cycler(color=COLOURS),
@@ -96,6 +103,22 @@ def _with_chinese(installed: frozenset[str]) -> list[str]:
                     font_manager.fontManager.addfont(path)
                 return [font.family_name]
     return []
+
+
+def axes(
+    rows: int = 1, columns: int = 1, height: float = 3.0, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure as wide as a telephone shows it, `height` inches high, and its axes."""
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(NARROW, height), squeeze=False, layout="constrained", **options
+    )
+    return figure, list(grid.flat)
+
+
+def line(number: int, **more: Any) -> dict[str, Any]:
+    """Colour, dash and marker of the line with this number, for `Axes.plot`."""
+    look = {"color": COLOURS[number], "linestyle": DASHES[number], "marker": MARKERS[number]}
+    return look | {"markersize": 5} | more
 
 
 def headline(figure: Figure, title: str, fontsize: float = 10.5) -> None:
