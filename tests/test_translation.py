@@ -4,9 +4,10 @@ import ast
 import json
 import re
 
+import nbformat
 import pytest
 
-from tools import ROOT, CourseError, cells
+from tools import ROOT, CourseError, authoring, cells
 from tools.translation import __main__ as command
 from tools.translation import (
     blocks,
@@ -407,14 +408,43 @@ def read(folder, stem):
     return json.loads((ROOT / folder / f"{stem}.ipynb").read_text(encoding="utf-8"))
 
 
+EXERCISE = r"\b[a-z_]+\.\d+\b"
+
+
+def messages(cell):
+    """What the checks of a cell have said; its other outputs are the same in both languages."""
+    if "nbval-ignore-output" not in cell["metadata"].get("tags", []):
+        return ""
+    text = "".join("".join(output.get("text", "")) for output in cell.get("outputs", []))
+    return text if re.match(rf"(练习 )?{EXERCISE}( is |: | |：)", text) else ""
+
+
+def test_a_chinese_chapter_says_what_is_stored_in_it():
+    stored = nbformat.from_dict(read("chapters_zh", "00_start_here"))
+    for cell in stored.cells:
+        cell.source = "".join(cell.source)
+    with authoring.kernel(budget="smoke", COURSE_LANGUAGE="zh") as manager:
+        ran = authoring.execute_in(manager, stored)
+    said = {cell.id: messages(cell) for cell in ran.cells if cell.cell_type == "code"}
+    assert {id: text for id, text in said.items() if text} == {
+        cell.id: text for cell in stored.cells if (text := messages(cell))
+    }
+    assert sum(map(bool, said.values())) >= 4
+
+
 @pytest.mark.parametrize("stem", sources.stems())
 def test_a_chinese_notebook_has_the_cells_code_and_outputs_of_the_english(stem):
     """Read from the files alone, without what makes them."""
     english, chinese = read("chapters", stem), read("chapters_zh", stem)
     assert len(english["cells"]) == len(chinese["cells"])
     for one, two in zip(english["cells"], chinese["cells"]):
-        for key in ("id", "cell_type", "metadata", "outputs", "execution_count"):
+        for key in ("id", "cell_type", "metadata", "execution_count"):
             assert one.get(key) == two.get(key), (one["id"], key)
+        if messages(one):
+            assert re.search("[\u4e00-\u9fff]", messages(two)), one["id"]
+            assert re.findall(EXERCISE, messages(one)) == re.findall(EXERCISE, messages(two))
+        else:
+            assert one.get("outputs") == two.get("outputs"), one["id"]
         if one["cell_type"] != "code":
             continue
         trees = [ast.dump(ast.parse("".join(cell["source"]))) for cell in (one, two)]

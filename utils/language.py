@@ -13,7 +13,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -145,11 +145,16 @@ def say(*parts: str) -> None:
 
     Parts are translated one by one, so that what frames a message is never read as a part of it.
     """
+    for line in joined(map(translate, filter(None, parts))):
+        print(line)
+
+
+def joined(parts: Iterable[str]) -> list[str]:
+    """The lines that `say` prints, of parts that are translated."""
     text = ""
-    for part in map(translate, filter(None, parts)):
+    for part in parts:
         text += part if not text or text.endswith(("：", "。")) else f" {part}"
-    for line in text.splitlines():
-        print("\n".join(wrapped(line, WIDTH)))
+    return [piece for line in text.splitlines() for piece in wrapped(line, WIDTH)]
 
 
 def explain_exceptions() -> None:
