@@ -40,6 +40,24 @@ def test_words_of_comments_code_and_links_are_not_read():
     assert reading.visible_words("| a | b |\n|---|---|\n| 1 | 2.5 |") == 4
 
 
+def test_a_cell_has_the_words_that_stand_in_it():
+    text = "A [long link](../docs/a b.md) <!-- claim: 1.2 --> of `some code` and\n<b>$a b$</b>."
+    assert reading.plain_words(text) == 9  # A [long link] of `some code` and $a b$.
+    assert reading.plain_words("| a | b |\n|---|---|\n```python\nx = 1\n```") == 11
+
+
+def test_hints_tables_and_sources_are_held_to_the_limit_of_a_cell():
+    long = "word " * 181
+    fold = markdown(f"<details>\n<summary>Hint 1</summary>\n\n{long}\n\n</details>")
+    fold.metadata["role"] = "help"
+    nb = book(fold, markdown(f"| {long} |\n|---|"), markdown("`a b` " * 91),
+              markdown(f"## Sources\n\n{long}"), markdown("word " * 180))  # fmt: skip
+    lines = reading.above_limits(reading.read(nb, "00_a"), nb)
+    assert [line.split(":")[1] for line in lines if line.startswith("cell")] == [
+        f" {words} words; at most 180" for words in (183, 184, 182, 183)
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "sentences"),
     [

@@ -7,6 +7,10 @@ The main path is everything outside the sections whose heading begins "Deeper:".
 words: those of hints and solutions, the questions at the end, headings, sources and comments are
 not. The tests hold every chapter to the limits below.
 
+The words of a cell are counted more plainly: all that it holds, also hints, solutions, tables and
+sources. A piece of code or a formula has as many words as it has parts between spaces. Only
+comments, tags and the targets of links are left out.
+
 Reading ease is Flesch's: 206.835 - 1.015 words per sentence - 84.6 syllables per word (R. Flesch,
 A new readability yardstick, 1948). Syllables are counted by pyphen's hyphens, which miss some: the
 ease comes out 4 to 5 points too high, and so the limit is 70 where 65 is meant. A formula, a number
@@ -32,6 +36,31 @@ from utils import text_table
 WORDS_ON_MAIN_PATH = 2500
 MAIN_MINUTES = 75  # from chapter 8 on: 90
 WORDS_IN_A_CELL = 180
+STILL_LONGER = {  # cells of Markdown that are not yet shortened; none is added
+    "04idea",
+    "ebc5fd02",
+    "ed09fce4",
+    "nin-6-help",  # 04
+    "one_by_one-6-help",
+    "one_by_one-2-help",
+    "one_by_one-7-help",
+    "5-see-overfitting",
+    "one_by_one-8-help",
+    "5-sources",  # 05
+    "654f2849",
+    "ecd3ea3c",
+    "resnet-1-help",
+    "2014ff7a",
+    "resnet-9-help",  # 08
+    "choosing-5-task",
+    "choosing-7-help",
+    "c373349c",
+    "10-ideas-2",  # 10
+    "11-see-opening",
+    "loop-1-help",
+    "loop-3-help",
+    "loop-8-help",  # 11
+}
 LINES_OF_CODE = 25
 WORDS_IN_A_SENTENCE = 14  # on average
 EASE = 70
@@ -103,7 +132,7 @@ class Chapter:
     main: tuple[Paragraph, ...]
     deeper: tuple[Paragraph, ...]
     main_words: int
-    cells: Mapping[str, int]  # words of each Markdown cell
+    cells: Mapping[str, int]  # words of each Markdown cell, counted plainly
     code: Mapping[str, int]  # lines of each code cell
     figures: int
     minutes: int
@@ -153,6 +182,12 @@ def visible_words(source: str) -> int:
     return len(words(re.sub(r"`[^`\n]+`|\$[^$\n]+\$", "x", source)))
 
 
+def plain_words(source: str) -> int:
+    """How many words a cell has: all but comments, tags and the targets of links."""
+    source = re.sub(r"\]\([^)]*\)", "]", _COMMENT.sub("", source))
+    return len(re.sub(r"<[^>]+>", "", source).split())
+
+
 @cache
 def _syllables(word: str) -> int:
     import pyphen
@@ -177,15 +212,16 @@ def read(nb: NotebookNode, stem: str) -> Chapter:
     cells, code, main_words, figures = {}, {}, 0, 0
     for part, cell in parts(nb):
         role = cell.metadata.get("role")
+        if cell.cell_type == "markdown":
+            cells[cell.id] = plain_words(cell.source)
         if cell.cell_type == "code":
             if role != "bootstrap":
                 code[cell.id] = len(cell.source.rstrip().splitlines())
             figures += sum("image/png" in output.get("data", {}) for output in cell.outputs)
         elif role not in ("header", "help", "recall") and part != "sources":
             prose = re.sub(r"^#+ .*$", "", cell.source, flags=re.M)
-            cells[cell.id] = visible_words(prose)
             text[part] += paragraphs(cell.source, cell.id)
-            main_words += cells[cell.id] if part == "main" else 0
+            main_words += visible_words(prose) if part == "main" else 0
     about = nb.metadata["course"]
     return Chapter(
         stem, tuple(text["main"]), tuple(text["deeper"]), main_words, cells, code, figures,
@@ -208,7 +244,7 @@ def above_limits(chapter: Chapter, nb: NotebookNode) -> list[str]:
     if (mean := words_in_sentences(chapter.main)) > WORDS_IN_A_SENTENCE:
         found.append(f"{mean:.1f} words in a sentence on average; at most {WORDS_IN_A_SENTENCE}")
     for id, count in chapter.cells.items():
-        if count > WORDS_IN_A_CELL:
+        if count > WORDS_IN_A_CELL and id not in STILL_LONGER:
             found.append(f"cell {id}: {count} words; at most {WORDS_IN_A_CELL}")
     for id, count in chapter.code.items():
         if count > LINES_OF_CODE:
