@@ -80,7 +80,8 @@ def test_every_page_is_there(pages):
     wanted = {f"chapters/{stem}.html" for stem in CHAPTERS}
     wanted |= {"index.html", "readme.html", "search.html", "contributing.html"}
     wanted |= {f"docs/{path.stem}.html" for path in ROOT.glob("docs/*.md")}
-    wanted |= {f"zh/chapters/{stem}.html" for stem in CHAPTERS} | {"zh/index.html"}
+    wanted |= {f"zh/chapters/{stem}.html" for stem in CHAPTERS}
+    wanted |= {"zh/index.html", "zh/readme.html"}
     wanted |= {f"zh/docs/{path.stem}.html" for path in ROOT.glob("docs/zh/*.md")}
     assert wanted <= pages.keys()
 
@@ -89,7 +90,7 @@ def test_pages_name_their_language_and_the_page_in_the_other_one(site, pages):
     chinese = [name for name in pages if name.startswith("zh/")]
     assert len(chinese) > len(CHAPTERS)
     for name in chinese:
-        other = {"zh/index.html": "readme.html"}.get(name, name.removeprefix("zh/"))
+        other = name.removeprefix("zh/")
         for here, there, code in ((name, other, "en"), (other, name, "zh-CN")):
             (address,) = re.findall(rf'hreflang="{code}" href="([^"]*)"', pages[here].text)
             assert (pages[here].path.parent / address).resolve() == (site / there).resolve()
@@ -177,26 +178,53 @@ def test_a_broken_link_fails_the_build():
     )
 
 
-def test_the_first_page_has_a_card_with_a_picture_for_every_chapter(site, pages):
-    page = pages["index.html"]
+@pytest.mark.parametrize("name, up", [("index.html", ""), ("zh/index.html", "../")])
+def test_the_first_page_has_a_card_with_a_picture_for_every_chapter(name, up, site, pages):
+    page = pages[name]
     for stem in CHAPTERS:
         assert f"chapters/{stem}.html" in page.links, stem
         picture = f"_static/chapters/{stem}.png"
-        assert picture in page.loaded, stem
+        assert f"{up}{picture}" in page.loaded, stem
         with Image.open(site / picture) as opened:
             assert opened.width <= first_page.PICTURE_WIDTH
             assert len(opened.convert("L").getcolors()) > 8  # not blank
-    assert {"readme.html", "docs/evidence.html"} <= {link.partition("#")[0] for link in page.links}
-    assert "_static/figure.png" in page.loaded
+    links = {link.partition("#")[0] for link in page.links}
+    assert {"readme.html", f"{up}docs/evidence.html"} <= links
+    assert f"{up}_static/figure.png" in page.loaded
     words = re.sub(r"<[^>]+>", "", page.text)
     assert all(f"python3 course.py {command}" in words for command in ("lab", "test"))
 
 
-def test_the_figure_of_the_first_page_is_described_elsewhere(tmp_path, monkeypatch):
-    assert re.search('alt="Test accuracy|alt="[A-Z][a-z]+ [^"]{60}', first_page.figure(tmp_path))
+def test_the_chinese_first_page_is_in_chinese(pages):
+    page = pages["zh/index.html"].text
+    article = re.search("<article.*?</article>", page, re.DOTALL)[0]
+    for hidden in (r"<script.*?</script>", r"<style.*?</style>", "<pre.*?</pre>"):
+        article = re.sub(hidden, "", article, flags=re.DOTALL)
+    read = re.findall(r'>[^<]*<|(?:aria-label|alt|title)="[^"]*"', article)
+    assert len(re.findall("[\u4e00-\u9fff]", "".join(read))) > 400
+    sentence = re.compile("[A-Za-z]+(?:[ ,.]+[A-Za-z]+){3,}")
+    assert [text for text in read if sentence.search(text)] == []
+
+
+def test_the_claims_page_has_verdicts_in_its_language(pages):
+    for name, verdicts in (
+        ("docs/is_this_true.html", ("Wrong.", "Imprecise.", "Unsupported.")),
+        ("zh/docs/is_this_true.html", ("错误。", "不准确。", "没有依据。")),
+    ):
+        article = re.search("<article.*?</article>", pages[name].text, re.DOTALL)[0]
+        found = re.findall(r"</h3>\s*<p>([^<]*?[.。])", article)
+        assert len(found) > 20 and set(found) == set(verdicts), name
+
+
+@pytest.mark.parametrize("language, start", [("en", "Test accuracy on"), ("zh", "Fashion-MNIST 上的")])
+def test_the_figure_of_the_first_page_is_described_elsewhere(language, start, monkeypatch):
+    assert f'alt="{start}' in first_page.described(language)
+    monkeypatch.setattr(first_page, "FIGURES", ("CONTRIBUTING.md",))
+    with pytest.raises(FileNotFoundError, match=r"/ do not show CONTRIBUTING\.md"):
+        first_page.described(language)
     monkeypatch.setattr(first_page, "FIGURES", ("results/figures/none.png",))
-    with pytest.raises(FileNotFoundError, match="show none of results/figures/none"):
-        first_page.figure(tmp_path)
+    with pytest.raises(FileNotFoundError, match="There is none of results/figures/none"):
+        first_page.described(language)
 
 
 def test_pages_wait_for_neither_icons_nor_the_search_index(site, pages):

@@ -4,8 +4,8 @@
     python3 course.py site FOLDER
 
 The pages are copied into a temporary folder first, because a site has other names for some of them,
-and addresses that lead out of it must become those of the repository. Its first page is
-tools/site/index.md with what `first_page` makes.
+and addresses that lead out of it must become those of the repository. Its first page in each language
+is tools/site/index.md, or tools/site/zh/index.md, with what `first_page` makes.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ PAGES = {
     "tools/site/index.md": "index.md",
     "README.md": "readme.md",
     "CONTRIBUTING.md": "contributing.md",
-    "README.zh-CN.md": "zh/index.md",
+    "tools/site/zh/index.md": "zh/index.md",
+    "README.zh-CN.md": "zh/readme.md",
 }
 # In the list of pages, where the heading says too little.
-TITLES = {"readme": "How to use it", "zh/index": "中文"}
+TITLES = {"readme": "How to use it", "zh/index": "中文", "zh/readme": "怎样使用"}
 TREE = """
 ```{{toctree}}
 :hidden:
@@ -292,6 +293,8 @@ def copy_pages(folder: Path, site: dict[Path, Path] | None = None) -> None:
     site = site or pages()
     shutil.copy(HERE / "conf.py", folder)
     shutil.copytree(HERE / "static", folder / "static")
+    if any(page.name == "index.md" for page in site.values()):
+        first_page.store(folder / "static")
     for path, page in site.items():
         target = folder / page
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -312,8 +315,8 @@ def copy_pages(folder: Path, site: dict[Path, Path] | None = None) -> None:
             nbformat.write(nb, target)
             continue
         text = path.read_text(encoding="utf-8")
-        if page == Path("index.md"):
-            text = first_page.fill(text, folder / "static")
+        if page.name == "index.md":
+            text = first_page.fill(text, language(page))
         text = relink(text, path, site)
         text = copy_pictures(text, path, page, folder)
         if page.name == "index.md":

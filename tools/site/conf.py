@@ -93,8 +93,6 @@ def show_code(app, what, name, thing, options, lines: list[str]) -> None:
 
 def other_language(name: str) -> str:
     """The page in the other language, by the names of pages: zh/chapters/04_nin."""
-    if name in ("readme", "zh/index"):  # the first page of the site is in English only
-        return "zh/index" if name == "readme" else "readme"
     return name.removeprefix("zh/") if name.startswith("zh/") else f"zh/{name}"
 
 

@@ -1,4 +1,4 @@
-"""The site's first page: what is made for it from the notebooks, the results and tools/site/play/.
+"""The site's first page, in two languages: what is made for it from notebooks, results and play/.
 
 The networks run in the reader's browser. All files are plain scripts without a `fetch`, so the page
 also works when it is opened from the disk.
@@ -12,6 +12,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -44,17 +45,40 @@ LATE_ICONS = (
 )
 PICTURE_WIDTH = 460  # pixels; a card is half as wide
 ROW = re.compile(
-    r"^\| \[(?P<title>[^\]]+)\]\((?P<path>chapters/[^)]+)\) \| (?P<question>[^|]+) \|", re.M
+    r"^\| \[(?P<title>[^\]]+)\]\((?P<path>chapters(?:_zh)?/[^)]+)\) \| (?P<question>[^|]+) \|",
+    re.M,
 )
 
 
-def fill(text: str, static: Path) -> str:
-    """The first page's Markdown with its parts in their places; writes their files to `static`."""
-    parts = {
-        "play": play(static / "play"),
-        "figure": figure(static),
-        "chapters": cards(static / "chapters"),
-    }
+@dataclass(frozen=True)
+class Words:
+    """What differs between the first pages of the two languages."""
+
+    static: str  # the address of the folder with scripts and pictures
+    readme: str
+    docs: str
+    picture: str  # of a chapter
+
+
+WORDS = {
+    "en": Words("_static", "README.md", "docs", "First figure of the chapter {}"),
+    "zh": Words("../_static", "README.zh-CN.md", "docs/zh", "“{}”一章的第一张图"),
+}
+
+
+def store(static: Path) -> None:
+    """Write the files that both first pages load to `static`."""
+    store_play(static / "play")
+    small(figure().read_bytes(), 1472).save(static / "figure.png", optimize=True)
+    (static / "chapters").mkdir(parents=True)
+    for path in matching(ROOT, "chapters/[0-9]*.ipynb"):
+        if png := first_picture(path):
+            small(png, PICTURE_WIDTH).save(static / "chapters" / f"{path.stem}.png", optimize=True)
+
+
+def fill(text: str, language: str) -> str:
+    """The first page's Markdown with its parts in their places."""
+    parts = {"play": play(language), "figure": described(language), "chapters": cards(language)}
     for name, part in parts.items():
         text = text.replace(f"<!-- {name} -->", part)
     return text
@@ -89,32 +113,41 @@ def network(name: str) -> dict:
     return {key: stored[key] for key in NEEDED} | {"weights": weights}
 
 
-def play(folder: Path) -> str:
-    """The HTML of the part to play with; its scripts and networks are written to `folder`."""
-    strings = json.loads((PLAY / "strings.json").read_text(encoding="utf-8"))
+def strings() -> dict[str, dict]:
+    """The texts of the page, by language."""
+    return json.loads((PLAY / "strings.json").read_text(encoding="utf-8"))
+
+
+def store_play(folder: Path) -> None:
+    """Write the scripts and networks of the part to play with to `folder`."""
     images = json.loads((STORED / "images.json").read_text(encoding="utf-8"))
     (folder / "networks").mkdir(parents=True)
     for path in [*matching(PLAY, "*.js"), *matching(PLAY, "*.css")]:
         shutil.copy(path, folder)
     images = {key: images[key] for key in ("label", "pixels")}
     titles = {name: TITLES[name] for name in networks()}
-    texts = {"strings": strings, "images": images, "titles": titles}
+    texts = {"strings": strings(), "images": images, "titles": titles}
     made = {"texts.js": "".join(assigned(f"oneByOne.{key}", texts[key]) for key in texts)}
     for name in titles:
         made[f"networks/{name}.js"] = assigned(f"oneByOne.networks.{name}", network(name))
     for name, content in made.items():
         (folder / name).write_text(content, encoding="utf-8")
-    page = with_texts((PLAY / "page.html").read_text(encoding="utf-8"), strings["en"])
-    address = f"_static/{folder.name}"
+
+
+def play(language: str) -> str:
+    """The HTML of the part to play with."""
+    page = with_texts((PLAY / "page.html").read_text(encoding="utf-8"), strings()[language])
+    address = f"{WORDS[language].static}/play"
     head = f'<link rel="stylesheet" href="{address}/play.css">\n{LATE_ICONS}\n'
-    first = FIRST_NETWORK if FIRST_NETWORK in titles else next(iter(titles))
+    stored = networks()
+    first = FIRST_NETWORK if FIRST_NETWORK in stored else stored[0]
     sources = [f"{address}/{name.format(first=first)}" for name in SCRIPTS]
     scripts = "\n".join(f'<script defer src="{source}"></script>' for source in sources)
     return raw(head + page + scripts)
 
 
 def with_texts(page: str, strings: dict[str, str]) -> str:
-    """The English texts in their places, for the moment before the scripts run and without them."""
+    """The texts in their places, for the moment before the scripts run and without them."""
     page = re.sub(
         r'(data-text="(\w+)"[^>]*>)(?=</)', lambda m: m[1] + html.escape(strings[m[2]]), page
     )
@@ -128,39 +161,41 @@ def with_texts(page: str, strings: dict[str, str]) -> str:
 # --- below it -------------------------------------------------------------------------------------
 
 
-def figure(static: Path) -> str:
-    """The first of `FIGURES` that is there, with the description that another page gives it."""
-    pages = [ROOT / "README.md", *matching(ROOT, "docs/*.md")]
-    for path in (ROOT / name for name in FIGURES):
-        if not path.is_file():
-            continue
-        pattern = re.compile(rf"!\[([^\]]*)\]\([./]*results/figures/{re.escape(path.name)}\)")
-        for page in pages:
-            if found := pattern.search(page.read_text(encoding="utf-8")):
-                small(path.read_bytes(), 1472).save(static / "figure.png", optimize=True)
-                words = html.escape(" ".join(found[1].split()))
-                return raw(f'<p><img src="_static/figure.png" loading="lazy" alt="{words}"></p>')
-    raise FileNotFoundError(f"README.md and docs/ show none of {', '.join(FIGURES)}.")
+def figure() -> Path:
+    """The first of `FIGURES` that is there."""
+    for name in FIGURES:
+        if (ROOT / name).is_file():
+            return ROOT / name
+    raise FileNotFoundError(f"There is none of {', '.join(FIGURES)}.")
 
 
-def cards(folder: Path) -> str:
+def described(language: str) -> str:
+    """The figure, with the description that another page of this language gives it."""
+    words, name = WORDS[language], figure().name
+    pattern = re.compile(rf"!\[([^\]]*)\]\([./]*results/figures/{re.escape(name)}\)")
+    for page in [ROOT / words.readme, *matching(ROOT, f"{words.docs}/*.md")]:
+        if found := pattern.search(page.read_text(encoding="utf-8")):
+            text = " ".join(found[1].split())
+            source = f"{words.static}/figure.png"
+            return raw(f'<p><img src="{source}" loading="lazy" alt="{html.escape(text)}"></p>')
+    raise FileNotFoundError(f"{words.readme} and {words.docs}/ do not show {name}.")
+
+
+def cards(language: str) -> str:
     """A card for each chapter in README's table: its picture, its name and its question."""
-    folder.mkdir(parents=True)
-    rows = list(ROW.finditer((ROOT / "README.md").read_text(encoding="utf-8")))
-    made = []
-    for row in rows:
-        path = ROOT / row["path"]
+    words, made = WORDS[language], []
+    for row in ROW.finditer((ROOT / words.readme).read_text(encoding="utf-8")):
+        stem = Path(row["path"]).stem
         title, question = html.escape(row["title"]), html.escape(row["question"].strip())
         picture = ""
-        if png := first_picture(path):
-            small(png, PICTURE_WIDTH).save(folder / f"{path.stem}.png", optimize=True)
+        if first_picture(ROOT / "chapters" / f"{stem}.ipynb"):
             picture = (
-                f'<img src="_static/{folder.name}/{path.stem}.png" loading="lazy" '
-                f'alt="First figure of the chapter {title}">'
+                f'<img src="{words.static}/chapters/{stem}.png" loading="lazy" '
+                f'alt="{words.picture.format(title)}">'
             )
-        link = Path(row["path"]).with_suffix(".html").as_posix()
         made.append(
-            f'<a class="card" href="{link}">{picture}<span class="card-title">{title}</span>'
+            f'<a class="card" href="chapters/{stem}.html">{picture}'
+            f'<span class="card-title">{title}</span>'
             f'<span class="card-question">{question}</span></a>'
         )
     return raw('<div class="cards">\n' + "\n".join(made) + "\n</div>")

@@ -1,4 +1,4 @@
-"""The Chinese pages, README.zh-CN.md and docs/zh/, made from the English ones and the catalogues.
+"""The Chinese pages, made from the English ones and the catalogues: README.zh-CN.md, docs/zh/, …
 
 A line `[中文](…)` of an English page is `[English](…)` in the Chinese one. Links lead to the
 Chinese edition of what they name, where there is one.

@@ -18,6 +18,7 @@ from tools.translation import blocks, messages
 # The pages that have a Chinese edition, by the names of their catalogues.
 PAGES = {
     "docs/README": "README.md",
+    "docs/first_page": "tools/site/index.md",
     "docs/glossary": "docs/glossary.md",
     "docs/is_this_true": "docs/is_this_true.md",
     "docs/teaching": "docs/teaching.md",

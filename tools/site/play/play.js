@@ -1,19 +1,18 @@
-// Texts, languages and what both parts of the page share. network.js and convolution.js draw.
+// Texts in the language of the page, and what both of its parts share; network.js and convolution.js
+// draw.
 "use strict";
 
 addEventListener("load", () => document.getElementById("play-late-icons")?.remove());
 oneByOne.networks ??= {}; // what a file networks/NAME.js adds
-oneByOne.redraw = []; // called after a change of the language
+oneByOne.redraw = []; // called when the theme has changed, and at the start
 
 {
   const root = document.getElementById("play");
-  const languages = Object.keys(oneByOne.strings);
-  const wanted = document.documentElement.lang.slice(0, 2);
-  let language = languages.includes(wanted) ? wanted : "en";
+  oneByOne.language = document.documentElement.lang.slice(0, 2) === "zh" ? "zh" : "en";
 
   // The text of a key, with its {names} replaced by values.
   oneByOne.text = (key, values = {}) => {
-    const text = oneByOne.strings[language][key];
+    const text = oneByOne.strings[oneByOne.language][key];
     if (typeof text !== "string") return text;
     return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
   };
@@ -75,7 +74,6 @@ oneByOne.redraw = []; // called after a change of the language
   };
 
   const translate = () => {
-    root.lang = language === "zh" ? "zh-Hans" : language;
     for (const element of root.querySelectorAll("[data-text]")) {
       element.textContent = oneByOne.text(element.dataset.text);
     }
@@ -85,10 +83,6 @@ oneByOne.redraw = []; // called after a change of the language
     for (const redraw of oneByOne.redraw) redraw();
   };
 
-  document.getElementById("play-language").addEventListener("click", () => {
-    language = languages[(languages.indexOf(language) + 1) % languages.length];
-    translate();
-  });
   // The figures have colours of the theme.
   new MutationObserver(() => oneByOne.redraw.forEach((redraw) => redraw())).observe(
     document.documentElement,
