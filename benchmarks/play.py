@@ -7,12 +7,14 @@ half precision, and the test accuracy is that of the rounded network. Writes res
     python -m benchmarks.play lenet
 
 `NETWORK.json` has the steps of the network in their order, `NETWORK.f16` the tensors of its state
-dict one after another, little-endian. `images.json` has the test images.
+dict one after another, little-endian. `images.json` has the test images. SqueezeNet is trained
+already: `squeezenet.json` has its steps, and its tensors are in data/pretrained/.
 """
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import operator
 from typing import Any
 
@@ -23,8 +25,10 @@ from torch import Tensor, nn
 
 from benchmarks import accuracy, common
 from utils import atomic, data, networks, results
+from utils.networks import pretrained
 
 NAMES = ("lenet", "nin_small", "resnet_small", "mobilenet_v1_small")
+PRETRAINED = "squeezenet"
 SEED = 0
 IMAGES_PER_CLASS = 4
 NOT_STORED = "num_batches_tracked"  # counts batches in training; nothing is computed with it
@@ -37,7 +41,8 @@ def steps(model: networks.ImageClassifier) -> list[dict[str, Any]]:
 
     A step has a name, an operation `op`, the numbers of the steps it takes its input from (-1 is
     the image), the shape of its output without N, and what its operation needs: `kernel_size`,
-    `stride`, `padding` and `groups` of a convolution or pooling, `eps` of a batch norm.
+    `stride`, `padding` and `groups` of a convolution, those and `ceil_mode` of a pooling, `eps` of
+    a batch norm.
 
     Raises:
         ValueError: the network has an operation that the page does not know.
@@ -59,7 +64,7 @@ def steps(model: networks.ImageClassifier) -> list[dict[str, Any]]:
         if isinstance(module, nn.Identity | nn.Dropout):
             numbers[node] = inputs[0]
             continue
-        name = str(node.target) if module is not None else _name_of_sum(node)
+        name = str(node.target) if module is not None else _name_of_function(node)
         found.append(
             {"name": name, "inputs": inputs, "shape": shapes.of[node]} | _settings(node, module)
         )
@@ -81,9 +86,11 @@ class _Shapes(torch.fx.Interpreter):
         return result
 
 
-def _name_of_sum(node: torch.fx.Node) -> str:
-    """A sum belongs to its block: "features.stage1.block1.sum"."""
+def _name_of_function(node: torch.fx.Node) -> str:
+    """A sum belongs to its block: "features.stage1.block1.sum"; maps that are joined as well."""
     (branch, *_) = node.all_input_nodes
+    if node.target is torch.cat:
+        return f"{str(branch.target).rsplit('.', 2)[0]}.cat"
     return f"{str(branch.target).partition('.branch')[0]}.sum"
 
 
@@ -108,7 +115,8 @@ def _settings(node: torch.fx.Node, module: nn.Module | None) -> dict[str, Any]:
     if isinstance(module, nn.ReLU):
         return {"op": "relu"}
     if isinstance(module, nn.MaxPool2d) and _pair(module.dilation) == 1:
-        return {"op": "max_pool", **_window(module)}
+        rounding = {"ceil_mode": True} if module.ceil_mode else {}
+        return {"op": "max_pool", **_window(module), **rounding}
     if isinstance(module, nn.AdaptiveAvgPool2d) and _pair(module.output_size) == 1:
         return {"op": "average"}
     if isinstance(module, nn.Flatten):
@@ -117,8 +125,11 @@ def _settings(node: torch.fx.Node, module: nn.Module | None) -> dict[str, Any]:
         return {"op": "linear"}
     if node.op == "call_function" and node.target is operator.add:
         return {"op": "add"}
+    dimension = (node.kwargs.get("dim"), *node.args[1:])
+    if node.op == "call_function" and node.target is torch.cat and 1 in dimension:
+        return {"op": "concatenate"}
     raise ValueError(
-        f"The page knows no {module or node.target}: add it to tools/site/static/play."
+        f"The page knows no {module or node.target}: add it to tools/site/play/operations.js."
     )
 
 
@@ -145,6 +156,8 @@ def round_to_half(model: nn.Module) -> None:
 
 def load(name: str) -> networks.ImageClassifier:
     """The stored network, in evaluation mode: what the page has to agree with."""
+    if name == PRETRAINED:
+        return networks.build(name, pretrained=True)
     model = accuracy.network_of(name).eval()
     values = np.frombuffer((results.FOLDER / "play" / f"{name}.f16").read_bytes(), dtype="<f2")
     values = torch.from_numpy(values.astype(np.float32))
@@ -193,6 +206,20 @@ def store(name: str) -> None:
     print(name, content["test_accuracy_in_float32"], content["test_accuracy"], flush=True)
 
 
+def store_pretrained() -> None:
+    """Write what the page needs of SqueezeNet besides its tensors."""
+    model = load(PRETRAINED)
+    content = common.header(f"{PRETRAINED} for photographs on the page to play with")
+    content |= {"network": PRETRAINED, **common.size(model, (3, 224, 224))}
+    content |= dataclasses.asdict(model.preprocessing)
+    content["tensors"] = [
+        [name, list(tensor.shape), str(tensor.dtype).removeprefix("torch.")]
+        for name, tensor in pretrained.stored(PRETRAINED).items()
+    ]
+    content["steps"] = steps(model)
+    common.write(f"play/{PRETRAINED}.json", content)
+
+
 def store_images() -> None:
     """Write the first test images of each class, in the order of the test set."""
     splits = data.load("fashion_mnist", device="cpu")
@@ -210,12 +237,12 @@ def store_images() -> None:
 
 
 def main() -> None:
-    arguments = common.parser(__doc__, names=NAMES).parse_args()
+    arguments = common.parser(__doc__, names=(*NAMES, PRETRAINED)).parse_args()
     (results.FOLDER / "play").mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     store_images()
     for name in arguments.names:
-        store(name)
+        store_pretrained() if name == PRETRAINED else store(name)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 What needs Chromium (or Chrome) and `python -m pip install playwright` is skipped without them.
 """
 
+import dataclasses
 import functools
 import gzip
 import http.server
@@ -24,6 +25,8 @@ from PIL import Image
 from benchmarks import common, play
 from tools.site import first_page
 from utils import data, results
+from utils.networks import pretrained
+from utils.topics import photos
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -103,6 +106,30 @@ def test_a_file_of_another_size_is_refused(tmp_path, monkeypatch):
     (tmp_path / "play" / "lenet.f16").write_bytes(bytes(4))
     with pytest.raises(ValueError, match=r"has 2 values, but the network has 61706: run"):
         play.load("lenet")
+
+
+def test_the_network_for_photographs_is_the_courses():
+    content, network = stored("squeezenet"), play.load("squeezenet")
+    assert content["steps"] == play.steps(network)
+    tensors = pretrained.stored("squeezenet")
+    assert content["tensors"] == [
+        [key, list(tensor.shape), str(tensor.dtype)[6:]] for key, tensor in tensors.items()
+    ]
+    preparation = {key: content[key] for key in ("size", "mean", "std", "bgr")}
+    wanted = dataclasses.asdict(pretrained.STORED["squeezenet"])
+    assert preparation == json.loads(json.dumps(wanted))
+
+
+def test_the_photographs_are_the_courses_with_their_credits(monkeypatch):
+    assert sorted(first_page.PHOTOGRAPHS) == sorted(photos.NAMES)
+    credits = first_page.credits()
+    assert credits["china"] == "danielbuechele, CC BY 2.0"
+    assert credits["astronaut"] == "NASA: Eileen Collins, public domain"
+    for language in ("en", "zh"):
+        assert STRINGS[language]["photographs"].keys() == credits.keys()
+    monkeypatch.setattr(first_page, "PHOTOGRAPHS", ("chelsea", "dog"))
+    with pytest.raises(ValueError, match=r"licences\.md names .*china.*, not chelsea, dog"):
+        first_page.credits()
 
 
 def test_what_the_page_does_not_know_is_refused():
@@ -362,6 +389,147 @@ def test_convolutions_and_all_their_products_are_torchs(opened):
     assert tried > 60
 
 
+# --- photographs ----------------------------------------------------------------------------------
+
+
+def png(picture):
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return {"name": "mine.png", "mimeType": "image/png", "buffer": file.getvalue()}
+
+
+def test_photographs_are_prepared_as_by_torch(opened):
+    page, network = opened(), play.load("squeezenet")
+    random = np.random.default_rng(2)
+    compute = """({width, height, data}) => {
+        const network = {size: 224, mean: [104, 117, 123], std: [1, 1, 1], bgr: true};
+        const pixels = oneByOne.bytes(data);
+        const {shape, values} = oneByOne.prepare(network, {width, height, data: pixels});
+        return {shape, some: [...values].filter((_, n) => n % 7 === 0)};
+    }"""
+    # Smaller, larger, one side only, and half pixels: Python rounds those to even numbers.
+    for width, height in ((451, 300), (100, 80), (224, 500), (64, 67), (65, 64), (300, 224)):
+        pixels = random.integers(0, 256, (height, width, 4), dtype=np.uint8)
+        data = first_page.base64.b64encode(pixels.tobytes()).decode()
+        got = page.evaluate(compute, {"width": width, "height": height, "data": data})
+        wanted = network.prepare(torch.from_numpy(pixels[..., :3]).permute(2, 0, 1))[0]
+        assert got["shape"] == list(wanted.shape)
+        difference = torch.tensor(got["some"]) - wanted.flatten()[::7]
+        assert difference.abs().max() < 0.01  # of 255; torch has its shares in single precision
+
+
+def test_poolings_round_up_as_torchs(opened):
+    page, random = opened(), np.random.default_rng(3)
+    compute = """([step, side, values]) => oneByOne.operations.max_pool(
+        step, {}, {shape: [2, side, side], values: Float32Array.from(values)})"""
+    for _ in range(60):
+        kernel, stride, side = (int(random.integers(*r)) for r in ((1, 5), (1, 4), (5, 12)))
+        step = {"kernel_size": kernel, "stride": stride, "ceil_mode": bool(random.integers(2))}
+        step["padding"] = int(random.integers(0, kernel // 2 + 1))
+        values = torch.from_numpy(random.random((2, side, side), np.float32))
+        got = page.evaluate(compute, [step, side, values.flatten().tolist()])
+        wanted = F.max_pool2d(values, **step)
+        assert got["shape"] == list(wanted.shape), step
+        values = [got["values"][str(n)] for n in range(wanted.numel())]
+        assert values == wanted.flatten().tolist(), step
+
+
+def ready(page):
+    page.wait_for_function("oneByOne.state.outputs.length === 65")
+
+
+def test_a_photograph_of_ones_own_is_classified_as_by_torch(opened):
+    """SqueezeNet's logits are torch's to 1e-3 of the largest, and so is every layer."""
+    page, network = opened(), play.load("squeezenet")
+    page.locator("input[value=squeezenet]").check()
+    ready(page)
+    picture = photos.example("coffee").crop((60, 40, 560, 380))
+    page.evaluate("oneByOne.state.outputs = []")
+    page.set_input_files("#play-photograph", png(picture))
+    ready(page)
+    outputs = page.evaluate(
+        """oneByOne.state.outputs.map(({shape, values}) =>
+            ({shape, values: [...values].filter((_, n) => shape.length < 2 || n % 997 === 0)}))"""
+    )
+    interpreter = Results(network)
+    with torch.no_grad():
+        interpreter.run(network.prepare(picture))
+    assert len(outputs) == len(interpreter.outputs) == len(stored("squeezenet")["steps"])
+    for step, ours, theirs in zip(stored("squeezenet")["steps"], outputs, interpreter.outputs):
+        assert math.prod(ours["shape"]) == len(theirs)
+        theirs = theirs if len(ours["shape"]) < 2 else theirs[::997]
+        difference = (torch.tensor(ours["values"]) - theirs).abs().max() / theirs.abs().max()
+        assert difference < 1e-3, step["name"]
+    wanted = photos.answers(network, picture)
+    assert page.locator(".play-name").all_inner_texts()[:5] == [answer.name for answer in wanted]
+    assert page.locator(".play-scores label:visible").count() == 5
+    shares = [number(t.rstrip("%")) for t in page.locator(".play-share").all_inner_texts()[:5]]
+    assert shares == pytest.approx([100 * answer.share for answer in wanted], abs=0.06)
+    page.locator('input[name="play-class"]').nth(1).check()  # the map of the second class
+    caption = page.locator("#play-map-caption").inner_text()
+    assert wanted[1].name in caption
+    mean = photos.class_maps(network, picture, [wanted[1].number]).mean().item()
+    assert number(re.search(r"[\d.]+(?=\.$)", caption)[0]) == pytest.approx(mean, abs=0.02)
+    assert "What the network gets: 329 × 224 pixels" in page.locator("#play-seen").inner_text()
+
+
+def test_the_courses_photographs_and_chinese_names(opened, address):
+    page, network = opened(at=f"{address}/zh/index.html"), play.load("squeezenet")
+    page.locator("input[value=squeezenet]").check()
+    ready(page)
+    names = pretrained.class_names("zh")
+    for n, name in enumerate(first_page.PHOTOGRAPHS):
+        if n:
+            page.evaluate("oneByOne.state.outputs = []")
+            page.locator("#play-samples").press("ArrowRight")
+            ready(page)
+        shares = network(network.prepare(photos.example(name))).softmax(dim=1)[0]
+        got = page.evaluate("oneByOne.softmax(oneByOne.state.outputs.at(-1).values)")
+        assert (torch.tensor(got) - shares).abs().max() < 0.02, name  # decoders of JPEG differ
+        best = int(torch.tensor(got).argmax())
+        assert page.locator(".play-name").first.inner_text() == names[best]
+        assert first_page.credits()[name] in page.locator("#play-credit").inner_text()
+    assert page.locator("#play-samples img").first.get_attribute("alt") == "一只猫"
+
+
+def test_the_page_can_be_used_while_the_network_computes(opened):
+    page = opened()
+    page.evaluate("oneByOne.choose('squeezenet')")  # comes back before the photograph is decoded
+    page.evaluate("name => oneByOne.choose(name)", opens_with())
+    page.wait_for_function("oneByOne.photo.picture()")
+    page.locator("#play-gallery").press("End")
+    page.wait_for_function("oneByOne.state.outputs.at(-1)?.values.length === 10")
+    page.wait_for_timeout(3000)
+    assert page.evaluate("oneByOne.state.outputs.at(-1).values.length") == 10
+    assert page.locator("#play-sources").is_visible()
+    assert not page.locator("#play-photographs").is_visible()
+    page.locator("input[value=squeezenet]").check()
+    ready(page)
+    assert page.locator("#play-photographs").is_visible()
+    page.evaluate("oneByOne.state.layer = 12")  # maps of two branches: the second one begins at 64
+    page.locator("#play-layers").press("ArrowRight")
+    page.locator("#play-layers [role=option]").nth(12).click()
+    assert "fire2.cat" in page.locator("#play-layer-about").inner_text()
+    page.locator("#play-maps").press("PageDown")
+    for _ in range(70):
+        page.locator("#play-maps").press("PageDown")
+    assert page.locator("#play-value").inner_text().startswith("output[70, 0, 0] = ")
+    assert page.locator("#play-sum").inner_text() == STRINGS["en"]["sum_concatenate"]
+
+
+def test_a_file_that_is_no_photograph_gets_a_sentence(opened):
+    page = opened()
+    page.locator("input[value=squeezenet]").check()
+    ready(page)
+    file = {"name": "a.txt", "mimeType": "image/png", "buffer": b"no image"}
+    page.set_input_files("#play-photograph", file)
+    message = page.locator("#play-photograph-message")
+    page.wait_for_function(
+        "document.getElementById('play-photograph-message').textContent.includes('a.txt')"
+    )
+    assert "JPEG or PNG" in message.inner_text()
+
+
 def number(text):
     return float(text.replace("−", "-").replace(",", ""))
 
@@ -578,8 +746,10 @@ def test_it_fits_a_screen_in_both_languages(width, language, opened, address):
     at = f"{address}/{'zh/' if language == 'zh' else ''}index.html"
     page = opened(width, at, has_touch=width < 500)
     assert page.locator(".play-title").inner_text() == STRINGS[language]["title"]
-    for name in STORED:
+    for name in [*STORED, "squeezenet"]:
         page.evaluate("name => oneByOne.choose(name)", name)
+        if name == "squeezenet":
+            ready(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     for preset in ("dilated", "depthwise"):
         page.locator(f'[data-preset="{preset}"]').click()
@@ -603,6 +773,9 @@ def test_it_works_from_the_disk(opened, folder):
     page.evaluate("oneByOne.choose('lenet')")
     page.wait_for_function("oneByOne.state.network.network === 'lenet'")
     assert "LeNet has no class activation map" in page.locator("#play-map-caption").inner_text()
+    page.locator("input[value=squeezenet]").check()
+    ready(page)
+    assert "Egyptian cat" in page.locator("#play-verdict").inner_text()
 
 
 def test_a_network_that_cannot_be_loaded_gets_a_sentence(chromium, address):
@@ -627,9 +800,11 @@ def test_it_is_small(chromium, address):
     page = context.new_page()
     session = context.new_cdp_session(page)
     session.send("Network.enable")
-    sizes = []
+    sizes, asked = [], []
+    page.on("request", lambda request: asked.append(request.url))
     session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
     page.goto(f"{address}/index.html")
     page.wait_for_selector("#play[data-ready]", timeout=PATIENCE)
     context.close()
     assert 50_000 < sum(sizes) < 250_000
+    assert not [url for url in asked if "squeezenet" in url or "/photographs/" in url]

@@ -216,7 +216,9 @@ def test_the_claims_page_has_verdicts_in_its_language(pages):
         assert len(found) > 20 and set(found) == set(verdicts), name
 
 
-@pytest.mark.parametrize("language, start", [("en", "Test accuracy on"), ("zh", "Fashion-MNIST 上的")])
+@pytest.mark.parametrize(
+    "language, start", [("en", "Test accuracy on"), ("zh", "Fashion-MNIST 上的")]
+)
 def test_the_figure_of_the_first_page_is_described_elsewhere(language, start, monkeypatch):
     assert f'alt="{start}' in first_page.described(language)
     monkeypatch.setattr(first_page, "FIGURES", ("CONTRIBUTING.md",))

@@ -4,8 +4,8 @@
     python3 course.py site FOLDER
 
 The pages are copied into a temporary folder first, because a site has other names for some of them,
-and addresses that lead out of it must become those of the repository. Its first page in each language
-is tools/site/index.md, or tools/site/zh/index.md, with what `first_page` makes.
+and addresses that lead out of it must become those of the repository. Its first page is
+tools/site/index.md with what `first_page` makes; tools/site/zh/index.md is the Chinese one.
 """
 
 from __future__ import annotations

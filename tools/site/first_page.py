@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tools import ROOT
 from utils.leftovers import matching
+from utils.networks import pretrained
 
 PLAY = Path(__file__).resolve().parent / "play"
 STORED = ROOT / "results" / "play"
@@ -31,12 +32,31 @@ TITLES = {
     "mobilenet_v1_small": "MobileNet",
 }
 FIRST_NETWORK = "nin_small"  # if it is stored; the others are loaded when they are chosen
+# The network for photographs. Its weights are in data/pretrained/, and a worker runs these scripts.
+PRETRAINED, PRETRAINED_TITLE = "squeezenet", "SqueezeNet"
+IN_WORKER = ("operations.js", "worker.js")
+# The course's photographs, in the order in which they are shown.
+PHOTOGRAPHS = ("chelsea", "coffee", "rocket", "flower", "china", "astronaut")
+CREDIT = re.compile(
+    r"^\| `(?P<name>\w+)\.jpg` \| \[?(?P<who>[^]|]+)[^|]*\| \[?(?P<licence>[^]|]+)[^|]*\|", re.M
+)
+THUMBNAIL = 144  # pixels; half of them are shown
 # In this order: what a script needs comes before it.
 SCRIPTS = (
     *("texts.js", "operations.js", "play.js", "networks/{first}.js"),
-    *("network.js", "convolution.js"),
+    *("network.js", "photographs.js", "convolution.js"),
 )
-NEEDED = ("network", "parameters", "test_accuracy", "mean", "std", "tensors", "steps")
+NEEDED = (
+    "network",
+    "parameters",
+    "test_accuracy",
+    "mean",
+    "std",
+    "size",
+    "bgr",
+    "tensors",
+    "steps",
+)
 FIGURES = ("results/figures/time_to_accuracy.png", "results/figures/accuracy.png")
 # The theme's icons are 225 kB of fonts. They come after the first network: play.js removes this.
 LATE_ICONS = (
@@ -110,7 +130,47 @@ def network(name: str) -> dict:
     """A network of results/play/ as the page reads it: its steps, and its weights in base64."""
     stored = json.loads((STORED / f"{name}.json").read_text(encoding="utf-8"))
     weights = base64.b64encode((STORED / f"{name}.f16").read_bytes()).decode()
-    return {key: stored[key] for key in NEEDED} | {"weights": weights}
+    return {key: stored[key] for key in NEEDED if key in stored} | {"weights": weights}
+
+
+def pretrained_network() -> dict:
+    """The network for photographs as the page reads it, with the names of its classes."""
+    stored = json.loads((STORED / f"{PRETRAINED}.json").read_text(encoding="utf-8"))
+    tensors = pretrained.stored(PRETRAINED)
+    content = b"".join(
+        tensors[name].numpy().astype("<f2" if kind == "float16" else "<f4").tobytes()
+        for name, _, kind in stored["tensors"]
+    )
+    classes = {language: pretrained.class_names(language) for language in WORDS}
+    return {key: stored[key] for key in NEEDED if key in stored} | {
+        "classes": classes,
+        "weights": base64.b64encode(content).decode(),
+    }
+
+
+def credits() -> dict[str, str]:
+    """Who made each photograph, and its licence, as docs/licences.md has them."""
+    text = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+    found = {
+        m["name"]: f"{m['who'].strip()}, {m['licence'].strip()}" for m in CREDIT.finditer(text)
+    }
+    if set(found) != set(PHOTOGRAPHS):
+        raise ValueError(
+            f"docs/licences.md names {', '.join(found)}, not {', '.join(PHOTOGRAPHS)}."
+        )
+    return {name: found[name] for name in PHOTOGRAPHS}
+
+
+def store_photographs(folder: Path) -> None:
+    """Write the course's photographs as scripts, and a small picture of each."""
+    folder.mkdir()
+    for name in PHOTOGRAPHS:
+        path = ROOT / "data" / "photographs" / f"{name}.jpg"
+        content = base64.b64encode(path.read_bytes()).decode()
+        script = assigned(f"oneByOne.photographs.{name}", content)
+        (folder / f"{name}.js").write_text(script, encoding="utf-8")
+        with Image.open(path) as picture:
+            ImageOps.fit(picture, (THUMBNAIL, THUMBNAIL)).save(folder / f"{name}.jpg", quality=80)
 
 
 def strings() -> dict[str, dict]:
@@ -123,13 +183,20 @@ def store_play(folder: Path) -> None:
     images = json.loads((STORED / "images.json").read_text(encoding="utf-8"))
     (folder / "networks").mkdir(parents=True)
     for path in [*matching(PLAY, "*.js"), *matching(PLAY, "*.css")]:
-        shutil.copy(path, folder)
+        if path.name != "worker.js":
+            shutil.copy(path, folder)
     images = {key: images[key] for key in ("label", "pixels")}
     titles = {name: TITLES[name] for name in networks()}
-    texts = {"strings": strings(), "images": images, "titles": titles}
+    texts = {"strings": strings(), "images": images, "titles": titles, "credits": credits()}
+    texts["titles"] = {**titles, PRETRAINED: PRETRAINED_TITLE}
     made = {"texts.js": "".join(assigned(f"oneByOne.{key}", texts[key]) for key in texts)}
     for name in titles:
         made[f"networks/{name}.js"] = assigned(f"oneByOne.networks.{name}", network(name))
+    worker = "".join((PLAY / name).read_text(encoding="utf-8") for name in IN_WORKER)
+    made[f"networks/{PRETRAINED}.js"] = assigned(
+        f"oneByOne.networks.{PRETRAINED}", pretrained_network()
+    ) + assigned("oneByOne.worker", worker)
+    store_photographs(folder / "photographs")
     for name, content in made.items():
         (folder / name).write_text(content, encoding="utf-8")
 
@@ -137,6 +204,7 @@ def store_play(folder: Path) -> None:
 def play(language: str) -> str:
     """The HTML of the part to play with."""
     page = with_texts((PLAY / "page.html").read_text(encoding="utf-8"), strings()[language])
+    page = page.replace("{up}", WORDS[language].static.removesuffix("_static"))
     address = f"{WORDS[language].static}/play"
     head = f'<link rel="stylesheet" href="{address}/play.css">\n{LATE_ICONS}\n'
     stored = networks()

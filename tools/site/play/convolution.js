@@ -44,9 +44,9 @@
     const seen = inputs / groups;
     const image = { shape: [inputs, size, size], values: digits(inputs * size ** 2, 7, [0, 1, 2, 3, 4]) };
     const weight = digits(outputs * seen * kernel ** 2, 5, [-1, 0, 1, 2]);
-    const step = { shape: [outputs, side, side], kernel_size: kernel, stride, padding, dilation, groups };
-    const values = oneByOne.operations.conv(image, step, { weight });
-    return { side, seen, image, weight, output: { shape: step.shape, values } };
+    const step = { kernel_size: kernel, stride, padding, dilation, groups };
+    const output = oneByOne.operations.conv(step, { weight }, image);
+    return { side, seen, image, weight, output };
   };
 
   // The product number `n` of a layer: its factors, and the sum up to it.

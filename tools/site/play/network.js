@@ -5,13 +5,15 @@
   const { text, number } = oneByOne;
   const find = (id) => document.getElementById(id);
   const SIDE = 28;
+  const PRETRAINED = "squeezenet"; // sees photographs
   const folder = document.currentScript.src.replace(/[^/]*$/, "");
 
   const state = {
     network: null, // an unpacked network
-    pixels: new Uint8Array(SIDE * SIDE), // bytes of the image
+    pixels: new Uint8Array(SIDE * SIDE), // bytes of the small image
     label: null, // of a test image
-    outputs: [], // of every step
+    image: null, // what the network gets: { shape, values }
+    outputs: [], // of every step; none while the network still computes
     layer: 0,
     chosen: null, // the class whose activation map is shown; null is the best
     at: null, // the place in the maps that is read: { channel, row, column }
@@ -30,7 +32,10 @@
     const first = Math.min(VIRIDIS.length - 2, Math.floor(place));
     return VIRIDIS[first].map((c, i) => c + (place - first) * (VIRIDIS[first + 1][i] - c));
   };
-  const PALETTE = Array.from({ length: 256 }, (_, i) => colour(i / 255));
+  const PALETTE = Array.from({ length: 256 }, (_, i) => {
+    const bytes = Uint8Array.of(...colour(i / 255).map(Math.round), 255);
+    return new Uint32Array(bytes.buffer)[0]; // one pixel, in the order of this machine
+  });
   find("play").style.setProperty(
     "--play-palette",
     `linear-gradient(to right, ${VIRIDIS.map((c) => `rgb(${c})`).join()})`,
@@ -47,6 +52,8 @@
     return canvas;
   };
   const grey = (pixels) => picture(pixels, SIDE, SIDE, (value) => [value, value, value, 255]);
+  // Many pictures are drawn on one canvas, one after the other.
+  const sketch = document.createElement("canvas");
   const range = (values) => {
     let [least, most] = [Infinity, -Infinity];
     for (const value of values) {
@@ -60,29 +67,18 @@
     const [, height = 1, width = 1] = output.shape;
     const size = height * width;
     const factor = most > least ? 255 / (most - least) : 0;
-    const values = output.values.subarray(channel * size, (channel + 1) * size);
-    return picture(values, width, height, (value) => [
-      ...PALETTE[Math.round((value - least) * factor)],
-      255,
-    ]);
+    const image = new ImageData(width, height);
+    const pixels = new Uint32Array(image.data.buffer);
+    for (let i = 0, at = channel * size; i < size; i++, at++) {
+      pixels[i] = PALETTE[Math.round((output.values[at] - least) * factor)];
+    }
+    sketch.width = width;
+    sketch.height = height;
+    sketch.getContext("2d").putImageData(image, 0, 0);
+    return sketch;
   };
 
   // --- the network -------------------------------------------------------------------------------
-
-  const scripts = {};
-  const load = (name) =>
-    (scripts[name] ??= new Promise((resolve, reject) => {
-      if (oneByOne.networks[name]) return resolve();
-      const script = document.createElement("script");
-      script.src = `${folder}networks/${name}.js`;
-      script.onload = resolve;
-      script.onerror = () => {
-        delete scripts[name];
-        script.remove();
-        reject(new Error(name));
-      };
-      document.head.append(script);
-    }));
 
   const unpacked = {};
   let asked = "";
@@ -90,7 +86,7 @@
     asked = name;
     if (!unpacked[name]) find("play-about").textContent = text("loading");
     try {
-      await load(name);
+      await oneByOne.load(oneByOne.networks, name, `${folder}networks/${name}.js`);
     } catch {
       if (asked === name) find("play-about").textContent = text("not_loaded");
       return;
@@ -99,15 +95,31 @@
     state.network = unpacked[name] ??= oneByOne.unpack(oneByOne.networks[name]);
     state.layer = 0;
     state.at = null;
+    state.chosen = null;
+    state.outputs = [];
+    find("play").classList.toggle("play-with-photographs", seesPhotographs());
+    showPanels();
     makeLayers();
-    compute();
+    await compute();
   };
+  // The network for photographs has classes of its own.
+  const seesPhotographs = () => Boolean(state.network?.classes);
+  const classNames = () => state.network.classes?.[oneByOne.language] ?? text("classes");
 
-  const compute = () => {
+  const compute = async () => {
     if (!state.network) return;
-    state.outputs = oneByOne.run(state.network, state.pixels);
+    if (seesPhotographs()) {
+      state.outputs = [];
+      const result = await oneByOne.photo.compute(state.network);
+      if (!result || !seesPhotographs()) return; // something else was chosen in the meantime
+      [state.image, state.outputs] = [result.image, result.outputs];
+    } else {
+      state.image = oneByOne.normalise(state.network, state.pixels);
+      state.outputs = oneByOne.run(state.network, state.image);
+    }
     show();
   };
+  oneByOne.compute = compute;
   let waiting = false;
   const computeSoon = () => {
     if (waiting) return;
@@ -138,9 +150,28 @@
     return pen;
   };
 
+  // The image that the network got, on a canvas: pixels of a small image are shown as squares.
+  const DETAIL = 2; // a photograph is drawn with more pixels than the network gets
+  const showImageOn = (canvas) => {
+    const [, height, width] = state.image.shape;
+    const factor = seesPhotographs() ? DETAIL : Math.max(1, canvas.width / width);
+    if (seesPhotographs()) [canvas.width, canvas.height] = [DETAIL * width, DETAIL * height];
+    else canvas.height = canvas.width;
+    const pen = canvas.getContext("2d");
+    pen.imageSmoothingEnabled = seesPhotographs();
+    pen.imageSmoothingQuality = "high";
+    const source = seesPhotographs() ? oneByOne.photo.picture() : grey(state.pixels);
+    pen.drawImage(source, 0, 0, factor * width, factor * height);
+    return pen;
+  };
   const showImage = () => {
-    find("play-input").getContext("2d").drawImage(grey(state.pixels), 0, 0);
-    find("play-input").setAttribute("aria-label", text("input_image"));
+    const canvas = find("play-input");
+    if (!seesPhotographs()) canvas.width = SIDE;
+    showImageOn(canvas);
+    const [, height, width] = state.image.shape;
+    const size = { height, width };
+    find("play-seen").textContent = text(seesPhotographs() ? "seen_photograph" : "seen", size);
+    canvas.setAttribute("aria-label", text(seesPhotographs() ? "input_photograph" : "input_image"));
   };
 
   const showMap = (logits, label) => {
@@ -151,7 +182,8 @@
       find("play-map-caption").textContent = text("map_none");
       return;
     }
-    const pen = canvas.getContext("2d");
+    if (!seesPhotographs()) canvas.width = 8 * SIDE;
+    const pen = showImageOn(canvas);
     const [height, width] = map.shape;
     const [least, most] = range(map.values);
     const factor = most > least ? 1 / (most - least) : 0;
@@ -159,14 +191,12 @@
       const share = (value - least) * factor;
       return [255, 140, 0, 200 * share];
     });
-    pen.imageSmoothingEnabled = false;
-    pen.drawImage(grey(state.pixels), 0, 0, canvas.width, canvas.height);
     pen.imageSmoothingEnabled = true;
     pen.imageSmoothingQuality = "high";
     pen.drawImage(heat, 0, 0, canvas.width, canvas.height);
     const { weights, op } = state.network.steps.at(-1);
     const mean = map.values.reduce((sum, value) => sum + value, 0) / map.values.length;
-    const values = { class: text("classes")[label], mean: number(mean, 2) };
+    const values = { class: classNames()[label], mean: number(mean, 2) };
     values.score = number(logits[label], 2);
     if (op === "linear") values.bias = number(weights.bias[label], 2);
     canvas.setAttribute("aria-label", text("map_image", values));
@@ -174,16 +204,17 @@
   };
 
   const percent = (share) => `${(100 * share).toFixed(1)}%`;
+  const BEST = 5; // so many classes of a photograph are shown
   const rows = [];
   const makeScores = () => {
-    text("classes").forEach((_, label) => {
+    text("classes").forEach((_, place) => {
       const row = document.createElement("label");
       const input = document.createElement("input");
       input.type = "radio";
       input.name = "play-class";
-      input.value = label;
+      input.value = place;
       input.addEventListener("change", () => {
-        state.chosen = label;
+        state.chosen = rows[place].label;
         show();
       });
       const [name, bar, share, score] = ["name", "bar", "share", "logit"].map((kind) => {
@@ -201,9 +232,15 @@
 
   const showScores = (logits, best) => {
     const shares = oneByOne.softmax(logits);
-    const classes = text("classes");
+    const classes = classNames();
     const label = state.chosen ?? best;
-    rows.forEach(({ row, input, name, filled, share, score }, k) => {
+    let listed = [...classes.keys()];
+    if (seesPhotographs()) listed = listed.sort((a, b) => logits[b] - logits[a]).slice(0, BEST);
+    rows.forEach((each, place) => {
+      const { row, input, name, filled, share, score } = each;
+      const k = (each.label = listed[place]);
+      row.hidden = k === undefined;
+      if (row.hidden) return;
       name.textContent = classes[k];
       filled.style.width = `${100 * shares[k]}%`;
       share.textContent = percent(shares[k]);
@@ -214,8 +251,9 @@
       input.setAttribute("aria-label", text("score", values));
     });
     const values = { class: classes[best], share: percent(shares[best]) };
-    if (state.label !== null) values.label = classes[state.label];
-    const key = state.label === null ? "" : state.label === best ? "_right" : "_wrong";
+    const truth = seesPhotographs() ? null : state.label;
+    if (truth !== null) values.label = classes[truth];
+    const key = truth === null ? "" : truth === best ? "_right" : "_wrong";
     find("play-verdict").textContent = text(`verdict${key}`, values);
     return label;
   };
@@ -262,7 +300,7 @@
       const output = state.outputs[n];
       const { tile, canvas, what } = tiles[n];
       what.textContent = text(`short_${kind(step)}`, settings(step));
-      tile.setAttribute("aria-label", layerAbout(step));
+      tile.setAttribute("aria-label", layerAbout(n));
       const pen = context(canvas, TILE, TILE);
       const limits = range(output.values);
       const [channels, height = 1] = output.shape;
@@ -275,37 +313,53 @@
     });
   };
 
-  const layerAbout = (step) =>
-    text("layer_about", {
+  const layerAbout = (n) => {
+    const step = state.network.steps[n];
+    return text("layer_about", {
       name: shortName(step),
       what: text(`op_${kind(step)}`, settings(step)),
-      shape: step.shape.join(" × "),
+      shape: state.outputs[n].shape.join(" × "),
     });
+  };
 
   // Where the maps of the chosen layer are in the canvas.
   const layout = () => {
     const [channels, height = 1, width = 1] = state.outputs[state.layer].shape;
     const room = find("play-maps").parentElement.clientWidth;
     const wanted = height === 1 ? 18 : channels > 32 ? 52 : room < 500 ? 72 : 88;
-    const scale = Math.max(1, Math.floor(wanted / width));
+    const scale = width > wanted ? wanted / width : Math.floor(wanted / width);
     const cell = scale * width + 4;
     const columns = Math.max(1, Math.min(channels, Math.floor((room - 2) / cell)));
     return { channels, height, width, scale, cell, columns, rows: Math.ceil(channels / columns) };
   };
 
+  // The maps of an output are drawn once; later only the place that is read changes.
+  let cache = {};
+  const mapsOf = (output, place, [width, height], scale) => {
+    const key = [width, height, scale, window.devicePixelRatio].join();
+    if (cache.output === output && cache.key === key) return cache;
+    const limits = range(output.values);
+    const canvas = document.createElement("canvas");
+    const pen = context(canvas, width, height);
+    pen.imageSmoothingEnabled = scale < 1;
+    const [channels, rows = 1, columns = 1] = output.shape;
+    for (let c = 0; c < channels; c++) {
+      pen.drawImage(mapPicture(output, c, limits), ...place(c), scale * columns, scale * rows);
+    }
+    return (cache = { output, key, limits, canvas });
+  };
+
   const showMaps = () => {
     const output = state.outputs[state.layer];
-    const limits = range(output.values);
     const { channels, scale, cell, columns, rows, height, width } = layout();
     const canvas = find("play-maps");
     const sides = [columns * cell, rows * (scale * height + 4)];
     canvas.style.width = `${sides[0]}px`;
     canvas.style.height = `${sides[1]}px`;
-    const pen = context(canvas, ...sides);
     const place = (c) => [(c % columns) * cell + 2, Math.floor(c / columns) * (scale * height + 4) + 2];
-    for (let c = 0; c < channels; c++) {
-      pen.drawImage(mapPicture(output, c, limits), ...place(c), scale * width, scale * height);
-    }
+    const { limits, canvas: maps } = mapsOf(output, place, sides, scale);
+    const pen = context(canvas, ...sides);
+    pen.drawImage(maps, 0, 0, ...sides);
     if (state.at) {
       const { channel, row, column } = state.at;
       const [x, y] = place(channel);
@@ -320,26 +374,21 @@
     }
     find("play-least").textContent = number(limits[0]);
     find("play-most").textContent = number(limits[1]);
-    find("play-layer-about").textContent = layerAbout(state.network.steps[state.layer]);
+    find("play-layer-about").textContent = layerAbout(state.layer);
     showValue();
   };
 
   // How the number at the chosen place was computed, as a sentence.
   const explain = (step, { channel, row, column }) => {
-    const inputs = step.inputs.map((n) =>
-      n < 0
-        ? { shape: [1, SIDE, SIDE], values: oneByOne.normalise(state.network, state.pixels) }
-        : state.outputs[n],
-    );
-    const [input, other] = inputs;
-    const [, height = 1, width = 1] = step.shape;
+    const [input, other] = step.inputs.map((n) => (n < 0 ? state.image : state.outputs[n]));
+    const [channels, height = 1, width = 1] = state.outputs[state.layer].shape;
     const index = (channel * height + row) * width + column;
     const value = (array, at = index) => number(array.values[at]);
     const { weight, bias, running_mean: mean, running_var: variance } = step.weights;
     if (step.op === "conv" || step.op === "linear") {
       const { kernel_size: k = 1, stride = 1, padding = 0, groups = 1 } = step;
       const seen = step.op === "conv" ? input.shape[0] / groups : input.values.length;
-      const first = Math.floor(channel / (step.shape[0] / groups)) * seen;
+      const first = Math.floor(channel / (channels / groups)) * seen;
       const [, high = 1, wide = 1] = step.op === "conv" ? input.shape : [seen];
       let largest = { part: 0, channel: first };
       for (let c = 0; c < seen; c++) {
@@ -378,30 +427,33 @@
       });
     }
     if (step.op === "average") {
-      return text("sum_average", { count: input.values.length / step.shape[0] });
+      return text("sum_average", { count: input.values.length / channels });
     }
     if (step.op === "add") {
       return text("sum_add", { first: value(input), second: value(other) });
     }
-    return text(`sum_${step.op}`, { value: value(input) });
+    if (step.op === "relu") return text("sum_relu", { value: value(input) });
+    return text(`sum_${step.op}`);
   };
 
   const showValue = () => {
     const step = state.network.steps[state.layer];
+    const { shape, values } = state.outputs[state.layer];
     if (!state.at) {
       find("play-value").textContent = text("value_help");
       find("play-sum").textContent = "";
       return;
     }
     const { channel, row, column } = state.at;
-    const [, height = 1, width = 1] = step.shape;
-    const value = state.outputs[state.layer].values[(channel * height + row) * width + column];
-    const place = step.shape.length > 1 ? [channel, row, column].join(", ") : channel;
+    const [, height = 1, width = 1] = shape;
+    const value = values[(channel * height + row) * width + column];
+    const place = shape.length > 1 ? [channel, row, column].join(", ") : channel;
     find("play-value").textContent = text("value", { place, value: number(value) });
     find("play-sum").textContent = explain(step, state.at);
   };
 
   const markLayer = oneByOne.listbox(find("play-layers"), (n) => {
+    if (!state.outputs.length) return;
     state.layer = n;
     state.at = null;
     markLayer(n);
@@ -423,7 +475,7 @@
   };
   for (const kind of ["pointermove", "pointerdown"]) {
     find("play-maps").addEventListener(kind, (event) => {
-      if (!state.network) return;
+      if (!state.outputs.length) return;
       const place = placeUnder(event);
       if (!place || JSON.stringify(place) === JSON.stringify(state.at)) return;
       state.at = place;
@@ -431,7 +483,7 @@
     });
   }
   find("play-maps").addEventListener("keydown", (event) => {
-    if (!state.network || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!state.outputs.length || event.ctrlKey || event.metaKey || event.altKey) return;
     const { channels, height, width, columns } = layout();
     const { channel, row, column } = state.at ?? { channel: 0, row: 0, column: 0 };
     const single = height * width === 1; // then arrow keys go from map to map
@@ -462,7 +514,7 @@
     const logits = state.outputs.at(-1).values;
     const best = logits.indexOf(Math.max(...logits));
     const { parameters, test_accuracy } = state.network;
-    find("play-about").textContent = text("about", {
+    find("play-about").textContent = text(seesPhotographs() ? "about_photographs" : "about", {
       parameters: parameters.toLocaleString("en"),
       accuracy: percent(test_accuracy),
     });
@@ -499,12 +551,19 @@
   const sources = document.querySelectorAll('input[name="play-source"]');
   for (const source of sources) {
     source.addEventListener("change", () => {
-      for (const panel of document.querySelectorAll("#play [data-source]")) {
-        panel.hidden = panel.dataset.source !== source.value;
-      }
+      showPanels();
       drawPad();
     });
   }
+  const showPanels = () => {
+    const small = !seesPhotographs();
+    const chosen = [...sources].find((source) => source.checked).value;
+    find("play-sources").hidden = !small;
+    find("play-photographs").hidden = small;
+    for (const panel of document.querySelectorAll("#play [data-source]")) {
+      panel.hidden = !(small && panel.dataset.source === chosen);
+    }
+  };
 
   // The pad shows the image; what is drawn changes it.
   const pad = find("play-pad");
@@ -664,7 +723,7 @@
     input.value = name;
     input.checked = name in oneByOne.networks;
     input.addEventListener("change", () => oneByOne.choose(name));
-    words.textContent = title;
+    words.textContent = name === PRETRAINED ? text("for_photographs", { title }) : title;
     label.append(input, words);
     find("play-networks").append(label);
   }

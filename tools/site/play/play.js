@@ -23,6 +23,22 @@ oneByOne.redraw = []; // called when the theme has changed, and at the start
     return (text === "-0" ? "0" : text).replace("-", "−");
   };
 
+  // Loads the script at `source`, which puts `name` into the object `into`. Not twice.
+  const loading = {};
+  oneByOne.load = (into, name, source) =>
+    (loading[source] ??= new Promise((resolve, reject) => {
+      if (name in into) return resolve();
+      const script = document.createElement("script");
+      script.src = source;
+      script.onload = resolve;
+      script.onerror = () => {
+        delete loading[source];
+        script.remove();
+        reject(new Error(source));
+      };
+      document.head.append(script);
+    }));
+
   oneByOne.colours = () => {
     const style = getComputedStyle(root);
     return (name) => style.getPropertyValue(`--play-${name}`).trim();
