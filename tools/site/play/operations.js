@@ -19,9 +19,9 @@ const oneByOne = (globalThis.oneByOne ??= {});
     return (side - 1) * stride >= size + padding ? side - 1 : side;
   };
 
-  // Rows of `weight` from `from` to `to` times `count` rows of `patches`, all of `length` numbers. The
-  // products go into columns of `output`, which has rows of `size` numbers, from `start` on. Four rows
-  // times two at once: a number that was read takes part in several products, and that saves time.
+  // Rows of `weight` from `from` to `to` times `count` rows of `patches`, all of `length` numbers.
+  // The products go into columns of `output`, which has rows of `size` numbers, from `start` on.
+  // Four rows times two at once: a number that was read takes part in several products.
   const multiply = (patches, count, length, weights, [from, to], output, size, start) => {
     const { weight, bias } = weights;
     const first = (row) => (bias ? bias[row] : 0);
@@ -70,7 +70,9 @@ const oneByOne = (globalThis.oneByOne ??= {});
     for (; row < to; row++) {
       for (let patch = 0; patch < count; patch++) {
         let sum = first(row);
-        for (let n = 0; n < length; n++) sum += patches[patch * length + n] * weight[row * length + n];
+        for (let n = 0; n < length; n++) {
+          sum += patches[patch * length + n] * weight[row * length + n];
+        }
         output[row * size + start + patch] = sum;
       }
     }
@@ -79,8 +81,8 @@ const oneByOne = (globalThis.oneByOne ??= {});
 
   // An operation takes a step, its weights and its inputs, and returns { shape, values }.
   oneByOne.operations = {
-    // weight (out, in / groups, k, k); input (in, H, W). Every patch that the kernel covers becomes a
-    // row of numbers, and the convolution a product of two matrices.
+    // weight (out, in / groups, k, k); input (in, H, W). Every patch that the kernel covers becomes
+    // a row of numbers, and the convolution a product of two matrices.
     conv(step, weights, input) {
       const [inputs, height, width] = input.shape;
       const { kernel_size: k, stride, padding, groups, dilation = 1 } = step;
@@ -229,8 +231,8 @@ const oneByOne = (globalThis.oneByOne ??= {});
     return bytes;
   };
 
-  // `stored` is a network as first_page.py writes it, with its weights in base64. Adds `weights` to
-  // every step: its own tensors by their short names. Tensors are in half precision or named otherwise.
+  // `stored` is a network as first_page.py writes it, with its weights in base64: in half precision
+  // if their type is not named. Adds `weights` to every step: its own tensors by their short names.
   oneByOne.unpack = (stored) => {
     const bytes = oneByOne.bytes(stored.weights);
     const owned = {};
@@ -256,9 +258,8 @@ const oneByOne = (globalThis.oneByOne ??= {});
     return { shape: [1, side, side], values };
   };
 
-  // For each of `to` places the numbers of `from` that it is the mean of, and their shares: bilinear,
-  // and from several numbers where the picture becomes smaller, as torch's `interpolate` with
-  // `antialias=True`.
+  // For each of `to` places the numbers of `from` that make it, and their shares: bilinear,
+  // of more numbers where the picture becomes smaller, as torch's `interpolate` with `antialias=True`.
   const shares = (from, to) => {
     const scale = from / to;
     const reach = Math.max(1, scale);
@@ -327,8 +328,8 @@ const oneByOne = (globalThis.oneByOne ??= {});
     return powers.map((power) => power / sum);
   };
 
-  // The class activation map (H, W) of a class, or null where the network flattens its maps. Its mean
-  // plus the bias of the class is the logit. Zhou and others, arXiv 1512.04150.
+  // The class activation map (H, W) of a class, or null where the network flattens its maps. Its
+  // mean plus the bias of the class is the logit. Zhou and others, arXiv 1512.04150.
   oneByOne.activationMap = (network, outputs, label) => {
     const pooling = network.steps.findIndex((step) => step.op === "average");
     if (pooling < 0) return null;
@@ -338,7 +339,8 @@ const oneByOne = (globalThis.oneByOne ??= {});
     const last = network.steps.at(-1);
     if (last.op !== "linear") {
       // The maps belong to the classes: no weights are between them and the logits.
-      return { shape: [height, width], values: maps.values.slice(label * size, (label + 1) * size) };
+      const values = maps.values.slice(label * size, (label + 1) * size);
+      return { shape: [height, width], values };
     }
     const values = new Float32Array(size);
     for (let i = 0; i < size; i++) {

@@ -97,7 +97,8 @@
   const take = async (n, file) => {
     const mine = ++chosen;
     markSample(n);
-    find("play-credit").textContent = n < 0 ? "" : text("credit", { credit: oneByOne.credits[names[n]] });
+    const credit = oneByOne.credits[names[n]];
+    find("play-credit").textContent = credit ? text("credit", { credit }) : "";
     say(text("computing"));
     try {
       const picture = await read(file ?? (await sample(n)));

@@ -1,5 +1,4 @@
-// Texts in the language of the page, and what both of its parts share; network.js and convolution.js
-// draw.
+// Texts in the language of the page, and what its parts share; the other scripts draw.
 "use strict";
 
 addEventListener("load", () => document.getElementById("play-late-icons")?.remove());
