@@ -304,9 +304,10 @@ def test_every_layer_score_and_activation_map_is_torchs(name, opened, pictures):
     page, network = opened(), play.load(name)
     page.evaluate("name => oneByOne.choose(name)", name)
     compute = """pixels => {
-        const outputs = oneByOne.run(oneByOne.state.network, pixels);
+        const network = oneByOne.state.network;
+        const outputs = oneByOne.run(network, oneByOne.normalise(network, pixels));
         const maps = Array.from({length: 10}, (_, label) =>
-            oneByOne.activationMap(oneByOne.state.network, outputs, label));
+            oneByOne.activationMap(network, outputs, label));
         return {
             outputs: outputs.map((output) => [...output.values]),
             maps: maps.map((map) => map && [...map.values]),

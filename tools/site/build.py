@@ -60,8 +60,36 @@ PICTURE = re.compile(r"(!\[[^\]]*\]\()(?![a-z]+:)([^)\s]+)(\))")
 SUMMARY = re.compile(r"<summary>([^<]+)</summary>")
 # 1.6 MB that the theme loads for icons other than its own; its own are in its fonts.
 ICONS = re.compile(r'\s*<script defer src="[^"]*/fontawesome\.js[^"]*"></script>')
-# Without `defer` a page waits for the search index before it shows anything.
-SEARCH = re.compile(r'<script (src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*")>')
+# The theme has them for results while one types, which is off; the page of results has its own.
+SEARCH = re.compile(
+    r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>'
+)
+# Words of the theme on Chinese pages: between tags, and in what screen readers read.
+THEME = {
+    "Back to top": "回到顶部",
+    "Color mode": "颜色模式",
+    "Contents": "本页目录",
+    "Dark": "深色",
+    "Light": "浅色",
+    "Link to this heading": "链接到这个标题",
+    "next page": "下一页",
+    "next": "下一页",
+    "previous page": "上一页",
+    "previous": "上一页",
+    "Search": "搜索",
+    "Search...": "搜索……",
+    "Skip to main content": "跳到正文",
+    "Source repository": "代码仓库",
+    "System Settings": "跟随系统",
+    "Toggle hidden content": "展开或折叠",
+    "Toggle primary sidebar": "显示或隐藏侧栏",
+    "Toggle secondary sidebar": "显示或隐藏目录",
+}
+WORDS_OF_THEME = re.compile(
+    r'(>\s*|(?:aria-label|title|placeholder|data-bs-title)=")('
+    + "|".join(sorted(map(re.escape, THEME), key=len, reverse=True))
+    + r')(?=\s*<|")'
+)
 
 
 MODULE = """
@@ -330,11 +358,13 @@ def copy_pages(folder: Path, site: dict[Path, Path] | None = None) -> None:
 
 
 def lighten(html: Path) -> None:
-    """Take out of the built pages what would only make them slow."""
+    """Take out of the built pages what would only make them slow; the theme's words in Chinese."""
     for path in html.rglob("*.html"):
         text = ICONS.sub("", path.read_text(encoding="utf-8"))
         if path.name != "search.html":
-            text = SEARCH.sub(r"<script defer \1>", text)
+            text = SEARCH.sub("", text)
+        if language(path.relative_to(html)) == "zh":
+            text = WORDS_OF_THEME.sub(lambda match: match[1] + THEME[match[2]], text)
         path.write_text(text, encoding="utf-8", newline="\n")
     for path in (html / "_static" / "scripts").glob("fontawesome.js*"):
         path.unlink()
