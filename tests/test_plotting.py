@@ -91,6 +91,12 @@ def test_distribution_has_a_dot_for_every_run_and_the_median():
     assert {"50.0%", "30.0%", "guessing", "a\n3 runs", "b\n1 run"} <= texts(figure)
 
 
+def test_distribution_says_once_what_is_the_same_for_all():
+    axis = plotting.distribution({"a": [0.1, 0.5], "b": [0.3, 0.4]}, xlabel="accuracy").axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b"]
+    assert axis.get_xlabel() == "accuracy (%), 2 runs each"
+
+
 @pytest.mark.parametrize("values", [[], [0.5, float("nan")]])
 @pytest.mark.parametrize("draws", [plotting.distribution, plotting.loss_log])
 def test_runs_without_a_number_are_refused(draws, values):

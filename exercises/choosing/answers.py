@@ -42,6 +42,25 @@ def pareto_front(points):
 RIGHT = "a[0] <= b[0] and a[1] >= b[1] and a != b"
 
 
+def kept_in_a_loop(inner="pass", outer="pass"):
+    """Source of a pareto_front with loops; `inner` is done for each other that does not dominate,
+    `outer` after a network was compared."""
+    own = "else:\n            out.append(name)" if inner == "pass" else ""
+    return f"""
+def pareto_front(points):
+    out = []
+    for name, b in points.items():
+        for key, a in points.items():
+            if key != name and {RIGHT}:
+                break
+            elif key != name:
+                {inner}
+        {own}
+        {outer}
+    return sorted(out, key=lambda n: points[n][0])
+"""
+
+
 def stopwatch(
     mode="network.eval()",
     context="torch.inference_mode()",
@@ -252,7 +271,7 @@ wrong_answers = {
         ("by name", front(RIGHT, result="sorted(kept)"), r"cheapest comes first"),
         ("a set", front(RIGHT, result="set(kept)"), r"return them as a list"),
         ("lists of names", front(RIGHT, result="[[n] for n in kept]"), r"list of names"),
-        ("twice", front(RIGHT, result="sorted(kept * 2)"), r"appears twice"),
+        ("twice", front(RIGHT, result="sorted(kept * 2)"), r"appears 2 times"),
         ("how many", front(RIGHT, result="len(kept)"), r"list of names"),
         ("the points", front(RIGHT, result="[points[n] for n in kept]"), r"list of names"),
         (
@@ -290,6 +309,28 @@ wrong_answers = {
             r"changes its argument `points` in place",
         ),
         ("the result", 'pareto_front = ["a", "b"]', r"A function is expected"),
+        (
+            "the cheapest only",
+            "def pareto_front(points):\n    return sorted(points, key=lambda n: points[n][0])[:1]",
+            r"^Only the cheapest is there",
+        ),
+        (
+            "the best ratio only",
+            "def pareto_front(points):\n    return sorted(points, key=lambda n: "
+            "points[n][1] / points[n][0], reverse=True)[:1]",
+            r"^Only the cheapest is there",
+        ),
+        ("return in the loop", kept_in_a_loop(outer="return out"), r"`return` is inside the loop"),
+        ("append in the inner loop", kept_in_a_loop(inner="out.append(name)"),
+         r"appears \d times in .*`append` in the inner loop"),
+        (
+            "append if one does not dominate",
+            "def pareto_front(points):\n    out = []\n    for name, b in points.items():\n"
+            f"        for a in points.values():\n            if not ({RIGHT}):\n"
+            "                out.append(name)\n                break\n"
+            "    return sorted(out, key=lambda n: points[n][0])",
+            r"dominated ones have to go.*after that loop",
+        ),
     ],
     "choosing.3": [
         ("no default", stopwatch().replace("rounds=20", "rounds"), r"`rounds` would get no value"),
@@ -429,7 +470,7 @@ wrong_answers = {
                 "sum(s * d for s, d in zip(signs, differences))", "sum(signs)"
             ).replace("itertools.product((1, -1), repeat=len(differences))",
                       "itertools.permutations(differences)"),
-            r"order of the numbers is changed",
+            r"not the order of the numbers",
         ),
         ("one side", flips("mean >= measured - 1e-9"), r"on the same side"),
         ("farther only", flips("abs(mean) > abs(measured) + 1e-9"), r"farther from zero"),
@@ -457,7 +498,7 @@ wrong_answers = {
                   "    measured = sum(differences) / len(differences)").replace(
                 "s * d for", "abs(s * d) for"
             ),
-            r"mean of the absolute values",
+            r"absolute value is that of the mean, not of each number",
         ),
         (
             "the sign test",
@@ -468,6 +509,76 @@ wrong_answers = {
         ("the mean", "def sign_flip(differences):\n    return sum(differences) / len(differences)",
          r"mean of the differences, not the share"),
         ("no allowance", flips("abs(mean) >= abs(measured)"), r"differ by less than 1e-9 count"),
+        (
+            "scipy's test of ranks",
+            "from scipy import stats\n\n\ndef sign_flip(differences):\n"
+            "    return float(stats.wilcoxon(differences).pvalue)",
+            r"This is a test of ranks|ranks",
+        ),
+        (
+            "ranks by hand",
+            flips(FAR, before="sizes = sorted(abs(d) for d in differences)\n"
+                  "    differences = [(sizes.index(abs(d)) + 1) * ((d > 0) - (d < 0)) "
+                  "for d in differences]\n    measured = sum(differences) / len(differences)"),
+            r"ranks",
+        ),
+        (
+            "a sum against means",
+            flips("abs(mean) >= abs(sum(differences)) - 1e-9"),
+            r"^Means are compared with a sum",
+        ),
+        (
+            "half plus, half minus",
+            flips(FAR, ways="itertools.permutations([1] * (len(differences) // 2) + "
+                  "[-1] * (len(differences) - len(differences) // 2))"),
+            r"^Half of the signs are plus",
+        ),
+        (
+            "combinations",
+            flips(FAR, ways="itertools.combinations((1, -1) * len(differences), "
+                  "len(differences))").replace("/ len(ways)", "/ 2 ** len(differences)"),
+            r"`itertools.combinations` takes some ways several times",
+        ),
+        (
+            "repeat= forgotten",
+            flips(FAR, ways="itertools.product((1, -1), len(differences))"),
+            r"`itertools.product\(\(1, -1\), repeat=n\)`",
+        ),
+        (
+            "the t-test",
+            "from scipy import stats\n\n\ndef sign_flip(differences):\n"
+            "    return float(stats.ttest_1samp(differences, 0).pvalue)",
+            r"This is the t-test",
+        ),
+        (
+            "drawn at random",
+            """
+import random
+
+
+def sign_flip(differences):
+    measured, count = abs(sum(differences) / len(differences)), 0
+    for _ in range(1000):
+        mean = sum(random.choice((1, -1)) * d for d in differences) / len(differences)
+        count += abs(mean) >= measured - 1e-9
+    return count / 1000
+""",
+            r"ways are drawn at random",
+        ),
+        (
+            "the sign test, from a formula",
+            """
+import math
+
+
+def sign_flip(differences):
+    n = len(differences)
+    positive = sum(d > 0 for d in differences)
+    k = max(positive, n - positive)
+    return min(1, 2 * sum(math.comb(n, i) for i in range(k, n + 1)) / 2**n)
+""",
+            r"sign test",
+        ),
         (
             "no allowance, fmean",
             flips("abs(mean) >= abs(measured)").replace(
@@ -491,7 +602,7 @@ wrong_answers = {
                 FAR,
                 ways="([random.choice((1, -1)) for _ in differences] for _ in range(999))",
             ),
-            r"draws random numbers",
+            r"ways are drawn at random",
         ),
         (
             "shuffled, not flipped",
@@ -803,6 +914,20 @@ def sign_flip(differences):
     signs = torch.cartesian_prod(*[torch.tensor([1.0, -1.0], dtype=torch.float64)] * len(d))
     means = (signs.reshape(-1, len(d)) * d).mean(dim=1).abs()
     return (means >= d.mean().abs() - 1e-9).double().mean().item()
+""",
+        ),
+        (
+            "scipy's permutation test",
+            """
+import numpy as np
+from scipy import stats
+
+
+def sign_flip(differences):
+    test = stats.permutation_test(
+        (np.array(differences),), np.mean, permutation_type="samples", n_resamples=np.inf
+    )
+    return float(test.pvalue)
 """,
         ),
     ],

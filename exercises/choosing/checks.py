@@ -106,13 +106,22 @@ SLIPS = {
             "set(front)",
         ),
         "These are the dominated networks; the front has the others.": ("if not any", "if any"),
-        "All networks are returned, sorted; the dominated ones have to go.": (
+        "All networks are returned, sorted; the dominated ones have to go. A network is kept only "
+        "after it was compared with all others, so an `append` comes after that loop.": (
             "as_good and better",
             "False",
         ),
         "Only the most accurate is there; the front holds all that nobody dominates.": (
             f"return {_SORTED}",
             "return sorted(points, key=lambda name: -points[name][1])[:1]",
+        ),
+        "Only the cheapest is there; the front holds all that nobody dominates.": (
+            f"return {_SORTED}",
+            "return sorted(points, key=lambda name: points[name][0])[:1]",
+        ),
+        "The `return` is inside the loop: only the first network is looked at.": (
+            f"return {_SORTED}",
+            "return [name for name in list(points)[:1] if name in front]",
         ),
         "Only the cheapest and the most accurate are there; the front holds all that nobody "
         "dominates.": (
@@ -208,7 +217,11 @@ def choosing_2(answer, reference):
         if not names or not set(got) <= set(points):
             return "A list of names is expected."
         if len(set(got)) < len(got):
-            return "A name appears twice."
+            name = max(got, key=got.count)
+            return (
+                f"{name!r} appears {got.count(name)} times in {describe(got)}. Is the `append` in "
+                "the inner loop? Keep a network once, after it was compared with all others."
+            )
         if sorted(got) == sorted(right):
             return "These are the right names in another order; the cheapest comes first."
         for name in got:
@@ -386,6 +399,17 @@ SLIPS["choosing.4"] = {
     "The way without any flip is not counted; it is one of the 2ⁿ, and it is as far from zero as "
     "itself.": (_P, "return (far - 1) / len(ways)"),
     "The signs are 0 and 1; a flip turns the sign, so they are 1 and -1.": ("(1, -1)", "(0, 1)"),
+    "Half of the signs are plus and half are minus here; each sign is 1 or -1, independently of "
+    "the others (`itertools.product`).": (
+        _WAYS,
+        "set(itertools.permutations([1] * (len(differences) // 2) + "
+        "[-1] * (len(differences) - len(differences) // 2)))",
+    ),
+    "`itertools.combinations` takes some ways several times; `itertools.product((1, -1), "
+    "repeat=n)` gives each of the 2ⁿ ways once.": (
+        *(_WAYS, "itertools.combinations((1, -1) * len(differences), len(differences))"),
+        *(_P, "return far / 2 ** len(differences)"),
+    ),
     "One sign too few is flipped: there are as many signs as differences.": (
         "repeat=len(differences)",
         "repeat=len(differences) - 1",
@@ -411,11 +435,6 @@ SLIPS["choosing.4"] = {
     "Only one sign is flipped at a time; all of the 2ⁿ ways are asked for.": (
         _WAYS,
         "[[-1 if k == i else 1 for k in range(len(differences))] for i in range(len(differences))]",
-    ),
-    "The order of the numbers is changed here (a permutation), which leaves their mean as it is; "
-    "flip their signs.": (
-        *(_WAYS, "itertools.permutations(differences)"),
-        *("sum(s * d for s, d in zip(signs, differences))", "sum(signs)"),
     ),
     "This is 1 minus the share that is asked for.": (_P, "return 1 - far / len(ways)"),
     "This is the share in percent; a number from 0 to 1 is asked for.": (
@@ -443,6 +462,10 @@ SLIPS["choosing.4"] = {
         _FAR,
         "abs(mean * len(differences)) >= measured - 1e-9",
     ),
+    "Means are compared with a sum; divide both by the number of differences, or neither.": (
+        _MEASURED,
+        "abs(sum(differences))",
+    ),
     **{
         f"This allows for more than rounding, {t}: means count as equal if they differ by less "
         "than 1e-9.": ("- 1e-9", f"- {t}")
@@ -452,6 +475,17 @@ SLIPS["choosing.4"] = {
     "count: compare the means.": (
         "    measured",
         "    differences = [(d > 0) - (d < 0) for d in differences]\n    measured",
+    ),
+    "This is the sign test: it knows only how many differences are positive. Here their sizes "
+    "count: compare the means.": (
+        "    measured",
+        "    differences = [2 * (d > 0) - 1 for d in differences]\n    measured",
+    ),
+    "This is a test of ranks (Wilcoxon's): it knows only which difference is larger. Here the "
+    "sizes themselves count: compare the means.": (
+        "    measured",
+        "    sizes = sorted(map(abs, differences))\n    differences = [(sizes.index(abs(d)) + 1 + "
+        "(sizes.count(abs(d)) - 1) / 2) * ((d > 0) - (d < 0)) for d in differences]\n    measured",
     ),
     "The median is compared; the task asks for the mean.": (
         *("import itertools", "import itertools, statistics"),
@@ -465,13 +499,20 @@ SLIPS["choosing.4"] = {
         _MEASURED,
         "sum(map(abs, differences)) / len(differences)",
     ),
-    "Every way counts here. The mean of the absolute values does not change when signs are "
-    "flipped; take the absolute value of the mean.": (_FAR, "True"),
+    "Every way counts here, because the flipped mean never changes. It changes if signs are "
+    "flipped (`itertools.product`, not the order of the numbers), and if the absolute value is "
+    "that of the mean, not of each number.": (_FAR, "True"),
     "This is the mean of the differences, not the share of the ways.": (
         _P,
         "return sum(differences) / len(differences)",
     ),
 }
+
+
+def _t_test(three: list[float]) -> float:
+    """The p-value of a t-test that the mean of three numbers is zero (two degrees of freedom)."""
+    t = abs(statistics.fmean(three)) * 3**0.5 / statistics.stdev(three)
+    return 1 - t / (2 + t * t) ** 0.5
 
 
 def choosing_4(answer, reference):
@@ -483,8 +524,9 @@ def choosing_4(answer, reference):
         ([-1.0, -2.0, -0.5, 0.25],),
         ([0.25, 0.25, -0.25, 0.25],),
         ([0.125, 0.25, -0.375],),
+        ([10.0, 1.0, 2.0, -3.0, -4.0],),  # in ranks it would be another number
         ([1 / 1024, 2 / 1024, 4 / 1024],),
-        ([1.5],),
+        ([1.5, 0.5],),
         ([0.0, 0.0],),
         ([0.75, 0.125, 0.625, 0.875, -0.25, 0.375, 0.75],),
     ]
@@ -505,8 +547,29 @@ def choosing_4(answer, reference):
 
     def explain(case: tuple, got: Any, right: float) -> str:
         ways = 2 ** len(case[0])
-        if not isinstance(got, (int, float)) or not 0 <= got <= 1 or (got * ways).is_integer():
+        if isinstance(got, Exception):
+            forgotten = "'int' object is not iterable" in str(got)
+            return (
+                "If `itertools.product` is in that line: the number of signs is given by its name, "
+                "`itertools.product((1, -1), repeat=n)`."
+                if forgotten
+                else ""
+            )
+        if not isinstance(got, (int, float)) or got < 0 or float(got * ways).is_integer():
             return ""
+        if got > 1:
+            return f"A share is at most 1. There are {ways} ways, each of them once."
+        again = [share(list(case[0])) for _ in range(3)]
+        if any(value != got for value in again):
+            raise Wrong(
+                f"{describe_call(answer, *case)} gives {describe(got)}, and another number when it "
+                "is called again: ways are drawn at random. Take each of the "
+                f"{ways} once, with `itertools.product`."
+            )
+        if len(case[0]) == 3 and abs(got - _t_test(case[0])) < 1e-6:
+            return (
+                "This is the t-test, which assumes a normal distribution. Count the ways instead."
+            )
         return (
             f"There are {ways} ways, so the share is a whole number divided by {ways}. Is each way "
             "there exactly once, none of them drawn at random?"

@@ -113,7 +113,8 @@ def distribution(
     """Every run as one dot, a row for each group, with its median as a bar.
 
     Args:
-        groups: values of single runs under the name of their group.
+        groups: values of single runs under the name of their group. How many there are is at each
+            name, or at the axis where it is the same for all.
         lines: values to mark with a dotted vertical line, under their names.
         xlim: ends of the axis. A row says how many of its runs are outside; an arrow and a number
             at the edge give a median that is outside.
@@ -158,7 +159,11 @@ def distribution(
                 name, (value, 1), xycoords=("data", "axes fraction"), fontsize=9, ha="center",
                 va="bottom",
             )  # fmt: skip
-        names = [f"{name}\n{_count(values, xlim)}" for name, values in groups.items()]
+        counts = [_count(values, xlim) for values in groups.values()]
+        if len(groups) > 1 and len(set(counts)) == 1 and "outside" not in counts[0]:
+            xlabel, names = f"{xlabel}, {counts[0]} each", list(groups)
+        else:
+            names = [f"{name}\n{count}" for name, count in zip(groups, counts)]
         axis.set_yticks(range(len(groups)), names)
         axis.set(ylim=(len(groups) - 0.45, -0.7), xlabel=xlabel)
         if xlim is not None:

@@ -17,22 +17,23 @@ SIZE = 64  # pixels a side of the garments that SqueezeNet sees
 class Transferred(nn.Module):
     """SqueezeNet's convolutions, the average, and a new linear layer.
 
-    Grey images (N, 1, H, W) with pixels from 0 to 255 in, logits (N, 10) out.
+    Grey or colour images (N, 1 or 3, H, W) with pixels from 0 to 255 in, logits (N, num_classes)
+    out. SqueezeNet is that of arXiv 1602.07360, trained on ImageNet.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, num_classes: int = 10) -> None:
         super().__init__()
         whole = networks.build("squeezenet", pretrained=True)
         self.features = whole.features
         self.register_buffer("mean", torch.tensor(whole.preprocessing.mean).view(1, 3, 1, 1))
-        self.linear = nn.Linear(512, 10)
+        self.linear = nn.Linear(512, num_classes)
 
     def averages(self, images: Tensor) -> Tensor:
         """(N, 512): the average of each map."""
         return self.features(images.expand(-1, 3, -1, -1) - self.mean).mean(dim=(2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, 10) of images (N, 1, H, W)."""
+        """Logits (N, num_classes) of images (N, 1 or 3, H, W)."""
         return self.linear(self.averages(images))
 
 
@@ -55,9 +56,9 @@ def drawn(
 
 
 def batches(images: Tensor, labels: Tensor, **options) -> data.Batches:
-    """Batches for `Transferred`: pixels from 0 to 255, enlarged to `SIZE`."""
+    """Batches for `Transferred`: pixels from 0 to 255, `SIZE` a side unless options say else."""
     pixels = {"mean": (0.0,), "std": (1 / 255,), "image_size": SIZE, "device": "cpu"}
-    return data.Batches(images, labels, **pixels, **options)
+    return data.Batches(images, labels, **pixels | options)
 
 
 def train_head(
