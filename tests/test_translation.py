@@ -295,6 +295,7 @@ def test_a_bad_translation_is_refused(english, chinese, message):
         ("row", "| a layer | {n1} | `x` |", "| 一层 | {n1} | `x` |"),
         ("remark", "64 images, as in_channels", "64 张图像，同 in_channels"),
         ("item", "a 3×3 convolution;", "一个 3×3 卷积；"),
+        ("html", "2. How many are there?", "2. 一共有多少个？"),
     ],
 )  # fmt: skip
 def test_a_good_translation_is_taken(kind, english, chinese):

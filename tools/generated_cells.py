@@ -64,6 +64,7 @@ class Words:
 
     folder: str
     title: str
+    link: str
     colab: str
     minutes: str
     with_deeper: str
@@ -86,6 +87,7 @@ WORDS = {
     "en": Words(
         folder="chapters",
         title="Chapter {number}: {title}",
+        link="{number} {title}",
         colab="Open in Colab",
         minutes="About {minutes} minutes",
         with_deeper=", or {minutes} with all *Deeper* sections",
@@ -105,7 +107,8 @@ WORDS = {
     ),
     "zh": Words(
         folder="chapters_zh",
-        title="第 {number} 章：{title}",
+        title="第 {number} 章 {title}",
+        link="第 {number} 章 {title}",
         colab="在 Colab 中打开",
         minutes="约 {minutes} 分钟",
         with_deeper="，连同全部*深入*小节约 {minutes} 分钟",
@@ -168,7 +171,8 @@ def header(stem: str, chapters: Mapping[str, Mapping], language: str = "en") -> 
     def link(stem: str) -> str:
         if stem not in chapters:
             return stem
-        return f"[{int(stem[:2])} {chapters[stem]['title']}]({stem}.ipynb)"
+        text = words.link.format(number=int(stem[:2]), title=chapters[stem]["title"])
+        return f"[{text}]({stem}.ipynb)"
 
     colab, file = "https://colab.research.google.com", f"{words.folder}/{stem}.ipynb"
     on_github = f"{repository()}/blob/main/{file}"

@@ -187,7 +187,7 @@ def _writing(chinese: str) -> Iterator[str]:
         yield f"The spaces are not by the rule, which would give: {spaced(chinese)}"
     if "您" in chinese:
         yield "The course says 你, not 您."
-    text = _visible(chinese)
+    text = re.sub(r"^\d+\. ", "", _visible(chinese))  # the number of a question stays 1.
     if not re.search(f"[{HAN}]", text):
         return
     half = re.search(rf"[{HAN}{MARKS}][,.;:!?]+(?!\d)|[,;:!?] ?(?=[{HAN}])|\. (?=[{HAN}])", text)
