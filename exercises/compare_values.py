@@ -254,7 +254,7 @@ def describe_call(function: Callable, *args: Any, **kwargs: Any) -> str:
     """How the check called the learner's code: `mlpconv(3, 8, kernel_size=5)`."""
     if isinstance(function, nn.Module):
         given = " and ".join(describe(arg) for arg in args)
-        return f"your {type(function).__name__}, given {given},"
+        return f"your {type(function).__name__} (given {given})"
     given = [_short(arg) for arg in args] + [f"{k}={_short(v)}" for k, v in kwargs.items()]
     runs = [(text, len(list(group))) for text, group in itertools.groupby(given)]
     given = [f"{n} times {text}" if n > 2 else ", ".join([text] * n) for text, n in runs]
@@ -487,9 +487,9 @@ def expect_keys(answer: Any, keys: Iterable) -> None:
     if missing and all(str(key) in answer for key in keys):
         raise Wrong(f"The keys are texts; they should be numbers: {keys[0]} and not '{keys[0]}'.")
     if missing:
-        verb = "is" if len(missing) == 1 else "are"
         raise Wrong(
-            f"{_all(missing)} {verb} missing. A dictionary with the keys {_all(keys)} is expected."
+            f"{_all(missing)} {'is' if len(missing) == 1 else 'are'} missing. "
+            f"A dictionary with the keys {_all(keys)} is expected."
         )
 
 

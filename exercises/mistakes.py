@@ -645,7 +645,7 @@ def _repair(seen: list[Seen], right: list[Seen], reference: Any) -> str:
             made = dict(zip(parameter_names(reference), mine.arguments or ()))
     words = repairs.explain(*found) if found else ""
     given = found and ", ".join(f"{name}={value}" for name, value in found[3].items())
-    which = f", made with {given}," if given else ""
+    which = f" (made with {given})" if given else ""
     return f"your module{which} would be right but for this: {words}." if words else ""
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from exercises import texts
 from utils import atomic as files
+from utils import language, text_table
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTCOMES = ("right", "wrong", "open")
@@ -124,12 +125,12 @@ def table(root: Path = ROOT) -> list[str]:
     except (OSError, ValueError):
         known, lines = {}, ["progress.json cannot be read and counts as empty."]
     chapters = exercises(root)
-    width = max(map(len, chapters), default=0) + 2
-    lines.append(f"{'':{width}}{'right':>8}{'wrong':>8}{'open':>8}{'not tried':>12}")
     everything = [id for ids in chapters.values() for id in ids]
-    for chapter, ids in [*chapters.items(), ("all", everything)]:
+    kinds = (*OUTCOMES, "not tried")
+    rows = [["", *map(language.translate, kinds)]]
+    for chapter, ids in [*chapters.items(), (language.translate("all"), everything)]:
         outcomes = [known.get(id, "not tried") for id in ids]
-        right, wrong, open_, untried = (outcomes.count(o) for o in (*OUTCOMES, "not tried"))
-        lines.append(f"{chapter:{width}}{right:>8}{wrong:>8}{open_:>8}{untried:>12}")
+        rows.append([chapter, *map(outcomes.count, kinds)])
+    lines += text_table.lines(rows)
     wrong = [id for id in everything if known.get(id) == "wrong"]
     return [*lines, f"Wrong: {', '.join(wrong)}."] if wrong else lines

@@ -245,15 +245,15 @@ def _other_layers(
             if all(_is_like(layer, new) for (_, layer), new in pairs):
                 same: dict[str, list[str]] = {}
                 for (name, layer), new in pairs:
-                    place = f"{_place(answer, name)}, `{layers(layer)}`,"
+                    place = f"{_place(answer, name)} (`{layers(layer)}`)"
                     same.setdefault(_setting(layer, new, made), []).append(place)
                 words = [f"{' and '.join(places[:3])} {what}" for what, places in same.items()]
                 words[2:] = ["and so on"] if len(words) > 2 else []
                 yield "; ".join(words), _with(answer, {name: new for (name, _), new in pairs})
     if extra and not missing:
         what = " and ".join(_in_words(layer) for _, layer in extra[:3])
-        verb = "is" if len(extra) == 1 else "are"
-        yield f"{what} {verb} too many", _with(answer, dict.fromkeys([n for n, _ in extra], _SAME))
+        words = f"{what} {'is' if len(extra) == 1 else 'are'} too many"
+        yield words, _with(answer, dict.fromkeys([n for n, _ in extra], _SAME))
     if 1 < len(missing) <= 3 and not extra:
         kinds = list(map(_word, missing))
         alike = len(set(kinds)) == 1
@@ -325,9 +325,11 @@ def _place(module: nn.Module, name: str) -> str:
         for n, m in _leaves(module)
         if n.split(".")[0] == start and _word(m).partition(" ")[2] == word
     ]
-    number = f"{ORDINALS[alike.index(name)]} " if 1 < len(alike) <= len(ORDINALS) else ""
     container = isinstance(module, (nn.Sequential, nn.ModuleList))
-    return f"the {number}{word} in {'your module' if container else f'`self.{start}`'}"
+    where = "your module" if container else f"`self.{start}`"
+    if 1 < len(alike) <= len(ORDINALS):
+        return f"the {ORDINALS[alike.index(name)]} {word} in {where}"
+    return f"the {word} in {where}"
 
 
 def _last_of(module: nn.Module, name: str) -> str:
@@ -374,7 +376,8 @@ def _setting(layer: nn.Module, new: nn.Module, made: Mapping[str, Any]) -> str:
             kind = re.match(r"have (stride|padding|dilation|groups) ", verb)
             named = {kind[1]: made[kind[1]]} if kind and kind[1] in made else {}
             parts.append(f"{verb.format(value)}{_origin(value, named if kind else made)}{told}")
-    return f"should {' and '.join(parts)}"
+    *others, last = parts
+    return f"should {', '.join(others)}, and {last}" if others else f"should {last}"
 
 
 def _origin(value: Any, made: Mapping[str, Any]) -> str:
@@ -407,7 +410,7 @@ def _moved(answer: nn.Module, shape: Sequence) -> Iterator[tuple[str, nn.Module]
         now = _calls(answer, shape, layer)
         now = f" {_names(now)[-1]}" if now else " the start"
         start = (
-            f"{_place(answer, name)}, `{layers(layer)}`, is in the wrong place: it comes after{now}"
+            f"{_place(answer, name)} (`{layers(layer)}`) is in the wrong place: it comes after{now}"
         )
         where = [(f"after {text}", n, False) for n, text in enumerate(_names(calls))]
         for words, n, before in [("at the beginning", 0, True), *where]:
@@ -489,8 +492,8 @@ def _other_calls(
     for kind in COMPUTING[:3]:
         numbers = [n for n in bare if kinds[n] == kind]
         if len(numbers) > 1:
-            words = " and after ".join(names[n] for n in numbers)
-            missing = f"{right}s are missing: they belong after {words}"
+            words = ", ".join(names[n] for n in numbers)
+            missing = f"{right}s are missing: one belongs after each of {words}"
             yield missing, dict.fromkeys(numbers, then_activate)
     for n, (kind, args) in enumerate(calls):
         if kind in JOINING:
@@ -506,7 +509,7 @@ def _other_calls(
         if n != m + 1:
             yield words, {n: _skip, m: then_activate}
     for n, m in itertools.islice(itertools.combinations(bare, 2), 30):
-        words = f"{right}s are missing: they belong after {names[n]} and after {names[m]}"
+        words = f"{right}s are missing: one belongs after each of {names[n]}, {names[m]}"
         yield words, {n: then_activate, m: then_activate}
     for n in after:
         yield (

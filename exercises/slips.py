@@ -124,8 +124,7 @@ def _missing(code: str, context: str) -> str:
         return f"`{code}` is left out{_inside(context)}"
     layer = LAYERS.get(_name(node))
     if isinstance(node, ast.Call) and layer:
-        article = "an" if layer[0] in "aeiou" else "a"
-        return f"{article} {layer} is missing (`{code}`)"
+        return f"{'an' if layer[0] in 'aeiou' else 'a'} {layer} is missing (`{code}`)"
     if isinstance(node, (ast.Assign, ast.AugAssign, ast.Return, ast.For, ast.If, ast.With)):
         return f"the line `{code}` is missing"
     if isinstance(node, ast.Call) and not context.endswith(")"):

@@ -245,7 +245,7 @@ def test_a_changed_default_is_an_attempt():
             "fake.2",
             "def Block(n):\n"
             "    return nn.Sequential(nn.Conv2d(n, 4, 3, padding=1), nn.BatchNorm2d(5), nn.ReLU())",
-            "your Sequential, given a tensor of shape (2, 3, 6, 6), raised RuntimeError: "
+            "your Sequential (given a tensor of shape (2, 3, 6, 6)) raised RuntimeError: "
             "running_mean should contain 4 elements not 5.",
         ),
         (

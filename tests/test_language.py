@@ -272,8 +272,8 @@ def test_english_that_is_left_is_found():
 
 def test_messages_are_quick(everything):
     text = (
-        "inception.3 is wrong: your module, made with in_channels=8, one=4, three=(6, 7), "
-        "five=(9, 11), pool=10, would be right but for this: `self.b4` ends without a "
+        "inception.3 is wrong: your module (made with in_channels=8, one=4, three=(6, 7), "
+        "five=(9, 11), pool=10) would be right but for this: `self.b4` ends without a "
         "convolution: after the max pooling in `self.b4` a convolution is missing. For an input "
         "of shape (2, 8, 7, 9) your module gives the shape (2, 30, 7, 9); (2, 32, 7, 9) is right."
     )

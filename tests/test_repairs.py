@@ -37,7 +37,7 @@ def said(module, right=None):
     "module, words",
     [
         (Block(padding=0), r"`self.conv1`.* should have padding 1, not 0"),
-        (Block(size=1), r"should be 3×3, not 1×1 and have padding 1, not 0"),
+        (Block(size=1), r"should be 3×3, not 1×1, and have padding 1, not 0"),
         (Block(bias=True), r"`self.conv1`.* should have no bias"),
         (Block(eps=1e-2), r"should have eps 1e-05, not 0.01"),
         (Block(extra=nn.Dropout(0.3)), r"a dropout .* is too many"),
@@ -117,4 +117,4 @@ def test_a_number_comes_from_an_argument_only_where_that_is_likely():
     assert not repairs._origin(2, made)  # too many things are two
     strided = nn.Conv2d(3, 7, 3, stride=2, padding=5)
     words = repairs._setting(nn.Conv2d(3, 7, 3), strided, made)
-    assert words == "should have stride 2 (the argument `stride`), not 1 and have padding 5, not 0"
+    assert words == "should have stride 2 (the argument `stride`), not 1, and have padding 5, not 0"

@@ -76,12 +76,12 @@ class GradientStatistics:
 
 
 class _Table(list):
-    """A list of statistics that prints as a table."""
+    """A list of statistics that prints as a table, with headings in the learner's language."""
 
     def __str__(self) -> str:
         if not self:
-            return "no layers"
-        names = [f.name.replace("_", " ") for f in fields(self[0])]
+            return language.translate("no layers")
+        names = [language.translate(f.name.replace("_", " ")) for f in fields(self[0])]
         rows = [[f"{v:.3g}" if isinstance(v, float) else v for v in astuple(s)] for s in self]
         return "\n".join(text_table.lines([names, *rows], left=2))
 

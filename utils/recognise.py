@@ -18,13 +18,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from heapq import heappop, heappush
+from itertools import accumulate
+from string import ascii_letters, digits
 
 UNREAD = 3.0  # what a word costs that stays English inside a placeholder
 SENTENCE = 8.0  # what a whole English sentence costs besides
-LENGTH = 0.001  # what a letter in a placeholder costs: shorter contents are likelier
+LENGTH = 0.0001  # what a letter in a placeholder costs: shorter contents are likelier
+CLOSED = (")", "`", *ascii_letters, *digits)  # what ends a word in the midst of a sentence
 LONGEST = 1_500  # letters of a line; a longer one is no message of the course
 
-CHINESE = "\u2e80-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
 _HOLE = re.compile(r"(?<!\{)\{(\w+)\}(?!\})")
 # Code, what is quoted, an exception with what it says, and a layer: `Conv2d(1→6, 5×5)`.
 _PROTECTED = re.compile(
@@ -38,7 +40,7 @@ _TYPES = (
     r"(?:list|dict|tuple|set|int|float|bool|str|generator|ndarray|True|False|None|nan)\b"  # names
 )
 _WORD = re.compile(
-    rf"(?<![\w.=/\\@\[])(?:an?(?= {_TYPES})|(?!{_TYPES})[A-Za-z][a-z']+)(?![\w=(\[/\\]|\.\w|-\d)"
+    rf"(?<![\w.=/\\@\[])(?:an?(?= \w)|(?!{_TYPES})[A-Za-z][a-z']+)(?![\w=(\[/\\]|\.\w|-\d)"
 )
 _GLUE = re.compile(r"[\s,;:.…()—]+")
 _TOKEN = re.compile(r"[^\s(]+?(?=[,;:.…)]*(?:\s|$)|\()")
@@ -100,7 +102,16 @@ class Recogniser:
         if len(line) > LONGEST or not _WORD.search(line):
             return line
         indent = line[: len(line) - len(line.lstrip())]
-        return indent + joined(self.render(part) for part in self.read(line.strip()))
+        return indent + tidied(self._said(self.read(line.strip())))
+
+    def _said(self, parts: Iterable[Found]) -> str:
+        """Parts in a row; a sign behind a translated one is Chinese."""
+        text, translated = "", False
+        for part in parts:
+            said = self.render(part)
+            text += _FULL.get(said.strip(), said) if translated and said.strip() in ".;:" else said
+            translated = part.template is not None
+        return text
 
     def unread(self, text: str) -> list[str]:
         """The English sentences of a text that the catalogue does not have."""
@@ -112,16 +123,13 @@ class Recogniser:
         """One part in the other language."""
         if part.template is None:
             return part.text
-        values = {
-            name: joined(map(self.render, hole))
-            for name, hole in zip(part.template.names, part.holes)
-        }
+        values = {name: self._said(hole) for name, hole in zip(part.template.names, part.holes)}
         said = self.translations[part.template.text]
         text = _HOLE.sub(lambda match: values.get(match[1], match[0]), said)
         text = text.replace("{{", "{").replace("}}", "}")
         if part.template.pieces[-1].endswith(".") and not part.text.endswith("."):
             text = text.rstrip("。.")  # the sentence is a clause of another one
-        return tidied(text)
+        return text
 
     def read(self, text: str) -> list[Found]:
         """The parts of one line, in its order."""
@@ -175,6 +183,7 @@ class _Reading:
 
     def __init__(self, text: str, candidates: Iterable[Template]) -> None:
         self.text, self.lower = text, text.lower()
+        self.depth = [0, *accumulate((c == "(") - (c == ")") for c in text)]  # of brackets
         self.protected = [match.span() for match in _PROTECTED.finditer(text)]
         masked = self._masked()
         words = [match.span() for match in _WORD.finditer(masked)]
@@ -312,6 +321,8 @@ class _Reading:
             heappush(events, place)
         # How far a row of parts from here can be of use.
         limit = len(self.text) if start in self.holes else max(opened, default=start)
+        # A template that begins with a hole seldom begins behind a word.
+        inside = 0.5 * self.text[:start].rstrip().endswith(CLOSED)
         done = -1
         while events:
             place = heappop(events)
@@ -322,6 +333,7 @@ class _Reading:
             done = place
             if place in opened:
                 cost, hole = self._hole(start, place)
+                cost += inside
                 for candidate, end in opened[place]:
                     begin(candidate, 2, end, (hole,), cost)
             if place not in ways:
@@ -379,21 +391,22 @@ class _Reading:
         """What it costs that this stands in a hole, and whether it is read or stays as it is."""
         if start == end:
             return 0.1, (start, end, False)
-        crossed = max(0, bisect_left(self.ends, end) - bisect_right(self.ends, start))
+        cost = LENGTH * (end - start)
+        cost += max(0, bisect_left(self.ends, end) - bisect_right(self.ends, start))  # sentences
+        inside, depth = self.text[start:end], self.depth[start : end + 1]
+        if not any(map(str.isalnum, inside)):  # signs belong to the sentence around
+            cost += 1.0
+        if depth[-1] != depth[0] or min(depth) < depth[0]:  # half of a pair of brackets
+            cost += 1.0
+        if inside.endswith((",", ";", ":", ".")) or "; " in inside:
+            cost += 0.3
         unread = self._unread(start, end)
-        raw = 0.05 + UNREAD * unread + 4.0 * crossed + LENGTH * (end - start)
-        if unread > 2:  # no name has so many words
-            raw += UNREAD * unread
-        inside = self.text[start:end]
-        odd = 0.0 if any(map(str.isalnum, inside)) else 1.0  # signs belong to the sentence around
-        if inside.count("(") != inside.count(")"):
-            raw += 1.0
-        if inside.endswith((",", ";", ":", ".")):
-            raw += 0.3
+        raw = 0.05 + UNREAD * unread * (2 if unread > 2 else 1)  # no name has so many words
+        raw += 0.1 * sum(d == depth[0] for d, c in zip(depth, inside) if c == ",")  # a row of parts
         way = self.ways.get(start, {}).get(end)
-        if way is not None and way.cost + LENGTH * (end - start) < raw:
-            return way.cost + LENGTH * (end - start) + odd, (start, end, True)
-        return raw + odd, (start, end, False)
+        if way is not None and way.cost < raw:
+            return cost + way.cost, (start, end, True)
+        return cost + raw, (start, end, False)
 
     def _plain(self, place: int, first: bool) -> list[tuple[int, _Step]]:
         if (place, first) not in self.plain:
@@ -425,24 +438,47 @@ class _Reading:
             )
 
 
-# --- putting together -----------------------------------------------------------------------------
+# --- the signs of Chinese -------------------------------------------------------------------------
 
-_SIGNS = {",": "，", ";": "；", ":": "：", ".": "。"}
-
-
-def joined(parts: Iterable[str]) -> str:
-    """Parts in a row; beside Chinese the signs between them are Chinese, and no space is there."""
-    text = ""
-    for part in parts:
-        sign = part.strip()
-        if sign in _SIGNS and re.search(f"[{CHINESE}]$", text):
-            part = _SIGNS[sign]
-        text += part
-    return tidied(text)
+_HAN = "\u3400-\u9fff\uf900-\ufaff"
+_MARK = "\u2014\u2018-\u201d\u2026\u3001-\u301f\uff01-\uff0f\uff1a-\uff20"
+_HELD = "\ue000-\uf8ff"  # stands for a piece of code
+_LATIN = f"A-Za-z0-9{_HELD}"
+_CODE = re.compile(r"`[^`]*`|\"[^\"]*\"|[\w>]\((?:[^()]|\([^()]*\))*\)")
+_BRACKETS = re.compile(r"\((?:[^()]|\([^()]*\))*\)")
+_SIGN = re.compile(
+    rf"(?<=[{_HAN}{_MARK}]) *([,;:.?!])(?=[\s{_HAN}{_MARK})]|$) *|([,;:]) *(?=[{_HAN}“（])"
+)
+_FULL = dict(zip(",;:.?!", "，；：。？！"))
+_SPACES = (
+    (rf" +(?=[{_MARK}])|(?<=[{_MARK}]) +|(?<=[{_HAN}]) +(?=[{_HAN}])", ""),
+    (rf"(?<=[{_HAN}]) *(?=[{_LATIN}])|(?<=[{_LATIN}%)]) *(?=[{_HAN}])", " "),
+)
 
 
 def tidied(text: str) -> str:
-    """The signs between Chinese words are Chinese, without spaces beside them."""
-    text = re.sub(f"(?<=[{CHINESE}])([,;:]) *(?=[{CHINESE}])", lambda match: _SIGNS[match[1]], text)
-    text = re.sub(f"(?<=[{CHINESE}]) +(?=[{CHINESE}])", "", text)
-    return re.sub("(?<=[。，；：？！（）、]) +| +(?=[。，；：？！（）、])", "", text)
+    """Beside Chinese words the signs are Chinese, and spaces as in Chinese; code stays as it is."""
+    if not re.search(f"[{_HAN}]", text):
+        return text
+    code: list[str] = []
+
+    def held(match: re.Match) -> str:
+        code.append(match[0])
+        return chr(0xE000 + len(code) - 1)
+
+    def bracketed(match: re.Match) -> str:
+        inside, before = match[0][1:-1], match.string[: match.start()].rstrip()[-1:]
+        words = re.search(f"[a-z]{{3}}|[{_HELD}]", inside) and ", " not in inside
+        chinese = (words and re.match(f"[{_HAN}{_MARK}]", before)) or inside in names
+        chinese = chinese or re.search(f"[{_HAN}]", inside)
+        return f"（{_BRACKETS.sub(bracketed, inside)}）" if chinese else match[0]
+
+    text = _CODE.sub(held, re.sub(f"(?<=[{_HAN}]) +(?=[{_HAN}])", "", text))
+    names = [chr(0xE000 + n) for n, piece in enumerate(code) if piece[0] == "`"]
+    text = _BRACKETS.sub(bracketed, text)
+    text = _SIGN.sub(lambda match: _FULL[match[1] or match[2]], text)
+    text = re.sub(f"(?<=[{_HELD}]), (?=[{_HELD}])", "、", text)
+    text = re.sub(f", (?=[{_HELD}])|(?<=[{_HELD}]), ", "，", text)
+    for pattern, space in _SPACES:
+        text = re.sub(pattern, space, text)
+    return re.sub(f"[{_HELD}]", lambda match: code[ord(match[0]) - 0xE000], text)

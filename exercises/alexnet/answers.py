@@ -225,7 +225,7 @@ wrong_answers = {
         (
             "one pooling forgotten",
             sizes(layers="[(11, 4, padding), (3, 2, 0), (5, 1, 2), (3, 1, 1), (3, 1, 1)]"),
-            r"pool5|5 sizes come back|eight",
+            r"pool5|Eight sizes are expected, and 5 came back",
         ),
         ("size over stride", sizes("size // s"), r"kernel size and padding are missing"),
         ("padding four times", sizes("(size + 4 * p - k) // s + 1"), r"added four times"),

@@ -289,7 +289,7 @@ def _size_mistake(given: list, right: list, cases: Sequence[tuple[int, int]]) ->
     )
     first = min(wrong, default=8)
     number = len(given[0])
-    count = f"{number} size{'s come' if number > 1 else ' comes'} back; eight are expected."
+    count = f"Eight sizes are expected, and {number} came back."
     if number == 1:
         count += " Is the `return` inside the loop?"
     if first >= min(map(len, given)):
@@ -973,7 +973,7 @@ def _kept(layer: nn.Module, x: Tensor, mode: str) -> Tensor:
     layer.train(mode == "train")
     before = x.clone()
     result = call(layer, x)
-    where = f"in {mode}{'ing' if mode == 'train' else 'uation'} mode"
+    where = "in training mode" if mode == "train" else "in evaluation mode"
     if not isinstance(result, Tensor):
         missing = " Is the `return` missing?" if result is None else ""
         raise Wrong(f"{where.capitalize()} it gives {describe(result)}, not a tensor.{missing}")

@@ -539,7 +539,9 @@ def loop_6(answer):
             0: "The run would begin anew. The next epoch is 2.",
             3: "Epoch 2 would be left out.",
         }
-        raise Wrong(f'"epoch" is {epoch}. {known.get(epoch, "The next epoch to train is 2.")}')
+        if epoch not in known:
+            raise Wrong(f'"epoch" is {epoch}. The next epoch to train is 2.')
+        raise Wrong(f'"epoch" is {epoch}. {known[epoch]}')
     if not torch.equal(torch.get_rng_state(), random):
         raise Unexplained(
             '"random" is not the state of the random numbers at the call: dropout would draw '

@@ -272,7 +272,7 @@ class separable(nn.Module):
         (
             "a bias",
             v1(d=POINTWISE.replace(", bias=False", "")),
-            r"`self.3`, `Conv2d\(4→6, 1×1\)`, should have no bias",
+            r"`self.3` \(`Conv2d\(4→6, 1×1\)`\) should have no bias",
         ),
         (
             "stride at the 1x1",

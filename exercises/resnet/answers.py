@@ -220,7 +220,7 @@ wrong_answers = {
         (
             "a call without maps",
             basic(first="self.norm1(self.conv1()).relu()"),
-            r"your BasicBlock, given a tensor .* raised TypeError: .*line \d+ of your cell",
+            r"your BasicBlock \(given a tensor .*\) raised TypeError: .*line \d+ of your cell",
         ),
         ("nothing but z", basic("z"), r"shortcut and the last ReLU are missing"),
         ("no last ReLU", basic("z + maps"), r"ReLU after the addition is missing"),

@@ -1024,7 +1024,7 @@ class vgg_block(nn.Module):
                 " channels = width",
                 "pass",
             ),
-            r"There are 6 poolings; four blocks have four",
+            r"Four blocks have four poolings, and here there are 6",
         ),
         (
             "ReLU still outside",
@@ -1107,7 +1107,7 @@ class vgg_block(nn.Module):
         (
             "classifier for other maps",
             repaired(end="nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, num_classes)"),
-            r"repaired_vgg\(\), given a tensor of shape \(2, 1, 32, 32\), raised",
+            r"repaired_vgg\(\) \(given a tensor of shape \(2, 1, 32, 32\)\) raised",
         ),
         (
             "softmax",

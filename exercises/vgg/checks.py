@@ -265,7 +265,7 @@ def _expect_convolutions(module: nn.Module, right: int, what: str, cause: str = 
         "One for each digit. (A layer that is used twice shares its weights, and counts once.)"
     )
     raise Wrong(
-        f"{what} has {found} convolution{'s' * (found != 1)}; {right} "
+        f"{what} has {found} convolution{'' if found == 1 else 's'}; {right} "
         f"{'is' if right == 1 else 'are'} right. {run} It consists of {layers(module)}."
     )
 
@@ -291,7 +291,7 @@ def _listing_explained(module: nn.Module) -> Iterator[None]:
 
 def _run(module: nn.Module, shape: tuple[int, ...], what: str) -> Tensor:
     """Calls a network or block of the learner with random images of this shape."""
-    given = f"{what}, given a tensor of shape {shape},"
+    given = f"{what} (given a tensor of shape {shape})"
     with trace.unwatched():  # its weights are its own, so what comes out tells nothing
         return call(module, torch.randn(shape), what=given)
 
@@ -1103,8 +1103,7 @@ def _faults(network: nn.Module) -> list[str]:
     if any(m.stride in (1, (1, 1)) for m in pools):
         found.append("A pooling moves by one position only; with stride 2 it halves the maps.")
     if len(pools) != 4:
-        verb, s = ("is", "") if len(pools) == 1 else ("are", "s")
-        found.append(f"There {verb} {len(pools)} pooling{s}; four blocks have four.")
+        found.append(f"Four blocks have four poolings, and here there are {len(pools)}.")
     if len(pools) > 4:
         found.append("A pooling in the inner loop comes once for each convolution.")
     adaptive = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)

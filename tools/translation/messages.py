@@ -42,7 +42,23 @@ _PLURALS = ("convolutions", "batch norms", "linear layers", "ReLUs", "max poolin
 _AXES = ("images", "channels", "height", "width", "rows", "columns", "height and width")
 _BIASES = ("have a bias", "have no bias", "have a weight and bias", "have no weight and bias")
 WORDS = {
-    "engine": ("right", "not tried", *_ORDINALS, *_LAYERS, *_PLURALS, *_AXES, *_BIASES),
+    "engine": ("right", "not tried", "MACs", *_ORDINALS, *_LAYERS, *_PLURALS, *_AXES, *_BIASES),
+    "training": (
+        "name",
+        "kind",
+        "mean",
+        "std",
+        "variation",
+        "zeros",
+        "dead channels",
+        "gradient",
+        "weight",
+        "ratio",
+        "stuck",
+        "diverged",
+        "interrupted",
+        "the function",
+    ),  # what tables and runs print
     "checks": ("for maps of shape {shape}",),  # mobilenet.7 writes a call shorter
 }
 AUTHORS = ("mutation", "mutants", "language", "recognise")  # modules that say nothing to learners
@@ -342,8 +358,12 @@ def _merged(parts: list[Part]) -> list[Part]:
     return merged
 
 
+def _is_grammar(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value in ("is", "are", "has", "have", "a", "an")
+
+
 def _variants(parts: list[Part]) -> list[list[Part]]:
-    """The same text with each ending that a condition adds: `channel` and `channels`."""
+    """The same text with each ending and verb that a condition adds: `channel`, `channels`."""
     for place, part in enumerate(parts):
         if isinstance(part, str):
             continue
@@ -352,7 +372,7 @@ def _variants(parts: list[Part]) -> list[list[Part]]:
         touches = before[-1:].isalpha(), after[:1].isalpha()
         for number, value in enumerate(part):
             at_word = (touches[0] and number == 0) or (touches[1] and number == len(part) - 1)
-            if at_word and isinstance(value, ast.IfExp):
+            if isinstance(value, ast.IfExp) and (at_word or _is_grammar(value.body)):
                 texts = []
                 for branch in (value.body, value.orelse):
                     inner = _parts(branch) if _is_text(branch) else [[branch]]

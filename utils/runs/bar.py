@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import warnings
 
-from utils import language
 from utils.notebook import in_notebook
 from utils.runs.history import History
 from utils.runs.schedule import Rates
@@ -48,4 +47,4 @@ class Bar:
 
     def finish_epoch(self) -> None:
         if self.prints:
-            print(language.translate(str(self.history)), flush=True)
+            print(self.history, flush=True)

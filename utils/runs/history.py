@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from utils import language
 from utils.runs.team import Team
 
 
@@ -18,7 +19,9 @@ class Evaluation(NamedTuple):
     images: int
 
     def __str__(self) -> str:
-        return f"loss {self.loss:.3f}, accuracy {self.accuracy:.1%} on {self.images:,} images"
+        return language.translate(
+            f"loss {self.loss:.3f}, accuracy {self.accuracy:.1%} on {self.images:,} images"
+        )
 
 
 class Total:
@@ -97,6 +100,9 @@ class History:
         return cls(**d)
 
     def __str__(self) -> str:
+        return language.translate(self._in_english())
+
+    def _in_english(self) -> str:
         if not self.epochs:
             return f"no epoch finished ({self.status})"
         text = (

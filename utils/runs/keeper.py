@@ -105,7 +105,7 @@ class Keeper:
         if history.status == "stuck" and not stop_when_stuck:
             history.end("running")
         if not quiet and history.epochs:
-            print(language.translate(f"From {self.path}: {history}"))
+            print(f"{language.translate(f'From {self.path}:')} {history}")
         return history
 
     def _read(self) -> dict[str, Any] | None:

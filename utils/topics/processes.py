@@ -50,7 +50,7 @@ def run(function: Callable, *arguments: Any, processes: int = 2, **others: Calla
     if processes < 1:
         raise ValueError(f"There should be at least one process, not {processes}.")
     sources = [(name, *_source(name, other)) for name, other in others.items()]
-    sources.append(("main", *_source("The function", function)))
+    sources.append(("main", *_source("the function", function)))
     vars(sys.modules["__main__"]).setdefault("__spec__")  # gone after `%reset`; spawn reads it
     with tempfile.TemporaryDirectory() as folder:
         given = (folder, processes, sources, arguments)
@@ -73,8 +73,8 @@ def _source(name: str, function: Callable) -> tuple[str, str]:
         return textwrap.dedent(inspect.getsource(function)), function.__name__
     except (TypeError, OSError, AttributeError):
         raise ValueError(
-            f"{name} cannot be sent to other processes: it should be a function that is written "
-            f"with def in a cell or a file, not a {type(function).__name__}."
+            f"Other processes cannot get {name}: it should be a function that is written with def "
+            f"in a cell or a file, not a {type(function).__name__}."
         ) from None
 
 
