@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from babel.messages.pofile import read_po
-from chinese import HOLE, english_left, pseudo
+from chinese import HOLE, english_left, faults, pseudo
 from chinese import recogniser as all_messages
 
 import course
@@ -27,7 +27,7 @@ from tools.translation import blocks, messages, sources
 from utils import language, notebook
 from utils.columns import columns, wrapped
 from utils.comments import with_comments
-from utils.recognise import Recogniser
+from utils.recognise import Recogniser, tidied
 
 
 def recogniser(*templates):
@@ -216,7 +216,7 @@ def test_the_catalogues_hold_what_people_read():
          "⟦f(1)|ValueError: this is bad (no, very bad)⟧"),
         (["Right."], "Something else happened. Right.", "Something else happened. ⟦⟧"),
         (["{n} is wrong."], "Something else is said here.", "Something else is said here."),
-        (["`{a}` is missing{b}"], "`None` is missing.", "⟦None|⟧."),
+        (["`{a}` is missing{b}"], "`None` is missing.", "⟦None|⟧。"),
         (["Use {{x}}."], "Use {x}.", "⟦⟧"),
     ],
 )  # fmt: skip
@@ -268,6 +268,68 @@ def test_english_that_is_left_is_found():
     ]
     assert not english_left("f(1) raised ValueError: this is torch's own affair. All of it.")
     assert not english_left("nin.1 is wrong: 60,480 is not right.")
+
+
+FAULTY = [
+    ("张量, 形状不对。", "a half-width sign"),
+    ("不对 : 全是零", "a half-width sign"),
+    ("应当是卷积. 权重不对。", "a half-width sign"),
+    ("不对 (其中的 89%)", "a half-width bracket"),
+    ("缺了 a 卷积", "an English article"),
+    ("两个卷积s", "an English plural"),
+    ("图的的高", "a doubled word"),
+    ("不对 ，应当是 2", "a space beside a sign"),
+    ("4 个 张量", "a space inside"),
+    ("取2 个", "no space"),
+    ("缺了 {layer}", "a hole"),
+    ("（高。", "half of a pair of brackets"),
+]
+
+
+@pytest.mark.parametrize(("text", "fault"), FAULTY)
+def test_faults_of_chinese_are_found(text, fault):
+    assert any(found.startswith(fault) for found in faults(text))
+    assert not faults("f(形状为 (2, 3) 的张量, 1) 给出 `a, b`（第 3 行：“x = [1, 2]”）。")
+
+
+def test_the_chinese_of_every_message_is_written_as_chinese():
+    """With a number, code, a Chinese word and a shape in its holes."""
+    for name in messages.CATALOGUES:
+        for translation in language.catalogue(f"messages/{name}").values():
+            for value in ("7", "`x`", "卷积", "(2, 3)"):
+                said = tidied(HOLE.sub(value, translation).replace("{{", "{").replace("}}", "}"))
+                assert not faults(said), translation
+
+
+IN_CHINESE = {
+    "f(tensor of shape (3, 3), 1, 0) gives a tensor of shape (4, 6) with the wrong values in it "
+    "(89% of them; at [0, 1] 4.2, right is 4.5).":
+    "f(形状为 (3, 3) 的张量, 1, 0) 给出形状为 (4, 6) 的张量，其中的值不对"
+    "（其中的 89%；在 [0, 1] 处是 4.2，正确的是 4.5）。",
+    "your module (made with channels=3, widths=(9, 7)) would be right but for this: a batch norm "
+    "(`BatchNorm2d(9)`) and a dropout (`Dropout(0.5)`) are too many.":
+    "你的模块（以 channels=3, widths=(9, 7) 建出）只差这一点："
+    "多了一个批归一化（`BatchNorm2d(9)`）和一个 Dropout（`Dropout(0.5)`）。",
+    "`self.4` (`Conv2d(7→11, 3×3, padding 1)`) should be 1×1, not 3×3, and have padding 0, not 1; "
+    "besides, the third ReLU is missing: one belongs after the third convolution":
+    "`self.4`（`Conv2d(7→11, 3×3, padding 1)`）应当是 1×1，而不是 3×3，并且让填充为 0，而不是 1；"
+    "此外，第三个卷积之后缺了第三个 ReLU",
+    '"macs", "direct" and "detour" are missing. A dictionary with the keys "macs", "direct" and '
+    '"detour" is expected.':
+    '缺了 "macs"、"direct" 和 "detour"。应当是一个含有键 "macs"、"direct" 和 "detour" 的字典。',
+    "ReLUs are missing: one belongs after each of the first convolution, the second convolution":
+    "下面各处之后都缺了 ReLU：第一个卷积，第二个卷积",
+    "f(1) gives nothing (None), but a torch module is expected.":
+    "f(1) 给出 None（什么也没有），而这里应当是一个 torch 模块。",
+    "epoch 3/3: train loss 0.429, train accuracy 84.3%, 14.9 s an epoch (stuck)":
+    "第 3/3 轮：训练损失 0.429，训练准确率 84.3%，14.9 秒/轮（停滞）",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("english", IN_CHINESE, ids=range(len(IN_CHINESE)))
+def test_what_learners_read(english, monkeypatch):
+    monkeypatch.setenv("COURSE_LANGUAGE", "zh")
+    assert language.translate(english) == IN_CHINESE[english]
 
 
 def test_messages_are_quick(everything):

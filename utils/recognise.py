@@ -19,12 +19,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from heapq import heappop, heappush
 from itertools import accumulate
-from string import ascii_letters, digits
 
 UNREAD = 3.0  # what a word costs that stays English inside a placeholder
 SENTENCE = 8.0  # what a whole English sentence costs besides
 LENGTH = 0.0001  # what a letter in a placeholder costs: shorter contents are likelier
-CLOSED = (")", "`", *ascii_letters, *digits)  # what ends a word in the midst of a sentence
 LONGEST = 1_500  # letters of a line; a longer one is no message of the course
 
 _HOLE = re.compile(r"(?<!\{)\{(\w+)\}(?!\})")
@@ -321,8 +319,9 @@ class _Reading:
             heappush(events, place)
         # How far a row of parts from here can be of use.
         limit = len(self.text) if start in self.holes else max(opened, default=start)
-        # A template that begins with a hole seldom begins behind a word.
-        inside = 0.5 * self.text[:start].rstrip().endswith(CLOSED)
+        # A template that begins with a hole seldom begins in the midst of a sentence.
+        before = self.text[:start].rstrip()
+        inside = 0.5 if before and not before.endswith((*".?!:;(", ".)")) else 0.0
         done = -1
         while events:
             place = heappop(events)
@@ -468,7 +467,7 @@ def tidied(text: str) -> str:
 
     def bracketed(match: re.Match) -> str:
         inside, before = match[0][1:-1], match.string[: match.start()].rstrip()[-1:]
-        words = re.search(f"[a-z]{{3}}|[{_HELD}]", inside) and ", " not in inside
+        words = re.search(f"[a-z]{{3}}|[{_HELD}]", inside) and "," not in inside
         chinese = (words and re.match(f"[{_HAN}{_MARK}]", before)) or inside in names
         chinese = chinese or re.search(f"[{_HAN}]", inside)
         return f"（{_BRACKETS.sub(bracketed, inside)}）" if chinese else match[0]
@@ -478,7 +477,7 @@ def tidied(text: str) -> str:
     text = _BRACKETS.sub(bracketed, text)
     text = _SIGN.sub(lambda match: _FULL[match[1] or match[2]], text)
     text = re.sub(f"(?<=[{_HELD}]), (?=[{_HELD}])", "、", text)
-    text = re.sub(f", (?=[{_HELD}])|(?<=[{_HELD}]), ", "，", text)
+    text = re.sub(f", (?=[{_HELD}])|(?<=[%{_HELD}]), ", "，", text)
     for pattern, space in _SPACES:
         text = re.sub(pattern, space, text)
     return re.sub(f"[{_HELD}]", lambda match: code[ord(match[0]) - 0xE000], text)
