@@ -397,8 +397,10 @@ class _Reading:
             cost += 1.0
         if depth[-1] != depth[0] or min(depth) < depth[0]:  # half of a pair of brackets
             cost += 1.0
-        if inside.endswith((",", ";", ":", ".")) or "; " in inside:
+        if inside.endswith((",", ";", ":", ".")):
             cost += 0.3
+        if "; " in inside:  # clauses
+            cost += 1.0
         unread = self._unread(start, end)
         raw = 0.05 + UNREAD * unread * (2 if unread > 2 else 1)  # no name has so many words
         raw += 0.1 * sum(d == depth[0] for d, c in zip(depth, inside) if c == ",")  # a row of parts
