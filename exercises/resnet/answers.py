@@ -232,6 +232,7 @@ wrong_answers = {
         ("times", basic("(z * maps).relu()"), r"multiplied"),
         ("twice", basic("(z + z).relu()"), r"added to itself"),
         ("mean", basic("((z + maps) / 2).relu()"), r"divided by two"),
+        ("doubled", basic("2 * (z + maps).relu()"), r"multiplied by two"),
         ("shortcut alone", basic("maps.relu()"), r"shortcut alone"),
         ("from the first ReLU", basic("(z + first).relu()"), r"begins after the first ReLU"),
         ("no middle ReLU", basic(first="self.norm1(self.conv1(maps))"), r"first ReLU is missing"),
@@ -405,7 +406,32 @@ wrong_answers = {
             down("self.branch(maps) + self.shortcut(maps)"),
             r"after the addition is miss",
         ),
-        ("ReLU in the shortcut", down(shortcut=(ONE, NORM, RELU)), r"shortcut ends in a ReLU|own"),
+        (
+            "ReLU in the shortcut",
+            down(shortcut=(ONE, NORM, RELU)),
+            r"ReLU of its own; the only ReLU outside the branch is after the addition",
+        ),
+        (
+            "norm of the input's channels, after the convolution",
+            down(shortcut=(ONE, "nn.BatchNorm2d(in_channels)")),
+            r"comes after the convolution, so it needs `out_channels`",
+        ),
+        (
+            "norm before the convolution",
+            down(shortcut=("nn.BatchNorm2d(in_channels)", ONE)),
+            r"channels of the input; it should be after the convolution",
+        ),
+        (
+            "the input itself is added",
+            down("(self.branch(maps) + maps).relu()"),
+            r"made and never called: `forward` adds the block's input",
+        ),
+        (
+            "channels swapped in the shortcut",
+            down(shortcut=("nn.Conv2d(out_channels, in_channels, 1, stride, bias=False)", NORM)),
+            r"takes 6 channels and gives 4; it should take 4",
+        ),
+        ("doubled", down("2 * (self.branch(maps) + self.shortcut(maps)).relu()"), r"by two"),
         (
             "averaged",
             down(

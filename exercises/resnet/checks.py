@@ -222,6 +222,7 @@ class _Joined(nn.Module):
         "relu(z * s)": lambda z, s: (z * s).relu(),
         "relu(s)": lambda z, s: s.relu(),
         "relu((z + s) / 2)": lambda z, s: ((z + s) / 2).relu(),
+        "relu(2 (z + s))": lambda z, s: (2 * (z + s)).relu(),
         "relu(2 z)": lambda z, s: (z + z).relu(),
     }
 
@@ -289,7 +290,7 @@ JOINS = {
     "There are ReLUs on both sides before the addition; one after it is right.": (
         "relu(z) + relu(s)"
     ),
-    "The shortcut has a ReLU of its own; it should pass on what the block is given.": (
+    "The shortcut has a ReLU of its own; the only ReLU outside the branch is after the addition.": (
         "relu(z + relu(s))"
     ),
     "The ReLU is on the shortcut; it should come after the addition.": "z + relu(s)",
@@ -297,6 +298,7 @@ JOINS = {
     "The shortcut is multiplied with the branch; it is added.": "relu(z * s)",
     "The output is the shortcut alone: the branch is computed and not used.": "relu(s)",
     "The sum is divided by two; it is just a sum.": "relu((z + s) / 2)",
+    "The sum is multiplied by two; it is just a sum.": "relu(2 (z + s))",
     "The branch is added to itself, not to the block's input.": "relu(2 z)",
 }
 
@@ -317,6 +319,47 @@ def _ones(block: nn.Module, stride: int) -> list[nn.Conv2d]:
     if stride == 1 and any(m.stride == (2, 2) for m in ones):
         raise Wrong("The shortcut's stride is always 2; it should be the argument `stride`.")
     return ones
+
+
+def _seen(block: nn.Module, inside: int) -> tuple[dict[nn.Module, int], str]:
+    """The channels that each layer is given in a call, and the message if the call failed."""
+    channels: dict[nn.Module, int] = {}
+
+    def look(layer: nn.Module, given: tuple) -> None:
+        channels.setdefault(layer, given[0].shape[1])
+
+    layers = [m for m in block.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
+    hooks = [layer.register_forward_pre_hook(look) for layer in layers]
+    message = ""
+    try:
+        with trace.unwatched(), torch.no_grad():
+            call(block.eval(), torch.randn(2, inside, 6, 12))
+    except Wrong as error:
+        message = str(error)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        block.train()
+    return channels, message
+
+
+def _expect_shortcut_used(block: nn.Module, inside: int, outside: int) -> None:
+    """A shortcut that changes the shape runs from `inside` to `outside` channels, and is called."""
+    ones = [m for m in block.modules() if getattr(m, "kernel_size", 0) == (1, 1)]
+    ways = {(m.in_channels, m.out_channels): m for m in ones}
+    if (inside, outside) not in ways:
+        if (outside, inside) in ways:
+            raise Wrong(
+                f"The shortcut's 1×1 convolution takes {outside} channels and gives {inside}; it "
+                f"should take {inside} and give {outside}."
+            )
+        return
+    channels, message = _seen(block, inside)
+    if "size of tensor" in message and ways[inside, outside] not in channels:
+        raise Wrong(
+            "The shortcut's 1×1 convolution is made and never called: `forward` adds the block's "
+            "input itself, which has another shape. Add what the shortcut makes of it."
+        )
 
 
 def _expect_default_stride(answer: Callable, *arguments: int, stride: int) -> None:
@@ -435,6 +478,16 @@ def resnet_3(answer):
         ones = _ones(block, args[2])
         if count_parameters(block) == branch + beside and any(m.stride[0] != args[2] for m in ones):
             raise Wrong("The shortcut's 1×1 convolution needs the stride of the branch.")
+        if args[0] != args[1] and count_parameters(block) == branch + beside + 2 * args[0]:
+            given, _ = _seen(block, args[0])
+            if any(
+                isinstance(m, nn.BatchNorm2d) and channels == args[1] != m.num_features
+                for m, channels in given.items()
+            ):
+                raise Wrong(
+                    "The shortcut's batch norm comes after the convolution, so it needs "
+                    "`out_channels`, not `in_channels`."
+                )
         expect_parameters(
             block,
             count_parameters(right),
@@ -450,6 +503,8 @@ def resnet_3(answer):
                 ),
             },
         )
+        if args[0] != args[1]:
+            _expect_shortcut_used(block, *args[:2])
         # Sizes that the stride divides come first: a pooling may not fit the others.
         for shapes in (((3, args[0], 6, 12),), ((3, args[0], 9, 12), (2, args[0], 6, 6))):
             same_outputs(block, right, *shapes, mistakes=_down_mistakes(*args))
@@ -661,6 +716,8 @@ def resnet_5(answer):
             ),
         }
         mistakes |= {message: lambda how=how: joined(how) for message, how in JOINS.items()}
+        if inside != outside:
+            _expect_shortcut_used(block, inside, outside)
         same_outputs(block, right, (3, inside, 8, 6), (2, inside, 7, 7), mistakes=mistakes)
     _expect_default_stride(answer, 8, 2, stride=1)
     return "It is torchvision's block, stride and all."
