@@ -143,6 +143,7 @@ def test_conda_has_the_same_packages_and_bounds():
 NOT_IMPORTED = {
     "ipykernel": "the kernels of the notebooks",
     "jupyterlab": "`course.py lab` starts it",
+    "jupyterlab-language-pack-zh-cn": "its menus in Chinese",
     **dict.fromkeys(("pandas", "requests"), "d2l imports them"),
     "sphinx-book-theme": "tools/site/conf.py names it",
     "sphinx-mathjax-offline": "tools/site/conf.py names it",
@@ -153,6 +154,7 @@ BROUGHT_BY = {
     "fonttools": "matplotlib",
     "jupyter-client": "nbclient",
     "jupyter-core": "nbclient",
+    "jupyterlab-server": "jupyterlab",
     "myst-parser": "myst-nb",
     "packaging": "pytest",
     "pyyaml": "myst-nb",

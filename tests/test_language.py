@@ -480,3 +480,11 @@ def test_jupyterlab_gets_chinese_menus():
         )
         assert done.returncode == 0, done.stderr
         assert (menus in done.stdout) if menus else ("locale" not in done.stdout)
+
+
+def test_jupyterlabs_own_words_are_there_in_chinese():
+    from jupyterlab_server.translation_utils import get_language_pack
+
+    pack, fault = get_language_pack("zh_CN")
+    kernel = pack["jupyterlab"]["About the %1 Kernel"]
+    assert not fault and kernel == ["关于 %1 内核"]
