@@ -20,7 +20,7 @@ The check of `nin.2` is the function `nin_2` in `nin/checks.py`:
 
 It gets the learner's answer and, if it takes a second argument, the answer of the solution. It
 raises `Wrong` (mostly through the tools of `compare`), or returns, if it likes with a sentence that
-confirms. It runs with fixed seeds, on the CPU, and on a copy of the answer.
+confirms. It runs with fixed seeds, on the CPU, on a copy of the answer, and within a time limit.
 
 Stub and solution run in a namespace that holds `torch`, `nn` and `F`, the right answers of the
 exercises that are needed, and what the given code defines. The stub's answer is `...`, a function
@@ -58,7 +58,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exercises import mistakes, mutants, record, slips, texts, trace
+from exercises import mistakes, mutants, record, slips, texts, time_limit, trace
 from exercises.compare import (
     Unexplained,
     Unfinished,
@@ -304,7 +304,7 @@ def evaluate(id: str, answer: Any, *, explain: bool = True) -> Result:
         return Result("open", f"{_still_open(answer)} {help_line}")
     arguments = item.arguments()
     try:
-        with _undisturbed(), trace.watching(trace.Trace()) as watched:
+        with time_limit.limited(), _undisturbed(), trace.watching(trace.Trace()) as watched:
             confirmed = item.check(_copy(answer), *arguments)
             if watched.postponed:
                 raise watched.postponed
@@ -317,6 +317,12 @@ def evaluate(id: str, answer: Any, *, explain: bool = True) -> Result:
         if explain and not cause and (unknown or raised):
             cause = _cause(item, answer, watched.seen, arguments, search=unknown)
         return Result("wrong", _in_order(cause, str(error)) or "the check failed.")
+    except time_limit.TooLong as error:
+        return Result(
+            "wrong",
+            f"your answer did not end within {time_limit.SECONDS:.0f} seconds, so the check has "
+            f"interrupted it{learner_line(error)}. Is there a loop that never ends?",
+        )
     except Exception as error:
         return Result(
             "wrong",

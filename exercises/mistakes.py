@@ -568,8 +568,8 @@ def explain(
         words = words or _matching(check, iter(mutants), seen, same, end)
     if not words:
         return ""
-    if words[0].endswith("."):  # a sentence of its own
-        either = [w for w in words[1:] if w.endswith(".")]
+    if words[0].endswith((".", ".)")):  # a sentence of its own
+        either = [w for w in words[1:] if w.endswith((".", ".)"))]
         return f"{words[0]} (Or, which is the same here: {either[0]})" if either else words[0]
     text = f"your answer gives exactly what comes out if {words[0]}."
     if len(words) > 1:

@@ -1,5 +1,6 @@
 """The engine behind the exercises, tried on small exercises made for the purpose."""
 
+import contextlib
 import copy
 import json
 import random
@@ -15,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from exercises import compare, engine, texts
+from exercises import compare, engine, texts, time_limit
 from exercises.compare import Wrong
 from exercises.engine import check, hint, solution, use
 
@@ -134,6 +135,27 @@ def answer(id, source=None):
 def outcome(id, value):
     result = engine.evaluate(id, value)
     return result.outcome, result.message
+
+
+def test_an_answer_that_never_ends_is_interrupted(monkeypatch):
+    monkeypatch.setattr(time_limit, "SECONDS", 0.3)
+    never = answer("fake.1", "def add_one(x):\n    while True:\n        x = x + 1\n")
+    result = engine.evaluate("fake.1", never)
+    assert result.outcome == "wrong"
+    assert "did not end within 0 seconds" in result.message
+    assert "line" in result.message and "never ends" in result.message
+    assert engine.evaluate("fake.1", answer("fake.1")).outcome == "right"
+
+
+def test_nothing_is_interrupted_after_the_block():
+    for _ in range(20):
+        with contextlib.suppress(time_limit.TooLong), time_limit.limited(0.001):
+            sum(range(20_000))
+        sum(range(20_000))
+    with pytest.raises(time_limit.TooLong), time_limit.limited(0.05):
+        while True:
+            pass
+    sum(range(10**6))
 
 
 # --- three outcomes -------------------------------------------------------------------------------

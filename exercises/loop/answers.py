@@ -76,6 +76,49 @@ def run_state(model, optimizer, epoch):
 wrong_answers = {
     "loop.1": [
         (
+            "losses with their graphs",
+            _fit("loss.item() * len(x)", "loss * len(x)"),
+            r"still holds the graph",
+        ),
+        (
+            "the rate after the step",
+            _fit(
+                """            for g in optimizer.param_groups:
+                g["lr"] = learning_rate * training.one_cycle(step, epochs * len(batches))
+""",
+                "",
+                "            optimizer.step()\n",
+                """            optimizer.step()
+            for g in optimizer.param_groups:
+                g["lr"] = learning_rate * training.one_cycle(step, epochs * len(batches))
+""",
+            ),
+            r"rate is set after the step",
+        ),
+        (
+            "the rate of the next step",
+            _fit("one_cycle(step,", "one_cycle(step + 1,"),
+            r"is wrong: Each step has the rate of the next one|^Each step has the rate of the next",
+        ),
+        (
+            "momentum and decay exchanged",
+            _fit("lr=rate, momentum=0.9, weight_decay=5e-4", "rate, 5e-4, weight_decay=0.9"),
+            r"changed places: the third argument",
+        ),
+        (
+            "arguments of one_cycle exchanged",
+            _fit(
+                "one_cycle(step, epochs * len(batches))", "one_cycle(epochs * len(batches), step)"
+            ),
+            r"arguments of `one_cycle` have changed places",
+        ),
+        ("images of full batches", _fit("n += len(x)", "n += 8"), r"size of a full batch"),
+        (
+            "evaluation after each epoch",
+            _fit("        losses.append", "        model.eval()\n        losses.append"),
+            r"only the first one is in training mode",
+        ),
+        (
             "no zero_grad",
             _fit("            optimizer.zero_grad()\n", ""),
             r"add up from step to step",
@@ -187,6 +230,65 @@ wrong_answers = {
     ],
     "loop.2": [
         (
+            "the first gradient alone",
+            """
+def scaled_step(model, optimizer, loss, scale):
+    optimizer.zero_grad()
+    (loss * scale).backward()
+    if not next(model.parameters()).grad.isfinite().all():
+        return scale / 2
+    for p in model.parameters():
+        p.grad /= scale
+    optimizer.step()
+    return scale
+""",
+            r"Only the first gradient",
+        ),
+        (
+            "the last gradient alone",
+            """
+def scaled_step(model, optimizer, loss, scale):
+    optimizer.zero_grad()
+    (loss * scale).backward()
+    if not list(model.parameters())[-1].grad.isfinite().all():
+        return scale / 2
+    for p in model.parameters():
+        p.grad /= scale
+    optimizer.step()
+    return scale
+""",
+            r"Only the last gradient",
+        ),
+        (
+            "all have to be infinite",
+            """
+def scaled_step(model, optimizer, loss, scale):
+    optimizer.zero_grad()
+    (loss * scale).backward()
+    if not any(p.grad.isfinite().all() for p in model.parameters()):
+        return scale / 2
+    for p in model.parameters():
+        p.grad /= scale
+    optimizer.step()
+    return scale
+""",
+            r"^(?!NaN).*only if all gradients",
+        ),
+        (
+            "a step, then half",
+            """
+def scaled_step(model, optimizer, loss, scale):
+    optimizer.zero_grad()
+    (loss * scale).backward()
+    bad = any(not p.grad.isfinite().all() for p in model.parameters())
+    for p in model.parameters():
+        p.grad /= scale
+    optimizer.step()
+    return scale / 2 if bad else scale
+""",
+            r"step is made although",
+        ),
+        (
             "never undone",
             _SCALED.replace("    for p in model.parameters():\n        p.grad /= scale\n", ""),
             r"scale is not undone",
@@ -258,6 +360,90 @@ def scaled_step(model, optimizer, loss, scale):
     ],
     "loop.3": [
         (
+            "one backward for all",
+            """
+def accumulate(model, images, labels, part_size):
+    model.zero_grad()
+    logits = torch.cat([model(x) for x in images.split(part_size)])
+    loss = F.cross_entropy(logits, labels)
+    loss.backward()
+    return loss.item()
+""",
+            r"3 parts wait for `backward\(\)`",
+        ),
+        (
+            "losses added, one backward",
+            """
+def accumulate(model, images, labels, part_size):
+    model.zero_grad(set_to_none=False)
+    losses = []
+    for i in range(0, len(images), part_size):
+        losses.append(F.cross_entropy(model(images[i : i + part_size]), labels[i : i + part_size],
+                                      reduction="sum"))
+    loss = sum(losses) / len(labels)
+    loss.backward()
+    return float(loss)
+""",
+            r"Call `backward\(\)` for each part",
+        ),
+        (
+            "every third image",
+            """
+def accumulate(model, images, labels, part_size):
+    model.zero_grad()
+    total, k = 0.0, -(-len(images) // part_size)
+    for r in range(k):
+        loss = F.cross_entropy(model(images[r::k]), labels[r::k], reduction="sum") / len(labels)
+        loss.backward()
+        total += loss.item()
+    return total
+""",
+            r"the parts have 4, 3, 3 images; 4, 4, 2 are right",
+        ),
+        (
+            "single images",
+            _PARTS.replace("split(part_size)", "split(1)"),
+            r"the parts have 1, 1, .* are right",
+        ),
+        (
+            "chunks",
+            _PARTS.replace("split(part_size)", "chunk(part_size)"),
+            r"`chunk` takes the number of parts",
+        ),
+        (
+            "evaluation mode",
+            _PARTS.replace("    total = 0\n", "    total = 0\n    model.eval()\n"),
+            r"switches the network to evaluation mode",
+        ),
+        (
+            "the sum alone goes back",
+            """
+def accumulate(model, images, labels, part_size):
+    model.zero_grad()
+    total = 0.0
+    for x, y in zip(images.split(part_size), labels.split(part_size)):
+        loss = F.cross_entropy(model(x), y, reduction="sum")
+        loss.backward()
+        total += loss.item()
+    return total / len(images)
+""",
+            r"returned loss is right.*gets the sum",
+        ),
+        (
+            "divided by the part's size",
+            """
+def accumulate(model, images, labels, part_size):
+    model.zero_grad()
+    total = 0.0
+    for x, y in zip(images.split(part_size), labels.split(part_size)):
+        loss = F.cross_entropy(model(x), y, reduction="sum") / part_size
+        loss.backward()
+        total += loss.item()
+    return total
+""",
+            r"divide the sum by `part_size`",
+        ),
+        (
             "not divided",
             _PARTS.replace(" * len(y) / len(labels)", ""),
             r"parts' means add up",
@@ -304,7 +490,7 @@ def accumulate(model, images, labels, part_size):
     loss.backward()
     return loss.item()
 """,
-            r"sees 12 images at a time; at most 4",
+            r"sees 10 images at a time; at most 4",
         ),
         (
             "one backward, at the end",
@@ -358,6 +544,41 @@ def accumulate(model, images, labels, part_size):
     ],
     "loop.4": [
         (
+            "not waited for",
+            _EACH + "        dist.all_reduce(p.grad, async_op=True)\n"
+            "        p.grad /= dist.get_world_size()",
+            r"only begins the exchange",
+        ),
+        (
+            "waited for too late",
+            _EACH + "        work = dist.all_reduce(p.grad, async_op=True)\n"
+            "        p.grad /= dist.get_world_size()\n        work.wait()",
+            r"only begins the exchange",
+        ),
+        (
+            "the first process alone",
+            "def average_gradients(model):\n    if dist.get_rank() == 0:\n"
+            "        for p in model.parameters():\n            dist.all_reduce(p.grad)\n"
+            "            p.grad /= dist.get_world_size()",
+            r"every process has to make every call",
+        ),
+        (
+            "the sum for one process",
+            _EACH + "        dist.reduce(p.grad, 0)\n        p.grad /= dist.get_world_size()",
+            r"gives the sum to one process alone",
+        ),
+        (
+            "one process's gradients for all",
+            _EACH + "        dist.broadcast(p.grad, 0)",
+            r"gives all processes the gradients of one",
+        ),
+        (
+            "no biases",
+            _EACH + "        if p.dim() > 1:\n            dist.all_reduce(p.grad)\n"
+            "            p.grad /= dist.get_world_size()",
+            r"biases, are left out",
+        ),
+        (
             "the sum",
             _EACH + "        dist.all_reduce(p.grad)",
             r"summed and not divided",
@@ -376,7 +597,7 @@ def accumulate(model, images, labels, part_size):
             "a copy",
             _EACH + "        g = p.grad.clone()\n"
             "        dist.all_reduce(g)\n        g /= dist.get_world_size()",
-            r"still those of the process itself",
+            r"what was exchanged is a copy",
         ),
         (
             "the weights",
@@ -412,6 +633,60 @@ def accumulate(model, images, labels, part_size):
         ),
     ],
     "loop.5": [
+        (
+            "start and step",
+            """
+def my_images(count, rank, processes, epoch, seed):
+    g = torch.Generator().manual_seed(seed + 1000 * epoch)
+    return torch.randperm(count, generator=g)[processes :: rank + 1]
+""",
+            r"start and step have changed places",
+        ),
+        (
+            "the rank minus one",
+            """
+def my_images(count, rank, processes, epoch, seed):
+    g = torch.Generator().manual_seed(seed + 1000 * epoch)
+    return torch.randperm(count, generator=g)[rank - 1 :: processes]
+""",
+            r"ranks count from 0",
+        ),
+        (
+            "with repetition",
+            """
+def my_images(count, rank, processes, epoch, seed):
+    g = torch.Generator().manual_seed(seed + 1000 * epoch)
+    return torch.randint(count, (count,), generator=g)[rank::processes]
+""",
+            r"draws an image twice",
+        ),
+        (
+            "a product",
+            """
+def my_images(count, rank, processes, epoch, seed):
+    g = torch.Generator().manual_seed(seed * epoch)
+    return torch.randperm(count, generator=g)[rank::processes]
+""",
+            r"a product with 0 is 0",
+        ),
+        (
+            "one order, turned",
+            """
+def my_images(count, rank, processes, epoch, seed):
+    g = torch.Generator().manual_seed(seed)
+    return torch.randperm(count, generator=g).roll(epoch)[rank::processes]
+""",
+            r"only begun at another image",
+        ),
+        (
+            "a text's hash",
+            """
+def my_images(count, rank, processes, epoch, seed):
+    g = torch.Generator().manual_seed(hash((str(seed), epoch)) % 2**31)
+    return torch.randperm(count, generator=g)[rank::processes]
+""",
+            r"another number in every Python process",
+        ),
         (
             "orders of their own",
             """
@@ -512,7 +787,7 @@ def my_images(count, rank, processes, epoch, seed):
             "not shuffled",
             "def my_images(count, rank, processes, epoch, seed):\n"
             "    return list(range(rank, count, processes))",
-            r"Two epochs have the same order",
+            r"nothing is shuffled",
         ),
         (
             "from 1 on",
@@ -525,6 +800,11 @@ def my_images(count, rank, processes, epoch, seed):
         ),
     ],
     "loop.6": [
+        (
+            "left in evaluation mode",
+            _STATE.replace("    state = {", "    model.eval()\n    state = {"),
+            r"leaves the network in evaluation mode",
+        ),
         (
             "not copied",
             _STATE.replace("copy.deepcopy(state)", "state"),
@@ -589,6 +869,18 @@ def my_images(count, rank, processes, epoch, seed):
         ),
     ],
     "loop.7": [
+        (
+            "in bits",
+            'two_machines = {"batch_size": 256, "steps": 5005, '
+            '"bytes": 817825024, "seconds": 1.4312}',
+            r'"bytes".*in bits',
+        ),
+        (
+            "half the seconds",
+            'two_machines = {"batch_size": 256, "steps": 5005, '
+            '"bytes": 102228128, "seconds": 0.7156}',
+            r'"seconds".*half of it',
+        ),
         (
             "one machine",
             'two_machines = {"batch_size": 128, "steps": 10010, '
@@ -665,6 +957,10 @@ def my_fit(model, batches, epochs, learning_rate, seed):
 """,
         ),
         (
+            "an array",
+            _fit("return losses", "import numpy as np\n    return np.array(losses)"),
+        ),
+        (
             "enumerate, a tensor",
             """
 def my_fit(model, batches, epochs, learning_rate, seed):
@@ -725,20 +1021,6 @@ def scaled_step(model, optimizer, loss, scale):
     ],
     "loop.3": [
         ("split, a tensor", _PARTS),
-        (
-            "one call of backward, later",
-            """
-def accumulate(model, images, labels, part_size):
-    model.zero_grad(set_to_none=False)
-    losses = []
-    for i in range(0, len(images), part_size):
-        losses.append(F.cross_entropy(model(images[i : i + part_size]), labels[i : i + part_size],
-                                      reduction="sum"))
-    loss = sum(losses) / len(labels)
-    loss.backward()
-    return float(loss)
-""",
-        ),
         (
             "divided at the end",
             """

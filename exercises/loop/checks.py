@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
 import math
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from unittest import mock
@@ -33,7 +36,7 @@ from utils import data, training
 
 def _numbers(values: Any, count: int, what: str) -> list[float]:
     """`values` as a list of so many numbers."""
-    if isinstance(values, Tensor):
+    if hasattr(values, "tolist"):  # a tensor, an array
         values = values.tolist()
     if values is None:
         raise Wrong(f"{what} gives nothing (None). Is the `return` missing?")
@@ -51,6 +54,34 @@ def _largest_difference(ours: list[Tensor], theirs: list[Tensor]) -> float:
 
 def _weights(model: nn.Module) -> list[Tensor]:
     return [tensor.detach().clone() for tensor in model.state_dict().values()]
+
+
+class _Mark(torch.autograd.Function):
+    """Leaves numbers as they are, and shows how long the graph behind them is kept."""
+
+    @staticmethod
+    def forward(ctx, logits: Tensor, marks: list[_Pass], images: Tensor) -> Tensor:
+        ctx.mark = _Pass(images, weakref.ref(ctx))
+        marks.append(ctx.mark)
+        return logits.view_as(logits)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        ctx.mark.went_back = True
+        return gradient, None, None
+
+
+@dataclass
+class _Pass:
+    """One forward pass: the images that were seen, and what became of its graph."""
+
+    images: Tensor
+    graph: weakref.ref
+    went_back: bool = False
+
+    @property
+    def is_kept(self) -> bool:
+        return self.graph() is not None
 
 
 # --- loop.1: fit ----------------------------------------------------------------------------------
@@ -99,11 +130,22 @@ def _by_fit() -> tuple[list[Tensor], list[float]]:
 def loop_1(answer):
     right, right_losses = _by_fit()
     model, batches = _task()
+    marks, kept = [], [0]
+
+    def mark(module: nn.Module, given: tuple, logits: Tensor) -> Tensor:
+        kept.append(sum(one.is_kept for one in marks))
+        return _Mark.apply(logits, marks, given[0])
+
+    model.register_forward_hook(mark)
     what = f"my_fit(model, batches, {_EPOCHS}, {_RATE}, {_SEED})"
     result = call(answer, model, batches, _EPOCHS, _RATE, _SEED, what=what)
     expect_arguments(answer, model, batches, epochs=_EPOCHS, learning_rate=_RATE, seed=_SEED)
     ours = _weights(model)
     trace.see([ours, model.training, getattr(result, "requires_grad", None)])
+    if isinstance(result, (list, tuple)):
+        with_graph = any(getattr(loss, "requires_grad", False) for loss in result)
+    else:
+        with_graph = getattr(result, "requires_grad", False)
     losses = _numbers(result, _EPOCHS, what)
     if (off := _largest_difference(ours, right)) > 1e-6 or math.isnan(off):
         start = _weights(_task()[0])
@@ -120,9 +162,19 @@ def loop_1(answer):
             )
     if model.training:
         raise Unexplained("The weights are right, but the network is left in training mode.")
+    if with_graph:
+        raise Wrong(
+            "The weights and the losses are right. But each loss is a tensor that still holds the "
+            "graph of its epoch: add up `loss.detach()`, or return numbers."
+        )
     exact = all(torch.equal(a, b) for a, b in zip(ours, right))
     same = "bit for bit" if exact else "up to rounding"
-    return f"It leaves the weights that `training.fit` leaves, {same}."
+    text = f"It leaves the weights that `training.fit` leaves, {same}."
+    if max(kept) > 1:  # `loss` itself keeps one, until the next is computed
+        text += (
+            " (Your sum of losses keeps the graphs of all its batches. `loss.detach()` does not.)"
+        )
+    return text
 
 
 # --- loop.2: loss scaling -------------------------------------------------------------------------
@@ -142,6 +194,18 @@ class _Half(torch.autograd.Function):
         return None, (x.half().float().T @ gradient.half().float()).half().float()
 
 
+class _HalfSum(torch.autograd.Function):
+    """x + bias, computed in float16 in both directions; arguments in float32."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, bias: Tensor) -> Tensor:
+        return (x.half() + bias.half()).float()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        return gradient, gradient.half().float().sum(0).half().float()
+
+
 class _HalfNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -149,7 +213,7 @@ class _HalfNetwork(nn.Module):
         self.bias = nn.Parameter(torch.zeros(3))
 
     def forward(self, x: Tensor) -> Tensor:
-        return _Half.apply(x, self.weight) + self.bias
+        return _HalfSum.apply(_Half.apply(x, self.weight), self.bias)
 
 
 def _scaling() -> Iterator[tuple[Tensor, Tensor, float, float, str]]:
@@ -158,6 +222,9 @@ def _scaling() -> Iterator[tuple[Tensor, Tensor, float, float, str]]:
     yield images, labels, 1.0, 8.0, "an ordinary step"
     yield images, labels, 1e-7, 2.0**20, "a step whose gradients would be zero without the scale"
     yield images, labels, 1.0, 2.0**18, "a step in which some gradients are infinite"
+    dark, alike = images / 1000, torch.zeros(6, dtype=torch.int64)
+    yield dark, alike, 1.0, 2.0**17, "a step in which only the last gradient has infinite numbers"
+    yield images, alike, 1.0, 2.0**18, "a step in which all gradients have infinite numbers"
     yield images, labels, 1.0, 2.0**24, "a step whose gradients are infinite"
     yield images, labels, math.nan, 4.0, "a step whose gradients are NaN"
     yield images, labels, 1.0, 1.0, "a step with the scale 1"
@@ -170,6 +237,7 @@ def loop_2(answer, reference):
         optimizer = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
         found = []
         for images, labels, factor, scale, _ in _scaling():
+            before = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
             given = model, optimizer, F.cross_entropy(model(images), labels) * factor, scale
             what = f"scaled_step(model, optimizer, loss, {scale:g})"
             result = call(function, *given, what=what) if learners else function(*given)
@@ -177,6 +245,10 @@ def loop_2(answer, reference):
             if learners:
                 # NaN is like nothing, not even NaN; as a number it tells mistakes apart.
                 trace.see([weight.nan_to_num(nan=-1e4) for weight in found[-1][1]])
+            if not all(weight.isfinite().all() for weight in found[-1][1]):
+                model.load_state_dict(before[0])  # so that the next step tells something again
+                optimizer.load_state_dict(before[1])
+                model.zero_grad()
         return found
 
     right, ours = steps(reference, False), steps(answer, True)
@@ -201,28 +273,34 @@ def loop_2(answer, reference):
 
 
 class _Watched(nn.Module):
-    """A linear network in float64 that notes how many images it sees at a time."""
+    """A linear network in float64 that notes what it sees and when."""
 
     def __init__(self) -> None:
         super().__init__()
         self.linear = nn.Linear(5, 3, dtype=torch.float64)
         self.seen: list[int] = []
+        self.marks: list[_Pass] = []
+        self.waiting = 0  # most passes whose graph was kept, without `backward()`, at one time
+        self.evaluated = False
 
     def forward(self, images: Tensor) -> Tensor:
         self.seen.append(len(images))
-        return self.linear(images)
+        self.evaluated |= not self.training
+        logits = _Mark.apply(self.linear(images), self.marks, images.detach().clone())
+        waiting = sum(one.is_kept and not one.went_back for one in self.marks)
+        self.waiting = max(self.waiting, waiting)
+        return logits
 
 
 def loop_3(answer):
-    for count, part_size in ((12, 4), (10, 4), (3, 8), (7, 1)):
+    for count, part_size in ((10, 4), (12, 4), (3, 8), (7, 1)):
         model = _Watched()
         images = torch.randn(count, 5, dtype=torch.float64)
         labels = torch.randint(0, 3, (count,))
-        whole = F.cross_entropy(model(images), labels)
+        whole = F.cross_entropy(model.linear(images), labels)
         right = torch.autograd.grad(whole, list(model.parameters()))
         for parameter in model.parameters():
             parameter.grad = torch.ones_like(parameter)  # of the step before
-        model.seen.clear()
         start = _weights(model)
         what = f"accumulate(model, images, labels, {part_size}) with {count} images"
         loss = call(answer, model, images, labels, part_size, what=what)
@@ -239,6 +317,11 @@ def loop_3(answer):
             raise Unexplained(f"In {what} the network sees only {sum(model.seen)} images.")
         if not close(_weights(model), start, 0.0):
             raise Wrong("Your function changes the weights. It should only leave gradients.")
+        if model.evaluated or not model.training:
+            raise Wrong(
+                "Your function switches the network to evaluation mode. Dropout and batch norm "
+                "then do something else than in training: leave the mode as it is."
+            )
         if not close(gradients, list(right), 1e-9):
             factor = gradients[0].norm() / right[0].norm()
             close_by = close([g / factor for g in gradients], list(right), 1e-9)
@@ -252,7 +335,30 @@ def loop_3(answer):
                 f"The gradients are right. {what} gives {describe(loss)}, and the mean loss is "
                 f"{whole.item():.6g}."
             )
+        if model.waiting > 1:
+            raise Wrong(
+                f"The gradients are right. But {model.waiting} parts wait for `backward()` at the "
+                "same time, so the activations of all of them are in memory, as with the whole "
+                "batch. Call `backward()` for each part, before the next one."
+            )
+        _check_parts([one.images for one in model.marks if one.went_back], images, part_size, what)
     return "Its gradients are those of the whole batch in four cases, uneven parts among them."
+
+
+def _check_parts(ours: list[Tensor], images: Tensor, part_size: int, what: str) -> None:
+    """Raises `Wrong` unless these are the images in their order, cut into parts."""
+    right = images.split(part_size)
+    if [len(part) for part in ours] != [len(part) for part in right]:
+        mine, wanted = (", ".join(str(len(part)) for part in parts) for parts in (ours, right))
+        chunks = [len(part) for part in images.chunk(part_size)]
+        why = " `chunk` takes the number of parts, `split` takes their size."
+        why = why if [len(part) for part in ours] == chunks else ""
+        raise Wrong(f"In {what} the parts have {mine} images; {wanted} are right.{why}")
+    if not all(torch.equal(a, b) for a, b in zip(ours, right)):
+        raise Wrong(
+            f"In {what} the parts have the right sizes and the wrong images: the first "
+            f"{len(right[0])} images come first, then the next ones."
+        )
 
 
 # --- loop.4: gradients of several processes -------------------------------------------------------
@@ -270,13 +376,16 @@ class _Pretended:
         self.size, self.rank = size, 0
         self.before: list[list[Tensor]] = [[] for _ in range(size)]
         self.now: list[Tensor] = []
+        self.calls: list[list[str]] = [[] for _ in range(size)]  # of each process
+        self.early = False  # whether one used a tensor before its exchange was done
 
     def run(self, function: Callable[[int], Any]) -> list[Any]:
         for _ in range(4):
             results, written = [], []
             for rank in range(self.size):
-                self.rank, self.now = rank, []
+                self.rank, self.now, self.calls[rank], self.works = rank, [], [], []
                 results.append(function(rank))
+                self.early |= any(not work.is_done for work in self.works)
                 written.append(self.now)
             steady = close(written, self.before, 0.0)
             self.before = written
@@ -284,38 +393,52 @@ class _Pretended:
                 break
         return results
 
-    def _others(self, tensor: Tensor) -> list[Tensor]:
-        """What every process has put in at this place, in the order of the ranks."""
+    def _others(self, name: str, tensor: Tensor) -> Tensor:
+        """What every process has put in at this place, in the order of the ranks, stacked."""
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{name}(): a Tensor is expected, not {type(tensor).__name__}")
         place = len(self.now)
         self.now.append(tensor.detach().clone())
+        self.calls[self.rank].append(name)
         given = []
         for rank, written in enumerate(self.before):
-            mine = rank == self.rank
-            given.append(self.now[-1] if mine or place >= len(written) else written[place])
-        return given
+            mine = rank == self.rank or place >= len(written)
+            mine = mine or written[place].shape != tensor.shape
+            given.append(self.now[-1] if mine else written[place])
+        return torch.stack(given)
+
+    def _done(self, pairs: list[tuple[Tensor, Tensor]], async_op: bool) -> _Work | None:
+        """Puts the new numbers into the tensors: at once, or when somebody waits for it."""
+        work = _Work(self, pairs)
+        if async_op:
+            self.works.append(work)
+            return work
+        work.wait()
+        return None
 
     def all_reduce(self, tensor, op=dist.ReduceOp.SUM, group=None, async_op=False):
+        return self._done([(tensor, self._reduced("all_reduce", tensor, op))], async_op)
+
+    def _reduced(self, name: str, tensor: Tensor, op: Any) -> Tensor:
         if op == dist.ReduceOp.AVG:
             raise RuntimeError("Cannot use ReduceOp.AVG with Gloo")
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"all_reduce(): a Tensor is expected, not {type(tensor).__name__}")
-        given = torch.stack(self._others(tensor))
+        given = self._others(name, tensor)
         if op == dist.ReduceOp.SUM:
-            total = given.sum(0)
-        elif op == dist.ReduceOp.MAX:
-            total = given.amax(0)
-        elif op == dist.ReduceOp.MIN:
-            total = given.amin(0)
-        else:
-            total = given.prod(0)
-        with torch.no_grad():
-            tensor.copy_(total)
-        return mock.Mock() if async_op else None
+            return given.sum(0)
+        if op == dist.ReduceOp.MAX:
+            return given.amax(0)
+        return given.amin(0) if op == dist.ReduceOp.MIN else given.prod(0)
+
+    def reduce(self, tensor, dst=0, op=dist.ReduceOp.SUM, group=None, async_op=False):
+        total = self._reduced("reduce", tensor, op)
+        return self._done([(tensor, total)] if self.rank == dst else [], async_op)
+
+    def broadcast(self, tensor, src=0, group=None, async_op=False):
+        return self._done([(tensor, self._others("broadcast", tensor)[src])], async_op)
 
     def all_gather(self, tensors, tensor, group=None, async_op=False):
-        for place, given in zip(tensors, self._others(tensor)):
-            place.copy_(given)
-        return mock.Mock() if async_op else None
+        given = self._others("all_gather", tensor)
+        return self._done(list(zip(tensors, given)), async_op)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -324,12 +447,34 @@ class _Pretended:
             dist,
             all_reduce=self.all_reduce,
             all_gather=self.all_gather,
+            reduce=self.reduce,
+            broadcast=self.broadcast,
             get_world_size=lambda group=None: self.size,
             get_rank=lambda group=None: self.rank,
             is_initialized=lambda: True,
             barrier=lambda *_, **__: None,
         ):
             yield
+
+
+class _Work:
+    """An exchange that has begun, as `async_op=True` gives it."""
+
+    def __init__(self, group: _Pretended, pairs: list[tuple[Tensor, Tensor]]) -> None:
+        self.group, self.pairs, self.is_done = group, pairs, False
+        self.given = [tensor.detach().clone() for tensor, _ in pairs]
+
+    def wait(self, timeout: Any = None) -> bool:
+        if not self.is_done:
+            for (tensor, new), given in zip(self.pairs, self.given):
+                self.group.early |= not torch.equal(tensor, given)
+                with torch.no_grad():
+                    tensor.copy_(new)
+        self.is_done = True
+        return True
+
+    def is_completed(self) -> bool:
+        return self.is_done
 
 
 def loop_4(answer):
@@ -360,15 +505,29 @@ def loop_4(answer):
                 "Your function sends nothing to the other processes: it never calls "
                 "`dist.all_reduce`."
             )
-        for rank, (_, changed, grads) in enumerate(found):
-            if changed:
-                raise Wrong("The weights have changed; the gradients should be averaged.")
+        if any(calls != group.calls[0] for calls in group.calls):
+            counts = ", ".join(str(len(calls)) for calls in group.calls)
+            raise Wrong(
+                f"The processes do not make the same exchanges (so many: {counts}). Real processes "
+                "would wait for each other without end: every process has to make every call."
+            )
+        if group.early:
+            raise Wrong(
+                "`async_op=True` only begins the exchange, and your function uses the gradient "
+                "before it is done. Call `wait()` on what `all_reduce` returns first."
+            )
+        if any(changed for _, changed, _ in found):
+            raise Wrong("The weights have changed; the gradients should be averaged.")
+        if all(close(grads, own, 1e-6) for (*_, grads), own in zip(found, gradients)):
+            raise Wrong(
+                "The gradients are still those of each process itself: what was exchanged is a "
+                "copy. Put the mean into `parameter.grad`."
+            )
+        for rank, (*_, grads) in enumerate(found):
             if not close(grads, mean, 1e-5):
-                own = close(grads, gradients[rank], 1e-6)
-                still = " They are still those of the process itself." if own else ""
                 raise Unexplained(
                     f"With {size} processes the gradients in process {rank} are not the mean of "
-                    f"all.{still}"
+                    "all."
                 )
     return "Two processes, and three, end with the mean of all their gradients."
 
@@ -376,11 +535,29 @@ def loop_4(answer):
 # --- loop.5: who shows which image ----------------------------------------------------------------
 
 
+def _holds_text(value: Any) -> bool:
+    if isinstance(value, (tuple, frozenset)):
+        return any(map(_holds_text, value))
+    return isinstance(value, (str, bytes))
+
+
 def loop_5(answer):
+    real_hash, texts_hashed = hash, []
+
+    def watched_hash(value: Any) -> int:
+        texts_hashed.extend([value] if _holds_text(value) else [])
+        return real_hash(value)
+
     def mine(count: int, rank: int, processes: int, epoch: int, seed: int) -> list[int]:
         what = f"my_images({count}, {rank}, {processes}, {epoch}, {seed})"
         before = torch.get_rng_state()
-        result = call(answer, count, rank, processes, epoch, seed, what=what)
+        with mock.patch.object(builtins, "hash", watched_hash):
+            result = call(answer, count, rank, processes, epoch, seed, what=what)
+        if texts_hashed:
+            raise Wrong(
+                "`hash` of a text is another number in every Python process, so the processes "
+                "would draw different orders. Compute the generator's seed from numbers alone."
+            )
         if not torch.equal(before, torch.get_rng_state()):
             raise Wrong(
                 f"{what} draws from torch's global random numbers, or sets their seed. Dropout "
@@ -397,6 +574,14 @@ def loop_5(answer):
             raise Wrong(f"{what} gives {describe(result)}; a list of whole numbers is expected.")
         return [plain(v) for v in values]
 
+    alone = mine(60, 0, 1, 0, 0)
+    if len(alone) == 60 and len(set(alone)) < 60:
+        raise Wrong(
+            "In one epoch a process draws an image twice. `torch.randint` does that; "
+            "`torch.randperm` gives every number once."
+        )
+    if alone in (list(range(60)), list(reversed(range(60)))):
+        raise Wrong("The images come in the order of their numbers: nothing is shuffled.")
     for count, processes in ((12, 3), (10, 4), (7, 2), (5, 1)):
         parts = [mine(count, rank, processes, 0, 0) for rank in range(processes)]
         where = f"{count} images and {processes} processes"
@@ -424,11 +609,25 @@ def loop_5(answer):
             )
 
     count, processes = 60, 3
-    epochs = [[mine(count, r, processes, e, 0) for r in range(processes)] for e in range(3)]
-    if epochs[0] == epochs[1] or epochs[1] == epochs[2]:
-        raise Wrong("Two epochs have the same order. Let the generator's seed depend on `epoch`.")
+    for seed in (3, 0):
+        epochs = [[mine(count, r, processes, e, seed) for r in range(processes)] for e in range(3)]
+        if epochs[0] == epochs[1] or epochs[1] == epochs[2]:
+            only = " (With the seed 0 alone: a product with 0 is 0.)" if seed == 0 else ""
+            raise Wrong(
+                "Two epochs have the same order. Let the generator's seed depend on `epoch`." + only
+            )
     if epochs[0] == [mine(count, r, processes, 0, 1) for r in range(processes)]:
         raise Wrong("Two seeds give the same order. Let the generator's seed depend on `seed`.")
+    if _is_turned(alone, mine(count, 0, 1, 1, 0)):
+        raise Wrong(
+            "Two epochs have the same order, only begun at another image or turned round. Draw a "
+            "new order in each epoch."
+        )
+    if _is_turned(alone, mine(count, 0, 1, 0, 1)):
+        raise Wrong(
+            "Two seeds have the same order, only begun at another image or turned round. Draw a "
+            "new order for each seed."
+        )
     if set(epochs[0][0]) == set(epochs[1][0]):
         raise Wrong(
             "Process 0 shows the same images in every epoch, only in another order. Shuffle all "
@@ -440,6 +639,15 @@ def loop_5(answer):
                 "A process shows its images sorted by their number; the order should be random too."
             )
     return "Every image is shown once an epoch, in an order that is new each time."
+
+
+def _is_turned(order: list[int], other: list[int]) -> bool:
+    """Whether the one is the other, begun at another place, or backwards."""
+    return any(
+        one[place:] + one[:place] == order
+        for one in (other, other[::-1])
+        for place in range(len(one))
+    )
 
 
 def _overlap(parts: list[list[int]], processes: int, shown: list[int], count: int) -> str:
@@ -456,6 +664,11 @@ def _overlap(parts: list[list[int]], processes: int, shown: list[int], count: in
         return "All parts are filled up to one size, as `DistributedSampler` does. "
     if processes > 1 and all(part == parts[0] for part in parts):
         return "Every process gets the same part: `rank` is not used. "
+    sizes = [len(part) for part in parts]
+    if processes > 1 and sizes == [len(range(processes, count, r + 1)) for r in range(processes)]:
+        return "In the slice, start and step have changed places. "
+    if processes > 1 and sizes[0] == 1 < min(sizes[1:]):
+        return "Process 0 gets one image: ranks count from 0, so `rank - 1` is -1, the last place. "
     if len(shown) == count:
         return (
             "The processes draw different orders: the generator's seed must not depend on `rank`. "
@@ -502,6 +715,10 @@ def loop_6(answer):
         )
     if not close(_weights(model), at_the_call, 0.0):
         raise Wrong("`run_state` changes the weights; it should only read them.")
+    if not model.training:
+        raise Wrong(
+            "`run_state` leaves the network in evaluation mode, and the run goes on with it."
+        )
     torch.set_rng_state(random)
     _train(model, optimizer, range(2, 4), images, labels)
     right = _weights(model)
@@ -597,21 +814,27 @@ def loop_7(answer):
             weights: "That is the number of gradients; each takes 4 bytes.",
             2 * weights: "float32 takes 4 bytes, float16 would take 2.",
             8 * weights: "float32 takes 4 bytes, float64 would take 8.",
-            32 * weights: "That is in bits; a byte has 8.",
-            8 * size: "That is of all eight processes; one is asked for.",
+            8
+            * size: "That is in bits (a byte has 8), or it is of all eight processes (one is asked "
+            "for).",
             size / 1e6: "That is in MB; bytes are asked for.",
         },
         "seconds": {
-            seconds / 8: "The line is in bits a second: a byte has 8 bits.",
+            seconds / 8: "The link is in bits a second: a byte has 8 bits.",
             seconds / 1.75: "In a ring each process sends 2(N - 1)/N = 1.75 times its gradients, N "
             "being the 8 processes, not the 2 machines.",
             seconds
             / 1.75
             / 8: "A byte has 8 bits, and each process sends 1.75 times its gradients.",
             seconds * 2: "Both directions work at the same time; they do not wait for each other.",
-            seconds * 8 / 7: "In the formula it is N - 1, not N, above the line.",
-            seconds * 4: "One stream goes through the line in each direction, not four.",
-            seconds * 8: "One stream goes through the line in each direction, not eight.",
+            seconds / 2: "That is half of it: in 2(N - 1)/N there is a 2, and each direction "
+            "carries a whole stream.",
+            seconds * 8 / 7: "The formula has 2(N - 1), divided by N. You have taken 2N.",
+            seconds * 1e3: "That is in milliseconds.",
+            seconds * 1e9 / 2**30: "A Gbit is 10⁹ bits, not 2³⁰.",
+            seconds * 5005: "That is for a whole epoch; one step is asked for.",
+            seconds * 4: "One stream goes over the link in each direction, not four.",
+            seconds * 8: "One stream goes over the link in each direction, not eight.",
             size
             * 8
             / 1e9
@@ -621,7 +844,7 @@ def loop_7(answer):
         },
     }
     expect_numbers(answer, right, common, tolerance={"seconds": 0.01})
-    return "1.43 seconds in each of 5,005 steps: the line decides, not the GPUs."
+    return "1.43 seconds in each of 5,005 steps: the link decides, not the GPUs."
 
 
 # --- mistakes in the solutions' text --------------------------------------------------------------
@@ -632,6 +855,9 @@ _STEP = "            optimizer.step()\n"
 _RATE_LINES = """            for group in optimizer.param_groups:
                 group["lr"] = learning_rate * training.one_cycle(step, total_steps)
 """
+_RATE_ONCE = """        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * training.one_cycle(step, total_steps)
+        loss_sum, count"""
 _SGD = "    optimizer = torch.optim.SGD(model.parameters(), **options)\n"
 SLIPS: dict[str, dict[str, tuple[str, ...]]] = {
     "loop.1": {
@@ -723,6 +949,48 @@ SLIPS: dict[str, dict[str, tuple[str, ...]]] = {
         "The loss is computed from `softmax`; `F.cross_entropy` expects logits.": (
             *("model(images), labels", "model(images).softmax(1), labels"),
         ),
+        "The rate is set after the step: each step has the rate of the one before.": (
+            *(_RATE_LINES, ""),
+            *(_STEP, _STEP + _RATE_LINES),
+        ),
+        "The rate is set once an epoch; every step has its own.": (
+            *(_RATE_LINES, ""),
+            *(
+                "        loss_sum, count",
+                _RATE_ONCE,
+            ),
+        ),
+        "Momentum and weight decay have changed places: the third argument of `SGD` is the "
+        "momentum.": (
+            '"momentum": 0.9, "weight_decay": 5e-4',
+            '"momentum": 5e-4, "weight_decay": 0.9',
+        ),
+        "The optimizer is Adam; the task asks for SGD.": (
+            *(
+                "torch.optim.SGD(model.parameters(), **options)",
+                "torch.optim.Adam(model.parameters(), lr=1, weight_decay=5e-4)",
+            ),
+        ),
+        "The optimizer is Adam, without weight decay; the task asks for SGD.": (
+            *(
+                "torch.optim.SGD(model.parameters(), **options)",
+                "torch.optim.Adam(model.parameters(), lr=1)",
+            ),
+        ),
+        "`model.eval()` comes after each epoch, so that only the first one is in training mode.": (
+            *("    model.eval()\n", ""),
+            *("        means.append", "        model.eval()\n        means.append"),
+        ),
+        "`set_epoch` is called after the batches of the epoch; it should be called before them.": (
+            *("        batches.set_epoch(epoch)\n", ""),
+            *("        means.append", "        batches.set_epoch(epoch)\n        means.append"),
+        ),
+        "You count the size of a full batch for each batch; the last one is smaller.": (
+            *("count += len(labels)", "count += batches.batch_size"),
+        ),
+        "The arguments of `one_cycle` have changed places: the step comes first.": (
+            *("one_cycle(step, total_steps)", "one_cycle(total_steps, step)"),
+        ),
     },
     "loop.2": {
         "The scale is not undone: the gradients have to be divided by it before the step.": (
@@ -799,6 +1067,44 @@ SLIPS: dict[str, dict[str, tuple[str, ...]]] = {
         "The division makes new tensors, and `parameter.grad` stays scaled: divide in place.": (
             *("        gradient /= scale", "        gradient = gradient / scale"),
         ),
+        "You leave the step out only if all gradients hold such numbers; one is enough.": (
+            *("if not all(", "if not any("),
+        ),
+        "The step is made although gradients are not finite, and then the scale is halved.": (
+            *(
+                "        return scale / 2\n",
+                "        halve = True\n    else:\n        halve = False\n",
+            ),
+            *("step()\n    return scale", "step()\n    return scale / 2 if halve else scale"),
+        ),
+        "Infinite gradients are replaced by 0 and used; the step should be left out.": (
+            *(
+                "        return scale / 2\n",
+                "        halve = True\n    else:\n        halve = False\n",
+            ),
+            *("        gradient /= scale", "        gradient.nan_to_num_(0, 0, 0).div_(scale)"),
+            *("step()\n    return scale", "step()\n    return scale / 2 if halve else scale"),
+        ),
+        "The learning rate is divided by the scale, not the gradients: the momentum then adds up "
+        "gradients of different scales.": (
+            *(
+                "    for gradient in gradients:\n        gradient /= scale\n",
+                "    for group in optimizer.param_groups:\n        group['lr'] /= scale\n",
+            ),
+            *(
+                "step()\n    return scale",
+                "step()\n    for group in optimizer.param_groups:\n        group['lr'] *= scale\n"
+                "    return scale",
+            ),
+        ),
+        "A `GradScaler` made without `init_scale=scale` begins with a scale of its own, 65,536.": (
+            *("(loss * scale)", "(loss * 65536.0)"),
+            *("return scale / 2", "return 32768.0"),
+            *("gradient /= scale", "gradient /= 65536.0"),
+            *("step()\n    return scale", "step()\n    return 65536.0"),
+        ),
+        "The loss is turned into float16 before it is scaled: it loses digits, or becomes "
+        "infinite.": ("(loss * scale)", "(loss.half() * scale)"),
     },
     "loop.3": {
         "Nothing is divided: the parts' means add up, and the gradients are too large.": (
@@ -865,6 +1171,23 @@ SLIPS: dict[str, dict[str, tuple[str, ...]]] = {
         "The parts overlap: the next one begins one image later.": (
             *("len(labels), part_size)", "len(labels))"),
         ),
+        "The returned loss is right. But `backward()` gets the sum over the images: divide it by "
+        "the number of all images first.": (
+            "        loss.backward()",
+            "        loss_sum.backward()",
+        ),
+        "You divide the sum by `part_size`; divide it by the number of all images.": (
+            *("loss_sum / len(labels)", "loss_sum / part_size"),
+        ),
+        "The returned loss is right. But `backward()` gets the mean of each part, and these means "
+        "add up.": ("        loss.backward()", "        (loss_sum / len(labels[part])).backward()"),
+        "The returned loss is right. But `backward()` gets the mean of the parts' means; a small "
+        "last part counts too much there.": (
+            *(
+                "        loss.backward()",
+                "        (loss_sum / len(labels[part]) / -(-len(labels) // part_size)).backward()",
+            ),
+        ),
     },
     "loop.4": {
         "The gradients are summed and not divided: divide by the number of processes.": (
@@ -897,6 +1220,22 @@ SLIPS: dict[str, dict[str, tuple[str, ...]]] = {
             *("all_reduce(parameter.grad)", "all_reduce(parameter.grad, op=dist.ReduceOp.MAX)"),
             *("\n        parameter.grad /= dist.get_world_size()", ""),
         ),
+        "You divide by `rank + 1`; the number of processes is `dist.get_world_size()`.": (
+            *("dist.get_world_size()", "(dist.get_rank() + 1)"),
+        ),
+        "The parameters with one axis, the biases, are left out.": (
+            *("model.parameters():", "[p for p in model.parameters() if p.dim() > 1]:"),
+        ),
+        "`dist.all_reduce` works in place and gives nothing back: do not assign its result.": (
+            *("        dist.all_reduce", "        parameter.grad = dist.all_reduce"),
+        ),
+        "`dist.reduce` gives the sum to one process alone; all of them need it.": (
+            *("all_reduce(parameter.grad)", "reduce(parameter.grad, 0)"),
+        ),
+        "`dist.broadcast` gives all processes the gradients of one; the sum of all is needed.": (
+            *("all_reduce(parameter.grad)", "broadcast(parameter.grad, 0)"),
+            *("\n        parameter.grad /= dist.get_world_size()", ""),
+        ),
     },
     "loop.6": {
         "The optimizer's state is not copied, so it changes with the training after the call.": (
@@ -912,6 +1251,10 @@ SLIPS: dict[str, dict[str, tuple[str, ...]]] = {
         "The optimizer's settings are there, its momentum is not: `state_dict()` has both.": (
             "copy.deepcopy(optimizer.state_dict())",
             '{"state": {}, "param_groups": optimizer.state_dict()["param_groups"]}',
+        ),
+        "The weights are kept in float16 and lose digits.": (
+            "copy.deepcopy(model.state_dict())",
+            "{name: value.half() for name, value in model.state_dict().items()}",
         ),
     },
 }

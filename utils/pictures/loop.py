@@ -45,7 +45,9 @@ def opening(paths: Mapping[str, Any]) -> Figure:
                     number, markevery=(4 * number, 12), linewidth=1.2, label=WAYS[name]
                 )
                 axis.plot(steps, ways[name], **look)
-            axis.set(title=title, xlabel="step", ylim=(0, 2.9))
+            axis.axvline(len(steps) // 2 + 0.5, color="0.4", linewidth=1, linestyle=":")
+            axis.text(len(steps) // 2 + 1, 2.8, "stopped, resumed", fontsize=8.5, va="top")
+            axis.set(title=title, xlabel="step", ylim=(0, 2.95))
             axis.legend(loc="lower left", fontsize=8.5)
         axes[0].set_ylabel("loss of the step")
     return figure
@@ -120,14 +122,15 @@ def gradients(magnitudes: Tensor, scales: Sequence[float] = (1.0,)) -> Figure:
             bins = np.arange(-50, 21)
             axis.hist(moved.numpy(), bins=bins, color="0.55")
             axis.axvspan(-60, -25, color=plotting.COLOURS[1], alpha=0.25, lw=0)
-            axis.axvspan(16, 30, color=plotting.COLOURS[1], alpha=0.25, lw=0, hatch="//")
+            axis.axvspan(16, 40, color=plotting.COLOURS[1], alpha=0.25, lw=0, hatch="//")
             axis.axvspan(-25, -14, color=plotting.COLOURS[5], alpha=0.2, lw=0)
             top = axis.get_ylim()[1]
-            for place, text in ((-37, "becomes 0"), (-19.5, "loses\ndigits"), (18, "infinite")):
-                axis.text(place, 0.95 * top, text, ha="center", va="top", fontsize=9)
+            for place, text in ((-37, "becomes 0"), (-19.5, "loses\ndigits"), (20.5, "infinite")):
+                axis.text(place, 1.25 * top, text, ha="center", va="top", fontsize=9)
             lost = float((moved < -25).double().mean())
             name = "as they are" if scale == 1 else f"times {scale:,.0f}"
-            axis.set(ylabel="numbers", xlim=(-50, 20), title=f"{name}: {lost:.1%} become 0")
+            axis.set(ylabel="numbers", xlim=(-50, 25), title=f"{name}: {lost:.1%} become 0")
+            axis.set_ylim(0, 1.3 * top)
         ticks = range(-48, 17, 8)
         axes[-1].set_xticks(ticks, [f"$2^{{{tick}}}$" for tick in ticks])
         axes[-1].set_xlabel("size of a number in the gradient")
@@ -144,7 +147,7 @@ def scales(found: Sequence[float], losses: Sequence[float]) -> Figure:
         ticks = sorted({int(v) for v in np.log2(found)})[:: max(1, len(set(found)) // 5)]
         axes[0].set_yticks(ticks, [f"$2^{{{tick}}}$" for tick in ticks])
         axes[1].plot(steps, losses, color=plotting.COLOURS[1], marker=".", linewidth=1)
-        axes[1].set(ylabel="loss", xlabel="step", ylim=(0, None))
+        axes[1].set(ylabel="loss", xlabel="step", ylim=(0, 1.1 * max(losses)))
     return figure
 
 
@@ -158,7 +161,7 @@ def differences(found: Mapping[str, float], label: str) -> Figure:
             zero = value < least
             look = {"marker": "|" if zero else "o", "markersize": 14 if zero else 8}
             axis.plot(max(value, least), place, color="black", **look)
-            text = "exactly 0" if value == 0 else f"{value:.0e}"
+            text = "exactly 0" if value == 0 else f"{value:.0e}" if value < 1e-3 else f"{value:.2g}"
             axis.annotate(
                 text, (max(value, least), place), (9, 0), textcoords="offset points", va="center"
             )
@@ -173,7 +176,8 @@ def copies(distances: Mapping[str, Sequence[float]]) -> Figure:
     with plotting.style():
         figure, (axis,) = plotting.axes(height=2.9)
         for number, (name, values) in enumerate(distances.items()):
-            look = plotting.line(number, markevery=4, label=name)
+            look = plotting.line(number, markevery=(2 * number, 4), label=name)
+            look["linewidth"] = max(1.5, 5 - 2.5 * number)  # equal lines lie on one another
             axis.plot(range(1, len(values) + 1), values, **look)
         axis.set(xlabel="step", ylabel="largest difference\nof a weight")
         axis.legend(loc="upper left", fontsize=9)
@@ -255,7 +259,7 @@ def rates(found: Mapping[str, Any]) -> Figure:
 
 
 def line(step_seconds: float, gradient_bytes: float, processes: int = 8) -> Figure:
-    """Time of a step in several processes against the speed of the line between two machines.
+    """Time of a step in several processes against the speed of the link between two machines.
 
     Args:
         step_seconds: what one process computes in a step.
@@ -276,6 +280,6 @@ def line(step_seconds: float, gradient_bytes: float, processes: int = 8) -> Figu
         axis.text(0.11, step_seconds, "computing alone", va="bottom", fontsize=9, color="0.3")
         axis.set(xscale="log", yscale="log", ylabel="seconds of a step")
         axis.set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
-        axis.set_xlabel("speed of the line (Gbit/s)")
+        axis.set_xlabel("speed of the link (Gbit/s)")
         axis.legend(fontsize=9)
     return figure
