@@ -387,6 +387,9 @@ def expect_number(
     number = f"{answer:,.10g}" if isinstance(answer, float) else f"{answer:,}"
     if cause := next(filter(None, causes), ""):
         raise Wrong(f"{number} is not right. {cause}")
+    if isinstance(right, int) and abs(right) > 200 and abs(answer - right) == 1:
+        much = "too many" if answer > right else "too few"
+        raise Wrong(f"{number} is not right. It is one {much}.")
     far = ""
     if right and math.isfinite(answer) and not 0.02 < abs(answer / right) < 50:
         far = f"It is much too {'large' if abs(answer) > abs(right) else 'small'}."

@@ -63,10 +63,39 @@ MEANINGS = (
         "gives both.",
     ),
     (
-        r"a leaf Variable that requires grad.* in-place|cannot assign '[^']*' as parameter",
+        r"cannot assign '[^']*' as parameter '(\w+)'",
+        r"",
+        "A weight of a layer is an `nn.Parameter`, and `=` would put a tensor in its place: write "
+        "`layer.{0} = nn.Parameter(…)`, or fill it with `layer.{0}.copy_(…)` inside "
+        "`with torch.no_grad():`.",
+    ),
+    (
+        r"a leaf Variable that requires grad.* in-place",
         r"",
         "Weights are filled inside `with torch.no_grad():`, for example by "
         "`layer.weight.copy_(…)`.",
+    ),
+    (
+        r"Dimension out of range \(expected to be in range of \[-\d+, (\d+)\], but got (\d+)\)",
+        r"",
+        "Axes are counted from 0: this tensor has the axes 0 to {0}, so there is no axis {1}.",
+    ),
+    (
+        r"channels must be divisible by groups",
+        r"",
+        "Without `groups` every kernel sees all channels. With it the channels are split, and both "
+        "numbers of channels have to be multiples of it.",
+    ),
+    (
+        r'is missing the required "forward" function',
+        r"",
+        "The module has no `forward`. Is it missing, spelled otherwise, or indented so that it is "
+        "inside `__init__`?",
+    ),
+    (
+        r"unexpected keyword argument '(dims|axes)'|got \(.*\b(dims|axes)=",
+        r"",
+        "torch calls this argument `dim`, for one axis and for several.",
     ),
     (
         r"'NoneType' object",

@@ -109,6 +109,19 @@ def counts(parameters, macs):
 
 wrong_answers = {
     "nin.1": [
+        (
+            "the first layer alone",
+            counts(14_592, 14_400 * 1024),
+            r"only the first layer is counted",
+        ),
+        ("the first two layers", counts(45_472, 45_120 * 1024), r"last 1×1 layer is missing altog"),
+        (
+            "the 1×1 layers alone",
+            counts(46_336, 46_080 * 1024),
+            r"first layer is missing altogether",
+        ),
+        ("one too many", counts(60_929, 61_931_520), r"60,929 is not right\. It is one too many"),
+        ("one too few", counts(60_928, 61_931_519), r"61,931,519 is not right\. It is one too few"),
         ("a bias for each pair", counts(60_480 + 46_656, 0), r"one for each pair of an input"),
         ("widths exchanged", counts(14_400 + 33_792 + 448, 0), r"second layer has 160.*third 96"),
         ("widths multiplied", counts(14_400 * 160 * 96 + 448, 0), r"channels .* are multiplied"),
@@ -146,6 +159,14 @@ wrong_answers = {
         ("anything", counts(5, 6), r'"parameters": 5 is not right'),
     ],
     "nin.2": [
+        (
+            "no forward",
+            "class mlpconv(nn.Module):\n"
+            "    def __init__(self, in_channels, widths, kernel_size, stride=1, padding=0):\n"
+            "        super().__init__()\n"
+            f"        self.a = {CONV}\n".replace("first", "widths[0]"),
+            r"^The module has no `forward`",
+        ),
         (
             "F.relu whose result is lost",
             "class mlpconv(nn.Module):\n"
@@ -673,6 +694,16 @@ def at_each_pixel(maps, linear):
         ("not a function", "at_each_pixel = 5", r"A function is expected, not 5"),
     ],
     "nin.4": [
+        (
+            "axes that are not there",
+            "def global_average_pooling(maps):\n    return maps.mean(dim=(3, 4))\n",
+            r"^Axes are counted from 0: this tensor has the axes 0 to 3, so there is no axis 4",
+        ),
+        (
+            "dims",
+            "def global_average_pooling(maps):\n    return maps.mean(dims=(2, 3))\n",
+            r"^torch calls this argument `dim`",
+        ),
         ("a class", "global_average_pooling = nn.AdaptiveAvgPool2d", r"class that makes layers"),
         *(
             (
@@ -841,7 +872,7 @@ def at_each_pixel(maps, linear):
         (
             "He initialisation",
             repaired_with("nn.init.kaiming_normal_(layer.weight, nonlinearity='relu')"),
-            r"ReLU on the class maps is still.*initial weights are larger",
+            r"ReLU on the class maps is still.*initial weights are larger now \(as after He,",
         ),
         (
             "He initialisation, uniform",
@@ -851,7 +882,15 @@ def at_each_pixel(maps, linear):
         (
             "Xavier initialisation",
             repaired_with("nn.init.xavier_uniform_(layer.weight)"),
-            r"ReLU on the class maps is still.*initial weights are",
+            r"ReLU on the class maps is still.*initial weights are .* \(as after Xavier,",
+        ),
+        (
+            "the last biases lifted",
+            repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, RELU, POOL, FLAT).replace(
+                "return nn.Sequential(", "network = nn.Sequential("
+            )
+            + "    nn.init.constant_(network[7].bias, 0.3)\n    return network\n",
+            r"ReLU on the class maps is still.*initial biases are other ones",
         ),
         (
             "biases lifted",
@@ -950,7 +989,7 @@ def at_each_pixel(maps, linear):
             norm(f"{BATCH}; {MOVE}", RUNNING).replace(
                 "mean.reshape(shape), var.reshape(shape), ", "mean, var, "
             ),
-            r"must match.*is laid along the width; `reshape\(1, -1, 1, 1\)`",
+            r"^A tensor of .* laid along the width; `reshape\(1, -1, 1, 1\)`.*must match",
         ),
         (
             "layer norm",

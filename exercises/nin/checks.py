@@ -142,6 +142,19 @@ def _nin_1_slips() -> Iterator[tuple[str, tuple[str, ...]]]:
     for words, text in _WEIGHT_SLIPS.items():
         yield words, (f"weights = {_WEIGHTS}", f"weights = {text}")
         yield f"The parameters are right. {words}", ('"macs": weights', f'"macs": ({text})')
+    for words, text, kept in (
+        ("The two 1×1 layers are missing: only the first layer is counted.", _FIRST, "192"),
+        (
+            "The last 1×1 layer is missing altogether: the block has three layers, not two.",
+            *(f"{_FIRST} + {_SECOND}", "192 + 160"),
+        ),
+        (
+            "The first layer is missing altogether: the block has three layers, not two.",
+            *(f"{_SECOND} + {_THIRD}", "160 + 96"),
+        ),
+    ):
+        edits = (f"weights = {_WEIGHTS}", f"weights = {text}")
+        yield words, (*edits, f"biases = {_BIASES}", f"biases = {kept}")
     for words, text in _POSITIONS.items():
         yield words, ("* 32 * 32", f"* {text}")
 
@@ -641,6 +654,21 @@ SLIPS["nin.5"] = {
 }
 
 
+def _initialisation(network: nn.Module) -> str:
+    """The initialisation that all weights of its convolutions could come from, or ""."""
+    layers = [m.weight.detach() for m in network.modules() if isinstance(m, nn.Conv2d)]
+    layers = [weight for weight in layers if weight.numel() >= 250]  # enough to know the spread
+    for name, fans in (("Xavier", (1, 1)), ("He", (1, 0))):
+        wanted = []
+        for weight in layers:
+            pixels = weight[0, 0].numel()
+            weighed = fans[0] * weight.shape[1] + fans[1] * weight.shape[0]
+            wanted.append((2 / (pixels * weighed)) ** 0.5)
+        if all(0.85 < weight.std() / std < 1.15 for weight, std in zip(layers, wanted)):
+            return name
+    return ""
+
+
 def _start(network: nn.Module) -> str:
     """What is said about weights that do not start as torch starts them, or ""."""
     for layer in network.modules():
@@ -651,11 +679,10 @@ def _start(network: nn.Module) -> str:
             biases = torch.zeros(1) if biases is None else biases.detach() * root
             if weights.abs().max() > 1.001 or not 0.4 < weights.std() < 0.75:
                 size = "larger" if weights.std() > 0.577 else "smaller" if weights.any() else "zero"
-                return (
-                    f"The initial weights are {size} now (as after He or another initialisation, "
-                    "`nn.init`)."
-                )
-            if biases.abs().max() > 1.001 or (len(biases) > 1 and not biases.any()):
+                named = _initialisation(network) or "another initialisation"
+                return f"The initial weights are {size} now (as after {named}, `nn.init`)."
+            same = len(biases) > 1 and bool((biases == biases[0]).all())
+            if biases.abs().max() > 1.001 or same:
                 return "The initial biases are other ones now (`nn.init`, `fill_`)."
     return ""
 
@@ -909,10 +936,10 @@ def _explain_batch_norm(answer: Callable, case: tuple, mine: Any) -> str:
             raise Wrong(f"{text} {mine}") from None
         return text
     if isinstance(mine, Exception) and "must match the size of tensor" in str(mine):
-        return (
+        raise Wrong(
             "A tensor of shape (C,) beside one of (N, C, H, W) is laid along the width; "
-            "`reshape(1, -1, 1, 1)` lays it along the channels."
-        )
+            f"`reshape(1, -1, 1, 1)` lays it along the channels. {mine}"
+        ) from None
     return ""
 
 

@@ -172,6 +172,18 @@ wrong_answers = {
         ("a text", counts(weights="'6,144'"), r"A number is expected"),
         ("nothing", counts(macs="None"), r"A number is expected, not nothing"),
         ("anything", counts(macs=7), r'"macs": 7 is not right'),
+        (
+            "depthwise and 1x1",
+            counts(direct=784 * 25 * 192 + 784 * 192 * 32),
+            r'"direct": .*5×5 for each channel alone, and a 1×1',
+        ),
+        (
+            "the detour on the padded map",
+            counts(detour=784 * 192 * 16 + 32 * 32 * 25 * 16 * 32),
+            r'"detour": .*not the 32 · 32 pixels of its padded input',
+        ),
+        ("a rounded ratio", counts(detour=9.7), r'"detour": .*compares the two ways'),
+        ("a rounded share", counts(detour=0.103), r'"detour": .*compares the two ways'),
     ],
     "one_by_one.2": [
         (
@@ -283,7 +295,7 @@ wrong_answers = {
         (
             "a tensor as weight",
             merge().replace("merged.weight.copy_(weight)", "merged.weight = weight"),
-            r"^Weights are filled inside.*cannot assign",
+            r"^A weight of a layer is an `nn\.Parameter`.*cannot assign",
         ),
         (
             "takes the bias of the first layer away",
@@ -608,7 +620,7 @@ def pca_layers(maps, width):
             convolution(
                 layer="nn.Conv2d(channels, linear.out_features, kernel_size, stride=kernel_size)"
             ),
-            r"slide one pixel at a time",
+            r"slide one pixel at a time.*the output for maps of the kernel's size is right",
         ),
         (
             "the wrong kernel",
@@ -655,6 +667,23 @@ def pca_layers(maps, width):
             ),
             r"no size is fixed",
         ),
+        (
+            "in a Sequential",
+            convolution(result="nn.Sequential(layer)"),
+            r"gives Sequential\(Conv2d\(4→5, 3×3\)\)\. .* without the Sequential around it",
+        ),
+        (
+            "groups",
+            convolution(
+                layer="nn.Conv2d(channels, linear.out_features, kernel_size, groups=channels)"
+            ),
+            r"^Without `groups` every kernel sees all channels",
+        ),
+        (
+            "no parameter",
+            convolution().replace("layer.weight.copy_(", "layer.weight = ("),
+            r"^A weight of a layer is an `nn\.Parameter`",
+        ),
         ("weights", convolution(result="layer.weight"), r"A layer is asked for"),
         ("a module", "as_convolution = 5", r"A function is expected"),
     ],
@@ -668,6 +697,32 @@ def pca_layers(maps, width):
         ("rounded", never_read(c=0.94), r"0.94 is not right.*rounded too much"),
         ("rounded ninths", never_read(b=0.89), r"rounded too much"),
         ("one axis", never_read(a=0.5), r"every other row and every other column"),
+        (
+            "all over rows",
+            MEASURE
+            + """
+never_read = {}
+for name, layer in looks.items():
+    image = torch.randn(1, 4, 12, 12, requires_grad=True)
+    layer(image).sum().backward()
+    never_read[name] = (image.grad == 0).all(dim=2).float().mean().item()
+""",
+            r'"1x1, stride 2": 0\.5 .*does `\.all` run over rows or columns',
+        ),
+        (
+            "a sum of the wrong axis",
+            MEASURE
+            + """
+never_read = {}
+for name, layer in looks.items():
+    image = torch.randn(1, 4, 12, 12, requires_grad=True)
+    layer(image).sum().backward()
+    never_read[name] = (image.grad == 0).all(dim=-1).sum().item() / 12
+""",
+            r'"1x1, stride 2": 2 is not right\. A share lies between 0 and 1',
+        ),
+        ("two halves", never_read(c=0.5), r"A quarter of a quarter is read"),
+        ("not above zero", never_read(c=1.0), r"negative gradient is read too"),
         ("one axis of three", never_read(b=2 / 3), r"one pixel of nine is read"),
         ("once", never_read(c=0.75), r"three quarters of what the first has left"),
         ("average", never_read(d=0.75), r"mixed into one that is"),

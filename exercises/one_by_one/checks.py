@@ -328,6 +328,12 @@ def _is_convolution(value: Any, what: str) -> nn.Conv2d:
         return value
     if value is None:
         raise Wrong(f"{what} gives nothing (None). Is the `return` missing?")
+    inside = list(value.children()) if isinstance(value, nn.Module) else []
+    if len(inside) == 1 and isinstance(inside[0], nn.Conv2d):
+        raise Wrong(
+            f"{what} gives {type(value).__name__}({layers(value)}). The `nn.Conv2d` itself is "
+            f"asked for, without the {type(value).__name__} around it."
+        )
     if isinstance(value, nn.Module):
         raise Wrong(
             f"{what} gives {layers(value)}; one `nn.Conv2d` that does the same work alone is asked "
@@ -398,6 +404,10 @@ def one_by_one_1(answer):
             24 * 24 * five: "24×24 would be without padding; padding 2 keeps 28×28 positions.",
             positions * 25 * 32: "Every kernel sees all 192 channels: 5 · 5 · 192 products.",
             positions * 25 * 192: "This is one kernel; there are 32.",
+            positions * (25 * 192 + one): (
+                "This is a 5×5 for each channel alone, and a 1×1 after it. In an ordinary 5×5 "
+                "convolution every kernel sees all 192 channels."
+            ),
         },
         "detour": {
             sum(detour): no_positions,
@@ -431,9 +441,16 @@ def one_by_one_1(answer):
     right = {"weights": one, "macs": positions * one, "direct": positions * five}
     right["detour"] = positions * sum(detour)
     for part, whole in (("detour", "direct"), ("direct", "detour")):
-        common["detour"][right[part] / right[whole]] = (
-            "That compares the two ways; the number of MACs itself is asked for."
+        ratio = right[part] / right[whole]
+        common["detour"] |= dict.fromkeys(
+            [ratio, *(round(ratio, digits) for digits in range(4)), int(ratio)],
+            "That compares the two ways; the number of MACs itself is asked for.",
         )
+    common["detour"].pop(0.0, None)
+    common["detour"][positions * detour[0] + 32 * 32 * detour[1]] = (
+        "The 5×5 layer gives 28 · 28 outputs. Count those, not the 32 · 32 pixels of its padded "
+        "input."
+    )
     for key in ("macs", "direct", "detour"):
         common[key] |= {
             right[key] * 32 * 32 // positions: "Count the positions of the output, 28 · 28, not "
@@ -674,7 +691,7 @@ def one_by_one_5(answer):
         _behaviour("as_convolution", answer, finish) if callable(answer) else answer,
         right,
         *(case(4, 3, 5), case(3, 7, 6), case(8, 2, 32), case(5, 1, 4)),
-        parts=("maps of the kernel's size", "larger maps"),
+        parts=("the output for maps of the kernel's size", "the output for larger maps"),
         explain=_look_for_random_parts(answer),
     )
     return "The same weights, now able to slide."
@@ -717,7 +734,7 @@ def one_by_one_6(answer):
             share / 4: "Divide by the 144 pixels, not by the 576 numbers of the four channels.",
         }
         for rounded in {round(share, 1), round(share, 2)} - {share}:
-            common[name][rounded] = "This is rounded too much; give four decimals, or a fraction."
+            common[name][rounded] = "This is rounded too much; give three decimals, or a fraction."
         if share == 0:
             common[name] = {
                 1 / 4: _HOW[name],
@@ -739,14 +756,36 @@ def one_by_one_6(answer):
         (9 / 16, 3 / 2),
         "The shares that are read multiply, not those that are never read: 1/4 of 1/4 is read.",
     )
+    twice[1 / 2] = (
+        "Each of the two layers keeps one row of two and one column of two, so a quarter of what "
+        "it gets. A quarter of a quarter is read."
+    )
     twice[7 / 8] = "Along height and along width only every fourth pixel is read: one of 16."
-    common["1x1, stride 2"][1 / 2] = "The kernel skips every other row and every other column."
+    common["1x1, stride 2"][1 / 2] = (
+        "The kernel skips every other row and every other column. (If this was measured: does "
+        "`.all` run over rows or columns? `.all(dim=1)` runs over the channels.)"
+    )
     common["1x1, stride 3"][2 / 3] = (  # a coincidence: both mistakes give 2/3
         "Of three rows two are skipped, and of three columns too: one pixel of nine is read. (Or "
         "did all layers get the same image? Then the gradients of the layers before it are still "
         "in it.)"
     )
     twice[3 / 4] = "The second layer skips three quarters of what the first has left."
+    for name, share in _LOOKS.items():
+        if share:
+            common[name][1.0] = (
+                "Then nothing would be read. (If this was measured: is the gradient compared with "
+                "`== 0`? A pixel with a negative gradient is read too.)"
+            )
+    if isinstance(answer, dict):
+        for name in _LOOKS.keys() & answer.keys():
+            share = plain(answer[name])
+            if isinstance(share, (int, float)) and not 0 <= share <= 1:
+                common[name].setdefault(
+                    share,
+                    "A share lies between 0 and 1: the number of pixels that are never read, "
+                    "divided by 144. `.all(dim=1)` says of each pixel whether it is one of them.",
+                )
     start = "Build one image, call backward() and look at where its gradient is exactly zero."
     otherwise = {name: f"{how} {start}" for name, how in _HOW.items()}
     expect_numbers(answer, _LOOKS, common, tolerance=1e-3, otherwise=otherwise)

@@ -97,18 +97,19 @@ def losses(runs: Mapping[str, Sequence[float]]) -> Figure:
             if diverged:
                 axis.plot(len(mean) - 1, mean[-1], "x", color=colour, markersize=9, mew=2.2)
             ends.append((mean[-1], len(mean) - 1, name, colour))
-        axis.plot([0, longest - 1], [GUESSING] * 2, color="black", linestyle=":", linewidth=1)
-        ends.append((GUESSING, longest - 1, "dotted: ln 10", "black"))
+        guessing = axis.plot([0, longest - 1], [GUESSING] * 2, "k:", linewidth=1, label="ln 10")
+        axis.legend(handles=guessing, loc="lower left")
         low, high = axis.get_ylim()
         low, high = min(low, 2.05), max(high, 2.4)  # a flat line shall look flat
         axis.set_ylim(low, high)
+        room = 1.03 + 0.019 * max(map(len, runs))  # for the names at the right
         apart, lowest = (high - low) / 13, -math.inf
         for value, step, name, colour in sorted(ends):
             lowest = max(value, lowest + apart)
             axis.text(
                 max(step, longest - 1) + longest / 50, lowest, name, color=colour, va="center"
             )
-        axis.set(xlabel="step", ylabel="loss (mean of nine steps)", xlim=(0, 1.5 * longest))
+        axis.set(xlabel="step", ylabel="loss (mean of nine steps)", xlim=(0, room * longest))
         axis.set_xticks([tick for tick in axis.get_xticks() if 0 <= tick <= longest])
     return figure
 

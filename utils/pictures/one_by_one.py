@@ -162,12 +162,15 @@ def coordinates(mixed: Tensor) -> Figure:
     """The three channels of (H, W, 3): brightness, and two that are zero for middle grey."""
     names = ("brightness", "red − green", "yellow − blue")
     with plotting.style(title=10):
-        figure, axes = _panels(3, 3, height=1.7)
+        figure, axes = _panels(3, 3, height=1.9)
         for axis, name, channel in zip(axes, names, mixed[5:297:3, 40:412:3].unbind(dim=2)):
             middle, reach = (0.5, 0.5) if name == "brightness" else (0, 0.4)
-            grey = _few_levels((channel - middle) / (2 * reach) + 0.5)
-            axis.imshow(grey, vmin=0, vmax=1, interpolation="nearest")
+            levels = _few_levels((channel - middle) / (2 * reach) + 0.5)
+            grey, ends = middle + reach * (2 * levels - 1), (middle - reach, middle + reach)
+            drawn = axis.imshow(grey, vmin=ends[0], vmax=ends[1], interpolation="nearest")
             axis.set_title(name, pad=3)
+            ticks = (ends[0], middle, ends[1])
+            figure.colorbar(drawn, ax=axis, location="bottom", ticks=ticks, pad=0.03, aspect=14)
     return figure
 
 

@@ -361,6 +361,7 @@ def network(
     title: str | None = None,
     per_row: int = 5,
     numbers: bool = True,
+    beside: Sequence[nn.Module] = (),
 ) -> Figure:
     """Draw any network as its feature maps shrink and deepen.
 
@@ -376,6 +377,8 @@ def network(
         title: above the drawing; left out, the name of the network and its sums.
         per_row: how many boxes a row has at most.
         numbers: parameters and MACs below the boxes.
+        beside: networks for the same image whose drawings are read beside this one. The bars of all
+            of them have one scale then.
 
     `plotting.network(networks.build("lenet"), (1, 28, 28))` draws LeNet. A large network is drawn
     at once, and without its memory, if it is built without numbers:
@@ -392,7 +395,7 @@ def network(
         name = getattr(model, "name", type(model).__name__)
         sums = (sum(getattr(box, what) for box in boxes) for what in ("parameters", "macs"))
         title = f"{name}: {{}} parameters, {{}} MACs".format(*map(short, sums))
-    scale = _Scale(boxes)
+    scale = _Scale(boxes, *(stages(other, input_shape) for other in beside))
     heights = [_row_height(row, scale, numbers) for row in cut]
     legend = _legend(boxes, numbers)
     legend_columns = 2 if columns < 6 else 3
@@ -429,10 +432,11 @@ def short(number: int) -> str:
 class _Scale:
     """From shapes to inches."""
 
-    def __init__(self, boxes: list[Stage]) -> None:
+    def __init__(self, boxes: list[Stage], *others: list[Stage]) -> None:
+        everywhere = [*boxes, *itertools.chain(*others)]
         self.side = max(boxes[0].shape[1:], default=1)
-        self.parameters = max(box.parameters for box in boxes) or 1
-        self.macs = max(box.macs for box in boxes) or 1
+        self.parameters = max(box.parameters for box in everywhere) or 1
+        self.macs = max(box.macs for box in everywhere) or 1
 
     def size(self, shape: tuple[int, ...]) -> tuple[float, float, float]:
         """Width, height and depth of the box of these maps (or of this vector)."""

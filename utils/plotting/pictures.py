@@ -47,11 +47,12 @@ def images(
 
 
 def panels(
-    count: int, columns: int, *, side: float, below: float, extra: float
+    count: int, columns: int, *, side: float, below: float, extra: float, ratio: float = 1.0
 ) -> tuple[Figure, np.ndarray]:
-    """A grid of `count` square panels without ticks and frames; those left over are not shown.
+    """A grid of `count` panels without ticks and frames; those left over are not shown.
 
-    In inches: at most `side` for a panel, `below` for the text of a row, `extra` for the figure.
+    In inches: at most `side` for the width of a panel, `below` for the text of a row, `extra` for
+    the figure. `ratio` is the height of a panel divided by its width.
     """
     columns = min(columns, count)
     rows = -(-count // columns)
@@ -59,7 +60,7 @@ def panels(
     figure, axes = plt.subplots(
         rows,
         columns,
-        figsize=(side * columns, (side + below) * rows + extra),
+        figsize=(side * columns, (ratio * side + below) * rows + extra),
         squeeze=False,
         layout="constrained",
     )
@@ -131,6 +132,7 @@ def feature_maps(
     layer: nn.Module,
     *,
     channels: int = 16,
+    columns: int = 9,
     title: str = "",
     own_scale: bool = False,
 ) -> Figure:
@@ -140,11 +142,18 @@ def feature_maps(
         image: (C, H, W) or (1, C, H, W), normalised as the model expects it.
         layer: a module inside the model whose output is (N, C, H, W).
         channels: the number of channels to draw, from the first.
+        columns: how many panels a row has.
         own_scale: as in `maps`.
 
     Raises:
+        TypeError: `image` is not a tensor.
         ValueError: the layer is not used in the model's forward pass, or gives no feature maps.
     """
+    if not isinstance(image, Tensor):
+        raise TypeError(
+            f"feature_maps needs an image as a tensor (C, H, W), and got {type(image).__name__}: of"
+            " a photograph, give it what `model.prepare(photograph)` makes."
+        )
     image = image if image.ndim == 4 else image[None]
     seen: list[Tensor] = []
     hook = layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
@@ -161,7 +170,7 @@ def feature_maps(
             " a convolution, an activation or a pooling layer of the model."
         )
     values = seen[0][0].float().cpu()[:channels]
-    return maps(values, image=image[0], title=title, own_scale=own_scale)
+    return maps(values, image=image[0], columns=columns, title=title, own_scale=own_scale)
 
 
 def maps(
@@ -183,12 +192,14 @@ def maps(
     below, extra = 0.36 if own_scale else 0.2, 0.3 if title else 0.1
     with style():
         count = len(values) + (image is not None)
-        figure, axes = panels(count, columns, side=1.5, below=below, extra=extra)
+        ratio = min(values.shape[1] / values.shape[2], 2.0)
+        figure, axes = panels(count, columns, side=1.5, below=below, extra=extra, ratio=ratio)
         free = iter(axes.flat)
         if image is not None:
             axis = next(free)
             axis.imshow(image.detach().float().cpu().mean(0).numpy(), cmap="gray")
-            axis.set_title("image", fontsize=_small(axes), pad=2)
+            name = "image" if len(image) == 1 else "image, in grey"
+            axis.set_title(name, fontsize=_small(axes), pad=2)
         for index, (channel, axis) in enumerate(zip(values, free)):
             picture = axis.imshow(channel.detach().numpy(), cmap="viridis", **limits)
             axis.set_title(

@@ -52,7 +52,10 @@ class Answer(NamedTuple):
 def example(name: str) -> Image.Image:
     """A photograph of the course by its name, one of `NAMES`."""
     if name not in NAMES:
-        raise ValueError(f"There is no photograph {name!r}; choose one of {', '.join(NAMES)}.")
+        raise ValueError(
+            f"The course has no photograph {name!r}: choose one of {', '.join(NAMES)}. A file of"
+            " yours is read by `photos.read`."
+        )
     return read(FOLDER / f"{name}.jpg")
 
 
