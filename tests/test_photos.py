@@ -169,7 +169,7 @@ def test_names_of_the_course_and_paths(cat, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert close(photos.read("coffee"), cat)
     assert {path.stem for path in photos.FOLDER.glob("*.jpg")} == set(photos.NAMES)
-    with pytest.raises(ValueError, match="no photograph 'dog'; choose one of astronaut, chelsea"):
+    with pytest.raises(ValueError, match="no photograph 'dog': choose one of astronaut, chelsea"):
         photos.example("dog")
 
 

@@ -10,6 +10,7 @@ import torch
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
+from PIL import Image
 from torch import nn
 
 from utils import diagnosis, networks, plotting
@@ -360,3 +361,9 @@ def test_a_font_without_bold_letters_goes_unmentioned(caplog, monkeypatch):
         axis.set_title("bold", fontweight="bold")
     figure.canvas.draw()
     assert caplog.text == ""
+
+
+def test_feature_maps_refuse_a_photograph_that_is_not_prepared():
+    model = nn.Sequential(nn.Conv2d(3, 2, 1))
+    with pytest.raises(TypeError, match="got Image: of a photograph, give it what `model.prepare"):
+        plotting.feature_maps(model, Image.new("RGB", (4, 4)), model[0])

@@ -172,3 +172,15 @@ def test_the_height_follows_the_side_of_the_maps():
 )
 def test_numbers_are_short(number, text):
     assert short(number) == text
+
+
+def test_drawings_beside_each_other_have_bars_on_one_scale():
+    def longest(figure):
+        bars = [p for p in figure.axes[0].patches if getattr(p, "get_height", lambda: 0)() == 0.045]
+        return max(bar.get_width() for bar in bars)
+
+    large, small = nn.Sequential(nn.Conv2d(8, 80, 1)), nn.Sequential(nn.Conv2d(8, 8, 1))
+    alone = longest(plotting.network(small, (8, 6, 6)))
+    beside = longest(plotting.network(small, (8, 6, 6), beside=[large, small]))
+    assert alone == longest(plotting.network(large, (8, 6, 6), beside=[large, small]))
+    assert beside == pytest.approx(alone / 10)
