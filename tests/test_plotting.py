@@ -365,5 +365,5 @@ def test_a_font_without_bold_letters_goes_unmentioned(caplog, monkeypatch):
 
 def test_feature_maps_refuse_a_photograph_that_is_not_prepared():
     model = nn.Sequential(nn.Conv2d(3, 2, 1))
-    with pytest.raises(TypeError, match="got Image: of a photograph, give it what `model.prepare"):
+    with pytest.raises(TypeError, match=r"got Image: of a photograph, give it what `model\."):
         plotting.feature_maps(model, Image.new("RGB", (4, 4)), model[0])
