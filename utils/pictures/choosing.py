@@ -196,7 +196,7 @@ def only_one_right(
 
 
 def differences(points: Mapping[str, Sequence[float]], deviation: float) -> Figure:
-    """Differences of accuracy with the same seed, a row for each network and a dot for each seed.
+    """Differences of accuracy with the same seed, a row for each pair and a dot for each seed.
 
     Args:
         points: differences in percentage points.
@@ -212,7 +212,7 @@ def differences(points: Mapping[str, Sequence[float]], deviation: float) -> Figu
             heights = [row + 0.11 * (index - (len(values) - 1) / 2) for index in range(len(values))]
             axis.plot(values, heights, "o", color=plotting.COLOURS[0], mfc="white", zorder=3)
         axis.set_yticks(range(len(points)), list(points))
-        axis.set(ylim=(len(points) - 0.4, -0.6), xlabel="accuracy above LeNet's (points)")
+        axis.set(ylim=(len(points) - 0.4, -0.6), xlabel="difference of accuracy (points)")
         figure.legend(loc="outside lower center")
     return figure
 
@@ -240,8 +240,8 @@ def memory(small: Table, large: Table) -> Figure:
             maps = [row[peak] / per for row in rows.values()]
             heights = range(len(rows))
             axis.hlines(heights, maps, weights, color="0.75", linewidth=2, zorder=0)
-            axis.plot(weights, heights, "o", markersize=8, color="black", label="weights, once")
-            blue = {"color": plotting.COLOURS[1], "mfc": "white", "markersize": 8}
+            axis.plot(weights, heights, "o", markersize=6, color="black", label="weights, once")
+            blue = {"color": plotting.COLOURS[1], "mfc": "none", "markersize": 10, "mew": 1.6}
             axis.plot(maps, heights, "s", label="most in use for one image", **blue)
             axis.set_yticks(heights, [name(key) for key in rows])
             axis.set_title(title, loc="left")
