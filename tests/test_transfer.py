@@ -38,3 +38,12 @@ def test_a_new_head_learns_and_the_rest_stays():
     transfer.train_head(model, transfer.batches(images, labels, batch_size=20))
     assert training.evaluate(model, test).accuracy > max(0.5, guess + 0.2)
     assert all(torch.equal(a, b) for a, b in zip(before, model.features.parameters(), strict=True))
+
+
+def test_photographs_of_the_readers_own_classes():
+    """What chapter 10 says to do with a folder: colour, another size, another number of classes."""
+    images = torch.randint(0, 256, (4, 3, 96, 96), dtype=torch.uint8)
+    options = {"batch_size": 4, "image_size": 96}
+    ((batch, _),) = transfer.batches(images, torch.tensor([0, 1, 2, 0]), **options)
+    assert torch.allclose(batch, images.float(), atol=1e-3)
+    assert transfer.Transferred(num_classes=3)(batch).shape == (4, 3)

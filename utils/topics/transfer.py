@@ -57,8 +57,9 @@ def drawn(
 
 def batches(images: Tensor, labels: Tensor, **options) -> data.Batches:
     """Batches for `Transferred`: pixels from 0 to 255, `SIZE` a side unless options say else."""
-    pixels = {"mean": (0.0,), "std": (1 / 255,), "image_size": SIZE, "device": "cpu"}
-    return data.Batches(images, labels, **pixels | options)
+    channels = images.shape[1]
+    pixels = {"mean": (0.0,) * channels, "std": (1 / 255,) * channels}
+    return data.Batches(images, labels, **pixels | {"image_size": SIZE, "device": "cpu"} | options)
 
 
 def train_head(
