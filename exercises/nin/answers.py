@@ -112,7 +112,7 @@ wrong_answers = {
         (
             "the first layer alone",
             counts(14_592, 14_400 * 1024),
-            r"only the first layer is counted",
+            r"^This is the first layer alone: the two",
         ),
         ("the first two layers", counts(45_472, 45_120 * 1024), r"last 1×1 layer is missing altog"),
         (

@@ -143,7 +143,7 @@ def _nin_1_slips() -> Iterator[tuple[str, tuple[str, ...]]]:
         yield words, (f"weights = {_WEIGHTS}", f"weights = {text}")
         yield f"The parameters are right. {words}", ('"macs": weights', f'"macs": ({text})')
     for words, text, kept in (
-        ("The two 1×1 layers are missing: only the first layer is counted.", _FIRST, "192"),
+        ("This is the first layer alone: the two 1×1 layers are missing.", _FIRST, "192"),
         (
             "The last 1×1 layer is missing altogether: the block has three layers, not two.",
             *(f"{_FIRST} + {_SECOND}", "192 + 160"),
