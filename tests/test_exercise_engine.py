@@ -884,7 +884,7 @@ def message_of(function, *args, **kwargs):
         (61_900_000, "61,900,000 is not right. This is rounded; more digits are asked for."),
         (-61_931_520, "-61,931,520 is not right. The sign is wrong."),
         (6_193_152, "6,193,152 is not right. This is 10 times too small: count the digits."),
-        (61_931_521, "61,931,521 is not right. Begin with the rows."),
+        (61_931_521, "61,931,521 is not right. It is one too many."),
         (61_931_720, "61,931,720 is not right. All digits are right but one. Begin with the rows."),
         (
             61_931_520 / 1024,

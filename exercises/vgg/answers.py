@@ -1010,7 +1010,7 @@ class vgg_block(nn.Module):
                 "channels = width",
                 "parts.append(nn.ReLU())",
             ),
-            r"6 of the 6 convolutions have no padding.*There are 6 poolings",
+            r"6 of the 6 convolutions have no padding.*here there are 6",
         ),
         (
             "padding still missing",

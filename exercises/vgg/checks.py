@@ -1082,7 +1082,7 @@ def _faults(network: nn.Module) -> list[str]:
     bare = [m for m in right if m.padding in (0, (0, 0))]
     if bare:
         found.append(
-            f"{_of_six(bare, 'has', 'have')} no padding and takes a frame of one position away."
+            f"{_of_six(bare, 'has', 'have')} no padding, which takes a frame of one position away."
         )
     widths = [width for count, width in _REPAIR for _ in range(count)]
     for number, (layer, width) in enumerate(zip(convolutions, widths), start=1):
