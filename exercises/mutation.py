@@ -21,10 +21,7 @@ packages. With the standard library's `ast` it is this page.
 from __future__ import annotations
 
 import ast
-import ctypes
 import importlib
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -39,6 +36,7 @@ from exercises.compare import (
     same_outputs,
 )
 from exercises.mutants import Mutant, changed_values, is_value, mutants
+from exercises.time_limit import limited
 
 SECONDS = 120  # for one mutant; a loop that never ends is rejected as one that does not run
 
@@ -160,32 +158,6 @@ class TimeUp(BaseException):
     """Raised in the running code when its time is over."""
 
 
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raises `TimeUp` in the block, on every system (CPython), after so many seconds of the
-    processor, so that other programs do not decide the outcome, or after ten times as many.
-    """
-    target, over, lock = threading.get_ident(), threading.Event(), threading.Lock()
-    busy, begun = time.process_time(), time.monotonic()
-
-    def watch() -> None:
-        while not over.wait(0.1):
-            late = time.monotonic() - begun > 10 * seconds
-            if late or time.process_time() - busy > seconds:
-                break
-        with lock:
-            if not over.is_set():
-                kind, where = ctypes.py_object(TimeUp), ctypes.c_ulong(target)
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(where, kind)
-
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield
-    finally:
-        with lock:
-            over.set()
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What became of a mutant.
@@ -206,7 +178,7 @@ def try_out(
     """Runs a mutant as a cell and checks its answer."""
     answer = mutant.answer
     try:
-        with time_limit(seconds):
+        with limited(seconds, TimeUp):
             if mutant.source:
                 try:
                     with engine._undisturbed():

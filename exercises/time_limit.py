@@ -17,8 +17,9 @@ class TooLong(BaseException):
 
 
 @contextmanager
-def limited(seconds: float | None = None) -> Iterator[None]:
-    """Raises `TooLong` inside the block after so many seconds (default: `SECONDS`).
+def limited(seconds: float | None = None, error: type[BaseException] = TooLong) -> Iterator[None]:
+    """Raises `error` inside the block after so many seconds (default: `SECONDS`), or after ten
+    times as many by the clock alone, for what waits and computes nothing.
 
     It comes between two instructions of Python: one call of torch is never cut off.
     """
@@ -29,8 +30,9 @@ def limited(seconds: float | None = None) -> Iterator[None]:
     def watch() -> None:
         start, computed = time.monotonic(), time.process_time()
         while not is_over.wait(min(0.5, seconds)):
-            if min(time.monotonic() - start, time.process_time() - computed) > seconds:
-                interrupt(thread, ctypes.py_object(TooLong))
+            passed = time.monotonic() - start
+            if min(passed, time.process_time() - computed) > seconds or passed > 10 * seconds:
+                interrupt(thread, ctypes.py_object(error))
                 return
 
     watcher = threading.Thread(target=watch, daemon=True)
@@ -38,7 +40,7 @@ def limited(seconds: float | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(TooLong):  # the block ended at the same moment
+        with contextlib.suppress(error):  # the block ended at the same moment
             is_over.set()
             watcher.join()
         interrupt(thread, None)  # what has not arrived yet
