@@ -25,7 +25,7 @@ confirms. It runs with fixed seeds, on the CPU, on a copy of the answer, and wit
 Stub and solution run in a namespace that holds `torch`, `nn` and `F`, the right answers of the
 exercises that are needed, and what the given code defines. The stub's answer is `...`, a function
 or class without content, or, in a repair, the broken code: an answer that is still the stub's
-counts as not attempted.
+counts as open.
 
 Hints, solutions and messages are shown in the language of `utils.language`, as far as they are
 translated.
@@ -225,8 +225,10 @@ def _same(answer: Any, stub: Any) -> bool:
     return type(answer) is type(stub) and close(answer, stub, 0.0)
 
 
-def _still_open(answer: Any) -> str:
-    """How far an answer is that still holds `...`."""
+def _still_open(item: Exercise, answer: Any) -> str:
+    """How far an answer is that is still the stub's, or holds `...`."""
+    if "..." not in item.stub and answer is not None and not _has_ellipsis(answer):
+        return "the code is still as it was given."
     pairs = answer.items() if isinstance(answer, dict) else ()
     missing = [f'"{key}"' for key, value in pairs if value is Ellipsis]
     if not missing or len(missing) == len(answer):
@@ -301,7 +303,7 @@ def evaluate(id: str, answer: Any, *, explain: bool = True) -> Result:
         raise ValueError(f"{id} is an open question: there is nothing to check.")
     help_line = f'hint("{id}") helps.'
     if item.is_untouched(answer):
-        return Result("open", f"{_still_open(answer)} {help_line}")
+        return Result("open", f"{_still_open(item, answer)} {help_line}")
     arguments = item.arguments()
     try:
         with time_limit.limited(), _undisturbed(), trace.watching(trace.Trace()) as watched:

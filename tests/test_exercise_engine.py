@@ -193,6 +193,17 @@ def test_unfinished_functions_are_open(source):
     assert engine.evaluate("fake.1", answer("fake.1", source)).outcome == "open"
 
 
+def test_a_repair_that_is_not_begun_has_code_already():
+    item = engine.find("fake.4")
+    unchanged = engine.evaluate("fake.4", answer("fake.4", item.stub))
+    assert unchanged.message.startswith("the code is still as it was given. hint(")
+    for nothing in (None, ..., [1, ...]):
+        assert engine.evaluate("fake.4", nothing).message.startswith("not attempted yet. hint(")
+    for id in ("fake.1", "fake.2", "fake.3"):  # their stubs hold `...`
+        stub = answer(id, engine.find(id).stub)
+        assert engine.evaluate(id, stub).message.startswith("not attempted yet. hint(")
+
+
 def test_a_dictionary_that_is_half_full_says_what_is_left():
     result = engine.evaluate("fake.3", {"a": 1, "b": ...})
     assert result.outcome == "open" and '"b" is still `...`.' in result.message

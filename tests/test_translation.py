@@ -433,6 +433,19 @@ def test_a_chinese_chapter_says_what_is_stored_in_it():
     assert sum(map(bool, said.values())) >= 4
 
 
+def assert_speaks_chinese(code):
+    """Comments of the code, and texts with more than one word, have Chinese in them."""
+    texts = re.findall(r"(?:^|  )# (.*)", code, re.MULTILINE)
+    texts += [
+        node.value
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Constant)
+        and " " in str(node.value).strip()
+        and "://" not in str(node.value)
+    ]
+    assert texts and all(re.search("[\u4e00-\u9fff]", text) for text in texts), texts
+
+
 @pytest.mark.parametrize("stem", sources.stems())
 def test_a_chinese_notebook_has_the_cells_code_and_outputs_of_the_english(stem):
     """Read from the files alone, without what makes them."""
@@ -449,8 +462,13 @@ def test_a_chinese_notebook_has_the_cells_code_and_outputs_of_the_english(stem):
         if one["cell_type"] != "code":
             continue
         trees = [ast.dump(ast.parse("".join(cell["source"]))) for cell in (one, two)]
-        if one["metadata"].get("role") == "bootstrap":  # it goes into the notebook's own folder
+        if one["metadata"].get("role") == "bootstrap":
+            # It goes into the notebook's own folder, and says in Chinese what went wrong.
+            trees = [
+                re.sub(r"Constant\(value='[^']*(?: |[。；])[^']*'\)", "TEXT", t) for t in trees
+            ]
             trees[0] = trees[0].replace("'chapters'", "'chapters_zh'")
+            assert_speaks_chinese("".join(two["source"]))
         assert trees[0] == trees[1], one["id"]
     assert cells.as_shipped(chinese) == cells.fingerprints(chinese)
     assert chinese["metadata"]["course"]["outputs"] == cells.recorded(chinese)

@@ -19,7 +19,7 @@ from tools.address import addresses, mirror_link, repository
 from tools.cells import generated_id
 
 BOOTSTRAP = """\
-# @title Finds the course; fetches it if this notebook was opened alone (Colab, Kaggle).
+# @title {finds}
 import os
 import shutil
 import subprocess
@@ -28,20 +28,20 @@ from pathlib import Path
 
 addresses = "{addresses}".split()
 here, name = Path.cwd(), addresses[0].rpartition("/")[2]
-last = "utils/training.py"  # the last file of a copy: where it is, nothing is missing
+last = "utils/training.py"  # {last_file}
 patterns = (last, f"{{name}}*/{{last}}", f"{{name}}*/{{name}}*/{{last}}")
 places = (place.glob(pattern) for place in (here, *here.parents) for pattern in patterns)
 root = next((file.parents[1] for found in places for file in sorted(found)), None)
 if root is None:
     root = here / name
-    while root.exists():  # left by a fetch that was interrupted
+    while root.exists():  # {interrupted}
         root = root.with_name(f"{{root.name}}-new")
     git, tries = ["git", "clone", "--depth", "1"], addresses if shutil.which("git") else []
     if all(subprocess.run([*git, address, str(root)]).returncode for address in tries):
-        reason = "git says above why" if tries else "git is not installed"
+        reason = "{git_says}" if tries else "{no_git}"
         raise RuntimeError(
-            f"{{addresses[0]}} could not be fetched: {{reason}}. On Kaggle switch the internet on "
-            "(Settings). Or unpack its ZIP file and open this notebook in there."
+            f"{not_fetched}"
+            "{instead}"
         )
 os.chdir(root / "{folder}")
 sys.path.insert(0, str(root))
@@ -81,6 +81,14 @@ class Words:
     hint: str
     discussion: str
     solution: str
+    # in the first code cell, where the course itself is not there yet
+    finds: str
+    last_file: str
+    interrupted: str
+    git_says: str
+    no_git: str
+    not_fetched: str
+    instead: str
 
 
 WORDS = {
@@ -104,6 +112,14 @@ WORDS = {
         hint="Hint {number}",
         discussion="What one can answer",
         solution="Solution",
+        finds="Finds the course; fetches it if this notebook was opened alone (Colab, Kaggle).",
+        last_file="the last file of a copy: where it is, nothing is missing",
+        interrupted="left by a fetch that was interrupted",
+        git_says="git says above why",
+        no_git="git is not installed",
+        not_fetched="{addresses[0]} could not be fetched: {reason}. "
+        "On Kaggle switch the internet on ",
+        instead="(Settings). Or unpack its ZIP file and open this notebook in there.",
     ),
     "zh": Words(
         folder="chapters_zh",
@@ -125,6 +141,13 @@ WORDS = {
         hint="提示 {number}",
         discussion="可以怎样回答",
         solution="答案",
+        finds="找到课程；单独打开这一章时（Colab、Kaggle），先下载整个课程",
+        last_file="下载时最后到的文件：有它就齐全",
+        interrupted="上次下载中断留下的文件夹",
+        git_says="原因见上面 git 的提示",
+        no_git="没有安装 git",
+        not_fetched="{addresses[0]} 无法下载：{reason}。在 Kaggle 上，请到设置（Settings）里",
+        instead="打开网络连接；也可以下载 ZIP 压缩包，解压后打开里面的这一章。",
     ),
 }
 
@@ -201,7 +224,7 @@ def header(stem: str, chapters: Mapping[str, Mapping], language: str = "en") -> 
 
 def opening(stem: str, chapters: Mapping[str, Mapping], language: str = "en") -> list[NotebookNode]:
     """The header and the two code cells of every chapter; its question is between them."""
-    start = BOOTSTRAP.format(addresses=" ".join(addresses()), folder=WORDS[language].folder)
+    start = BOOTSTRAP.format(addresses=" ".join(addresses()), **vars(WORDS[language]))
     return [
         generated_cell("header", markdown(header(stem, chapters, language))),
         generated_cell("bootstrap", code(start.rstrip())),

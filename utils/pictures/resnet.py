@@ -97,7 +97,7 @@ _BASIC = [
     ("batch norm", "pool"),
 ]
 _THIN = [
-    ("1×1, to a quarter of them", "1x1"),
+    ("1×1, to a quarter", "1x1"),
     ("batch norm, ReLU", "pool"),
     ("3×3 convolution", "conv"),
     ("batch norm, ReLU", "pool"),
@@ -140,13 +140,18 @@ def blocks(*names: str) -> Figure:
     axis.set_xlim(-1.4, 3.2 * len(names) - 1.1)
     for text in axis.texts:
         text.set_fontsize(10)
+        if behind := text.get_bbox_patch():  # wide enough to keep hatches away from the letters
+            behind.set_boxstyle("square", pad=0.25)
     figure.set_size_inches(2.7 * len(names) + 0.2, figure.get_figheight())
     figure.set_dpi(88)
     return figure
 
 
 def identity(errors: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
-    """How far blocks are from passing on their input while they learn it; a line for each seed."""
+    """Errors of blocks while they learn to pass on their input; a line for each seed.
+
+    An error is the squared difference to the input, divided by the square of the input.
+    """
     with plotting.style(dpi=88, title=11):
         figure, (axis,) = plotting.axes(height=3.2)
         for number, (name, runs) in enumerate(errors.items()):
@@ -154,8 +159,7 @@ def identity(errors: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
                 look = plotting.line(number, marker="") | {"alpha": 1 if index == 0 else 0.45}
                 steps = range(1, len(run) + 1)
                 axis.plot(steps, np.maximum(run, 1e-9), label=name if index == 0 else None, **look)
-        axis.set(yscale="log", xlabel="step", ylim=(1e-9, 20))
-        axis.set_ylabel("error / size of the input")
+        axis.set(yscale="log", xlabel="step", ylabel="error", ylim=(1e-9, 20))
         figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
 
