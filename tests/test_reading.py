@@ -1,5 +1,7 @@
 """How much of a chapter is to be read, and how hard it is: the limits, and how they are counted."""
 
+import re
+
 import pytest
 import stored
 
@@ -11,6 +13,24 @@ from tools.authoring import code, markdown
 def test_a_chapter_is_within_the_limits(stem):
     nb = stored.chapter(stem)
     assert reading.above_limits(reading.read(nb, stem), nb) == []
+
+
+def sections_minutes(nb):
+    """What each Deeper section of a chapter says about its length: minutes, or None."""
+    text = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
+    sections = re.findall(r"^## Deeper: .*\n(?:(?!#).*\n?)*", text, re.MULTILINE)
+    found = [re.search(r"[Aa]bout (\d+) minutes", section) for section in sections]
+    return [int(match[1]) if match else None for match in found]
+
+
+@pytest.mark.parametrize("stem", stored.STEMS)
+def test_the_minutes_of_the_deeper_sections_add_up(stem):
+    """A chapter says how long each of its Deeper sections takes, or says it of none."""
+    nb = stored.chapter(stem)
+    about, minutes = nb.metadata["course"], sections_minutes(nb)
+    if any(minutes):
+        assert None not in minutes
+        assert about["main_minutes"] + sum(minutes) == about["minutes"]
 
 
 def book(*cells, **about):

@@ -47,10 +47,11 @@ def published_runs() -> Figure:
             place = 2 * round(50 * accuracy)  # columns are two points wide
             heights[place] = heights.get(place, 0) + 1
             if accuracy <= 0.15:
-                look = {"marker": "X", "color": "black"}
+                look = {"marker": "x", "color": "black", "markersize": 4.2, "mew": 1.6}
             else:
-                look = {"marker": "o", "mfc": "none", "color": plotting.COLOURS[0]}
-            axis.plot(place, heights[place], markersize=6.5, **look)
+                colour = plotting.COLOURS[0]
+                look = {"marker": "o", "mfc": "none", "color": colour, "markersize": 6.5}
+            axis.plot(place, heights[place], **look)
         axis.axvline(10, linestyle=":", color="black", linewidth=1)
         count = heights[10]
         axis.annotate(
@@ -106,9 +107,7 @@ def losses(runs: Mapping[str, Sequence[float]]) -> Figure:
         apart, lowest = (high - low) / 13, -math.inf
         for value, step, name, colour in sorted(ends):
             lowest = max(value, lowest + apart)
-            axis.text(
-                max(step, longest - 1) + longest / 50, lowest, name, color=colour, va="center"
-            )
+            axis.text(step + longest / 40, lowest, name, color=colour, va="center")
         axis.set(xlabel="step", ylabel="loss (mean of nine steps)", xlim=(0, room * longest))
         axis.set_xticks([tick for tick in axis.get_xticks() if 0 <= tick <= longest])
     return figure
