@@ -39,7 +39,7 @@ PHRASES = [
     (r"\*\*Predict:\*\*", "**先猜一猜**："),
     (r"\*Deeper\*", "*深入*"), (r"^Summary$", "小结"),
     (r"^Sources$", "参考资料"), (r"^Is this true\?", "是真的吗？"),
-    (r"\*What to take from it tomorrow\.\*", "**明天就能用上的**"),
+    (r"\*What to take from it tomorrow\.\*", "**以后可以照做的**"),
 ]  # fmt: skip
 GLOSSARY = "docs/glossary"  # the page that has to name the others' words
 
