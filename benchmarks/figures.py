@@ -29,7 +29,9 @@ from PIL import Image
 
 from benchmarks import common, recipe
 from utils import plotting, results
+from utils.networks import pretrained
 from utils.plotting.runs import spread
+from utils.topics import photos
 
 DPI = 140
 KEY = "Results drawn"  # the PNG's text chunk that holds the fingerprint
@@ -435,6 +437,35 @@ def draw_step(profiles: dict) -> Figure:
     return figure
 
 
+# --- README: where a network looks ----------------------------------------------------------------
+
+LOOKED_AT = ("chelsea", "coffee", "astronaut")
+
+
+def looks_data() -> dict:
+    """The photographs and the weights, by the sums of their files: a figure from no results."""
+    shown = [photos.FOLDER / f"{name}.jpg" for name in LOOKED_AT]
+    files = [*shown, pretrained.FOLDER / "efficientnet_lite0.pt.gz"]
+    sums = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    return {"photographs": LOOKED_AT, "sums": sums}
+
+
+def draw_looks(drawn: dict) -> Figure:
+    network, names = photos.network_for("efficientnet_lite0"), pretrained.class_names("en")
+    photographs = [photos.example(name) for name in drawn["photographs"]]
+    ratios = [photograph.width / photograph.height for photograph in photographs]
+    figure, axes = plt.subplots(
+        *(1, len(ratios)), figsize=(plotting.WIDTH, 0.3 + 0.97 * plotting.WIDTH / sum(ratios)),
+        layout="constrained", width_ratios=ratios,
+    )  # fmt: skip
+    for axis, photograph in zip(axes, photographs):
+        (best,) = photos.answers(network, photograph, 1)
+        (map,) = photos.class_maps(network, photograph, [best.number])
+        pixels = pretrained.as_bytes(photograph)[0]
+        plotting.overlay(axis, pixels, map, title=f"“{names[best.number]}”", peak=False)
+    return figure
+
+
 # --- all of them ----------------------------------------------------------------------------------
 
 
@@ -452,6 +483,7 @@ FIGURES = {
     "speed": Drawn(speed_data, draw_speed, "python -m benchmarks.speed"),
     "step": Drawn(step_data, draw_step, "python -m benchmarks.speed"),
     "growth": Drawn(growth_data, draw_growth, "python -m benchmarks.growth"),
+    "looks": Drawn(looks_data, draw_looks, ""),
 }
 
 

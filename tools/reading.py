@@ -34,7 +34,7 @@ from tools import Parser, authoring
 from utils import text_table
 
 WORDS_ON_MAIN_PATH = 2500
-MAIN_MINUTES = 75  # from chapter 8 on: 90
+MAIN_MINUTES = {8: 90, 9: 90, 10: 90, 11: 120}  # of the main path; of other chapters 75
 WORDS_IN_A_CELL = 180
 STILL_LONGER = {  # cells of Markdown that are not yet shortened; none is added
     "04idea",
@@ -233,7 +233,7 @@ def above_limits(chapter: Chapter, nb: NotebookNode) -> list[str]:
     found = []
     if chapter.main_words > WORDS_ON_MAIN_PATH:
         found.append(f"{chapter.main_words} words on the main path; at most {WORDS_ON_MAIN_PATH}")
-    limit = MAIN_MINUTES if int(chapter.stem[:2]) < 8 else 90
+    limit = MAIN_MINUTES.get(int(chapter.stem[:2]), 75)
     if chapter.main_minutes > limit:
         found.append(f"{chapter.main_minutes} minutes for the main path; at most {limit}")
     if int(chapter.stem[:2]) and chapter.figures < FIGURES:
