@@ -1,4 +1,4 @@
-"""Draws every figure of docs/evidence.md from the files in results/.
+"""Draws the figures of README and docs/evidence.md, most from the files in results/.
 
     python -m benchmarks.figures            # all of them, into results/figures/
     python -m benchmarks.figures growth     # one
@@ -33,7 +33,6 @@ from utils.networks import pretrained
 from utils.plotting.runs import spread
 from utils.topics import photos
 
-DPI = 140
 KEY = "Results drawn"  # the PNG's text chunk that holds the fingerprint
 NAMES = {
     "lenet": "LeNet",
@@ -475,6 +474,7 @@ class Drawn(NamedTuple):
     data: Callable[[], dict | None]  # None where results are missing
     draw: Callable[[dict], Figure]
     source: str  # what to run for the results
+    dpi: int = 140
 
 
 FIGURES = {
@@ -483,7 +483,7 @@ FIGURES = {
     "speed": Drawn(speed_data, draw_speed, "python -m benchmarks.speed"),
     "step": Drawn(step_data, draw_step, "python -m benchmarks.speed"),
     "growth": Drawn(growth_data, draw_growth, "python -m benchmarks.growth"),
-    "looks": Drawn(looks_data, draw_looks, ""),
+    "looks": Drawn(looks_data, draw_looks, "nothing: it needs no results", dpi=100),
 }
 
 
@@ -511,7 +511,7 @@ def make(name: str, folder: Path | None = None) -> Path | None:
         figure = FIGURES[name].draw(drawn)
         # Software is left out: it would tell matplotlib's version and differ without a reason.
         metadata = {"Software": None, KEY: fingerprint(drawn)}
-        figure.savefig(path, dpi=DPI, metadata=metadata)
+        figure.savefig(path, dpi=FIGURES[name].dpi, metadata=metadata)
     plt.close(figure)
     return path
 

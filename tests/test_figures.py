@@ -1,4 +1,4 @@
-"""The figures of docs/evidence.md are there, show the results as they are, and draw every run."""
+"""The figures of README and docs/evidence.md: all there, up to date, and every run is drawn."""
 
 import re
 from pathlib import Path
@@ -11,8 +11,15 @@ from benchmarks import figures, speed_profile
 from tools.site import build
 from utils import plotting, results
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "evidence.md"
-PICTURES = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", PAGE.read_text(encoding="utf-8"))
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "evidence.md"
+PICTURES = {
+    (ROOT / page).parent.joinpath(address).resolve(): alt
+    for page in ("README.md", "docs/evidence.md")
+    for alt, address in re.findall(
+        r"!\[([^\]]*)\]\(([^)]+)\)", (ROOT / page).read_text(encoding="utf-8")
+    )
+}
 
 
 @pytest.fixture(autouse=True)
@@ -27,18 +34,17 @@ def dots(*axes):
     return sorted(round(float(x), 4) for c in drawn for x, _ in c.get_offsets())
 
 
-def test_the_page_shows_every_figure_that_can_be_drawn():
+def test_the_pages_show_every_figure_that_can_be_drawn():
     drawable = [name for name, figure in figures.FIGURES.items() if figure.data() is not None]
-    assert sorted(Path(address).stem for _, address in PICTURES) == sorted(drawable)
+    assert sorted(path.stem for path in PICTURES) == sorted(drawable)
 
 
-@pytest.mark.parametrize(("alt", "address"), PICTURES, ids=[Path(a).stem for _, a in PICTURES])
-def test_a_figure_of_the_page_shows_the_results_as_they_are(alt, address):
-    path = (PAGE.parent / address).resolve()
-    assert path.is_file(), f"{address} is missing: python -m benchmarks.figures"
+@pytest.mark.parametrize(("path", "alt"), PICTURES.items(), ids=[p.stem for p in PICTURES])
+def test_a_figure_shows_the_results_as_they_are(path, alt):
+    assert path.is_file(), f"{path} is missing: python -m benchmarks.figures"
     shown = figures.FIGURES[path.stem].data()
     assert figures.drawn_from(path) == figures.fingerprint(shown), (
-        f"{address} was drawn from other results: python -m benchmarks.figures"
+        f"{path.stem} was drawn from other results: python -m benchmarks.figures"
     )
     assert len(alt.split()) > 15, "say in words what the figure shows"
     assert path.stat().st_size < 300_000
