@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import statistics
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -465,6 +467,76 @@ def draw_looks(drawn: dict) -> Figure:
     return figure
 
 
+# --- time to accuracy -----------------------------------------------------------------------------
+
+# What the legend says of each way beside the speedruns, its dashes and its marker.
+TO_ACCURACY = {
+    "resnet_small": ("the course's ResNet", ":", "^"),
+    "googlenet_small": ("the course's GoogLeNet", "-.", "v"),
+    "fastai_cnn": ("fastai, SimpleCNN", "-", "o"),
+    "fastai_xresnet": ("fastai, XResNet", "--", "P"),
+    "miniai": ("miniai's lesson in fastai", ":", "X"),
+    "plain_loop": ("a plain loop", "-.", "*"),
+    "lenet_d2l": ("D2L, LeNet", "--", "<"),
+    "resnet18_d2l": ("D2L, ResNet-18 at 96 pixels", ":", ">"),
+}
+
+
+def time_to_accuracy_data() -> dict | None:
+    """For each way the curves of its runs, as pairs of processor seconds and accuracy."""
+    stored = common.read("time_to_accuracy.json")
+    if stored is None:
+        return None
+    curves = {
+        name: [
+            [[point["processor_seconds"], point["test_accuracy"]] for point in run["curve"]]
+            for run in stored["ways"][name]["runs"]
+        ]
+        for name in stored["ways"]
+        if stored["ways"][name]["runs"]
+    }
+    return {"curves": curves, "targets": stored["targets"]}
+
+
+def draw_time_to_accuracy(measured: dict) -> Figure:
+    lowest = min(measured["targets"]) - 0.03
+    figure, axis = plt.subplots(figsize=(plotting.WIDTH, 4.4), layout="constrained")
+    axis.hlines(measured["targets"], 0, 1, transform=axis.get_yaxis_transform(), color="0.85",
+                linewidth=0.8)  # fmt: skip
+    ends = {}  # of the speedruns, recipe by recipe: of each run the last point
+    for name, runs in measured["curves"].items():
+        if name.startswith("speedrun_"):
+            ends[name] = [run[-1] for run in runs]
+            continue
+        label, dash, shape = TO_ACCURACY[name]
+        colour = OTHERS if name in NAMES else "0.35"
+        for number, run in enumerate(runs):
+            seconds, accuracies = zip(*([p for p in run if p[1] >= lowest] or [(math.nan,) * 2]))
+            axis.plot(
+                seconds, accuracies, linestyle=dash, color=colour, marker=shape, markersize=4.5,
+                markerfacecolor="white", linewidth=1, label=None if number else label,
+            )  # fmt: skip
+    if ends:
+        medians = sorted([statistics.median(v) for v in zip(*points)] for points in ends.values())
+        axis.plot(*zip(*medians), color=OURS, linewidth=1.6, zorder=3)
+        axis.scatter(
+            *zip(*(point for points in ends.values() for point in points)), s=30, marker="D",
+            facecolors=OURS, edgecolors="white", linewidths=0.8, zorder=4,
+            label="speedrun: the end of a run",
+        )  # fmt: skip
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_ylim(lowest, HIGHEST)
+    axis.set_yticks(measured["targets"])
+    axis.yaxis.set_major_formatter(lambda value, _: short(value, 2))
+    axis.set_xlabel("processor seconds since the start of training, one thread")
+    axis.set_ylabel("test accuracy on Fashion-MNIST")
+    figure.legend(loc="outside upper center", ncols=3, fontsize=8, handlelength=3)
+    return figure
+
+
 # --- all of them ----------------------------------------------------------------------------------
 
 
@@ -482,6 +554,9 @@ FIGURES = {
     "recipe": Drawn(recipe_data, draw_recipe, "python -m benchmarks.recipe"),
     "speed": Drawn(speed_data, draw_speed, "python -m benchmarks.speed"),
     "step": Drawn(step_data, draw_step, "python -m benchmarks.speed"),
+    "time_to_accuracy": Drawn(
+        time_to_accuracy_data, draw_time_to_accuracy, "python -m benchmarks.time_to_accuracy"
+    ),
     "growth": Drawn(growth_data, draw_growth, "python -m benchmarks.growth"),
     "looks": Drawn(looks_data, draw_looks, "nothing: it needs no results", dpi=100),
 }
