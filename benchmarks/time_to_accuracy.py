@@ -39,8 +39,6 @@ from utils import data
 
 FILE = "time_to_accuracy.json"
 TARGETS = (0.88, 0.90, 0.92, 0.93, 0.94)
-# Rivals whose lead is reported, and how many times faster the course wants to be.
-AIMS = {"d2l": 3.0, "fastai": 1.5}
 
 
 @dataclass(frozen=True)

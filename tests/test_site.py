@@ -225,7 +225,7 @@ def test_the_claims_page_has_verdicts_in_its_language(pages):
 
 
 @pytest.mark.parametrize(
-    "language, start", [("en", "Test accuracy on"), ("zh", "Fashion-MNIST 上的")]
+    "language, start", [("en", "Test accuracy against"), ("zh", "Fashion-MNIST 测试准确率")]
 )
 def test_the_figure_of_the_first_page_is_described_elsewhere(language, start, monkeypatch):
     assert f'alt="{start}' in first_page.described(language)
