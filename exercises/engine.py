@@ -359,6 +359,8 @@ def _other_arguments(item: Exercise, answer: Any, raised: bool) -> str:
         return f"Your arguments come in another order than the task's: {mine}; {task} is right."
     moved = [n for n, name in enumerate(taken) if name in given and given.index(name) != n]
     if raised and (moved or len(taken) < len(given)):
+        if len(given) == 1:
+            return f"The task hands over {task} alone, and yours takes {mine or 'nothing'}."
         return f"The task hands over {task}, in this order, and yours takes {mine or 'nothing'}."
     return ""
 

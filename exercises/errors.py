@@ -148,6 +148,11 @@ MEANINGS = (
         "A method is used without being called: its brackets are missing, as in `x.item()`.",
     ),
     (
+        r"'bool' object is not callable",
+        r"\.training\(\)",
+        "`training` is True or False and no function: write `self.training`, without brackets.",
+    ),
+    (
         r"floating point type for target",
         r"",
         "`F.cross_entropy` takes the logits themselves, not the class that `argmax` finds.",

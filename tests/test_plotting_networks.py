@@ -184,3 +184,29 @@ def test_drawings_beside_each_other_have_bars_on_one_scale():
     beside = longest(plotting.network(small, (8, 6, 6), beside=[large, small]))
     assert alone == longest(plotting.network(large, (8, 6, 6), beside=[large, small]))
     assert beside == pytest.approx(alone / 10)
+
+
+def test_layers_with_weights_have_their_names_above_the_box():
+    with torch.device("meta"):
+        alexnet = networks.build("alexnet_2012")
+    figure = plotting.network(alexnet, (3, 227, 227), numbers=False, names=True)
+    above = texts(figure)
+    named = ["conv1: 11×11 /4", "conv2: 5×5", "conv3: 3×3", "conv4: 3×3", "conv5: 3×3"]
+    assert {text for text in above if "conv" in text} == set(named)
+    assert {"fc6: linear", "fc7: linear", "fc8: linear", "max 3×3 /2"} <= set(above)
+    plain = texts(plotting.network(alexnet, (3, 227, 227), numbers=False))
+    assert not any(":" in text for text in plain)
+
+
+def test_the_legend_explains_every_stride():
+    with torch.device("meta"):
+        figures = {
+            name: plotting.network(networks.build(name), (3, side, side))
+            for name, side in (("alexnet_2012", 227), ("vgg16", 224))
+        }
+    legends = {
+        name: [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+        for name, figure in figures.items()
+    }
+    assert "/2: with stride 2, /4: with stride 4" in legends["alexnet_2012"]
+    assert "/2: with stride 2" in legends["vgg16"]

@@ -302,7 +302,14 @@ wrong_answers = {
         ("6 not 36", linear(fc6=256 * 6 * 4096 + 4096), r"6 · 6 values, not 6"),
         ("one map", linear(fc6=36 * 4096 + 4096), r"256 maps, not one"),
         ("before pool5", linear(fc6=256 * 169 * 4096 + 4096), r"before pool5"),
-        ("5x5", linear(fc6=6400 * 4096 + 4096), r"maps of 5×5"),
+        ("5x5", linear(fc6=6400 * 4096 + 4096), r"maps of 5×5, as in the AlexNet of the book"),
+        ("the image", linear(fc6=154_587 * 4096 + 4096), r"connects fc6 to the image"),
+        ("a bias too many", linear(fc6=9217 * 4097), r"\(inputs \+ 1\) \* outputs"),
+        ("one card", linear(fc6=18_876_416), r"one of the two cards"),
+        ("ten classes", linear(all_three=54_534_144 + 40_970), r"one for each class, not 10"),
+        ("fc7 twice", linear(all_three=58_631_144 + 16_781_312), r"fc7 is counted twice"),
+        ("added wrongly", linear(all_three=59_531_144), r"fc6 is right\. Work out fc7 and fc8"),
+        ("divided wrongly", linear(percent=71.3), r"three layers together are right"),
         ("fc7", linear(fc6=16_781_312), r"This is fc7"),
         ("bytes", linear(fc6=4 * 37_752_832), r"bytes"),
         ("inputs", linear(fc6=9216), r"its inputs"),
@@ -551,6 +558,30 @@ wrong_answers = {
             costs(macs={g: MACS[1] // g for g in (1, 2, 4)}),
             r"Not the whole network gets smaller",
         ),
+        (
+            "a straight line",
+            costs(parameters=PARAMETERS | {4: 2 * PARAMETERS[2] - PARAMETERS[1]}),
+            r"in a straight line",
+        ),
+        (
+            "only conv2",
+            costs(macs={g: MACS[1] - 447_897_600 + 447_897_600 // g for g in (1, 2, 4)}),
+            r"MACs for groups=2.*no groups in conv4 and in conv5",
+        ),
+        (
+            "two layers",
+            costs(macs={g: MACS[1] - 672_178_176 + 672_178_176 // g for g in (1, 2, 4)}),
+            r"There are no groups in conv5",
+        ),
+        (
+            "divided by the square",
+            costs(
+                parameters={
+                    g: PARAMETERS[1] - 2_826_240 + 2_826_240 // g**2 + 0 * g for g in (1, 2, 4)
+                }
+            ),
+            r"divided by groups twice",
+        ),
         ("anything", costs(macs=MACS | {4: 7}), r'"MACs for groups=4": 7 is not right'),
     ],
     "alexnet.5": [
@@ -717,6 +748,49 @@ wrong_answers = {
             r"Exactly 4,000 values are dropped in every call",
         ),
         ("self.eval", dropout("if self.eval: return x", KEPT, SCALED), r"`self.eval` are methods"),
+        (
+            "training called",
+            dropout("if not self.training(): return x", KEPT, SCALED),
+            r"True or False and no function: write `self.training`",
+        ),
+        (
+            "float32 always",
+            dropout(EVAL, KEPT, "return x.float() * kept / (1 - self.p)"),
+            r"In training mode it gives float32 numbers for float64 ones",
+        ),
+        (
+            "a float32 mask",
+            dropout(EVAL, KEPT, "return x * kept.float() / (1 - self.p)"),
+            r"In training mode it gives float32 numbers for float16 ones",
+        ),
+        (
+            "minus infinity",
+            dropout(EVAL, KEPT, "return x.masked_fill(~kept, -torch.inf) / (1 - self.p)"),
+            r"values that are dropped become -inf, not zero",
+        ),
+        (
+            "the mask subtracted",
+            dropout(EVAL, KEPT, "return (x - (~kept).float()).clamp(min=0) / (1 - self.p)"),
+            r"Every negative value becomes zero",
+        ),
+        (
+            "a mask from the start",
+            dropout(
+                EVAL, "return x * self.kept / (1 - self.p)", init="self.kept = torch.rand(100) >= p"
+            ),
+            r"another shape than the input\. Draw it in `forward`",
+        ),
+        (
+            "in place",
+            dropout(EVAL, KEPT, "x *= kept", "return x / (1 - self.p)"),
+            r"in place, as `x \*= …`",
+        ),
+        (
+            "no argument",
+            "class Dropout(nn.Module):\n    def forward(self, x):\n"
+            "        return 2 * x * (torch.rand_like(x) > 0.5) if self.training else x",
+            r"hands over `p` alone, and yours takes nothing",
+        ),
         (
             "one draw",
             dropout(EVAL, "kept = torch.rand(1) >= self.p", SCALED),
@@ -1206,7 +1280,7 @@ def local_response_norm(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):
             dropout(
                 EVAL,
                 "mask = torch.empty(x.size()).uniform_() > self.rate",
-                "return mask.float() * (x * (1 / (1 - self.rate)))",
+                "return mask.to(x.dtype) * (x * (1 / (1 - self.rate)))",
                 init="self.rate = p",
             ),
         ),

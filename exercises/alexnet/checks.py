@@ -346,7 +346,14 @@ def alexnet_2(answer):
             256 * 6 * 4096 + 4096: "A map has 6 · 6 values, not 6.",
             36 * 4096 + 4096: "There are 256 maps, not one.",
             256 * 13 * 13 * 4096 + 4096: "These are the maps before pool5; after it they are 6×6.",
-            256 * 5 * 5 * 4096 + 4096: "These are maps of 5×5, as 224 pixels give; here it is 6×6.",
+            256 * 5 * 5 * 4096
+            + 4096: "These are maps of 5×5, as in the AlexNet of the book Dive into "
+            "Deep Learning; here it is 6×6.",
+            3 * 227 * 227 * 4096
+            + 4096: "This connects fc6 to the image. It takes the maps of pool5.",
+            (inputs + 1) * 4097: "This is `(inputs + 1) * (outputs + 1)`. Each output has one "
+            "bias, so it is `(inputs + 1) * outputs`.",
+            fc6 // 2: "This is what one of the two cards holds. Count the whole layer.",
             fc7: "This is fc7. fc6 comes first and takes the maps.",
             (inputs + 1) * 1000: "fc6 has 4,096 outputs, not 1,000.",
             4 * fc6: "These are bytes. Count parameters.",
@@ -370,6 +377,12 @@ def alexnet_2(answer):
             fc7 + fc8: "fc6 is missing.",
             3 * fc6: "The three layers are not alike: fc7 and fc8 have 4,096 inputs.",
             fc6 + 2 * fc7: "fc8 has 1,000 outputs, not 4,096.",
+            fc6 + fc7 + 4097 * 10: "fc8 has 1,000 outputs, one for each class, not 10.",
+            2 * fc6 + fc7 + fc8: "fc6 is counted twice.",
+            fc6 + 2 * fc7 + fc8: "fc7 is counted twice.",
+            fc6 + fc7 + 2 * fc8: "fc8 is counted twice.",
+            (fc6 + fc7 + fc8)
+            // 2: "This is what one of the two cards holds. Count the whole layers.",
             fc6 + fc8: "fc7 is missing.",
             2 * fc6 + fc8: "fc7 has 4,096 inputs, the outputs of fc6; 9,216 are the inputs of fc6.",
             fc6 + fc7 + fc8 - 4096: "The 4,096 biases of fc6 or of fc7 are missing.",
@@ -418,6 +431,10 @@ def alexnet_2(answer):
         common,
         without_biases={"fc6": weights[0], "all_three": sum(weights)},
         tolerance={"percent": 0.05},
+        otherwise={
+            "all_three": "fc6 is right. Work out fc7 and fc8 in the same way, and add again.",
+            "percent": "The three layers together are right. Divide them by 60,965,224.",
+        },
     )
     rest = total - (fc6 + fc7 + fc8)
     return f"Of {total:,} parameters the five convolutions have {rest:,}."
@@ -670,9 +687,30 @@ def alexnet_4(answer):
             without_biases[key] = _cost(g, biases=False)[position]
             saved = {abs(_cost(n)[position] - right[key]) for n in (1, 2)}
             ratio = "This is a ratio; give the number itself."
+            squares = g > 1 and all(
+                plain(answer[n][position]) == _cost(n * n)[position] for n in (2, 4)
+            )
+            divided_twice = {}
+            if squares:
+                divided_twice[_cost(g * g)[position]] = (
+                    "The weights of the three layers are divided by groups twice. A kernel sees a "
+                    "part of the maps, but there are as many kernels as before: divide once."
+                )
+            line = {}
+            if g == 4:  # the saving of one cut, twice
+                line[2 * _cost(2)[position] - _cost(1)[position]] = (
+                    "This goes on from 1 and 2 groups in a straight line. The second cut saves "
+                    "less than the first: it halves what is left."
+                )
             common[key] = {
+                **divided_twice,
+                **line,
                 _cost(g)[1 - position]: "Parameters and MACs have changed places.",
-                **{_cost(n)[position]: f"These are the {what} {words}." for n, words in named},
+                **{
+                    _cost(n)[position]: f"These are the {what} {words}."
+                    for n, words in named
+                    if _cost(n)[position] not in divided_twice
+                },
                 **dict.fromkeys(saved, "These are the savings; give what the network has."),
                 right[key] / _cost(2)[position]: ratio,
                 right[key] / _cost(1)[position]: ratio,
@@ -694,6 +732,10 @@ def alexnet_4(answer):
                     common[key].setdefault(_cost(g, layers, biases=biases)[position], words)
             grouped = "conv3 has been grouped too; only conv2, conv4 and conv5 have groups."
             common[key][_cost(g, grouped=("conv3", *_GROUPED))[position]] = grouped
+            for some in (("conv2",), ("conv4",), ("conv5",), *itertools.combinations(_GROUPED, 2)):
+                missing = " and in ".join(name for name in _GROUPED if name not in some)
+                wrong = f"There are no groups in {missing}; conv2, conv4 and conv5 have them."
+                common[key].setdefault(_cost(g, grouped=some)[position], wrong)
             everywhere = "Not the whole network gets smaller with the groups, only conv2, conv4 "
             everywhere += "and conv5."
             for value in (_cost(n)[position] * n / g for n in (1, 2)):
@@ -717,8 +759,11 @@ def alexnet_4(answer):
         raise Wrong(
             f"{error} Count the whole network, at 227 pixels, built with these groups."
         ) from None
-    more = [100 * (one / two - 1) for one, two in zip(_cost(1), _cost(2))]
-    return f"Without groups: {more[0]:.0f} % more parameters, {more[1]:.0f} % more MACs."
+    two, four = ([100 * (1 - c / one) for c, one in zip(_cost(g), _cost(1))] for g in (2, 4))
+    return (
+        f"Two groups save {two[0]:.0f} % of the parameters and {two[1]:.0f} % of the MACs, four "
+        f"save {four[0]:.0f} % and {four[1]:.0f} %."
+    )
 
 
 # --- alexnet.5: local response normalisation ------------------------------------------------------
@@ -983,8 +1028,14 @@ def _kept(layer: nn.Module, x: Tensor, mode: str) -> Tensor:
             f"{tuple(result.shape)}; dropout keeps the shape."
         )
     if not torch.equal(before, x):
-        raise Wrong(f"{where.capitalize()} it changes its input in place.")
-    if not result.isfinite().all():
+        raise Wrong(
+            f"{where.capitalize()} it changes its input in place, as `x *= …` and `x[…] = 0` do. "
+            "Give back a new tensor: `x * mask`."
+        )
+    infinite = result[~result.isfinite()]
+    if infinite.isinf().any() and (infinite == infinite[0]).all():
+        raise Wrong(f"The values that are dropped become {infinite[0].item()}, not zero.")
+    if len(infinite):
         raise Wrong(
             f"{where.capitalize()} some results are infinite or not a number. Is something divided "
             "by 0, for example by the mask? Multiply by it."
@@ -1037,6 +1088,11 @@ def _check_threshold(result: Tensor, x: Tensor) -> None:
                 f"The {which} values are dropped: it is the input that is compared with p. Compare "
                 "random numbers, such as torch.rand_like(x)."
             )
+    if zeros[x < 0].all():
+        raise Wrong(
+            "Every negative value becomes zero, as a ReLU or `clamp` would do. Chance alone "
+            "decides which values are dropped: multiply by a mask of zeros and ones."
+        )
 
 
 def _check_share(result: Tensor, p: float, x: Tensor) -> None:
@@ -1200,6 +1256,11 @@ def alexnet_6(answer):
             try:
                 result = _kept(layer, x, "train")
             except Unexplained as error:
+                if "must match the size of tensor" in str(error):
+                    raise Wrong(
+                        "The mask has another shape than the input. Draw it in `forward`, where "
+                        f"the input is known, for example with `torch.rand_like(x)`. {error}"
+                    ) from None
                 if shape == (40, 500):
                     raise
                 raise Wrong(
@@ -1237,6 +1298,9 @@ def alexnet_6(answer):
                 "The gradient of a kept value should be 1 / (1 - p), that of a dropped one 0. Is "
                 "something detached?"
             )
+        for dtype in (torch.float64, torch.float16):
+            for mode in ("train", "eval"):
+                _kept(make(answer, 0.5), torch.randn(30, 30).to(dtype), mode)
         layer, x = make(answer, 0.0).train(), torch.randn(30, 30)
         if not torch.allclose(call(layer, x), x):
             raise Wrong("With p = 0 nothing should change.")

@@ -92,6 +92,7 @@ def connections(features: nn.Module, names: Sequence[str]) -> Figure:
             axis.set(title=f"{name}\ngroups={layer.groups}", xlabel="input map")
             axis.set_xticks([0, layer.in_channels])
             axis.set_yticks([0, layer.out_channels])
+            axis.spines[:].set_visible(True)  # a white block at the edge is a block, too
         axes[0].set_ylabel("output map")
     return figure
 
@@ -132,8 +133,10 @@ def relu_against_tanh(comparison: str = "best") -> Figure:
             look = plotting.line(number, marker="")
             axis.plot(epochs, curves.T, **look, linewidth=0.7, alpha=0.45)
             axis.plot(epochs, curves.median(dim=0).values, **look, linewidth=2.4, label=label)
-        for target in stored["recipe"]["targets_percent"]:
-            axis.axhline(target, color="black", linewidth=0.6, linestyle=":")
+        targets = stored["recipe"]["targets_percent"]
+        for target in targets[:1] if comparison == "best" else targets:  # the first is the paper's
+            axis.axhline(target, color="black", linewidth=0.9, linestyle=":")
+            axis.text(1.01, target, f"{target}%", transform=axis.get_yaxis_transform(), va="center")
         axis.set(xlabel="epoch", ylabel="training error (%)", ylim=(0, 60))
         _legend_below(figure)
     return figure

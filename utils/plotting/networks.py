@@ -50,10 +50,12 @@ class Step:
     stride: int = 1
     parameters: int = 0
     macs: int = 0
+    name: str = ""
 
     @property
     def text(self) -> str:
-        return f"{self.label} /{self.stride}" if self.stride > 1 else self.label
+        named = f"{self.name}: {self.label}" if self.name else self.label
+        return f"{named} /{self.stride}" if self.stride > 1 else named
 
 
 class _Trace(TorchDispatchMode):
@@ -361,6 +363,7 @@ def network(
     title: str | None = None,
     per_row: int = 5,
     numbers: bool = True,
+    names: bool = False,
     beside: Sequence[nn.Module] = (),
 ) -> Figure:
     """Draw any network as its feature maps shrink and deepen.
@@ -377,6 +380,7 @@ def network(
         title: above the drawing; left out, the name of the network and its sums.
         per_row: how many boxes a row has at most.
         numbers: parameters and MACs below the boxes.
+        names: what the network calls its layers with weights ("conv1"), above boxes of such layers.
         beside: networks for the same image whose drawings are read beside this one. The bars of all
             of them have one scale then.
 
@@ -388,6 +392,8 @@ def network(
         plotting.network(network, (3, 224, 224))
     """
     boxes = stages(model, input_shape)
+    if names:
+        _name(boxes, model)
     rows = -(-len(boxes) // per_row)
     columns = -(-len(boxes) // rows)
     cut = [boxes[first : first + columns] for first in range(0, len(boxes), columns)]
@@ -418,6 +424,14 @@ def network(
             handlelength=1.9, columnspacing=1.2, labelspacing=0.35,
         )  # fmt: skip
     return figure
+
+
+def _name(boxes: list[Stage], model: nn.Module) -> None:
+    """Give the layers with weights their names; a box of several equal blocks keeps its kernels."""
+    found = {id(module): name.rpartition(".")[2] for name, module in model.named_modules()}
+    for step in (step for box in boxes if box.count == 1 for b in box.branches for step in b):
+        if step.parameters and step.modules:
+            step.name = found.get(id(step.modules[-1]), "")
 
 
 def short(number: int) -> str:
@@ -636,7 +650,8 @@ def _draw_shortcuts(
 
 
 def _legend(boxes: list[Stage], numbers: bool) -> list[Any]:
-    used = {step.kind for box in boxes for branch in box.branches for step in branch}
+    every = [step for box in boxes for branch in box.branches for step in branch]
+    used = {step.kind for step in every}
     look = {"edgecolor": INK, "linewidth": 0.7}
     handles: list[Any] = [
         Patch(facecolor=LOOKS[kind][0], hatch=LOOKS[kind][1], label=name, **look)
@@ -649,8 +664,10 @@ def _legend(boxes: list[Stage], numbers: bool) -> list[Any]:
     if "projection" in shortcuts:
         text = "shortcut that changes the shape"
         handles.append(Line2D([], [], color=INK, linewidth=1.0, linestyle="--", label=text))
-    if any(stride > 1 for box in boxes for stride in box.strides):
-        handles.append(Line2D([], [], linestyle="none", label="/2: with stride 2"))
+    strides = sorted({step.stride for step in every} - {1})
+    if strides:
+        text = ", ".join(f"/{stride}: with stride {stride}" for stride in strides[:2])
+        handles.append(Line2D([], [], linestyle="none", label=text))
     if numbers:
         handles.append(Patch(label="parameters", **PARAMETERS, **look))
         handles.append(Patch(label="MACs", **MACS, **look))
