@@ -26,6 +26,7 @@ from exercises.compare_values import (
     plain,
     same_results,
     sentence,
+    shared_layer,
     tensors,
 )
 
@@ -52,6 +53,7 @@ __all__ = [
     "same_outputs",
     "same_results",
     "sentence",
+    "shared_layer",
     "tensors",
     "unregistered",
 ]

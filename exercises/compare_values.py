@@ -35,7 +35,14 @@ class Wrong(Exception):
 
 
 class Unexplained(Wrong):
-    """The answer is wrong, and the message does not say why: `exercises.mistakes` may know."""
+    """The answer is wrong, and the message does not say why: `exercises.mistakes` may know.
+
+    suspicion: what is said first if it does not.
+    """
+
+    def __init__(self, message: str, suspicion: str = "") -> None:
+        super().__init__(f"{suspicion} {message}".strip())
+        self.message = message
 
 
 class Unfinished(Exception):
@@ -74,7 +81,8 @@ def learner_line(error: BaseException) -> str:
 def sentence(error: BaseException) -> str:
     """An exception in one line: `ValueError: expected 3 channels`."""
     lines = str(error).strip().splitlines() or [""]
-    text = lines[0] if len(lines[0]) <= 240 else lines[0][:237] + "..."
+    text = lines[0].removesuffix(", but expected one of:")
+    text = text if len(text) <= 240 else text[:237] + "..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -109,7 +117,8 @@ def call(function: Callable, *args: Any, what: str | None = None, **kwargs: Any)
         made_of = f" It consists of {layers(function)}." if parts else ""
         line = learner_line(error)
         text = f"{what} raised {sentence(error)}{line}.{made_of}"
-        if meaning := errors.meaning(str(error), line):
+        shared = shared_layer(function) if parts else ""
+        if meaning := shared or errors.meaning(str(error), line):
             raise Wrong(f"{meaning} {text}") from error
         raise Unexplained(text) from error
     if result is Ellipsis:
@@ -146,7 +155,8 @@ def _cannot_take(function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> 
     kind = "class takes" if isinstance(function, type) else "function takes"
     text = f"your {kind} {takes}"
     if unknown:
-        text += f"; the task's name {' and '.join(unknown)} is not among them"
+        names, are = ("names", "are") if len(unknown) > 1 else ("name", "is")
+        text += f"; the task's {names} {' and '.join(unknown)} {are} not among them"
     elif missing:
         lacks = "it has no default value" if len(missing) == 1 else "they have no default values"
         text += f"; {' and '.join(missing)} would get no value, as {lacks}"
@@ -191,6 +201,11 @@ def make(answer: Any, *args: Any, **kwargs: Any) -> nn.Module:
         raise Wrong(
             f"{type(module).__name__} cannot be used: `__init__` has to begin with "
             "`super().__init__()`, which prepares a module."
+        )
+    if not module.training:
+        raise Wrong(
+            f"{describe_call(answer, *args, **kwargs)} gives a module in evaluation mode. A new "
+            "module is in training mode; leave `eval()` to those who use it."
         )
     return module
 
@@ -292,6 +307,9 @@ def _layer(layer: nn.Module) -> str:
     elif isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d)):
         words = [_pair(layer.kernel_size), f"stride {_same_pair(layer.stride)}"]
         words += [f"padding {_same_pair(layer.padding)}"] if _same_pair(layer.padding) else []
+        dilation = _same_pair(getattr(layer, "dilation", 1))
+        words += [f"dilation {dilation}"] if dilation != 1 else []
+        words += ["ceil_mode"] if layer.ceil_mode else []
     elif isinstance(layer, (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)):
         words = [_pair(layer.output_size)]
     elif isinstance(layer, nn.modules.batchnorm._NormBase):
@@ -311,6 +329,18 @@ def layers(module: nn.Module) -> str:
     leaves = [m for m in leaves if not isinstance(m, (nn.Sequential, nn.ModuleList, nn.Identity))]
     leaves = [m for m in leaves if not type(m).__module__.startswith(__package__)]  # a check's own
     return " → ".join(_layer(leaf) for leaf in leaves) or f"{type(module).__name__} without layers"
+
+
+def shared_layer(module: nn.Module) -> str:
+    """Whether one layer with weights is at several places, in a sentence; or nothing."""
+    every = [m for _, m in module.named_modules(remove_duplicate=False) if not list(m.children())]
+    for layer in every:
+        if every.count(layer) > 1 and list(layer.parameters()):
+            return (
+                f"The same layer, {_layer(layer)}, is at {every.count(layer)} places, so they "
+                "share its weights; make a new layer for each."
+            )
+    return ""
 
 
 # --- comparing ------------------------------------------------------------------------------------
@@ -471,6 +501,8 @@ def _slip(answer: float, right: float) -> str:
     if power and math.isclose(ratio, 10.0**power):
         size = "large" if power > 0 else "small"
         return f"This is {10 ** abs(power):,} times too {size}: count the digits."
+    if isinstance(right, int) and ratio == 4:
+        return "This is 4 times too large, as the bytes of float32 are: count the numbers."
     return ""
 
 

@@ -318,7 +318,8 @@ def evaluate(id: str, answer: Any, *, explain: bool = True) -> Result:
         cause = _other_arguments(item, answer, raised) if unknown or raised else ""
         if explain and not cause and (unknown or raised):
             cause = _cause(item, answer, watched.seen, arguments, search=unknown)
-        return Result("wrong", _in_order(cause, str(error)) or "the check failed.")
+        difference = error.message if cause and unknown else str(error)
+        return Result("wrong", _in_order(cause, difference) or "the check failed.")
     except time_limit.TooLong as error:
         return Result(
             "wrong",

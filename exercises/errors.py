@@ -175,6 +175,7 @@ MEANINGS = (
     ),
     (
         r"but found element of type float|'float' object cannot be interpreted as an integer"
+        r"|must be tuple of ints, ?but got float|!tuple of \(float"
         r"|slice indices must be integers|zeros\(\) takes 1 positional argument but 2",
         r"",
         "A size or place has to be a whole number: `/` gives 4.0 where `//` gives 4.",
@@ -184,6 +185,11 @@ MEANINGS = (
         r"\[[^\]]*(\w+) ?: ?-\1\b",
         "A slice such as `[p:-p]` is empty where p is 0 (there is no padding then): write "
         "`[p : p + height]`.",
+    ),
+    (
+        r"could not create a primitive descriptor for the convolution",
+        r"",
+        "A convolution has a size that cannot be, such as a kernel of 0×0.",
     ),
     (
         r"before Module.__init__\(\) call",

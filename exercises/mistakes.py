@@ -475,7 +475,7 @@ def changed_argument(reference: Callable, number: int, name: str, change: Callab
 
 def exchanged(reference: Callable, first: int, second: int) -> Callable:
     def changed(*args: Any, **kwargs: Any) -> Any:
-        args = list(args)
+        args, kwargs = [*args, *kwargs.values()], {}  # a check names them in their order
         args[first], args[second] = args[second], args[first]
         return reference(*args, **kwargs)
 
@@ -644,7 +644,7 @@ def _repair(seen: list[Seen], right: list[Seen], reference: Any) -> str:
         elif isinstance(mine.result, nn.Module):
             made = dict(zip(parameter_names(reference), mine.arguments or ()))
     words = repairs.explain(*found) if found else ""
-    given = found and ", ".join(f"{name}={value}" for name, value in found[3].items())
+    given = found and ", ".join(f"{name}={value!r}" for name, value in found[3].items())
     which = f" (made with {given})" if given else ""
     return f"your module{which} would be right but for this: {words}." if words else ""
 

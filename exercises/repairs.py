@@ -240,9 +240,14 @@ def _other_layers(
             left[layers(layer)] -= 1
             missing.insert(0, layer)
     if extra and len(extra) == len(missing):
-        for order in itertools.islice(itertools.permutations(missing), 24):
-            pairs = list(zip(extra, order))
-            if all(_is_like(layer, new) for (_, layer), new in pairs):
+        orders = itertools.islice(itertools.permutations(missing), 24)
+        in_turn = [
+            (mine, new)
+            for mine, (_, new) in zip(ours, theirs)
+            if len(ours) == len(theirs) and layers(mine[1]) != layers(new)
+        ]
+        for pairs in [*(list(zip(extra, order)) for order in orders), in_turn]:
+            if pairs and all(_is_like(layer, new) for (_, layer), new in pairs):
                 same: dict[str, list[str]] = {}
                 for (name, layer), new in pairs:
                     place = f"{_place(answer, name)} (`{layers(layer)}`)"
@@ -302,12 +307,17 @@ def _leaves(module: nn.Module) -> list[tuple[str, nn.Module]]:
 def _is_like(layer: nn.Module, new: nn.Module) -> bool:
     """Whether one of these layers may have been meant as the other one."""
     kinds = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm), LAYERS[5:9]
-    return any(isinstance(layer, k) and isinstance(new, k) for k in (LAYERS[0], LAYERS[1], *kinds))
+    return any(
+        isinstance(layer, k) and isinstance(new, k) for k in (*LAYERS[:2], LAYERS[9], *kinds)
+    )
 
 
 def _word(layer: nn.Module) -> str:
-    word = slips.LAYERS.get(type(layer).__name__, "layer")
-    return f"a{'n' if word[0] in 'aeiou' else ''} {word}"
+    return _with_article(slips.LAYERS.get(type(layer).__name__, "layer"))
+
+
+def _with_article(word: str) -> str:
+    return f"a{'n' if word[0] in 'aeiouA' else ''} {word}"
 
 
 def _in_words(layer: nn.Module) -> str:
@@ -350,6 +360,7 @@ def _settings(layer: nn.Module) -> dict[str, Any]:
         ("kernel_size", "be {}"),
         *((name, f"have {name} {{}}") for name in ("stride", "padding", "dilation", "groups")),
         *((name, f"have {name} {{}}") for name in ("eps", "momentum", "padding_mode", "p")),
+        ("ceil_mode", "have ceil_mode {}"),
     ):
         value = getattr(layer, name, None)
         if value is not None:
@@ -367,7 +378,8 @@ def _settings(layer: nn.Module) -> dict[str, Any]:
 def _setting(layer: nn.Module, new: nn.Module, made: Mapping[str, Any]) -> str:
     """How a layer has to be changed to become another one."""
     if type(layer) is not type(new):
-        return f"should be a {type(new).__name__}, not a {type(layer).__name__}"
+        right, mine = (type(one).__name__ for one in (new, layer))
+        return f"should be {_with_article(right)}, not {_with_article(mine)}"
     mine, right = _settings(layer), _settings(new)
     parts = []
     for verb, value in right.items():

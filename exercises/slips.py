@@ -46,6 +46,7 @@ LAYERS = {
     "GELU": "GELU",
     "LeakyReLU": "leaky ReLU",
     "Dropout": "dropout",
+    "BatchNorm1d": "batch norm",
     "BatchNorm2d": "batch norm",
     "InstanceNorm2d": "instance norm",
     "Conv2d": "convolution",
@@ -81,7 +82,7 @@ def sayable(words: str, known: Callable[[str], bool]) -> str:
 
     known: whether a learner knows a name. Nothing is left of what cannot be said without.
     """
-    shown = re.sub(r" in `[^`]*`$", "", words)
+    shown = re.sub(r",? in `[^`]*`$", "", words)
     for code in re.findall(r"`([^`]*)`", shown):
         statement = re.match(r"\w+(\[.*\])? [-+*/]?= |return |for |if |with |break|pass", code)
         names = re.findall(r"(?<![\w\d])[A-Za-z_]\w*", code)

@@ -238,6 +238,18 @@ wrong_answers = {
         ("layers multiplied", counts(three=147_456**3 + 384), r"added, not multiplied"),
         ("channels again", counts(saved=128 * 1_130_364_928), r"counted once more"),
         ("a batch", counts(saved=64 * 1_130_364_928), r"This is for 64 images"),
+        ("bytes", counts(three=4 * 442_752), r"bytes of float32"),
+        (
+            "biases at positions",
+            counts(three=442_368 + 384 * 3136),
+            r"not to each of its positions",
+        ),
+        ("percent", counts(saved=44.9), r"a share, or percent"),
+        (
+            "two mistakes",
+            counts(saved=40 * 128 * 3136),
+            r"three layers, not one.*128 · 128 pairs of channels, not 128",
+        ),
     ],
     "vgg.2": [
         (
@@ -365,7 +377,7 @@ class vgg_block(nn.Module):
         (
             "one convolution",
             block(digits="[int(kernel_sizes[0])]"),
-            r"has 1 convolution; 2 are right. One for each digit",
+            r"has 1 convolution; 2 are right: one for each digit",
         ),
         ("reverse", block(digits="map(int, kernel_sizes[::-1])"), r"reverse order"),
         (
@@ -376,7 +388,7 @@ class vgg_block(nn.Module):
         (
             "two convolutions",
             block(digits="(list(map(int, kernel_sizes)) * 2)[:2]"),
-            r"has 2 convolutions; 3 are right. One for each digit",
+            r"has 2 convolutions; 3 are right: one for each digit",
         ),
         (
             "one layer used twice",
@@ -509,12 +521,12 @@ class vgg_block(nn.Module):
             r"^`kernel_sizes` is a text",
         ),
         ("a number of layers", block(digits="range(kernel_sizes)"), r"^`kernel_sizes` is a text"),
-        ("codes of characters", block(digits="map(ord, kernel_sizes)"), r"51×51"),
+        ("codes of characters", block(digits="map(ord, kernel_sizes)"), r"^`ord` gives the code"),
         ("a list of modules", block(result="nn.ModuleList(parts)"), r"does not call them"),
         (
             "return too early",
             block(handed="return nn.Sequential(*parts)"),
-            r"`return` inside the loop",
+            r"^The `return` is inside the loop",
         ),
         ("another default", block().replace('"33"', '"3"'), r'Without `kernel_sizes` .* "33"'),
         ("sorted", block(digits="map(int, sorted(kernel_sizes))"), r"^The kernel sizes are sorted"),
@@ -559,6 +571,32 @@ class vgg_block(nn.Module):
             "indices",
             block(end="parts.append(nn.MaxPool2d(2, return_indices=True))"),
             r"gives its indices too",
+        ),
+        (
+            "another name",
+            block().replace("kernel_sizes", "kernels"),
+            r"`kernel_sizes` is not among",
+        ),
+        (
+            "half a padding",
+            block(
+                body="parts += [nn.Conv2d(channels, out_channels, k, padding=(k - 1) / 2), "
+                "nn.ReLU()]"
+            ),
+            r"^A size or place has to be a whole number",
+        ),
+        ("places", block(digits="range(len(kernel_sizes))"), r"^Convolution 1 has a 0×0 kernel"),
+        ("their number", block(digits="[len(kernel_sizes)]"), r"1 convolution; 2 .*a 2×2 kernel"),
+        ("one number", block(digits="[3] * int(kernel_sizes)"), r"^The whole text becomes one"),
+        (
+            "one 5x5 for two 3x3",
+            block(digits='map(int, "5" if kernel_sizes == "33" else kernel_sizes)'),
+            r"1 convolution; 2 are right: one for each digit",
+        ),
+        (
+            "gaps in the pooling",
+            block(end="parts.append(nn.MaxPool2d(2, dilation=2))"),
+            r"should have dilation 1, not 2",
         ),
         ("made in forward", IN_FORWARD, r"made anew in each call"),
         ("all read the image", ALL_READ, r"Convolution 2 .* takes 3 channels"),
@@ -814,24 +852,24 @@ class vgg_block(nn.Module):
         (
             "size always 7",
             network(size="7"),
-            r"Linear layer 1 of .* takes 245 values, but it gets 45.*7×7 for images of 224 only",
+            r"^The last maps are 7×7 for images of 224 only.*takes 245 values, but it gets 45",
         ),
         (
             "size of the image",
             network(size="image_size"),
-            r"Linear layer 1 .* takes 720 values.*this is the size of the images",
+            r"this is the size of the images.*Linear layer 1 .* takes 720 values",
         ),
         (
             "size halved once",
             network(size="image_size // 2"),
-            r"Linear layer 1 .* takes 180 values.*Every block halves the size",
+            r"^Every block halves the size.*takes 180 values",
         ),
         (
             "no square",
             classifier(
                 *("nn.Linear(in_channels * size, hidden)", RELU, DROP, SECOND, RELU, DROP, LAST)
             ),
-            r"Linear layer 1 of .* takes 15 values, but it gets 45.*size · size positions",
+            r"size · size positions.*takes 15 values, but it gets 45",
         ),
         (
             "global average",
@@ -850,7 +888,7 @@ class vgg_block(nn.Module):
         (
             "one convolution a block",
             network(block="vgg_block(in_channels, width, digits[0])"),
-            r"has 2 convolutions; 3 are right. Is there only one in each block",
+            r"^Only the first kernel of each block.*has 2 convolutions; 3 are right",
         ),
         (
             "constants",
@@ -877,7 +915,7 @@ class vgg_block(nn.Module):
         (
             "always five blocks",
             network(size="image_size // 32"),
-            r"Linear layer 1 of .* takes 0 values, but it gets 45.*not always 5",
+            r"not always 5.*takes 0 values, but it gets 45",
         ),
         ("no flatten", network(before="nn.Identity()"), r"gets maps of shape .* flattened"),
         (
@@ -938,7 +976,11 @@ class vgg_block(nn.Module):
             network() + 'vgg = vgg(("3",), (4,), 1, 10, 8, 5)\n',
             r"already built|has 1 convolution; 3 are right",
         ),
-        ("a float", network(size="image_size / 2 ** len(blocks)"), r"^A size is a whole number"),
+        (
+            "a float",
+            network(size="image_size / 2 ** len(blocks)"),
+            r"^A size or place has to be a whole number",
+        ),
         (
             "always five blocks",
             network().replace("zip(blocks, widths)", "[(blocks[i], widths[i]) for i in range(5)]"),
@@ -953,7 +995,7 @@ class vgg_block(nn.Module):
         (
             "own widths",
             network().replace("zip(blocks, widths)", "zip(blocks, [64, 128, 256, 512, 512])"),
-            r"gives 64 channels; by `widths` it is 7",
+            r"^`widths` is not used",
         ),
         (
             "512 channels",
@@ -989,12 +1031,77 @@ class vgg_block(nn.Module):
                 before="nn.Flatten()",
                 classifier=f"{HIDDEN}, nn.ReLU(), nn.Dropout(), *2 * [{SECOND}, nn.ReLU()], {LAST}",
             ),
-            r"both places share its weights",
+            r"they share its weights",
         ),
         (
             "a plain list",
             NETWORK_CLASS.replace("nn.ModuleList(", "list("),
             r"`self.blocks` is a plain list",
+        ),
+        (
+            "other names",
+            network().replace("num_classes", "classes"),
+            r"the task's name `num_classes` is not among",
+        ),
+        (
+            "dropout of maps",
+            classifier(HIDDEN, RELU, "nn.Dropout2d()", SECOND, RELU, "nn.Dropout2d()", LAST),
+            r"torch warns: dropout2d: .*deprecated",
+        ),
+        (
+            "another dropout",
+            classifier(HIDDEN, RELU, "nn.AlphaDropout()", SECOND, RELU, "nn.AlphaDropout()", LAST),
+            r"should be a Dropout, not an AlphaDropout",
+        ),
+        (
+            "in evaluation mode",
+            network().replace("nn.Sequential(*parts", "nn.Sequential.eval(nn.Sequential(*parts")
+            + ")\n",
+            r"gives a module in evaluation mode",
+        ),
+        (
+            "blocks reversed",
+            network().replace("zip(blocks, widths)", "zip(blocks[::-1], widths)"),
+            r"^`blocks` is in reverse order",
+        ),
+        (
+            "first block missing",
+            network(size="12 // 4").replace("zip(blocks, widths)", "zip(blocks[1:], widths[1:])"),
+            r"^The first block is missing",
+        ),
+        (
+            "rounded once",
+            classifier(
+                *("nn.Linear(in_channels * (image_size**2 // 4 ** len(blocks)), hidden)", RELU),
+                *(DROP, SECOND, RELU, DROP, LAST),
+            ),
+            r"^Every block rounds the size down, before it is squared",
+        ),
+        (
+            "another size",
+            network(size="(image_size - 2) // 2 ** len(blocks)"),
+            r"^Your layer is made for maps of 2×2; they are 3×3",
+        ),
+        (
+            "widths added up",
+            classifier(
+                *("nn.Linear(sum(widths) * size**2, hidden)", RELU, DROP, SECOND, RELU, DROP),
+                LAST,
+            ),
+            r"not added up",
+        ),
+        (
+            "three layers twice",
+            classifier(f"*2 * [{HIDDEN}, nn.ReLU(), nn.Dropout()]", LAST),
+            r"^The same layer, Linear\(45→11\), is at 2 places",
+        ),
+        (
+            "the classes too early",
+            classifier(
+                *(HIDDEN, RELU, DROP, "nn.Linear(hidden, num_classes)", RELU, DROP),
+                "nn.Linear(num_classes, num_classes)",
+            ),
+            r"should give 11 values \(the argument `hidden`\), not 4",
         ),
         (
             "flattened with the channels last",
@@ -1172,7 +1279,7 @@ class vgg_block(nn.Module):
                 "conv = nn.Conv2d(channels, width, 3, padding=1); channels = width; "
                 "parts += [conv, nn.ReLU()] if len(parts) < 9 else [conv, conv, nn.ReLU()]"
             ),
-            r"both places share its weights",
+            r"they share its weights",
         ),
     ],
     "vgg.6": [
@@ -1516,6 +1623,10 @@ def vgg(blocks, widths=(64, 128, 256, 512, 512), in_channels=3, num_classes=1000
         net.extend([nn.Linear(a, b), nn.ReLU(), nn.Dropout()])
     return net.append(nn.Linear(hidden, num_classes))
 """,
+        ),
+        (
+            "arguments in another order, given by their names",
+            network().replace("in_channels=3, num_classes=1000", "num_classes=1000, in_channels=3"),
         ),
         (
             "a class with a lazy layer, dropout before the ReLU, which is the same",

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from exercises import trace
 from exercises.compare import (
+    Unexplained,
     Wrong,
     call,
+    combined,
     count_parameters,
     describe,
     expect_keys,
@@ -25,6 +27,7 @@ from exercises.compare import (
     plain,
     same_outputs,
     same_results,
+    shared_layer,
     unregistered,
 )
 
@@ -35,23 +38,53 @@ def vgg_1(answer):
     pairs, places = 128 * 128, 56 * 56
     one, seven = 9 * pairs, 49 * pairs
     saved = (seven - 3 * one) * places
+    biases = {
+        0: "These are weights; every output has a bias too.",
+        1: "Every one of the 128 outputs has a bias, not the layer as a whole.",
+        2 * 128: "Every output has one bias, not two.",
+        pairs: "A bias belongs to each output, not to each pair of channels.",
+        9 * pairs: "A bias belongs to each output, not to each weight of a kernel.",
+        128 * places: "A bias belongs to each output channel, not to each of its positions.",
+    }
+    stored = {places: "A weight is stored once, however many positions it is used at."}
+
+    def seen(kernel: int) -> dict[float, str]:
+        return {
+            128: (
+                f"Every filter sees all 128 input channels: {kernel} · 128 weights for each of the "
+                "128 output channels."
+            ),
+            3 * 128: "The layers see 128 channels, not the 3 of an image.",
+        }
+
+    def parameters(kernel=9, channels=pairs, bias=128, layers=3, times=1):
+        return layers * (kernel * channels + bias) * times
+
+    def of_seven(kernel=49, channels=pairs, bias=128, layers=1, times=1):
+        return parameters(kernel, channels, bias, layers, times)
+
+    def macs(large=49, small=27, channels=pairs, positions=places, images=1):
+        return (large - small) * channels * positions * images
+
+    shares = (22 / 49, 27 / 49, 49 / 27, 100 * 22 / 49, 100 * 27 / 49)
     common = {
-        "three_3x3": {
-            3 * one + 128: "Each of the three layers has 128 biases, not one of them.",
-            3 * one + 3: "Every one of the 128 outputs has a bias, not the layer as a whole.",
-            2 * (one + 128): "These are two layers. There are three.",
-            3 * (3 * pairs + 128): "A 3×3 kernel has 9 weights for each pair of channels, not 3.",
-            3 * 10 * pairs: "A bias belongs to each output, not to each pair of channels.",
-            one + 128: "This is one layer. There are three.",
+        "three_3x3": combined(
+            parameters,
+            kernel={
+                3: "A 3×3 kernel has 9 weights for each pair of channels, not 3.",
+                27: "9 · 3 is 27; this has 9 · 9 weights for each pair of channels.",
+                49: "This is the 7×7 layer's kernel.",
+            },
+            channels=seen(9),
+            bias=biases | {128 / 3: "Each of the three layers has 128 biases, not one of them."},
+            layers={
+                1: "This is one layer. There are three.",
+                2: "These are two layers, not three.",
+            },
+            times=stored,
+        )
+        | {
             one: "These are the weights of one layer. There are three.",
-            27 * 128 + 3 * 128: (
-                "Every filter sees all 128 input channels: 9 · 128 weights for each of the 128 "
-                "output channels."
-            ),
-            27 * 128: (
-                "Every filter sees all 128 input channels, and there are 128 filters in each layer."
-            ),
-            3 * (one + 2 * 128): "Every output has one bias, not two.",
             27
             * 129
             * 128: "A bias is added once for each output, not at every weight of a kernel.",
@@ -59,62 +92,63 @@ def vgg_1(answer):
                 "The first of the three layers sees 128 channels too, not the 3 of an image."
             ),
             one**3 + 3 * 128: "The weights of the three layers are added, not multiplied.",
-            9 * 128 + 128: (
-                "Every filter sees all 128 input channels, and there are three layers."
-            ),
-            81 * pairs + 3 * 128: "9 · 3 is 27; this has 9 · 9 weights for each pair of channels.",
-            9 * 3 * 128 * 3 + 3 * 128: "The layers see 128 channels, not the 3 of an image.",
-            (3 * (one + 128)) * places: (
-                "A weight is stored once, however many positions it is used at."
-            ),
             seven + 128: "This is the 7×7 layer.",
-            seven: "These are the weights of the 7×7 layer.",
         },
-        "one_7x7": {
-            49 * 128 + 128: (
-                "Every filter sees all 128 input channels: 49 · 128 weights for each of the 128 "
-                "output channels."
-            ),
-            49 * 128: "Every filter sees all 128 input channels, and there are 128 filters.",
-            seven + 1: "Every one of the 128 outputs has a bias, not the layer as a whole.",
-            7 * pairs + 128: "A 7×7 kernel has 49 weights for each pair of channels, not 7.",
-            7 * pairs: "A 7×7 kernel has 49 weights for each pair of channels, not 7.",
-            3 * (one + 128): "This is the stack of three 3×3 layers.",
-            25 * pairs + 128: "This is a 5×5 layer.",
-            3 * (seven + 128): "There is one 7×7 layer, not three.",
-            (seven + 128) * places: (
-                "A weight is stored once, however many positions it is used at."
-            ),
-        },
-        "macs_saved": {
-            22 * places: "Every position needs the weights of all 128 · 128 pairs of channels.",
-            22 * 128 * places: "There are 128 · 128 pairs of channels, not 128.",
-            saved * 128: "The channels are counted once more; there are 128 · 128 pairs.",
-            **{
-                saved * batch: f"This is for {batch} images; one image is asked for."
+        "one_7x7": combined(
+            of_seven,
+            kernel={
+                7: "A 7×7 kernel has 49 weights for each pair of channels, not 7.",
+                25: "This is a 5×5 layer.",
+                9: "This is a 3×3 layer.",
+            },
+            channels=seen(49),
+            bias=biases,
+            layers={3: "There is one 7×7 layer, not three."},
+            times=stored,
+        )
+        | {3 * (one + 128): "This is the stack of three 3×3 layers."},
+        "macs_saved": combined(
+            macs,
+            small={
+                9: "The stack has three layers, not one.",
+                0: "These are the MACs of the 7×7 layer. How many fewer has the stack?",
+            },
+            large={54: "These are the MACs of the stack. How many fewer are they?"},
+            channels={
+                1: "Every position needs the weights of all 128 · 128 pairs of channels.",
+                128: "There are 128 · 128 pairs of channels, not 128.",
+                128**3: "The channels are counted once more; there are 128 · 128 pairs.",
+            },
+            positions={
+                1: "These are weights. Each is used at every one of the 56 · 56 places.",
+                56: "There are 56 · 56 positions, not 56.",
+                **{
+                    side**2: f"The maps have 56 · 56 positions, not {side} · {side}."
+                    for side in (28, 50, 54, 55, 58, 112, 224)
+                },
+            },
+            images={
+                batch: f"This is for {batch} images; one image is asked for."
                 for batch in (16, 32, 64, 256)
             },
-            100 * 22 / 49: "This is the saving in percent; give the number of MACs.",
-            22 / 49: "This is the saving as a share; give the number of MACs.",
-            49 / 27: "This is a ratio; give the number of MACs that are saved.",
-            27 / 49: "This is a ratio; give the number of MACs that are saved.",
-            **{
-                22 * pairs * side**2: f"The maps have 56 · 56 positions, not {side} · {side}."
-                for side in (28, 54, 55, 58, 112, 224)
-            },
+        )
+        | {
+            round(share, digits): "This is a share, or percent; give the number of MACs."
+            for share in shares
+            for digits in (1, 2, 3, 17)
+        }
+        | {
             -saved: "The stack saves MACs: take its MACs from those of the 7×7 layer.",
-            seven - 3 * one: "These are weights. Each is used at every one of the 56 · 56 places.",
             seven + 128 - 3 * (one + 128): (
                 "This is the difference of the parameters. Each weight is used at every one of the "
                 "56 · 56 places, and biases are left out."
             ),
-            3 * one * places: "These are the MACs of the stack. How many fewer are they?",
-            seven * places: "These are the MACs of the 7×7 layer. How many fewer has the stack?",
-            (seven - 3 * one) * 56: "There are 56 · 56 positions, not 56.",
-            (seven - one) * places: "The stack has three layers, not one.",
-            seven * 50 * 50 - 3 * one * 54 * 54: "With the padding all layers have 56·56 places.",
-            seven * 50 * 50 - one * (54**2 + 52**2 + 50**2): (
-                "With the padding all layers have 56 · 56 places."
+            **dict.fromkeys(
+                (
+                    seven * 50 * 50 - 3 * one * 54 * 54,
+                    seven * 50 * 50 - one * (54**2 + 52**2 + 50**2),
+                ),
+                "With the padding all layers have 56 · 56 places.",
             ),
         },
     }
@@ -123,7 +157,6 @@ def vgg_1(answer):
         {"three_3x3": 3 * (one + 128), "one_7x7": seven + 128, "macs_saved": saved},
         common,
         macs=["macs_saved"],
-        without_biases={"three_3x3": 3 * one, "one_7x7": seven},
         with_biases={"macs_saved": (seven + 128 - 3 * (one + 128)) * places},
         otherwise={
             "three_3x3": (
@@ -221,6 +254,18 @@ SLIPS = {
             "map(int, kernel_sizes)",
             "map(int, sorted(kernel_sizes))",
         ),
+        '`ord` gives the code of a character, 51 for "3"; `int` gives the number.': (
+            "map(int, kernel_sizes)",
+            "map(ord, kernel_sizes)",
+        ),
+        'The whole text becomes one number, 33 of "33"; `int` takes one digit at a time.': (
+            "map(int, kernel_sizes)",
+            "[3] * int(kernel_sizes)",
+        ),
+        "The `return` is inside the loop, so the block ends after its first convolution.": (
+            "        in_channels = out_channels\n",
+            "        return nn.Sequential(*parts)\n",
+        ),
         "Only the last convolution widens the maps to out_channels; the first should, and the "
         "others keep them.": (
             *(_LOOP, "    for n, k in enumerate(map(int, kernel_sizes), 1):\n"),
@@ -246,27 +291,29 @@ def _explain_channels(module: nn.Module, in_channels: int, what: str) -> None:
         if layer.in_channels not in (given, 0):  # 0: a lazy layer before its first call
             raise Wrong(
                 f"Convolution {number} of {what} takes {layer.in_channels} channels, but "
-                f"{giver} {given}. It consists of {layers(module)}."
+                f"{giver} {given}."
             )
         given, giver = layer.out_channels, f"convolution {number} gives"
 
 
-def _expect_convolutions(module: nn.Module, right: int, what: str, cause: str = "") -> None:
-    """The number of convolutions, as `nn.Conv2d`: later cells count and compare them."""
-    found = len(_convolutions(module))
-    if found == right:
-        return
-    if not found:
+def _expect_convolutions(module: nn.Module, right: int, what: str) -> None:
+    """Convolutions are `nn.Conv2d`: later cells count them and give them weights."""
+    if not _convolutions(module):
         raise Wrong(
             f"{what} has no `nn.Conv2d`. The chapter counts these layers later and gives them "
             f"weights, so the task asks for them: {right} here. It consists of {layers(module)}."
         )
-    run = cause or (
-        "One for each digit. (A layer that is used twice shares its weights, and counts once.)"
-    )
-    raise Wrong(
-        f"{what} has {found} convolution{'' if found == 1 else 's'}; {right} "
-        f"{'is' if right == 1 else 'are'} right. {run} It consists of {layers(module)}."
+
+
+def _other_count(module: nn.Module, right: int, what: str) -> str:
+    """What to say of a wrong number of convolutions, or nothing."""
+    found = len(_convolutions(module))
+    if found == right:
+        return ""
+    have, are = f"convolution{'s' * (found > 1)}", _be(range(right))
+    return (
+        f"{what} has {found} {have}; {right} {are} right: one for each digit. (A layer that is "
+        "used twice shares its weights, and counts once.)"
     )
 
 
@@ -292,8 +339,18 @@ def _listing_explained(module: nn.Module) -> Iterator[None]:
 def _run(module: nn.Module, shape: tuple[int, ...], what: str) -> Tensor:
     """Calls a network or block of the learner with random images of this shape."""
     given = f"{what} (given a tensor of shape {shape})"
-    with trace.unwatched():  # its weights are its own, so what comes out tells nothing
-        return call(module, torch.randn(shape), what=given)
+    try:
+        with trace.unwatched():  # its weights are its own, so what comes out tells nothing
+            return call(module, torch.randn(shape), what=given)
+    except Wrong as error:
+        trace.see(error.__cause__ or error)  # but why it cannot run does
+        raise
+
+
+def _by_name(reference: Callable, arguments: tuple, first: int) -> tuple[tuple, dict[str, Any]]:
+    """The arguments from number `first` on by their names, as a later call may give them."""
+    names = list(inspect.signature(reference).parameters)
+    return arguments[:first], dict(zip(names[first:], arguments[first:]))
 
 
 def _expect_parameters(module: nn.Module, shape: tuple[int, ...], what: str) -> None:
@@ -309,21 +366,14 @@ def _expect_parameters(module: nn.Module, shape: tuple[int, ...], what: str) -> 
 
 
 def _unasked(module: nn.Module, asked: tuple[type, ...]) -> str:
-    """Layers that the task does not ask for, or that are there twice, in a sentence each."""
-    every = [m for _, m in module.named_modules(remove_duplicate=False)]
-    leaves = [m for m in every if not list(m.children())]
+    """Layers that the task does not ask for, in a sentence each."""
+    leaves = [m for m in module.modules() if not list(m.children())]
     asked = (*asked, nn.Sequential, nn.ModuleList, nn.Identity)
     own = [m for m in leaves if type(m).__module__.startswith("torch.nn")]
     found = [
         f"`{kind}` is there, which the task does not ask for."
         for kind in dict.fromkeys(type(m).__name__ for m in own if not isinstance(m, asked))
     ]
-    layers_ = [m for m in leaves if isinstance(m, (nn.Conv2d, nn.Linear))]
-    if len(set(layers_)) < len(layers_):
-        found.append(
-            "A layer with weights is there twice, so both places share its weights; make a new "
-            "layer for each."
-        )
     return " ".join(found)
 
 
@@ -362,7 +412,8 @@ def vgg_2(answer, reference):
     ]
     for arguments, shape in cases:
         with _explained(_DIGITS):
-            block = make(answer, *arguments)
+            given, named = _by_name(reference, arguments, 2)
+            block = make(answer, *given, **named)
         if isinstance(block, (nn.ModuleList, nn.ParameterList)):
             raise Wrong(
                 f"vgg_block gives {describe(block)}, which holds layers and does not call them: "
@@ -383,44 +434,38 @@ def _expect_block(block: nn.Module, right: nn.Module, arguments: tuple, shape: t
             "layers one after the other: `nn.Conv2d(…), nn.ReLU()`."
         )
     _expect_parameters(block, shape, what)
-    cause = ""
-    if len(arguments) == 2:
-        cause = 'Without `kernel_sizes` it should be "33", as in the stub.'
-    elif len(_convolutions(block)) == 1:
-        cause = (
-            "One for each digit. Is a `return` inside the loop, so that it ends after the first?"
-        )
-    _expect_convolutions(block, len(digits), what, cause)
-    note = _unasked(block, (nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d))
+    _expect_convolutions(block, len(digits), what)
+    count = _other_count(block, len(digits), what)
+    if len(arguments) == 2 and (other := count or _other_kernel(block, digits)):
+        raise Wrong(f'Without `kernel_sizes` it should be "33", as in the stub. {other}')
     pools = [m for m in block.modules() if isinstance(m, nn.MaxPool2d)]
-    if len(pools) > 1:
-        note += f" There are {len(pools)} poolings; a block has one, at its end."
-    if any(m.return_indices for m in pools):
-        note += " The pooling gives its indices too (return_indices=True)."
-    what = f"{note} {what}".strip()
+    suspicions = [
+        _unasked(block, (nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d)),
+        f"There are {len(pools)} poolings; a block has one, at its end." if len(pools) > 1 else "",
+        "The pooling gives its indices too (return_indices=True)."
+        if any(m.return_indices for m in pools)
+        else "",
+        "With other channels it is right. Is there a skip connection, which the task does not ask "
+        "for, where the channels stay?"
+        if len(arguments) == 2
+        else "",
+        _other_kernel(block, digits),
+        *(
+            f"Convolution {number} has stride {layer.stride[0]}. In VGG the convolutions keep the "
+            "size, and the pooling halves it."
+            for number, layer in enumerate(_convolutions(block), start=1)
+            if not pools and layer.stride != (1, 1)
+        ),
+    ]
+    suspicion = " ".join(filter(None, suspicions))
     try:
         _run(block.train(), shape, what)
-    except Wrong as error:
-        _explain_channels(block, in_channels, what)
-        _explain_kernels(block, digits, what)
-        raise (Wrong if note else type(error))(str(error)) from error.__cause__
-    try:
         same_outputs(block, right, shape)
     except Wrong as error:
         _explain_channels(block, in_channels, what)
-        strides = [m.stride for m in _convolutions(block)]
-        if not pools and any(stride not in (1, (1, 1)) for stride in strides):
-            number = next(n for n, stride in enumerate(strides, 1) if stride not in (1, (1, 1)))
-            what = (
-                f"Convolution {number} has stride {strides[number - 1][0]}. In VGG the "
-                f"convolutions keep the size, and the pooling halves it. {what}"
-            )
-        if len(arguments) == 2:
-            what = (
-                "With other channels it is right. Is there a skip connection, which the task does "
-                f"not ask for, where the channels stay? {what}"
-            )
-        raise type(error)(f"{what}: {error}") from None
+        raise _suspected(error, suspicion, f"{count} {what}".strip()) from error.__cause__
+    if count:
+        raise Wrong(count)
     weights = [m.weight for m in _convolutions(block)]
     if not any(weight.abs().max() > 0 for weight in weights):
         raise Wrong(
@@ -436,15 +481,22 @@ def _expect_block(block: nn.Module, right: nn.Module, arguments: tuple, shape: t
         )
 
 
-def _explain_kernels(module: nn.Module, digits: str, what: str) -> None:
-    """Raises `Wrong` if a kernel is far from its digit, as `ord` and `int("33")` make it."""
+def _suspected(error: Wrong, suspicion: str, what: str) -> Wrong:
+    """The error with what was seen besides; it is said if nobody finds the cause."""
+    text = str(getattr(error, "message", error))
+    text = text if what in text else f"{what}: {text}"
+    if isinstance(error, Unexplained):
+        return Unexplained(text, suspicion)
+    return Wrong(f"{text} {suspicion}".strip())
+
+
+def _other_kernel(module: nn.Module, digits: str) -> str:
+    """Which kernel is not as large as its digit says, or nothing."""
     for number, (layer, digit) in enumerate(zip(_convolutions(module), digits), start=1):
-        side = layer.kernel_size[0]
-        if side > 9:
-            raise Wrong(
-                f"Convolution {number} has a {side}×{side} kernel; its digit is {digit}. "
-                f"int(digit) makes a number of one digit. {what} cannot run."
-            )
+        size = "×".join(map(str, layer.kernel_size))
+        if size != f"{digit}×{digit}":
+            return f"Convolution {number} has a {size} kernel; its digit is {digit}."
+    return ""
 
 
 # --- vgg.3: receptive fields by formula -----------------------------------------------------------
@@ -664,6 +716,7 @@ def vgg_3(answer, reference):
 _FIRST = "nn.Linear(in_channels * size * size, hidden)"
 _HIDDEN = "nn.ReLU(),\n        nn.Dropout(0.5),\n        nn.Linear(hidden, hidden),\n"
 _END = "nn.ReLU(),\n        nn.Dropout(0.5),\n        nn.Linear(hidden, num_classes),\n"
+_PAIRS = "zip(blocks, widths, strict=True):"
 _THREE = "vgg_block(in_channels, width, kernel_sizes)"
 
 
@@ -733,6 +786,28 @@ SLIPS["vgg.4"] = {
         f"The dropout is {p:g}; 0.5 is asked for.": ("nn.Dropout(0.5)", f"nn.Dropout({p})")
         for p in (0.1, 0.2, 0.25, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9)
     },
+    'Every block is "33": the kernel sizes in `blocks` are not handed on to vgg_block.': (
+        ", kernel_sizes)",
+        ")",
+    ),
+    "Only the first kernel of each block is handed on to vgg_block.": (
+        ", kernel_sizes)",
+        ", kernel_sizes[0])",
+    ),
+    **{
+        f"{words}; go through `blocks` and `widths` together, from first to last.": (
+            _PAIRS,
+            f"{pairs}:",
+        )
+        for words, pairs in (
+            ("The first block is missing", "zip(blocks[1:], widths[1:])"),
+            ("The last block is missing", "zip(blocks[:-1], widths[:-1])"),
+            ("`blocks` is in reverse order", "zip(blocks[::-1], widths)"),
+            ("`widths` is in reverse order", "zip(blocks, widths[::-1])"),
+            ("Blocks and widths are in reverse order", "zip(blocks[::-1], widths[::-1])"),
+            ("`widths` is not used", "zip(blocks, (64, 128, 256, 512, 512))"),
+        )
+    },
     "Every convolution is 3×3: the digits of `blocks` are not used.": (
         _THREE,
         'vgg_block(in_channels, width, "3" * len(kernel_sizes))',
@@ -761,7 +836,6 @@ SLIPS["vgg.4"] = {
 
 
 _BUILDING = {
-    "float": "A size is a whole number: `/` gives a float, `//` a whole number.",
     "IndexError": "The number of blocks is not fixed: go through `blocks` as it is.",
     "'int' object is not iterable|len": (
         'vgg_block takes the kernel sizes as a text, such as "33": hand it the entry of `blocks`.'
@@ -777,7 +851,8 @@ def vgg_4(answer, reference):
     ]
     for case in cases:
         with _explained(_BUILDING):
-            network = make(answer, *case)
+            given, named = _by_name(reference, case, 1)
+            network = make(answer, *given, **named)
         with _listing_explained(network):
             _expect_network(network, reference(*case), case)
     _expect_defaults(answer, reference)
@@ -817,12 +892,8 @@ def _expect_network(network: nn.Module, right: nn.Module, case: tuple) -> None:
     shape = (3, in_channels, size, size)
     _expect_parameters(network, shape, what)
     _expect_linear_head(network, sum(map(len, blocks)), what)
-    found, cause = _convolutions(network), "Is every block there?"
-    if len(found) == len(blocks):
-        cause = "Is there only one in each block?"
-    elif len(found) == 2 * len(blocks) and {m.kernel_size for m in found} == {(3, 3)}:
-        cause = 'Every block is "33": the kernel sizes in `blocks` are not handed on to vgg_block.'
-    _expect_convolutions(network, sum(map(len, blocks)), what, cause)
+    convolutions = sum(map(len, blocks))
+    _expect_convolutions(network, convolutions, what)
     try:
         _run(network.train(), shape, what)
     except Wrong:
@@ -843,15 +914,11 @@ def _expect_network(network: nn.Module, right: nn.Module, case: tuple) -> None:
     try:
         same_outputs(network, right, shape)
     except Wrong as error:
-        for mine, wanted in zip(found, _convolutions(right)):
-            if mine.out_channels != wanted.out_channels:
-                raise Wrong(
-                    f"A block of {what} gives {mine.out_channels} channels; by `widths` it is "
-                    f"{wanted.out_channels}. Each block has its own entry."
-                ) from None
         asked = (nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Flatten, nn.Linear, nn.Dropout)
-        note = f"{_unasked(network, asked)} {what}".strip()
-        raise type(error)(f"{note}: {error}") from None
+        count = _other_count(network, convolutions, what)
+        raise _suspected(error, _unasked(network, asked), f"{count} {what}".strip()) from None
+    if wrong_count := _other_count(network, convolutions, what):
+        raise Wrong(wrong_count)
     _expect_order(network.eval(), images, what)
 
 
@@ -886,7 +953,7 @@ def _expect_linear_head(network: nn.Module, in_blocks: int, what: str) -> None:
     if not linear and len(_convolutions(network)) == in_blocks + 3:
         raise Wrong(
             f"The head of {what} consists of convolutions. They can compute the same, but the head "
-            f"should be linear layers, after a flatten. It consists of {layers(network)}."
+            "should be linear layers, after a flatten."
         )
 
 
@@ -908,8 +975,7 @@ def _expect_vectors(network: nn.Module, shape: tuple[int, ...], what: str) -> No
     if got and len(got[0]) == 4:
         raise Wrong(
             f"The first linear layer of {what} gets maps of shape {got[0]}: they have to be "
-            "flattened into one vector for each image first (nn.Flatten, or .flatten(1)). It "
-            f"consists of {layers(network)}."
+            "flattened into one vector for each image first (nn.Flatten, or .flatten(1))."
         )
 
 
@@ -932,41 +998,48 @@ def _expect_logits(network: nn.Module, shape: tuple, case: tuple, what: str) -> 
 def _explain_flattened(network: nn.Module, right: nn.Module, case: tuple, what: str) -> None:
     """Raises `Wrong` if a linear layer expects another number of values than it gets."""
     blocks, widths, _, _, image, _ = case
-    n, channels = len(blocks), widths[-1]
-    side = image // 2**n
+    n, channels, side = len(blocks), widths[-1], image // 2 ** len(blocks)
+    sides = {  # what else the first linear layer may be made for
+        image: "The blocks halve the size; this is the size of the images.",
+        -(-image // 2**n): "Every block rounds the size down, not up.",
+        image // (2 * n): (
+            f"{n} blocks halve the size {n} times: it is divided by 2 ** {n}, not by 2 · {n}."
+        ),
+        image // 2: "Every block halves the size, not only one.",
+        image // 2 ** (n - 1): f"Every block halves the size, all {n} of them.",
+        image // 2 ** (n + 1): "The size is halved once too often.",
+        image // 2**5: "The number of blocks is not always 5.",
+        7: "The last maps are 7×7 for images of 224 only.",
+    }
+    numbers = {
+        512: "The last block does not always have 512 channels: `widths` says it.",
+        widths[0]: "The channels are those of the last block, not of the first.",
+        case[2]: "The channels are those of the last block, not of the images.",
+        sum(widths): "The channels of the blocks are not added up: the last block's are flattened.",
+        1: "Each of the channels has size · size positions.",
+    }
     causes = {
         channels * side: "The maps have size · size positions, not size.",
         channels: "The maps have size · size positions, and all of them are flattened.",
-        side * side: "Each of the channels has size · size positions.",
-        channels * image**2: "The blocks halve the size; this is the size of the images.",
-        channels * (-(-image // 2**n)) ** 2: "Every block rounds the size down, not up.",
-        channels * (image // (2 * n)) ** 2: (
-            f"{n} blocks halve the size {n} times: it is divided by 2 ** {n}, not by 2 · {n}."
-        ),
-        channels * (image // 2) ** 2: "Every block halves the size, not only one.",
-        channels * (image // 2 ** (n - 1)) ** 2: f"Every block halves the size, all {n} of them.",
-        channels * (image // 2 ** (n + 1)) ** 2: "The size is halved once too often.",
-        channels * (image // 2**5) ** 2: "The number of blocks is not always 5.",
-        channels * 49: "The last maps are 7×7 for images of 224 only.",
-        512 * side * side: "The last block does not always have 512 channels: `widths` says it.",
         512 * 49: "512 channels and 7×7 positions are those of the paper's network only.",
-        widths[0] * side * side: "The channels are those of the last block, not of the first.",
-        case[2] * side * side: "The channels are those of the last block, not of the images.",
+        channels * (image**2 // 4**n): "Every block rounds the size down, before it is squared.",
     }
+    causes |= {channels * k**2: text for k, text in reversed(sides.items()) if k != side}
+    causes |= {c * side**2: text for c, text in numbers.items() if c != channels}
     given = [[m for m in net.modules() if isinstance(m, nn.Linear)] for net in (network, right)]
     for number, (mine, wanted) in enumerate(zip(*given, strict=False), start=1):
         lazy = isinstance(mine.weight, nn.UninitializedParameter)
-        if mine.in_features != wanted.in_features and not lazy:
+        got, made_for = wanted.in_features, mine.in_features
+        if made_for != got and not lazy and not shared_layer(network):
             cause = "It gets what the layer before it gives."
             if number == 1:
-                halved = (
-                    "The flattened maps have channels · size · size values, where each block has "
-                    "halved the size."
-                )
-                cause = f"{causes.get(mine.in_features, '')} {halved}".strip()
+                k = math.isqrt(made_for // channels)
+                square = f"Your layer is made for maps of {k}×{k}; they are {side}×{side}."
+                cause = causes.get(made_for) or (square if channels * k**2 == made_for else "")
+                cause += f" Flattened there are channels · size · size values, here {got}."
             raise Wrong(
-                f"Linear layer {number} of {what} takes {mine.in_features:,} values, but it gets "
-                f"{wanted.in_features:,}. {cause} It consists of {layers(network)}."
+                f"{cause.strip()} Linear layer {number} of {what} takes {made_for:,} values, but "
+                f"it gets {got:,}."
             )
 
 
@@ -1115,7 +1188,7 @@ def _faults(network: nn.Module) -> list[str]:
     asked = (nn.Conv2d, nn.Linear, nn.MaxPool2d, nn.AvgPool2d, nn.Flatten, *adaptive)
     every = [m for _, m in network.named_modules(remove_duplicate=False)]
     if len([m for m in every if isinstance(m, nn.Conv2d)]) > len(convolutions):
-        found.append(_unasked(network, (*asked, nn.Module)))
+        found.append(shared_layer(network))
     return found
 
 
