@@ -155,8 +155,10 @@ def _cannot_take(function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> 
     kind = "class takes" if isinstance(function, type) else "function takes"
     text = f"your {kind} {takes}"
     if unknown:
-        names, are = ("names", "are") if len(unknown) > 1 else ("name", "is")
-        text += f"; the task's {names} {' and '.join(unknown)} {are} not among them"
+        text += (
+            f"; the task's name{'' if len(unknown) == 1 else 's'} {' and '.join(unknown)} "
+            f"{'is' if len(unknown) == 1 else 'are'} not among them"
+        )
     elif missing:
         lacks = "it has no default value" if len(missing) == 1 else "they have no default values"
         text += f"; {' and '.join(missing)} would get no value, as {lacks}"

@@ -585,8 +585,8 @@ class vgg_block(nn.Module):
             ),
             r"^A size or place has to be a whole number",
         ),
-        ("places", block(digits="range(len(kernel_sizes))"), r"^Convolution 1 has a 0×0 kernel"),
-        ("their number", block(digits="[len(kernel_sizes)]"), r"1 convolution; 2 .*a 2×2 kernel"),
+        ("places", block(digits="range(len(kernel_sizes))"), r"Convolution 1 has a 0×0 kernel"),
+        ("their number", block(digits="[len(kernel_sizes)]"), r"a 2×2 kernel.*1 convolution; 2 "),
         ("one number", block(digits="[3] * int(kernel_sizes)"), r"^The whole text becomes one"),
         (
             "one 5x5 for two 3x3",
@@ -1031,7 +1031,7 @@ class vgg_block(nn.Module):
                 before="nn.Flatten()",
                 classifier=f"{HIDDEN}, nn.ReLU(), nn.Dropout(), *2 * [{SECOND}, nn.ReLU()], {LAST}",
             ),
-            r"they share its weights",
+            r"share its weights|both share their weights",
         ),
         (
             "a plain list",

@@ -310,10 +310,10 @@ def _other_count(module: nn.Module, right: int, what: str) -> str:
     found = len(_convolutions(module))
     if found == right:
         return ""
-    have, are = f"convolution{'s' * (found > 1)}", _be(range(right))
     return (
-        f"{what} has {found} {have}; {right} {are} right: one for each digit. (A layer that is "
-        "used twice shares its weights, and counts once.)"
+        f"{what} has {found} convolution{'' if found == 1 else 's'}; {right} "
+        f"{'is' if right == 1 else 'are'} right: one for each digit. (A layer that is used twice "
+        "shares its weights, and counts once.)"
     )
 
 
@@ -804,7 +804,7 @@ SLIPS["vgg.4"] = {
             ("The last block is missing", "zip(blocks[:-1], widths[:-1])"),
             ("`blocks` is in reverse order", "zip(blocks[::-1], widths)"),
             ("`widths` is in reverse order", "zip(blocks, widths[::-1])"),
-            ("Blocks and widths are in reverse order", "zip(blocks[::-1], widths[::-1])"),
+            ("`blocks` and `widths` are in reverse order", "zip(blocks[::-1], widths[::-1])"),
             ("`widths` is not used", "zip(blocks, (64, 128, 256, 512, 512))"),
         )
     },
@@ -1185,7 +1185,6 @@ def _faults(network: nn.Module) -> list[str]:
             "There is a global pooling now: the classifier gets 32 numbers, and 32 · 2 · 2 was "
             "right."
         )
-    asked = (nn.Conv2d, nn.Linear, nn.MaxPool2d, nn.AvgPool2d, nn.Flatten, *adaptive)
     every = [m for _, m in network.named_modules(remove_duplicate=False)]
     if len([m for m in every if isinstance(m, nn.Conv2d)]) > len(convolutions):
         found.append(shared_layer(network))
