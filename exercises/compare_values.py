@@ -42,7 +42,7 @@ class Unexplained(Wrong):
 
     def __init__(self, message: str, suspicion: str = "") -> None:
         super().__init__(f"{suspicion} {message}".strip())
-        self.message = message
+        self.message, self.suspicion = message, suspicion
 
 
 class Unfinished(Exception):

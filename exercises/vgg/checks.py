@@ -486,7 +486,7 @@ def _suspected(error: Wrong, suspicion: str, what: str) -> Wrong:
     text = str(getattr(error, "message", error))
     text = text if what in text else f"{what}: {text}"
     if isinstance(error, Unexplained):
-        return Unexplained(text, suspicion)
+        return Unexplained(text, f"{error.suspicion} {suspicion}".strip())
     return Wrong(f"{text} {suspicion}".strip())
 
 
