@@ -195,7 +195,7 @@ def test_layers_with_weights_have_their_names_above_the_box():
     assert {text for text in above if "conv" in text} == set(named)
     assert {"fc6: linear", "fc7: linear", "fc8: linear", "max 3×3 /2"} <= set(above)
     plain = texts(plotting.network(alexnet, (3, 227, 227), numbers=False))
-    assert not any(":" in text for text in plain)
+    assert not any("conv" in text for text in plain)
 
 
 def test_the_legend_explains_every_stride():
