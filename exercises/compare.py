@@ -2,6 +2,7 @@
 
 from exercises.compare_modules import (
     expect_parameters,
+    gives_back,
     same_outputs,
     unregistered,
 )
@@ -27,6 +28,7 @@ from exercises.compare_values import (
     same_results,
     sentence,
     shared_layer,
+    sixth_argument,
     tensors,
 )
 
@@ -45,6 +47,7 @@ __all__ = [
     "expect_number",
     "expect_numbers",
     "expect_parameters",
+    "gives_back",
     "layers",
     "learner_line",
     "make",
@@ -54,6 +57,7 @@ __all__ = [
     "same_results",
     "sentence",
     "shared_layer",
+    "sixth_argument",
     "tensors",
     "unregistered",
 ]

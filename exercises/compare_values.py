@@ -115,6 +115,8 @@ def call(function: Callable, *args: Any, what: str | None = None, **kwargs: Any)
             raise Unfinished(f"{what} is not written yet.") from error
         parts = isinstance(function, nn.Module) and list(function.children())
         made_of = f" It consists of {layers(function)}." if parts else ""
+        if parts and (told := sixth_argument(function)):
+            raise Wrong(f"{told} {what} raised {sentence(error)}.{made_of}") from error
         line = learner_line(error)
         text = f"{what} raised {sentence(error)}{line}.{made_of}"
         shared = shared_layer(function) if parts else ""
@@ -240,7 +242,8 @@ def operations(function: Callable, *args: Any) -> Counter[str]:
 def describe(value: Any) -> str:
     """A value in a few words: `a tensor of shape (2, 3)`, `0.5`, `the text '196'`, `nothing`."""
     if isinstance(value, nn.Module):
-        return f"a {type(value).__name__} module"
+        name = type(value).__name__
+        return f"an {name} module" if name[0] in "AEIO" else f"a {name} module"
     if isinstance(value, Tensor):
         if value.numel() == 1:
             return f"{value.item():.6g}"
@@ -341,6 +344,21 @@ def shared_layer(module: nn.Module) -> str:
             return (
                 f"The same layer, {_layer(layer)}, is at {every.count(layer)} places, so they "
                 "share its weights; make a new layer for each."
+            )
+    return ""
+
+
+def sixth_argument(module: nn.Module) -> str:
+    """Whether a convolution got its groups in the place of its dilation, in a sentence; or nothing.
+
+    In `nn.Conv2d(4, 4, 3, 1, 1, 4)` the last 4 is the dilation.
+    """
+    for layer in module.modules():
+        conv = isinstance(layer, nn.Conv2d) and layer.groups == 1 < layer.in_channels
+        if conv and _same_pair(layer.dilation) == layer.in_channels:
+            return (
+                f"`{_layer(layer)}` has gaps in its kernel: the sixth argument of `nn.Conv2d` is "
+                "`dilation`. Write the groups with their name, `groups=…`."
             )
     return ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# (in the message, in the line of the learner's code, what it means)
+# (in the message, in the line of the learner's code, what it means); {0} is the first group found
 MEANINGS = (
     (
         r"(list|tuple|dict|OrderedDict|<genexpr>) is not a Module subclass",
@@ -216,9 +216,31 @@ MEANINGS = (
         "A matrix product (as in a linear layer) gets rows of {0} numbers and expects {1}.",
     ),
     (
+        r"expected input\[.*\] to have 1 channels, but got (\d+) channels",
+        r"",
+        "A convolution for one channel gets maps with {0}.",
+    ),
+    (
         r"expected input\[.*\] to have (\d+) channels, but got (\d+) channels",
         r"",
         "A convolution for {0} channels gets maps with {1}.",
+    ),
+    (
+        r"argument '\w+' (?:\(position \d+\) )?must be Tensor, not (int|float)\b",
+        r"",
+        "A function for tensors gets a plain number (`{0}`). Where numbers of channels are handed "
+        "in, a module is to be made, and the maps come later, when it is called.",
+    ),
+    (
+        r"maximum recursion depth exceeded",
+        r"",
+        "Something calls itself again and again, as `self(maps)` would in `forward`.",
+    ),
+    (
+        r"'\w+' object has no attribute '(\w+)'",
+        r"\bself\.{0}\b",
+        "`self.{0}` does not exist here: no line assigns it, or only one in an `if` or `else` that "
+        "does not run for these arguments.",
     ),
     (
         r"Can't call numpy\(\) on Tensor that requires grad",
@@ -232,6 +254,6 @@ def meaning(message: str, line: str) -> str:
     """What an error message means, in a sentence, or nothing; `line` is the code that raised it."""
     for pattern, code, words in MEANINGS:
         found = re.search(pattern, message, re.DOTALL)
-        if found and re.search(code, line):
+        if found and re.search(code.replace("{0}", (*found.groups(), "")[0] or ""), line):
             return words.format(*found.groups())
     return ""

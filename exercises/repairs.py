@@ -42,6 +42,7 @@ CALLS = {
     **dict.fromkeys(("sigmoid", "sigmoid_"), "sigmoid"),
     **dict.fromkeys(("tanh", "tanh_"), "tanh"),
     **dict.fromkeys(("hardtanh", "relu6"), "ReLU6"),
+    **dict.fromkeys(("clamp", "clamp_", "clip"), "clamp"),
     **dict.fromkeys(("gelu", "elu", "selu", "silu", "softplus", "leaky_relu", "hardswish")),
     "softmax": "softmax",
     "log_softmax": "log-softmax",
@@ -156,6 +157,32 @@ class _InTurn(nn.Module):
         return self.copies[self.number](*given)
 
 
+class _AlwaysTraining(nn.Module):
+    """`self.training` is true in every `forward` that is not torch's; layers keep their mode."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(module)
+
+    def forward(self, *given: Any) -> Any:
+        for module in self.module.modules():
+            if not type(module).__module__.startswith("torch."):
+                module.training = True
+        return self.module(*given)
+
+
+class _Once(nn.Module):
+    """A layer or block that computes in its first call; in the others it gives back its input."""
+
+    def __init__(self, block: nn.Module, count: int) -> None:
+        super().__init__()
+        self.block, self.count, self.number = block, count, -1
+
+    def forward(self, *given: Any) -> Any:
+        self.number = (self.number + 1) % self.count
+        return given[0] if self.number else self.block(*given)
+
+
 def explain(
     answer: nn.Module,
     reference: nn.Module,
@@ -183,8 +210,11 @@ def explain(
         )
         moved = _moved(answer, shapes[0])
         words = "a reshape (or `view`) mixes up the numbers where `permute` has to move the axes"
-        permuted = [(words, _Permuted(answer))]
-        for words, module in itertools.chain(one, edited, permuted, moved, two):
+        whole = [(words, _Permuted(answer))]
+        words = "`forward` does something in train mode only (`self.training`), not in eval mode"
+        whole += [(words, _AlwaysTraining(answer))]
+        again = _called_again(answer, shapes[0])
+        for words, module in itertools.chain(one, again, edited, whole, moved, two):
             if alike_modules(trace.Compared(module, right_one.shapes), right_one):
                 return words
             if time.process_time() > end:
@@ -278,11 +308,7 @@ def _other_layers(
             yield words, _with(answer, {name: _Then(answer.get_submodule(name), new)})
         first = {0: _Layer(copy.deepcopy(new), before=True)}
         yield f"{word} is missing at the beginning", _Edited(answer, first)
-    calls = Counter()
-    watched = copy.deepcopy(answer)
-    for name, layer in _layers(watched):
-        layer.register_forward_hook(lambda *_, name=name: calls.update([name]))
-    _try(watched, shape)
+    calls = _numbers_of_calls(answer, shape)
     for name, layer in ours:
         if calls[name] > 1:
             words = (
@@ -295,6 +321,24 @@ def _other_layers(
             every = [n for n, m in answer.named_modules(remove_duplicate=False) if m is layer]
             new = dict.fromkeys(every, _InTurn(layer, calls[name]))
             yield words, _with(answer, new | dict.fromkeys(idle, _SAME))
+
+
+def _numbers_of_calls(answer: nn.Module, shape: Sequence) -> Counter[str]:
+    """How often each layer and each block of them is called, by its name."""
+    calls: Counter[str] = Counter()
+    watched = copy.deepcopy(answer)
+    for name, module in watched.named_modules():
+        module.register_forward_hook(lambda *_, name=name: calls.update([name]))
+    _try(watched, shape)
+    return calls
+
+
+def _called_again(answer: nn.Module, shape: Sequence) -> Iterator[tuple[str, nn.Module]]:
+    """A part of the module that is called several times is called once."""
+    for name, count in _numbers_of_calls(answer, shape).items():
+        if name and count > 1:
+            words = f"`self.{name}` is called {count} times; one call is right"
+            yield words, _with(answer, {name: _Once(answer.get_submodule(name), count)})
 
 
 _SAME = nn.Identity()
@@ -477,6 +521,11 @@ def _other_calls(
     def activate(run: Callable, args: Sequence, given: Tensor) -> Any:
         return RIGHT_ACTIVATIONS[right](args[0])
 
+    def others(kind: str, numbers: list[int]) -> Iterator[tuple[str, dict[int, Action]]]:
+        for n in numbers if len(numbers) > 1 else ():
+            yield f"{names[n]} should be a {right}", {n: activate}
+        yield f"there is a {kind} where a {right} is right", dict.fromkeys(numbers, activate)
+
     calls = _recorded(answer, shape)
     kinds = [kind for kind, _ in calls]
     names = _names(kinds)
@@ -485,16 +534,16 @@ def _other_calls(
     bare = [n for n in after if n + 1 not in active]
     for kind in dict.fromkeys(kinds[n] for n in active):
         numbers = [n for n in active if kinds[n] == kind]
+        if kind == "clamp":  # one with wrong limits; where it limits nothing, it looks superfluous
+            yield from others(kind, numbers)
         for n in numbers if len(numbers) > 1 else ():
             yield f"there is a {kind} too many: {names[n]}", {n: _skip}
         every = f"there should be no {kind}; there are {len(numbers)}"
         if len(numbers) < 4:
             every = f"there is a {kind} too many ({' and '.join(names[n] for n in numbers)})"
         yield every, dict.fromkeys(numbers, _skip)
-        if kind != right:
-            for n in numbers if len(numbers) > 1 else ():
-                yield f"{names[n]} should be a {right}", {n: activate}
-            yield f"there is a {kind} where a {right} is right", dict.fromkeys(numbers, activate)
+        if kind != right and kind != "clamp":
+            yield from others(kind, numbers)
     for n in bare:
         place = sum(m < n for m in active)
         which = (
@@ -567,7 +616,10 @@ def _joined(n: int, kind: str, args: Sequence, name: str) -> Iterator:
             f"{name} adds something other than the module's input",
             {n: lambda run, args, given, i=i: args[i] + given},
         )
-    yield f"there is an addition too many ({name})", {n: _skip}
+    words = "there is an addition too many"
+    words = words if name == "the addition" else f"{words} ({name})"
+    for i in (0, 1):
+        yield words, {n: lambda run, args, given, i=i: args[i]}
 
 
 def _names(kinds: list[str]) -> list[str]:

@@ -16,6 +16,7 @@ def counts(standard=STANDARD, depthwise=DEEP, pointwise=POINT, weights=WEIGHTS):
 DEPTHWISE = (
     "nn.Conv2d(in_channels, in_channels, 3, stride, padding=1, groups=in_channels, bias=False)"
 )
+SIXTH = "nn.Conv2d(in_channels, in_channels, 3, stride, 1, in_channels, bias=False)"
 POINTWISE = "nn.Conv2d(in_channels, out_channels, 1, bias=False)"
 FIRST, LAST = "nn.BatchNorm2d(in_channels)", "nn.BatchNorm2d(out_channels)"
 RELU = "nn.ReLU()"
@@ -72,6 +73,18 @@ class InvertedResidual(nn.Module):
 """
 
 
+ELSE_INPUT = "return maps + self.branch(maps) if self.skip else maps"
+SMALLER = """y = self.branch(maps)
+        if not self.skip and maps.shape[1] == y.shape[1]:
+            maps = {}
+        return maps + y if maps.shape == y.shape else y"""
+TWICE = "maps + self.branch(self.branch(maps))"
+CLAMPED = """
+
+class Clamped(nn.Module):
+    def forward(self, maps):
+        return maps.relu().clamp({})
+"""
 LAST_LAYERS = "nn.Conv2d(channels, 64, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU6()"
 
 
@@ -328,6 +341,41 @@ class Added(nn.Sequential):
             separable(POINTWISE.replace("1, b", "3, stride, 1, b"), LAST, RELU),
             r"one ordinary 3×3 convolution",
         ),
+        ("groups in the sixth place", v1(a=SIXTH), r"sixth argument .* is `dilation`"),
+        (
+            "dilation for stride",
+            v1(a=DEPTHWISE.replace("stride,", "dilation=stride,")),
+            r"gaps in its kernel",
+        ),
+        (
+            "depthwise only",
+            v1(d=None, e=None, f=None),
+            r"2 convolutions are right.*this block has 1",
+        ),
+        (
+            "maps as an argument",
+            "def separable(maps, out_channels, stride=1):\n    return F.relu(maps)",
+            r"plain number \(`int`\).*the maps come later",
+        ),
+        (
+            "a convolution for each channel",
+            """
+class separable(nn.Module):
+    def __init__(self, in_channels, out_channels, stride=1):
+        super().__init__()
+        self.filters = nn.ModuleList(
+            nn.Conv2d(1, 1, 3, stride, 1, bias=False) for _ in range(in_channels)
+        )
+        self.mix = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.one, self.two = nn.BatchNorm2d(in_channels), nn.BatchNorm2d(out_channels)
+
+    def forward(self, maps):
+        each = zip(self.filters, maps.split(1, dim=1))
+        y = torch.cat([layer(channel) for layer, channel in each], dim=1)
+        return self.two(self.mix(self.one(y).relu())).relu()
+""",
+            r"with 5 `nn.Conv2d`; the task asks for 2",
+        ),
         (
             "one filter for all channels",
             """
@@ -444,6 +492,92 @@ class separable(nn.Module):
             r"should be a class",
         ),
         ("no shortcut", inverted(skip="False"), r"shortcut is missing"),
+        (
+            "the input where there is no shortcut",
+            inverted(forward=ELSE_INPUT),
+            r"gives its input back",
+        ),
+        (
+            "a smaller input at stride 2",
+            inverted(forward=SMALLER.format("maps[:, :, ::2, ::2]")),
+            r"made with .*stride=2.*there is an addition too many\.",
+        ),
+        (
+            "a pooled input at stride 2",
+            inverted(forward=SMALLER.format("F.avg_pool2d(maps, 2, ceil_mode=True)")),
+            r"there is an addition too many\.",
+        ),
+        (
+            "the expansion is always used",
+            inverted(
+                skip="stride == 1 and in_channels == out_channels\n"
+                "        if expansion != 1:\n            self.expand = nn.Identity()",
+                forward="maps = self.expand(maps)\n"
+                "        return maps + self.branch(maps) if self.skip else self.branch(maps)",
+            ),
+            r"`self.expand` does not exist here: no line assigns it, or only one in an `if`",
+        ),
+        (
+            "the projection is not called",
+            inverted(
+                forward="y = self.branch[:-2](maps)\n"
+                "        return maps + y if self.skip else self.branch(maps)"
+            ),
+            r"not as many channels as the input: the last 1×1 .*Is it called",
+        ),
+        (
+            "a clamp from below",
+            inverted(act1="Clamped(),", act2="Clamped(),") + CLAMPED.format("min=6"),
+            r"there is a clamp where a ReLU6 is right",
+        ),
+        (
+            "the branch twice",
+            inverted(forward=f"return {TWICE} if self.skip else self.branch(maps)"),
+            r"`self.branch` is called 2 times; one call is right",
+        ),
+        (
+            "the branch and the branch",
+            inverted(forward="return self.branch(maps) + (self.branch(maps) if self.skip else 0)"),
+            r"`self.branch` is called 2 times; one call is right",
+        ),
+        (
+            "shortcut in training",
+            inverted(
+                forward="both = self.skip and self.training\n"
+                "        return maps + self.branch(maps) if both else self.branch(maps)"
+            ),
+            r"in train mode only \(`self.training`\)",
+        ),
+        ("groups in the sixth place", inverted(deep="stride, 1, wide,"), r"sixth argument"),
+        (
+            "no depthwise layer",
+            inverted().replace(
+                "[\n            nn.Conv2d(wide, wide", "[\n            nn.Identity(wide"
+            ),
+            r"3 convolutions are right .*this block has 2 \(1×1, 1×1\)",
+        ),
+        (
+            "two convolutions, the second 3×3",
+            """
+class InvertedResidual(nn.Module):
+    def __init__(self, in_channels, out_channels, stride=1, expansion=6):
+        super().__init__()
+        wide = in_channels * expansion
+        self.branch = nn.Sequential(
+            nn.Conv2d(in_channels, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU6(),
+            nn.Conv2d(wide, out_channels, 3, stride, 1, bias=False), nn.BatchNorm2d(out_channels),
+        )
+
+    def forward(self, maps):
+        return self.branch(maps)
+""",
+            r"3 convolutions are right .*this block has 2 \(1×1, 3×3\)",
+        ),
+        (
+            "forward calls itself",
+            inverted(forward="return maps + self(maps)"),
+            r"calls itself again and again",
+        ),
         ("shortcut always", inverted(skip="True"), r"cannot be added"),
         ("shortcut at stride 2", inverted(skip="in_channels == out_channels"), r"cannot be added"),
         ("shortcut where channels change", inverted(skip="stride == 1"), r"cannot be added"),
@@ -516,7 +650,7 @@ class separable(nn.Module):
                 "in_channels, out_channels, 1, stride, bias=False)",
                 forward="return self.shortcut(maps) + self.branch(maps)",
             ),
-            r"4 convolutions in this block; 3 are right.*has no shortcut",
+            r"3 convolutions are right.*this block has 4 .*has no shortcut",
         ),
         ("wide of out_channels", inverted(wide="out_channels * expansion"), r"in_channels \* exp"),
         ("always six times", inverted(wide="in_channels * 6"), r"expansion is always 6"),

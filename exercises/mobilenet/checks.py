@@ -22,11 +22,13 @@ from exercises.compare import (
     describe_call,
     expect_keys,
     expect_numbers,
+    gives_back,
     layers,
     make,
     plain,
     same_outputs,
     same_results,
+    sixth_argument,
 )
 
 # Edits of the solutions' text that teach more than what `exercises.repairs` says of a module.
@@ -412,6 +414,15 @@ def _is_thin(layer: nn.Conv2d) -> bool:
 _GROUPED = "The 1×1 convolution has groups. It mixes all channels: leave `groups` out there."
 
 
+def _listed(convs: Sequence[nn.Conv2d]) -> str:
+    """`1×1, depthwise 3×3`."""
+    names = []
+    for conv in convs:
+        size = "×".join(map(str, conv.kernel_size))
+        names.append(f"depthwise {size}" if conv.groups == conv.in_channels > 1 else size)
+    return ", ".join(names)
+
+
 def _same_block(
     block: nn.Module, reference: nn.Module, shape: tuple[int, ...], more: str = ""
 ) -> None:
@@ -420,10 +431,11 @@ def _same_block(
     try:
         same_outputs(block, reference, shape)
     except Wrong as error:
-        if len(convs) <= len(right):
+        if len(convs) == len(right):
             raise
-        count = f"There are {len(convs)} convolutions in this block; {len(right)} are right."
-        raise type(error)(f"{count}{more} {error}") from None
+        made = f"this block has {len(convs)} ({_listed(convs)})" if convs else "this block has none"
+        count = f"{len(right)} convolutions are right ({_listed(right)}); {made}."
+        raise type(error)(f"{count}{more if len(convs) > len(right) else ''} {error}") from None
     if len(convs) != len(right):
         raise Wrong(
             f"It computes the right thing, but with {len(convs)} `nn.Conv2d`; the task asks for "
@@ -517,7 +529,11 @@ def _compare_separable(
         got = call(block.train(), torch.randn(shape))
     if isinstance(got, Tensor) and got.shape[2:] != expected[2:]:
         cause = "The 3×3 needs padding 1, the 1×1 none."
-        if any(isinstance(m, (nn.MaxPool2d, nn.AvgPool2d)) for m in block.modules()):
+        if any(c.dilation != (1, 1) for c in convs):
+            cause = sixth_argument(block) or (
+                "A convolution has gaps in its kernel (`dilation`); leave that argument out."
+            )
+        elif any(isinstance(m, (nn.MaxPool2d, nn.AvgPool2d)) for m in block.modules()):
             cause = "No pooling is asked for: the depthwise convolution has the stride."
         elif stride == 1 and any(c.stride != (1, 1) for c in convs):
             cause = "A convolution has a stride although `stride` is 1: is the argument used?"
@@ -531,7 +547,7 @@ def _compare_separable(
         )
     if any(c.groups > 1 for c in convs if _is_thin(c)):
         raise Wrong(_GROUPED)
-    if convs and convs[0].in_channels == 1 != given:
+    if sum(c.in_channels == 1 for c in convs) == 1 != given:
         raise Wrong(
             "One 3×3 filter serves all channels; every channel gets a filter of its own. With "
             "groups=in_channels one convolution holds them all."
@@ -699,23 +715,28 @@ def mobilenet_4(answer, reference):
 def _compare_inverted(
     block: nn.Module, right: nn.Module, arguments: tuple, shape: tuple[int, ...]
 ) -> None:
-    given, out, stride = (*arguments, 1)[:3]
+    given, images = arguments[0], torch.randn(shape)
     try:
         with trace.unwatched():
-            output = call(block.train(), torch.randn(shape))
+            output = call(block.train(), images.clone())
     except Wrong as error:
         if "size of tensor" in str(error) or "must match" in str(error):
             advice = (
                 "Input and output have different shapes here, so they cannot be added: the "
                 "shortcut exists only with stride 1 and as many channels out as in."
             )
-            if given == out and stride == 1:
+            if right.skip and "dimension 1" in str(error):
+                advice = (
+                    "The result of the branch has not as many channels as the input: the last 1×1 "
+                    "gives `out_channels` channels. Is it called?"
+                )
+            elif right.skip:
                 advice = (
                     "With stride 1 the branch should keep height and width: the 3×3 needs padding "
                     "1."
                 )
             raise Wrong(f"{advice} {error}") from None
-        if right.skip and len(_convolutions(block)) == 2:
+        if right.skip and len(_convolutions(block)) < len(_convolutions(right)):
             raise Wrong(
                 "The first 1×1 convolution is missing here. Only with expansion=1 it is left out. "
                 f"{error}"
@@ -724,9 +745,14 @@ def _compare_inverted(
     expected = tuple(right(torch.randn(shape)).shape)
     if isinstance(output, Tensor) and output.shape != expected:
         hint = "Is `stride` given to the depthwise convolution, and padding 1?"
-        if output.shape[1] != expected[1]:
+        if gives_back(output, images):
+            hint = (
+                "The block gives its input back. Without a shortcut it gives the result of the "
+                "branch alone."
+            )
+        elif output.shape[1] != expected[1]:
             hint = "The last 1×1 gives `out_channels` channels."
-        if right.skip and output.shape[1] == given + out:
+        if right.skip and output.shape[1] == 2 * given:
             hint = "The input and the result are joined as channels; they have to be added."
         raise Wrong(
             f"{hint} Maps of shape {shape} become {tuple(output.shape)}; {expected} is right. Your "

@@ -129,6 +129,9 @@ def block_widths(blocks: Mapping[str, Sequence[tuple[str, int]]]) -> Figure:
 def by_kind(panels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
     """Networks as stacked bars, a part for each kind of layer; a panel for each quantity.
 
+    Totals stand beside the bars where they differ. A depthwise part that is too thin to be seen is
+    written there too, as a share.
+
     Args:
         panels: label of an axis, then name of a network, then kind of layer and its value.
     """
@@ -141,7 +144,8 @@ def by_kind(panels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
         used = set()
         for axis, (label, networks) in zip(axes.flat, panels.items()):
             totals = {name: sum(parts.values()) for name, parts in networks.items()}
-            for row, (name, parts) in enumerate(networks.items()):
+            most = max(totals.values())
+            for row, parts in enumerate(networks.values()):
                 left = 0.0
                 for kind, (colour, hatch) in KINDS.items():
                     value = parts.get(kind, 0)
@@ -150,10 +154,16 @@ def by_kind(panels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
                         look = {"color": colour, "hatch": hatch, "edgecolor": "#222222"}
                         axis.barh(row, value, left=left, height=0.62, linewidth=0.7, **look)
                         left += value
-                text = f" {totals[name]:,.0f}"
-                axis.text(left, row, text, va="center", fontsize=10, fontweight="bold")
+                if most > 1.05 * min(totals.values()):
+                    look = {"va": "center", "fontsize": 10}
+                    text = f" {left:,.0f}"
+                    axis.text(left, row, text, fontweight="bold", **look)
+                    thin = parts.get("depthwise", 0)
+                    if 0 < thin < 0.01 * most:
+                        text = f"of these {thin / left:.0%} depthwise"
+                        axis.text(left + 0.12 * most, row, text, **look)
             axis.set_yticks(range(count), list(networks))
-            axis.set(ylim=(count - 0.5, -0.5), xlabel=label, xlim=(0, 1.12 * max(totals.values())))
+            axis.set(ylim=(count - 0.5, -0.5), xlabel=label, xlim=(0, 1.12 * most))
         handles = [
             Patch(facecolor=colour, hatch=hatch, edgecolor="#222222", label=kind.replace("x", "×"))
             for kind, (colour, hatch) in KINDS.items()
