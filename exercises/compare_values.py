@@ -116,7 +116,7 @@ def call(function: Callable, *args: Any, what: str | None = None, **kwargs: Any)
         parts = isinstance(function, nn.Module) and list(function.children())
         made_of = f" It consists of {layers(function)}." if parts else ""
         if parts and (told := sixth_argument(function)):
-            raise Wrong(f"{told} {what} raised {sentence(error)}.{made_of}") from error
+            raise Wrong(f"{told}{made_of}") from error
         line = learner_line(error)
         text = f"{what} raised {sentence(error)}{line}.{made_of}"
         shared = shared_layer(function) if parts else ""

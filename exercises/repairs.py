@@ -198,16 +198,13 @@ def explain(
     right_one = trace.Compared(reference, tuple(shapes))
     with trace.unwatched():
         one = list(_other_layers(answer, reference, shapes[0], made))
-        kinds = [k for k in _calls(reference, shapes[0]) if k in RIGHT_ACTIVATIONS]
-        right = kinds[0] if kinds else "ReLU"
+        used = _calls(reference, shapes[0])
         two = (
             (f"{words}; besides, {more}", _Edited(module, actions))
             for words, module in [*one, *_moved(answer, shapes[0])]
-            for more, actions in _other_calls(module, shapes[0], right)
+            for more, actions in _other_calls(module, shapes[0], used)
         )
-        edited = (
-            (words, _Edited(answer, a)) for words, a in _other_calls(answer, shapes[0], right)
-        )
+        edited = ((words, _Edited(answer, a)) for words, a in _other_calls(answer, shapes[0], used))
         moved = _moved(answer, shapes[0])
         words = "a reshape (or `view`) mixes up the numbers where `permute` has to move the axes"
         whole = [(words, _Permuted(answer))]
@@ -511,9 +508,10 @@ def _calls(module: nn.Module, shape: Sequence, until: nn.Module | None = None) -
 
 
 def _other_calls(
-    answer: nn.Module, shape: Sequence, right: str
+    answer: nn.Module, shape: Sequence, used: Sequence[str]
 ) -> Iterator[tuple[str, dict[int, Action]]]:
-    """Other activations, joins and poolings; `right` is the activation of the right module."""
+    """Other activations, joins and poolings; `used` is what the right module calls."""
+    right = next((kind for kind in used if kind in RIGHT_ACTIVATIONS), "ReLU")
 
     def then_activate(run: Callable, args: Sequence, given: Tensor) -> Any:
         return RIGHT_ACTIVATIONS[right](run())
@@ -561,7 +559,8 @@ def _other_calls(
             yield from _joined(n, kind, args, names[n])
         elif "pooling" in kind:
             other = "average pooling" if kind == "max pooling" else "max pooling"
-            yield f"there is {kind} where {other} is right", {n: _other_pooling(other)}
+            if other in used:
+                yield f"there is {kind} where {other} is right", {n: _other_pooling(other)}
     for n, m in itertools.product(active, after):
         if m == n + 1:
             words = f"{names[m]} comes after {names[n]}: it has to come before it"

@@ -523,7 +523,7 @@ class separable(nn.Module):
                 forward="y = self.branch[:-2](maps)\n"
                 "        return maps + y if self.skip else self.branch(maps)"
             ),
-            r"not as many channels as the input: the last 1×1 .*Is it called",
+            r"different numbers of channels: the last 1×1 .*Is it called",
         ),
         (
             "a clamp from below",

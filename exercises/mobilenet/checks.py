@@ -727,8 +727,8 @@ def _compare_inverted(
             )
             if right.skip and "dimension 1" in str(error):
                 advice = (
-                    "The result of the branch has not as many channels as the input: the last 1×1 "
-                    "gives `out_channels` channels. Is it called?"
+                    "The input and the result of the branch have different numbers of channels: "
+                    "the last 1×1 gives `out_channels` channels. Is it called?"
                 )
             elif right.skip:
                 advice = (
