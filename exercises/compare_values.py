@@ -14,6 +14,7 @@ import linecache
 import math
 import numbers
 import os
+import re
 import sysconfig
 import traceback
 from collections import Counter
@@ -191,7 +192,15 @@ def make(answer: Any, *args: Any, **kwargs: Any) -> nn.Module:
         )
     if not callable(answer):
         raise Wrong(f"A function or class that gives a module is expected, not {describe(answer)}.")
-    module = call(answer, *args, **kwargs)
+    try:
+        module = call(answer, *args, **kwargs)
+    except Wrong as error:
+        if re.search(r"'int' object has no attribute|got \(int, Parameter", str(error.__cause__)):
+            raise Wrong(
+                "Maps are expected where the task gives numbers. Your answer should build a module "
+                f"of them and give it back; the maps come when that module is called. {error}"
+            ) from error.__cause__
+        raise
     if isinstance(module, type) and issubclass(module, nn.Module):
         raise Wrong(
             f"{describe_call(answer, *args, **kwargs)} gives the class {module.__name__} itself, "
@@ -454,16 +463,15 @@ def combined(count: Callable[..., float], **slips: Mapping[Any, str]) -> dict[fl
     """For `expect_number`: what one or two slips make of a number that `count` works out.
 
     slips: for an argument of `count`, which has the right default, the wrong values and what to say
-    of them. Where two different pairs of slips give the same number, neither is named.
+    of them. Where two different pairs of slips give the same number, both are named; where more
+    do, none is.
     """
     single = [(name, value, text) for name, texts in slips.items() for value, text in texts.items()]
     right = count()
     found: dict[float, str] = {}
     for name, value, text in single:
         number = count(**{name: value})
-        found[number] = (
-            f"{found[number]} Or, which is the same: {text}" if number in found else text
-        )
+        found[number] = _either(found[number], text) if number in found else text
     pairs: dict[float, list[str]] = {}
     for (name, value, text), (other, second, more) in itertools.combinations(single, 2):
         if name != other:
@@ -471,8 +479,14 @@ def combined(count: Callable[..., float], **slips: Mapping[Any, str]) -> dict[fl
             texts.append(f"{text} {more}")
     for number in (right, 2 * right, right / 2):  # what everybody may do
         pairs.pop(number, None)
-    found |= {n: texts[0] for n, texts in pairs.items() if n not in found and len(texts) == 1}
+    for number, texts in pairs.items():
+        if number not in found and len(texts) <= 2:
+            found[number] = _either(*texts)
     return found
+
+
+def _either(text: str, other: str = "") -> str:
+    return f"{text} Or, which is the same: {other}" if other else text
 
 
 def plain(value: Any) -> Any:

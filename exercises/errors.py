@@ -41,6 +41,16 @@ MEANINGS = (
         "`torch.cat` takes one list of tensors: `torch.cat([a, b], dim=1)`.",
     ),
     (
+        r"\b(cat|concat|stack|hstack)\(\) takes .*positional argument",
+        r"",
+        "`torch.{0}` takes one list of tensors, with square brackets: `torch.{0}([a, b, …])`.",
+    ),
+    (
+        r"(\w+)\.__init__\(\) missing 1 required positional argument: '(\w+)'",
+        r"",
+        "A layer is made without one of its arguments: `{0}` needs `{1}` too.",
+    ),
+    (
         r"running_mean should contain (\d+) elements not (\d+)",
         r"",
         "A batch norm for {1} channels gets maps with {0}.",

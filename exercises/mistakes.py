@@ -646,7 +646,7 @@ def _repair(seen: list[Seen], right: list[Seen], reference: Any) -> str:
     words = repairs.explain(*found) if found else ""
     given = found and ", ".join(f"{name}={value!r}" for name, value in found[3].items())
     which = f" (made with {given})" if given else ""
-    return f"your module{which} would be right but for this: {words}." if words else ""
+    return f"in your module{which} this is wrong: {words}." if words else ""
 
 
 def calls_changed(reference: Any, right: list[Seen]) -> Iterator[Candidate]:

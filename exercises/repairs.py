@@ -266,6 +266,9 @@ def _other_layers(
         if left[layers(layer)]:
             left[layers(layer)] -= 1
             missing.insert(0, layer)
+    if extra and len(extra) != len(missing):  # `forward` may call `F.max_pool2d` for a layer
+        kinds = {type(layer) for _, layer in ours}
+        missing = [new for new in missing if type(new) in kinds or list(new.parameters())]
     if extra and len(extra) == len(missing):
         orders = itertools.islice(itertools.permutations(missing), 24)
         in_turn = [
@@ -408,6 +411,8 @@ def _settings(layer: nn.Module) -> dict[str, Any]:
             pair = isinstance(value, tuple)
             if pair and len(set(value)) == 1 and name != "kernel_size":
                 value, pair = value[0], False
+            elif name == "kernel_size" and not pair:  # of a pooling
+                value, pair = (value, value), True
             found[verb] = "×".join(map(str, value)) if pair else value
     if isinstance(layer, nn.modules.batchnorm._NormBase):
         found["have {} weight and bias"] = "a" if layer.affine else "no"

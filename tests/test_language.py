@@ -305,9 +305,9 @@ IN_CHINESE = {
     "(89% of them; at [0, 1] 4.2, right is 4.5).":
     "f(形状为 (3, 3) 的张量, 1, 0) 给出形状为 (4, 6) 的张量，其中的值不对"
     "（其中的 89%；在 [0, 1] 处是 4.2，正确的是 4.5）。",
-    "your module (made with channels=3, widths=(9, 7)) would be right but for this: a batch norm "
+    "in your module (made with channels=3, widths=(9, 7)) this is wrong: a batch norm "
     "(`BatchNorm2d(9)`) and a dropout (`Dropout(0.5)`) are too many.":
-    "你的模块（以 channels=3, widths=(9, 7) 建出）只差这一点："
+    "你的模块（以 channels=3, widths=(9, 7) 建出）有这一处不对："
     "多了一个批归一化（`BatchNorm2d(9)`）和一个 Dropout（`Dropout(0.5)`）。",
     "`self.4` (`Conv2d(7→11, 3×3, padding 1)`) should be 1×1, not 3×3, and have padding 0, not 1; "
     "besides, the third ReLU is missing: one belongs after the third convolution":
@@ -333,8 +333,8 @@ def test_what_learners_read(english, monkeypatch):
 
 def test_messages_are_quick(everything):
     text = (
-        "inception.3 is wrong: your module (made with in_channels=8, one=4, three=(6, 7), "
-        "five=(9, 11), pool=10) would be right but for this: `self.b4` ends without a "
+        "inception.3 is wrong: in your module (made with in_channels=8, one=4, three=(6, 7), "
+        "five=(9, 11), pool=10) this is wrong: `self.b4` ends without a "
         "convolution: after the max pooling in `self.b4` a convolution is missing. For an input "
         "of shape (2, 8, 7, 9) your module gives the shape (2, 30, 7, 9); (2, 32, 7, 9) is right."
     )

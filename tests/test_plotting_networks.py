@@ -152,6 +152,50 @@ def test_functional_calls_are_seen_and_the_model_stays_as_it_was():
     assert model.training and not model._forward_hooks
 
 
+class Filled(nn.Module):
+    """Two branches whose maps are joined with `torch.cat`, or written into one tensor."""
+
+    def __init__(self, cat, in_channels=3):
+        super().__init__()
+        self.cat = cat
+        self.one = nn.Conv2d(in_channels, 4, 1)
+        self.two = nn.Sequential(nn.Conv2d(in_channels, 2, 1), nn.Conv2d(2, 6, 3, padding=1))
+
+    def forward(self, x):
+        parts = self.one(x), self.two(x)
+        if self.cat:
+            return torch.cat(parts, dim=1)
+        joined, start = x.new_empty(len(x), 10, *x.shape[2:]), 0
+        for part in parts:
+            joined[:, start : start + part.shape[1]] = part
+            start += part.shape[1]
+        return joined
+
+
+@pytest.mark.parametrize("more", [[], [nn.ReLU()], [nn.ReLU(inplace=True), nn.MaxPool2d(2)]])
+def test_branches_written_into_one_tensor_are_drawn_as_those_of_cat(more):
+    def facts(cat):
+        model = nn.Sequential(Filled(cat), Filled(cat, 10), *more, nn.AdaptiveAvgPool2d(1))
+        boxes = stages(model, (3, 8, 8))
+        assert sum(box.parameters for box in boxes) == summary.count_parameters(model)
+        return [(b.kind, b.shape, b.pattern, b.parameters, b.macs, b.count) for b in boxes]
+
+    assert facts(cat=False) == facts(cat=True)
+    assert [kind for kind, *_ in facts(cat=True)][1] == "branches"
+
+
+def test_maps_in_a_frame_written_by_hand_come_from_the_layer_before():
+    class Framed(nn.Module):
+        def forward(self, x):
+            framed = torch.zeros(len(x), 4, 10, 10)
+            framed[:, :, 1:-1, 1:-1] = x
+            return framed
+
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), Framed(), nn.Conv2d(4, 5, 3))
+    assert [box.shape for box in stages(model, (3, 8, 8))][-1] == (5, 8, 8)
+    assert kinds(stages(model, (3, 8, 8)))[:2] == ["input", "layers"]
+
+
 def test_long_networks_take_several_rows_and_no_box_is_lost():
     model = nn.Sequential(*(nn.Conv2d(n, n + 1, 3, padding=1) for n in range(1, 18)))
     written = texts(plotting.network(model, (1, 6, 6), per_row=5))

@@ -297,6 +297,45 @@ wrong_answers = {
             costs(reduced=196 * (REDUCED + 480 * 64 * 8)),
             r"projection after the pooling is 1×1",
         ),
+        (
+            "96 and 16 exchanged",
+            costs(reduced=196 * (480 * 368 + 9 * 16 * 208 + 25 * 96 * 48)),
+            r"Or, which is the same: .*96 and 16 have changed places",
+        ),
+        (
+            "projection of the first branch",
+            costs(reduced=196 * (480 * 304 + 192 * 64 + 9 * 96 * 208 + 25 * 16 * 48)),
+            r"is not right\. The projection reads the 480 pooled.*which is the same: A 5×5",
+        ),
+        (
+            "2 k in place of k * k",
+            costs(naive=196 * 480 * (192 + 6 * 208 + 10 * 48)),
+            r"9 weights, not 6\. .*, not 10\. Or, which is the same: .*1×1 alone is missing",
+        ),
+        ("2 k, reduced", costs(reduced=196 * (480 * 368 + 6 * 96 * 208 + 10 * 16 * 48)), r"not 10"),
+        ("weights and biases", costs(naive=NAIVE + 448), r"Biases are added.*all 14 · 14"),
+        ("biases, reduced", costs(reduced=196 * (REDUCED + 624)), r"Biases are added"),
+        ("3a", costs(naive=303_464_448), r"number of module 3a"),
+        ("3a, channels", costs(channels=416), r"number of module 3a"),
+        ("3a, reduced", costs(reduced=128_049_152), r"number of module 3a"),
+        ("3a, reduced channels", costs(out=256), r"number of module 3a"),
+        ("512 in", costs(naive=196 * 512 * 3264), r"512 maps come out of module 4a"),
+        (
+            "without padding",
+            costs(naive=480 * (196 * 192 + 144 * 9 * 208 + 100 * 25 * 48)),
+            r"Your maps shrink",
+        ),
+        (
+            "5x5 reads 96",
+            costs(reduced=196 * (REDUCED + 25 * 80 * 48)),
+            r"Your 5×5 reads those of the 3×3",
+        ),
+        (
+            "both read 112",
+            costs(reduced=196 * (480 * 368 + 9 * 112 * 208 + 25 * 112 * 48)),
+            r"read both, 96 \+ 16",
+        ),
+        ("pooled maps and projected", costs(out=992), r"take the place of the 480 pooled"),
     ],
     "inception.3": [
         (
@@ -358,7 +397,96 @@ wrong_answers = {
         (
             "no reductions",
             module(b2="conv(in_channels, three[1], 3)", b3="conv(in_channels, five[1], 5)"),
-            r"parameters",
+            r"^The reductions before the 3×3 and the 5×5 are missing",
+        ),
+        ("one reduction", module(b2="conv(in_channels, three[1], 3)"), r"^The reduction.* the 3×3"),
+        ("the other", module(b3="conv(in_channels, five[1], 5)"), r"^The reduction.* the 5×5"),
+        (
+            "naive",
+            module(
+                b2="conv(in_channels, three[1], 3)",
+                b3="conv(in_channels, five[1], 5)",
+                b4="nn.MaxPool2d(3, 1, 1)",
+            ),
+            r"^This is the naive module",
+        ),
+        (
+            "projection of the first branch",
+            module(b4="nn.MaxPool2d(3, 1, 1), conv(one, pool, 1)").replace(
+                "self.b4(maps)", "self.b4(self.b1(maps))"
+            ),
+            r"^The projection reads the maps of the first branch",
+        ),
+        (
+            "one reduction for two",
+            module(b3="nn.Identity(), conv(three[0], five[1], 5)").replace(
+                "self.b3(maps)", "self.b3(self.b2[0](maps))"
+            ),
+            r"^The 5×5 reads the reduction of the 3×3.*reads what comes in\.",
+        ),
+        (
+            "one reduction for two, the other unused",
+            module(b3="conv(in_channels, five[0], 1), conv(three[0], five[1], 5)").replace(
+                "self.b3(maps)", "self.b3[1](self.b2[0](maps))"
+            ),
+            r"^The 5×5 reads the reduction of the 3×3.*is there already",
+        ),
+        (
+            "two 3x3",
+            module(b3="conv(in_channels, five[0], 1), conv(*five, 3), conv(five[1], five[1], 3)"),
+            r"two 3×3 in place of its 5×5",
+        ),
+        (
+            "ReLUs first",
+            module().replace("(*layers, *([nn.ReLU()] if relu else []))", "(nn.ReLU(), *layers)"),
+            r"^The ReLUs come before the convolutions",
+        ),
+        (
+            "pooled twice",
+            module(b4="*[nn.MaxPool2d(3, 1, 1)] * 2, conv(in_channels, pool, 1)"),
+            r"^The pooling looks at 5×5 values, as two",
+        ),
+        (
+            "zeros round the pool",
+            module(b4="nn.ZeroPad2d(1), nn.MaxPool2d(3, 1), conv(in_channels, pool, 1)"),
+            r"^The frame round the pooled maps is zeros",
+        ),
+        (
+            "mirrored frame, functional pooling",
+            module(b4="conv(in_channels, pool, 1)")
+            .replace(
+                "padding=k // 2", 'padding=k // 2, padding_mode="reflect" if k > 3 else "zeros"'
+            )
+            .replace("self.b4(maps)", "self.b4(F.max_pool2d(maps, 3, 1, 1))"),
+            r"should have padding_mode zeros, not reflect",
+        ),
+        (
+            "a larger pooling",
+            module(b4="nn.MaxPool2d(5, 1, 2), conv(in_channels, pool, 1)"),
+            r"^The pooling looks at 5×5 values, as two",
+        ),
+        (
+            "the input too",
+            module(result="return torch.cat([maps, b1, b2, b3, b4], 1)"),
+            r"^The input",
+        ),
+        ("one branch", module(result="return b3"), r"^Only the third branch comes out"),
+        ("three", module(result="return torch.cat([b1, b2, b3], 1)"), r"^The fourth branch is not"),
+        (
+            "no list",
+            module(result="return torch.cat(b1, b2, b3, b4, dim=1)"),
+            r"one list of tensors",
+        ),
+        (
+            "a function of maps",
+            "def Inception(maps, one, three, five, pool):\n"
+            "    return F.relu(nn.Conv2d(maps.shape[1], one, 1)(maps))\n",
+            r"^Maps are expected where the task gives numbers",
+        ),
+        (
+            "no kernel size",
+            module().replace("(i, o, k, padding", "(i, o, padding"),
+            r"^A layer is made without one of its arguments: `Conv2d` needs `kernel_size` too\.",
         ),
         (
             "no projection",

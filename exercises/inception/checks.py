@@ -34,13 +34,10 @@ def _sizes(module: nn.Module, maps: Tensor) -> tuple[str, str]:
     """In words: where maps change their height and width, and the layer that `forward` stops in."""
     found: list[str] = []
     inside: list[str] = []
-    fits = True
 
     def look(layer: nn.Module, _: Any, out: Any) -> None:
-        nonlocal fits
         inside.clear()
-        if isinstance(out, Tensor) and out.ndim == 4:
-            fits = fits and out.shape[2:] == maps.shape[2:]
+        if isinstance(out, Tensor) and out.ndim == 4 and out.shape[2:] != maps.shape[2:]:
             found.append(f"{layers(layer)} gives {out.shape[2]}×{out.shape[3]}")
 
     handles = []
@@ -56,7 +53,7 @@ def _sizes(module: nn.Module, maps: Tensor) -> tuple[str, str]:
         for handle in handles:
             handle.remove()
     sizes = f"Of maps of {maps.shape[2]}×{maps.shape[3]}, {', '.join(found)}."
-    return "" if fits else sizes, inside[-1] if inside else ""
+    return sizes if found else "", inside[-1] if inside else ""
 
 
 def _same(
@@ -148,9 +145,17 @@ def _naive(one=192, three=9 * 208, five=25 * 48, inside=480, more=0, at=14 * 14)
 
 
 def _reduced(
-    one=192, joined=(96, 16), project=64, three=9 * 208, five=25 * 48, inside=480, at=14 * 14
-) -> int:
-    return at * (inside * (one + sum(joined) + project) + 96 * three + 16 * five)
+    one=192,
+    joined=(96, 16),
+    project=64,
+    three=9 * 208,
+    five=25 * 48,
+    inside=480,
+    read=(96, 16),
+    more=0,
+    at=14 * 14,
+) -> float:
+    return at * (inside * (one + sum(joined) + project) + read[0] * three + read[1] * five + more)
 
 
 def inception_2(answer):
@@ -158,18 +163,30 @@ def inception_2(answer):
         "three": {
             208: "A 3×3 kernel has 9 weights for each channel, not one.",
             3 * 208: "A 3×3 kernel has 9 weights, not 3.",
+            6 * 208: "A 3×3 kernel has 9 weights, not 6.",
             0: "The 3×3 convolution is missing.",
         },
         "five": {
             48: "A 5×5 kernel has 25 weights for each channel, not one.",
             5 * 48: "A 5×5 kernel has 25 weights, not 5.",
+            10 * 48: "A 5×5 kernel has 25 weights, not 10.",
             9 * 48: "The third kernel is 5×5, so 25 weights, not 9.",
             0: "The 5×5 convolution is missing.",
         },
         "one": {0: "The branch with the 1×1 alone is missing."},
         "at": POSITIONS,
     }
-    other = {192: "192 maps go into module 3a. Module 4a gets 480."}
+    other = {
+        192: "192 maps go into module 3a. Module 4a gets 480.",
+        512: "512 maps come out of module 4a. It gets 480.",
+    }
+    biases = "Biases are added, not multiplied; MACs leave them out."
+    module_3a = "This is the number of module 3a. Count module 4a: it gets 480 maps of 14×14."
+    shrunk = (
+        "Your maps shrink, as without padding. Here they all stay 14×14, so each layer works at "
+        "all 14 · 14 positions."
+    )
+    swapped = "The 3×3 reads the 96 maps of its reduction, the 5×5 the 16 of its own."
     common = {
         "naive_macs": combined(
             _naive,
@@ -179,14 +196,18 @@ def inception_2(answer):
                 480 * 64: "The naive form has no projection after the pooling.",
                 9 * 480: "Pooling compares, it multiplies nothing: no MACs.",
                 480 * (96 + 16): "The naive form has no reductions.",
+                448: biases,
             },
             **kernels,
         )
         | {
+            303_464_448: module_3a,
+            480 * (14**2 * 192 + 12**2 * 9 * 208 + 10**2 * 25 * 48): shrunk,
             _naive(three=9 * 96, five=25 * 16): "96 and 16 are the reductions. In the naive form "
-            "the 3×3 makes 208 maps and the 5×5 makes 48."
+            "the 3×3 makes 208 maps and the 5×5 makes 48.",
         },
         "naive_channels": {
+            416: module_3a,
             192 + 96 + 16 + 480: "96 and 16 are the reductions. Here the 3×3 makes 208 maps and "
             "the 5×5 makes 48.",
             2 * 192 + 208 + 48: "192 maps go into module 3a. Module 4a gets 480.",
@@ -205,28 +226,34 @@ def inception_2(answer):
             project={
                 0: "The projection after the pooling is missing.",
                 9 * 64: "The projection after the pooling is 1×1, not 3×3.",
+                64 * 192 / 480: "The projection reads the 480 pooled maps, not the 192 of the 1×1.",
             },
+            read={
+                (480, 16): "The 3×3 sees the 96 channels of its reduction, not 480.",
+                (96, 480): "The 5×5 sees the 16 channels of its reduction, not 480.",
+                (480, 480): "The 3×3 sees the 96 channels of its reduction, and the 5×5 the 16 of "
+                "its own, not 480.",
+                (1, 16): "The 3×3 sees 96 channels, not one.",
+                (96, 1): "The 5×5 sees 16 channels, not one.",
+                (16, 16): f"{swapped} Your 3×3 reads those of the 5×5.",
+                (96, 96): f"{swapped} Your 5×5 reads those of the 3×3.",
+                (16, 96): f"{swapped} In yours 96 and 16 have changed places.",
+                (112, 112): f"{swapped} Your kernels read both, 96 + 16.",
+            },
+            more={624: biases},
             inside=other,
-            **kernels
-            | {
-                "three": kernels["three"]
-                | {
-                    9 * 208 * 5: "The 3×3 sees the 96 channels of its reduction, not 480.",
-                    9 * 208 / 96: "The 3×3 sees 96 channels, not one.",
-                },
-                "five": kernels["five"]
-                | {
-                    25 * 48 * 30: "The 5×5 sees the 16 channels of its reduction, not 480.",
-                    25 * 48 / 16: "The 5×5 sees 16 channels, not one.",
-                },
-            },
+            **kernels,
         )
         | {
-            _reduced(joined=(0, 0), three=9 * 208 * 6, five=25 * 48 * 31): "The 3×3 reads the 96 "
+            128_049_152: module_3a,
+            480 * 368 * 14**2 + 9 * 96 * 208 * 12**2 + 25 * 16 * 48 * 10**2: shrunk,
+            _reduced(joined=(0, 0), read=(576, 496)): "The 3×3 reads the 96 "
             "maps of its reduction alone, not 480 + 96, and the 5×5 the 16 of its own. The "
-            "reductions are convolutions too."
+            "reductions are convolutions too.",
         },
         "reduced_channels": {
+            256: module_3a,
+            992: "The projected maps take the place of the 480 pooled ones: only 64 are joined.",
             928: "The projection makes 64 channels of the 480 pooled ones.",
             448: "The projected maps, 64, are joined too.",
             624: "The reductions are inside the branches; their channels do not come out.",
@@ -240,7 +267,7 @@ def inception_2(answer):
         "reduced_channels": 512,
     }
     macs = ("naive_macs", "reduced_macs")
-    expect_numbers(answer, right, common, macs=macs, with_biases={"naive_macs": _naive(more=448)})
+    expect_numbers(answer, right, common, macs=macs)
     share = right["reduced_macs"] / right["naive_macs"]
     channels = [right[f"{form}_channels"] for form in ("reduced", "naive")]
     return f"{share:.0%} of the work, and {channels[0]} channels in place of {channels[1]}."
@@ -255,6 +282,17 @@ _POOLED = f"maps = {_WINDOW}(maps)\n        {_BRANCHES}"
 _REDUCE = [f"conv(in_channels, {name}[0], 1)" for name in ("three", "five")]
 _REDUCE3, _REDUCE5 = ((text, text.replace("conv", "nn.Conv2d")) for text in _REDUCE)
 _LATE3 = (_REDUCE[0], _REDUCE[0].replace("1)", "3)"), "*three, 3)", "*three, 1)")
+_NONE3, _NONE5 = (
+    (f"{text}, conv(*{name}, {k})", f"conv(in_channels, {name}[1], {k})")
+    for text, name, k in zip(_REDUCE, ("three", "five"), (3, 5))
+)
+_UNPROJECTED = (_CAT, f"{_CAT[:-8]}[:3] + [{_WINDOW}(maps)], dim=1)")
+_AFTER_ONE = ("self.branch4)", "lambda maps: self.branch4(self.branch1(maps)))")
+_SHARED = (
+    *("*five, 5)", "three[0], five[1], 5)"),
+    *("branches = (", "three = self.branch2[0](maps)\n        branches = ("),
+    *("self.branch3, self.branch4)", "lambda maps: self.branch3[1](three), self.branch4)"),
+)
 _LATE5 = (_REDUCE[1], _REDUCE[1].replace("1)", "5)"), "*five, 5)", "*five, 1)")
 SLIPS["inception.3"] = {
     "There is no ReLU after the reductions.": (*_REDUCE3, *_REDUCE5),
@@ -310,7 +348,37 @@ SLIPS["inception.3"] = {
         for more, window in (("", ""), (", and the fourth pools once", f"{_WINDOW}, "))
     },
     "The pooled maps are joined as they come; the projection, a 1×1 to `pool` channels, is missing "
-    "after the pooling.": (_CAT, f"{_CAT[:-8]}[:3] + [{_WINDOW}(maps)], dim=1)"),
+    "after the pooling.": _UNPROJECTED,
+    "This is the naive module: the reductions and the projection are missing.": (
+        *(*_NONE3, *_NONE5, f"{_WINDOW}, conv(in_channels, pool, 1)", _WINDOW),
+    ),
+    "The reductions before the 3×3 and the 5×5 are missing.": (*_NONE3, *_NONE5),
+    "The reduction before the 3×3 is missing.": _NONE3,
+    "The reduction before the 5×5 is missing.": _NONE5,
+    **{
+        "The 5×5 reads the reduction of the 3×3; it needs its own, a 1×1 that reads what comes "
+        f"in{more}.": (*unused, *_SHARED)
+        for more, unused in (
+            ("", (_REDUCE[1], "nn.Identity()")),
+            (", and which is there already", ()),
+        )
+    },
+    "The projection reads the maps of the first branch; it should read what comes in, after the "
+    "pooling.": ("conv(in_channels, pool", "conv(one, pool", *_AFTER_ONE),
+    "The third branch has two 3×3 in place of its 5×5.": (
+        "conv(*five, 5)",
+        "conv(*five, 3), conv(five[1], five[1], 3)",
+    ),
+    "The ReLUs come before the convolutions; each belongs after its convolution.": (
+        "layer, nn.ReLU()",
+        "nn.ReLU(), layer",
+    ),
+    "The pooling looks at 5×5 values, as two poolings of 3×3 do as well. One of 3×3 is right.": (
+        _WINDOW,
+        f"{_WINDOW}, {_WINDOW}",
+    ),
+    "The frame round the pooled maps is zeros, which can be the highest value. `nn.MaxPool2d` with "
+    "`padding=1` leaves the frame out.": (_WINDOW, "nn.ZeroPad2d(1), nn.MaxPool2d(3, 1)"),
     "The branches are not joined: `forward` gives a list of four.": (_CAT, _CAT[10:-8]),
 }
 
@@ -320,7 +388,7 @@ def inception_3(answer, reference):
         try:
             module = make(answer, *widths)
         except Wrong as error:
-            if isinstance(error.__cause__, TypeError):
+            if isinstance(error.__cause__, TypeError) and "missing" not in str(error.__cause__):
                 raise Wrong(
                     f"{error} `three` and `five` are pairs of numbers: `three[0]` channels come "
                     "out of the 1×1, `three[1]` out of the 3×3."
@@ -333,8 +401,28 @@ def inception_3(answer, reference):
                 "Three 1×1 convolutions are merged into one. That computes the same, but keep them "
                 f"apart: the check copies six. Your module consists of {layers(module)}."
             )
-        _same(module, reference(*widths), (2, widths[0], 7, 9), (1, widths[0], 5, 4))
+        try:
+            _same(module, reference(*widths), (2, widths[0], 7, 9), (1, widths[0], 5, 4))
+        except Unexplained as error:
+            channels = re.search(r"gives the shape \(2, (\d+), 7, 9\);", str(error))
+            joined = _joined(int(channels[1]), *widths) if channels else ""
+            raise Unexplained(f"{joined} {error}".strip()) from error
     return "The same outputs and gradients as the paper's module."
+
+
+def _joined(channels: int, inside: int, one: int, three: tuple, five: tuple, pool: int) -> str:
+    """What a wrong number of channels says about the branches that were joined, or nothing."""
+    branches = {"first": one, "second": three[1], "third": five[1], "fourth": pool}
+    right = sum(branches.values())
+    known = {right + inside: "The input itself is joined too; leave it out."}
+    known |= {
+        right - width: f"The {name} branch is not joined." for name, width in branches.items()
+    }
+    known |= {
+        width: f"Only the {name} branch comes out; join all four."
+        for name, width in branches.items()
+    }
+    return known.get(channels, "")
 
 
 # --- inception.4: channels without projections ----------------------------------------------------

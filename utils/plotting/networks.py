@@ -67,11 +67,17 @@ class _Trace(TorchDispatchMode):
         self.modules: list[nn.Module] = []
         self.begun: list[int] = []
         self.counted: set[int] = set()
+        self.filled: dict[int, tuple[Tensor, list[int]]] = {}
         image._step = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         output = func(*args, **(kwargs or {}))
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if func.overloadpacket is aten.copy_:
+            self._fill(*tensors[:2])
+        elif not func.is_view:
+            for tensor in tensors:
+                self.join(tensor)
         sources = list(dict.fromkeys(t._step for t in tensors if hasattr(t, "_step")))
         if sources:
             results = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
@@ -80,6 +86,23 @@ class _Trace(TorchDispatchMode):
             for result in results:
                 result._step = number
         return output
+
+    def _fill(self, part: Tensor, source: Tensor) -> None:
+        """Part of a larger tensor gets its values, as in `maps[:, :4] = …`."""
+        storage = part.untyped_storage()
+        if part.numel() * part.element_size() < storage.nbytes() and hasattr(source, "_step"):
+            self.filled.setdefault(storage._cdata, (part, []))[1].append(source._step)
+
+    def join(self, whole: Tensor) -> None:
+        """Where a tensor that was filled part by part is used, its parts meet, as by `cat`."""
+        storage = whole.untyped_storage()
+        if whole.numel() * whole.element_size() == storage.nbytes():
+            _, parts = self.filled.pop(storage._cdata, (None, []))
+            sources = list(dict.fromkeys(parts))
+            if len(sources) > 1:
+                whole._step = self._add(Step("cat", "cat", tuple(whole.shape[1:]), sources))
+            elif sources:
+                whole._step = sources[0]
 
     def _add(self, step: Step) -> int:
         step.modules = tuple(self.modules)
@@ -133,6 +156,8 @@ class _Trace(TorchDispatchMode):
     def end(self, module: nn.Module, inputs: Any, output: Any) -> None:
         first = self.begun.pop()
         result = next((leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)), None)
+        if result is not None:
+            self.join(result)
         last = getattr(result, "_step", len(self.steps) - 1)
         if first == len(self.steps) and not any(module.children()) and hasattr(result, "_step"):
             # A layer of another kind is drawn where it changes more than how numbers are arranged.
