@@ -50,7 +50,7 @@ def opening() -> Figure:
         axis.set(xlim=(2, 28), ylim=(-4, 27), yticks=(0, 5, 10, 15))
         axis.set_xlabel("layers with weights", fontsize=11)
         axis.set_ylabel("billion MACs for one image", fontsize=11)
-        axis.yaxis.set_label_coords(-0.045, 0.38)
+        axis.yaxis.set_label_coords(-0.06, 0.38)
         axis.set_axisbelow(True)
         axis.grid(color="0.9")
     return figure
@@ -65,7 +65,7 @@ def windows(image: Tensor, sides: Mapping[str, int], centre: tuple[int, int]) ->
         figure, axes = plt.subplots(1, len(sides), figsize=(WIDTH, 2.7), layout="constrained")
         for number, (axis, (name, side)) in enumerate(zip(axes, sides.items())):
             top, left = (place - side // 2 for place in centre)
-            shade = torch.full(image.shape[1:], 0.35)
+            shade = torch.full(image.shape[1:], 0.5)
             shade[max(top, 0) : top + side, max(left, 0) : left + side] = 1
             axis.imshow(image[0] * shade, vmin=0, vmax=1, cmap="gray")
             axis.add_patch(
