@@ -121,7 +121,8 @@ def _deprecated(module: nn.Module, shape: Sequence) -> str:
     """What torch says where a module uses something in a way that will not work for long."""
     with warnings.catch_warnings(record=True) as caught, torch.no_grad():
         warnings.simplefilter("always")
-        copy.deepcopy(module)(torch.randn(tuple(shape)))
+        with torch.random.fork_rng(devices=[]):  # the check goes on with the numbers that it had
+            copy.deepcopy(module)(torch.randn(tuple(shape)))
     told = [str(warning.message) for warning in caught if "deprecated" in str(warning.message)]
     if not told:
         return ""

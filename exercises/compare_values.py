@@ -215,11 +215,6 @@ def make(answer: Any, *args: Any, **kwargs: Any) -> nn.Module:
             f"{type(module).__name__} cannot be used: `__init__` has to begin with "
             "`super().__init__()`, which prepares a module."
         )
-    if not module.training:
-        raise Wrong(
-            f"{describe_call(answer, *args, **kwargs)} gives a module in evaluation mode. A new "
-            "module is in training mode; leave `eval()` to those who use it."
-        )
     return module
 
 

@@ -311,7 +311,7 @@ IN_CHINESE = {
     "多了一个批归一化（`BatchNorm2d(9)`）和一个 Dropout（`Dropout(0.5)`）。",
     "`self.4` (`Conv2d(7→11, 3×3, padding 1)`) should be 1×1, not 3×3, and have padding 0, not 1; "
     "besides, the third ReLU is missing: one belongs after the third convolution":
-    "`self.4`（`Conv2d(7→11, 3×3, padding 1)`）应当是 1×1，而不是 3×3，并且让填充为 0，而不是 1；"
+    "`self.4`（`Conv2d(7→11, 3×3, padding 1)`）应该是 1×1，而不是 3×3，并且让填充为 0，而不是 1；"
     "此外，第三个卷积之后缺了第三个 ReLU",
     '"macs", "direct" and "detour" are missing. A dictionary with the keys "macs", "direct" and '
     '"detour" is expected.':

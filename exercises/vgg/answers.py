@@ -1054,12 +1054,6 @@ class vgg_block(nn.Module):
             r"should be a Dropout, not an AlphaDropout",
         ),
         (
-            "in evaluation mode",
-            network().replace("nn.Sequential(*parts", "nn.Sequential.eval(nn.Sequential(*parts")
-            + ")\n",
-            r"gives a module in evaluation mode",
-        ),
-        (
             "blocks reversed",
             network().replace("zip(blocks, widths)", "zip(blocks[::-1], widths)"),
             r"^`blocks` is in reverse order",
