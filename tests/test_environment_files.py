@@ -160,8 +160,8 @@ BROUGHT_BY = {
     "pyyaml": "myst-nb",
     "tornado": "jupyterlab",
 }
-# Of the long tests in a browser.
-OPTIONAL = {"playwright"}
+# Of the long tests in a browser, and of a benchmark in another environment.
+OPTIONAL = {"playwright", "fastai"}
 
 
 def canonical(name: str) -> str:
