@@ -184,6 +184,7 @@ def main() -> None:
         *("d2l",),
     )
     head["versions"]["fastai"] = asked.stdout.strip() or "missing"
+    head["command"] = "python -m benchmarks.time_to_accuracy --fastai PYTHON"
     stored = common.Stored(FILE, head, report=report, targets=list(TARGETS))
     ways = stored.content.setdefault("ways", {})
     for name in names:  # a changed recipe starts anew

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -83,8 +82,6 @@ def same_outputs(
         except Wrong as error:  # it cannot run; what would make it run may say more
             difference = str(error)
         if difference is None and not before:
-            if outdated := _deprecated(answer, shapes[0]):
-                raise Wrong(outdated)
             return
         if _changes_input(answer, shapes[0]) and not _changes_input(reference, shapes[0]):
             raise Wrong(
@@ -115,19 +112,6 @@ def _materialise(module: nn.Module, shape: Sequence) -> None:
         with torch.no_grad():
             call(module.eval(), torch.randn(tuple(shape)))
         module.train(training)
-
-
-def _deprecated(module: nn.Module, shape: Sequence) -> str:
-    """What torch says where a module uses something in a way that will not work for long."""
-    with warnings.catch_warnings(record=True) as caught, torch.no_grad():
-        warnings.simplefilter("always")
-        with torch.random.fork_rng(devices=[]):  # the check goes on with the numbers that it had
-            copy.deepcopy(module)(torch.randn(tuple(shape)))
-    told = [str(warning.message) for warning in caught if "deprecated" in str(warning.message)]
-    if not told:
-        return ""
-    warning = ". ".join(told[0].split(". ")[:2]).rstrip(".")  # what is wrong, and what is right
-    return f"It computes the right numbers, but torch warns: {warning}."
 
 
 def _changes_input(module: nn.Module, shape: Sequence) -> bool:

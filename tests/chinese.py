@@ -14,8 +14,7 @@ HOLE = re.compile(r"(?<!\{)\{(\w+)\}(?!\})")
 LONGEST_NAME = 2  # words of a name that a learner or the course gave to something
 NAMES = re.compile(r"\w+(, \w+)+")  # of arguments
 OF_TORCH = re.compile(
-    r"^\W*(Expected size|size mismatch|Given groups|\w+pool\dd:|dropout2d:|Run workload"
-    r"|behavior and silence)"
+    r"^\W*(Expected size|size mismatch|Given groups|\w+pool\dd:|Run workload)"
 )  # after its first sentence
 
 

@@ -308,3 +308,10 @@ def test_several_processes_give_the_same_in_the_same_order():
     with common.processes(2) as several, common.processes(1) as alone:
         given = (pow, [2, 3, 4], itertools.repeat(2))
         assert list(several(*given)) == list(alone(*given)) == [4, 9, 16]
+
+
+def test_stored_commands_hold_no_path_of_a_machine():
+    stored = [path.read_text(encoding="utf-8") for path in results.FOLDER.rglob("*.json")]
+    commands = [command for text in stored for command in re.findall(r'"command": "(.*)"', text)]
+    assert len(commands) > 10
+    assert [command for command in commands if re.search(r"[/\\\\]|\w:", command)] == []

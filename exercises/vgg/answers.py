@@ -1044,11 +1044,6 @@ class vgg_block(nn.Module):
             r"the task's name `num_classes` is not among",
         ),
         (
-            "dropout of maps",
-            classifier(HIDDEN, RELU, "nn.Dropout2d()", SECOND, RELU, "nn.Dropout2d()", LAST),
-            r"torch warns: dropout2d: .*deprecated",
-        ),
-        (
             "another dropout",
             classifier(HIDDEN, RELU, "nn.AlphaDropout()", SECOND, RELU, "nn.AlphaDropout()", LAST),
             r"should be a Dropout, not an AlphaDropout",
