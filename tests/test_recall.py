@@ -89,13 +89,14 @@ def test_measured_numbers_are_brought_up_to_date():
 
 
 @pytest.mark.parametrize("stem", stored.STEMS)
-def test_a_chapter_asks_in_front_of_its_sources(stem):
+def test_a_chapter_asks_where_its_main_path_ends(stem):
     cells = stored.chapter(stem).cells
     places = [i for i, cell in enumerate(cells) if cell.metadata.get("role") == "recall"]
     assert len(places) == (stem in ASKING)
     for place in places:
         assert cells[place].source == recall.cell(stem)
-        assert cells[place + 1].source.startswith(authoring.SOURCES)
+        assert cells[place + 1].source.startswith("## Deeper: ")
+        assert not any(cell.source.startswith("## Deeper: ") for cell in cells[:place])
 
 
 def chapter_of(*sources):
@@ -115,6 +116,8 @@ def test_the_questions_are_generated_once_and_renewed():
     once.cells[-2].source = "typed by hand"
     again = authoring.refresh(once, "04_nin")
     assert roles(again) == roles(once) and again.cells[-2].source == recall.cell("04_nin")
+    again.cells.insert(-1, authoring.markdown("## Deeper: more"))
+    assert roles(authoring.refresh(again, "04_nin"))[-3:] == ["recall", "## De", "## So"]
 
 
 def test_without_sources_they_end_the_chapter_and_chapter_0_has_none():

@@ -77,7 +77,7 @@ METADATA = {
 
 UNKNOWN = {"minutes": 0, "needs": []}  # of a chapter whose metadata were lost
 DEEPER = "## Deeper: "  # begins the heading of a section that one can leave out
-SOURCES = "## Sources"
+AFTER_SUMMARY = ("## Deeper: ", "## Sources")
 
 # --- cells and notebooks -------------------------------------------------------------------------
 
@@ -166,10 +166,10 @@ def save(nb: NotebookNode, stem: str) -> None:
 
 
 def with_questions(cells: Sequence[NotebookNode], stem: str) -> list[NotebookNode]:
-    """The cells with the chapter's questions in front of its sources."""
+    """The cells with the chapter's questions where its main path ends."""
     cells = [cell for cell in cells if cell.metadata.get("role") != "recall"]
     text = recall.cell(stem)
-    places = (i for i, cell in enumerate(cells) if cell.source.startswith(SOURCES))
+    places = (i for i, cell in enumerate(cells) if cell.source.startswith(AFTER_SUMMARY))
     place = next(places, len(cells))
     questions = [generated_cell("recall", markdown(text))] if text else []
     return [*cells[:place], *questions, *cells[place:]]

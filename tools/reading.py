@@ -4,7 +4,7 @@
     python -m tools.reading 06       # and what is above a limit in chapter 6, cell by cell
 
 The main path is everything outside the sections whose heading begins "Deeper:". Counted are its
-words: those of hints and solutions, the questions at the end, headings, sources and comments are
+words: those of hints and solutions, the five questions, headings, sources and comments are
 not. The tests hold every chapter to the limits below.
 
 The words of a cell are counted more plainly: all that it holds, also hints, solutions, tables and
