@@ -153,11 +153,6 @@ class RepairedAlexNet(nn.Module):
 wrong_answers = {
     "alexnet.1": [
         (
-            "the padding of conv1 in all convolutions",
-            sizes(layers=plan(conv2="(5, 1, padding)", conv="(3, 1, padding)")),
-            r"`padding` is used for all five convolutions",
-        ),
-        (
             "a pooling after every convolution",
             sizes(layers=plan() + "[:4] + 3 * [(3, 1, 1), (3, 2, 0)]"),
             r"a pooling after every convolution",
@@ -295,7 +290,7 @@ wrong_answers = {
         (
             "padding for all",
             sizes(layers=plan(conv2="(5, 1, padding)", conv="(3, 1, padding)")),
-            r"\(1\) The padding of conv2 is the one that is meant for conv1.*\(2\)",
+            r"`padding` is used for all five convolutions",
         ),
         (
             "a list outside",
@@ -344,7 +339,7 @@ wrong_answers = {
         ("a text", linear(percent="'96.2 %'"), r"A number is expected"),
         ("three numbers", "linear_layers = (1, 2, 3)", r"A dictionary with the keys"),
         ("a key is missing", 'linear_layers = {"fc6": 37_752_832}', r'"percent" are missing'),
-        ("cut off", linear(percent=96.1), r"cut off; rounded to one decimal"),
+        ("cut off", linear(percent=96.1), r"cut off \(rounded to one decimal"),
         ("part to rest", linear(percent=2511.96), r"with the rest of the network"),
         ("three of eight", linear(percent=37.5), r"Three of eight layers"),
         ("a share of the MACs", linear(percent=8.09), r"share of the MACs"),

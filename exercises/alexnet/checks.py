@@ -1443,7 +1443,9 @@ SLIPS["alexnet.7"] = {
         "self.training",
         "not self.training",
     ),
-    "Dropout is gone altogether. In training it should stay.": ("0.5, self.training", "0.0"),
+    "Dropout is gone altogether, or `training` is always False. In training it should stay.": (
+        *("0.5, self.training", "0.0"),
+    ),
     "`F.dropout` takes the share p first and the mode after it: here the mode is taken for p.": (
         "0.5, self.training",
         "float(self.training)",
