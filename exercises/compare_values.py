@@ -509,6 +509,9 @@ def _slip(answer: float, right: float) -> str:
     for unit, name in ((2**10, "K"), (2**20, "M")):
         if abs(right) >= unit / 10 and math.isclose(ratio * unit, 1, rel_tol=1e-6):
             return f"This is divided by {unit:,} ({name}); write the number itself."
+    for size, name in ((2**20, "MiB"), (1e6, "MB")):
+        if isinstance(right, int) and right > 1e5 and abs(ratio * size / 4 - 1) < 3e-3:
+            return f"This is the size in {name}, with four bytes for each; write the number itself."
     if any(_equal(answer, float(f"{right:.{digits}g}"), 0.0) for digits in range(2, 7)):
         return "This is rounded; more digits are asked for."
     if answer == torch.tensor(float(right), dtype=torch.float32).item():

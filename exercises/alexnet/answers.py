@@ -153,14 +153,24 @@ class RepairedAlexNet(nn.Module):
 wrong_answers = {
     "alexnet.1": [
         (
-            "in the order of the table",
-            sizes(result="[found[i] for i in (0, 2, 4, 5, 6, 1, 3, 7)]"),
-            r"order of the table, convolutions first",
+            "a pooling after every convolution",
+            sizes(layers=plan() + "[:4] + 3 * [(3, 1, 1), (3, 2, 0)]"),
+            r"a pooling after every convolution",
         ),
         (
-            "applied in the order of the table",
+            "'same' in conv1",
+            sizes("-(-size // s) if k == 11 else (size + 2 * p - k) // s + 1"),
+            r"divided by 4, rounded up, as with padding 'same'",
+        ),
+        (
+            "convolutions, then poolings",
+            sizes(result="[found[i] for i in (0, 2, 4, 5, 6, 1, 3, 7)]"),
+            r"convolutions come first here",
+        ),
+        (
+            "all convolutions first",
             sizes(layers="[(11, 4, padding), (5, 1, 2)] + 3 * [(3, 1, 1)] + 3 * [(3, 2, 0)]"),
-            r"all convolutions first",
+            r"All convolutions come first",
         ),
         (
             "not rounded",
@@ -280,7 +290,7 @@ wrong_answers = {
         (
             "padding for all",
             sizes(layers=plan(conv2="(5, 1, padding)", conv="(3, 1, padding)")),
-            r"\(1\) The padding of conv2 is the one that is meant for conv1.*\(2\)",
+            r"`padding` is used for all five convolutions",
         ),
         (
             "a list outside",
@@ -294,6 +304,8 @@ wrong_answers = {
         ),
     ],
     "alexnet.2": [
+        ("of sixty million", linear(percent=97.7), r"divided by 60 million"),
+        ("added to the whole", linear(percent=49.02), r"in the 60,965,224 already"),
         ("millions", linear(fc6=37.75), r'"fc6": 37.75 .*in millions'),
         ("all in millions", linear(all_three=58.63), r'"all_three".*in millions'),
         ("no biases", linear(fc6=37_748_736), r'"fc6": 37,748,736.*bias'),
@@ -327,7 +339,7 @@ wrong_answers = {
         ("a text", linear(percent="'96.2 %'"), r"A number is expected"),
         ("three numbers", "linear_layers = (1, 2, 3)", r"A dictionary with the keys"),
         ("a key is missing", 'linear_layers = {"fc6": 37_752_832}', r'"percent" are missing'),
-        ("cut off", linear(percent=96.1), r"cut off; rounded to one decimal"),
+        ("cut off", linear(percent=96.1), r"cut off \(rounded to one decimal"),
         ("part to rest", linear(percent=2511.96), r"with the rest of the network"),
         ("three of eight", linear(percent=37.5), r"Three of eight layers"),
         ("a share of the MACs", linear(percent=8.09), r"share of the MACs"),
@@ -480,6 +492,39 @@ wrong_answers = {
         ),
     ],
     "alexnet.4": [
+        (
+            "three times the same network",
+            costs(dict.fromkeys((1, 2, 4), 60_965_224), dict.fromkeys((1, 2, 4), 724_406_816)),
+            r"All three are the network with two groups",
+        ),
+        (
+            "from small to large",
+            costs(
+                {1: PARAMETERS[4], 2: PARAMETERS[2], 4: PARAMETERS[1]},
+                {1: MACS[4], 2: MACS[2], 4: MACS[1]},
+            ),
+            r"groups=1 and groups=4 have changed places",
+        ),
+        ("MiB", costs(times(PARAMETERS, 4 / 2**20)), r"the size in MiB"),
+        ("MB, rounded", costs({1: 250, 2: 244, 4: 241}), r"the size in MB"),
+        (
+            "ten classes",
+            costs(
+                {g: n - 990 * 4097 for g, n in PARAMETERS.items()},
+                {g: n - 990 * 4096 for g, n in MACS.items()},
+            ),
+            r"for 10 classes",
+        ),
+        (
+            "conv1 with stride 1",
+            costs(macs={g: n + 34_848 * (227**2 - 55**2) for g, n in MACS.items()}),
+            r"conv1 is counted at 227×227 places",
+        ),
+        (
+            "conv2 before pool1",
+            costs(macs={g: n + 614_400 // g * (55**2 - 27**2) for g, n in MACS.items()}),
+            r"conv2 is counted at 55×55 places",
+        ),
         ("millions", costs(macs=times(MACS, 1e-6)), r"in millions"),
         ("rounded millions", costs(parameters={1: 62.4, 2: 61.0, 4: 60.3}), r"in millions"),
         (
@@ -728,6 +773,36 @@ wrong_answers = {
     ],
     "alexnet.6": [
         (
+            "asks for the gradient, not for the mode",
+            dropout("if not torch.is_grad_enabled(): return x", KEPT, SCALED),
+            r"Whether gradients are computed decides",
+        ),
+        (
+            "asks the input for its gradient",
+            dropout("if not x.requires_grad: return x", KEPT, SCALED),
+            r"Whether gradients are computed decides",
+        ),
+        (
+            "switches training on",
+            dropout("if not self.train(): return x", KEPT, SCALED),
+            r"switches the mode itself, as `self.train\(\)`",
+        ),
+        (
+            "a seed in forward",
+            dropout(EVAL, "torch.manual_seed(0)", KEPT, SCALED),
+            r"`forward` sets the seed",
+        ),
+        (
+            "one mask for each shape",
+            dropout(
+                EVAL,
+                "if x.shape not in self.masks: self.masks[x.shape] = torch.rand_like(x) >= self.p",
+                "return x * self.masks[x.shape] / (1 - self.p)",
+                init="self.p, self.masks = p, {}",
+            ),
+            r"kept in the module and used again",
+        ),
+        (
             "no super().__init__()",
             dropout(EVAL, KEPT, SCALED).replace("super().__init__()", "pass"),
             r"has to begin with `super\(\).__init__\(\)`",
@@ -927,6 +1002,14 @@ wrong_answers = {
         ),
     ],
     "alexnet.7": [
+        (
+            "the mode asked once",
+            repaired(
+                extra="self.drop = self.training",
+                hidden="F.dropout(F.relu(self.fc5(maps.flatten(1))), 0.5, self.drop)",
+            ),
+            r"`self.drop` is set once, in `__init__`",
+        ),
         (
             "poolings of 2x2",
             repaired(pool="nn.MaxPool2d(2, stride=2)", fc5="nn.Linear(48 * 3 * 3, 64)"),
@@ -1144,6 +1227,23 @@ wrong_answers = {
 right_answers = {
     "alexnet.1": [
         (
+            "rounded down at the end only, which is the same",
+            """
+def map_sizes(pixels, padding):
+    import math
+
+    found, size = [], (pixels + 2 * padding - 11) / 4 + 1
+    for shrinks in (False, True, False, True, False, False, False, True):
+        size = (size - 3) / 2 + 1 if shrinks else size
+        found.append(math.floor(size))
+    return found
+""",
+        ),
+        (
+            "places counted",
+            sizes("len(range(0, size + 2 * p - k + 1, s))"),
+        ),
+        (
             "a function inside",
             """
 def map_sizes(pixels, padding):
@@ -1265,6 +1365,31 @@ def local_response_norm(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):
         ),
     ],
     "alexnet.6": [
+        (
+            "its own backward",
+            """
+class Mask(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, mask):
+        ctx.mask = mask
+        return x * mask
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * ctx.mask, None
+
+
+class Dropout(nn.Module):
+    def __init__(self, p=0.5):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        return Mask.apply(x, (torch.rand_like(x) >= self.p).to(x.dtype) / (1 - self.p))
+""",
+        ),
         ("where", dropout(EVAL, KEPT, "return torch.where(kept, x / (1 - self.p), 0.0)")),
         (
             "bernoulli",
@@ -1286,6 +1411,7 @@ def local_response_norm(maps, n=5, k=2.0, alpha=1e-4, beta=0.75):
         ),
     ],
     "alexnet.7": [
+        ("a flag that nobody asks for", repaired(extra="self.grouped = True")),
         ("the function", repaired()),
         (
             "a module",

@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -157,8 +158,8 @@ _FORMULAS = {  # n pixels, kernel size k, stride s, padding p
 }
 _SHAPES = {  # of the list, when its numbers are right
     "The sizes after the poolings are missing; eight numbers are expected.": (0, 2, 4, 5, 6),
-    "The sizes are in the order of the table, convolutions first and poolings last. They should "
-    "come in the order of the layers: conv1, pool1, conv2, pool2 and so on.": (
+    "The sizes of the convolutions come first here, and those of the poolings last. They should "
+    "come in the order of the table: conv1, pool1, conv2, pool2 and so on.": (
         *(0, 2, 4, 5, 6),
         *(1, 3, 7),
     ),
@@ -217,6 +218,8 @@ def _size_slips() -> Iterator[_Slip]:
                     words += " Or the sizes after the poolings are rounded up."
                 if right[place] == "padding":
                     has = f"always has {value}" if value else "has none"
+                    if value == 5:  # (n + 2 * 5 - 11) // 4 + 1 is n / 4, rounded up
+                        has = "gives the size divided by 4, rounded up, as with padding 'same'"
                     words = f"`padding` is not used: conv1 {has}."
                 yield _Slip(words, at, {place: value})
     places = ["the size of the image", *(f"the size after {name}" for name in _NAMES)]
@@ -233,12 +236,14 @@ def _size_slips() -> Iterator[_Slip]:
             yield _Slip(words, (i,), reads=source)
     for value in (1, 2, 3, 4):
         yield _Slip(f"Every layer has the stride {value}.", layer={1: value})
+    words = "There is a pooling after every convolution; only conv1, conv2 and conv5 have one."
+    yield _Slip(words, order=(0, 1, 2, 3, 4, 1, 5, 1, 6, 7))
+    words = "`padding` is used for all five convolutions; it belongs to conv1 alone."
+    yield _Slip(words, (2, 4, 5, 6), {2: "padding"})
     everything = "Every size is computed from the size of the image; it should be computed from "
     yield _Slip(f"{everything}the size before.", reads=-1)
-    table = "The layers are applied in the order of the table, all convolutions first. A pooling is"
-    yield _Slip(
-        f"{table} after conv1, after conv2 and after conv5.", order=(0, 2, 4, 5, 6, 1, 3, 7)
-    )
+    words = "All convolutions come first here. A pooling is after conv1, conv2 and conv5."
+    yield _Slip(words, order=(0, 2, 4, 5, 6, 1, 3, 7))
     for last, order in (("conv3", (0, 1, 2, 3, 4, 7, 5, 6)), ("conv4", (0, 1, 2, 3, 4, 5, 7, 6))):
         yield _Slip(f"The third pooling is after {last}; it should be after conv5.", order=order)
 
@@ -419,7 +424,11 @@ def alexnet_2(answer):
             100 * fc7 / total: "This is the share of fc7 alone.",
             100 * fc8 / total: "This is the share of fc8 alone.",
             100 * (fc6 + fc7) / total: "fc8 is missing.",
-            96.1: "This is cut off; rounded to one decimal it is 96.2.",
+            96.1: "This is cut off (rounded to one decimal it is 96.2), or divided by 61 million "
+            "and not by 60,965,224.",
+            share * total / 60e6: "This is divided by 60 million; the exact number is 60,965,224.",
+            100 * share / (100 + share): "The three layers are in the 60,965,224 already: divide "
+            "by this number alone.",
             100 * (total - fc6) / total: "This is the share of everything but fc6.",
             96.0: "At least one decimal is asked for, and it is not 0.",
             97.0: "At least one decimal is asked for, and it is not 0.",
@@ -638,6 +647,22 @@ _CONVS = {"conv1": (3, 96, 11, 55), "conv2": (96, 256, 5, 27), "conv3": (256, 38
 _CONVS |= {"conv4": (384, 384, 3, 13), "conv5": (384, 256, 3, 13)}
 _LINEAR = {"fc6": (9216, 4096, 1, 1), "fc7": (4096, 4096, 1, 1), "fc8": (4096, 1000, 1, 1)}
 _GROUPED = ("conv2", "conv4", "conv5")
+_SIDES = {  # wrong ones: what to say
+    "conv1 is counted at 227×227 places, those of the image; its stride is 4, so it has 55×55.": {
+        "conv1": 227
+    },
+    "conv2 is counted at 55×55 places; pool1 comes before it, so it has 27×27.": {"conv2": 55},
+    "conv3, conv4 and conv5 are counted at 27×27 places; pool2 comes before them, so they have "
+    "13×13.": dict.fromkeys(("conv3", "conv4", "conv5"), 27),
+    "conv5 is counted at 6×6 places, those after pool5; it has 13×13 itself.": {"conv5": 6},
+    "conv1 is counted at 27×27 places, conv2 at 13×13 and conv5 at 6×6: those are the sizes after "
+    "the poolings. A convolution works before them, at 55×55, 27×27 and 13×13.": {
+        **{"conv1": 27, "conv2": 13, "conv5": 6}
+    },
+    "The sizes are those of 224 pixels (54, 26, 12); with 227 they are 55, 27 and 13.": (
+        {"conv1": 54, "conv2": 26} | dict.fromkeys(("conv3", "conv4", "conv5"), 12)
+    ),
+}
 
 
 def _cost(
@@ -646,15 +671,20 @@ def _cost(
     grouped: Sequence[str] = _GROUPED,
     biases: bool | None = None,
     channels: int = 3,
+    classes: int = 1000,
+    sides: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[int, int]:
     """Parameters and MACs of these layers, or what a mistake makes of them.
 
     biases: whether they count; None where they should, in the parameters alone.
+    sides: of the maps, where they are not the right ones.
     """
     parameters = macs = 0
     for name in layers:
         inputs, outputs, k, side = (_CONVS | _LINEAR)[name]
         inputs = channels if name == "conv1" else inputs
+        outputs = classes if name == "fc8" else outputs
+        side = sides.get(name, side)
         weights = inputs * outputs * k * k // (groups if name in grouped else 1)
         parameters += weights + (0 if biases is False else outputs)
         macs += (weights + (outputs if biases else 0)) * side * side
@@ -677,6 +707,16 @@ def alexnet_4(answer):
                     f"For groups={g} the {which} are there twice. The first number should be the "
                     "parameters, the second the MACs."
                 )
+    pairs = {g: tuple(map(plain, answer[g])) for g in groups}
+    for g, words in ((2, "two groups"), (1, "one group"), (4, "four groups")):
+        if all(pair == _cost(g) for pair in pairs.values()):
+            raise Wrong(
+                f"All three are the network with {words}. Hand the number over: "
+                '`networks.build("alexnet_2012", groups=groups)`.'
+            )
+    for a, b in itertools.combinations(groups, 2):
+        if pairs[a] == _cost(b) and pairs[b] == _cost(a):
+            raise Wrong(f"The numbers for groups={a} and groups={b} have changed places.")
     given, right, common, without_biases = {}, {}, {}, {}
     every = (*_CONVS, *_LINEAR)
     named = ((1, "of 1 group, without groups"), (2, "of 2 groups"), (4, "of 4 groups"))
@@ -722,6 +762,8 @@ def alexnet_4(answer):
                 "they do not count.",
                 _cost(g, channels=1)[position]: "This is for a grey image, of one channel; the "
                 "network takes three.",
+                _cost(g, classes=10)[position]: "This is for 10 classes; the network has 1000.",
+                **{_cost(g, sides=sides)[position]: words for words, sides in _SIDES.items()},
             }
             for layers, words in (
                 (_CONVS, "These are the convolutions alone; the linear layers are missing."),
@@ -1019,6 +1061,12 @@ def _kept(layer: nn.Module, x: Tensor, mode: str) -> Tensor:
     before = x.clone()
     result = call(layer, x)
     where = "in training mode" if mode == "train" else "in evaluation mode"
+    if layer.training != (mode == "train"):
+        switch = "train" if layer.training else "eval"
+        raise Wrong(
+            f"`forward` switches the mode itself, as `self.{switch}()` does. It should only read "
+            "it: `self.training` is True in training and False in evaluation."
+        )
     if not isinstance(result, Tensor):
         missing = " Is the `return` missing?" if result is None else ""
         raise Wrong(f"{where.capitalize()} it gives {describe(result)}, not a tensor.{missing}")
@@ -1053,10 +1101,14 @@ def _check_evaluation(layer: nn.Module, x: Tensor, p: float, factor: float) -> N
     if torch.allclose(result, x):
         return
     if (result == 0).any():
+        with torch.no_grad():
+            if torch.equal(call(layer, x), x):
+                raise Wrong(_BY_GRADIENT)
         raise Wrong(
             f"With p = {p} it drops values in evaluation mode too "
             f"({(result == 0).float().mean():.0%} of them are zero). There the input should come "
-            "back as it is; `self.training` tells the modes apart."
+            "back as it is. `self.training` tells the modes apart (`self.train` is a method, which "
+            "counts as True)."
         )
     scale = (result / x).median().item()
     if math.isclose(scale, 1 - p, abs_tol=1e-4) and math.isclose(factor, 1, abs_tol=1e-4):
@@ -1093,6 +1145,31 @@ def _check_threshold(result: Tensor, x: Tensor) -> None:
             "Every negative value becomes zero, as a ReLU or `clamp` would do. Chance alone "
             "decides which values are dropped: multiply by a mask of zeros and ones."
         )
+
+
+_BY_GRADIENT = (
+    "Whether gradients are computed decides here (as `torch.is_grad_enabled()` or "
+    "`x.requires_grad` tells). The mode should decide: ask `self.training`."
+)
+
+
+def _same_again(layer: nn.Module, x: Tensor) -> str:
+    """Why a second call drops the same values, in a sentence."""
+    drawn = []
+    with torch.random.fork_rng(devices=[]):
+        for seed in (1, 2):
+            torch.manual_seed(seed)
+            layer(x)
+            drawn.append(torch.rand(1).item())
+    if drawn[0] == drawn[1]:
+        return "`forward` sets the seed, so that every call draws the same. Leave the seed alone."
+    held = (v.values() if isinstance(v, dict) else [v] for v in vars(layer).values())
+    if any(isinstance(v, Tensor) and v.numel() == x.numel() for v in itertools.chain(*held)):
+        return "The mask is kept in the module and used again. Draw it in `forward`, in every call."
+    return (
+        "The mask has to be drawn anew in every call (is it kept from an earlier one, or from a "
+        "fixed seed?)."
+    )
 
 
 def _check_share(result: Tensor, p: float, x: Tensor) -> None:
@@ -1204,10 +1281,7 @@ def _check_independence(layer: nn.Module, first: Tensor, x: Tensor) -> None:
             )
     again = [_kept(layer, x, "train") == 0 for _ in range(4)]
     if torch.equal(again[0], zeros):
-        raise Wrong(
-            "A second call drops the same values. The mask has to be drawn anew in every call (is "
-            "it made in `__init__`, or from a fixed seed?)."
-        )
+        raise Wrong(f"A second call drops the same values. {_same_again(layer, x)}")
     # By chance five draws of thousands agree less often than once in a hundred million times.
     if len({int(mask.sum()) for mask in [zeros, *again]}) == 1:
         raise Wrong(
@@ -1279,6 +1353,8 @@ def alexnet_6(answer):
                     "The modes have changed places: it drops values in evaluation and none in "
                     "training."
                 )
+            if dropped == 0 and (call(layer, x.clone().requires_grad_()) == 0).any():
+                raise Wrong(_BY_GRADIENT)
             _check_threshold(result, x)
             if len(shape) > 1:
                 _check_independence(layer, result, x)
@@ -1367,7 +1443,9 @@ SLIPS["alexnet.7"] = {
         "self.training",
         "not self.training",
     ),
-    "Dropout is gone altogether. In training it should stay.": ("0.5, self.training", "0.0"),
+    "Dropout is gone altogether, or `training` is always False. In training it should stay.": (
+        *("0.5, self.training", "0.0"),
+    ),
     "`F.dropout` takes the share p first and the mode after it: here the mode is taken for p.": (
         "0.5, self.training",
         "float(self.training)",
@@ -1502,6 +1580,14 @@ def _expect_modes_kept(network: nn.Module, x: Tensor) -> None:
                 )
     finally:
         hook.remove()
+    for name in [name for name, value in vars(network).items() if value is True]:
+        other = copy.deepcopy(network)
+        setattr(other, name, False)
+        if not torch.equal(network(x), network(x)) and torch.equal(other(x), other(x)):
+            raise Wrong(
+                f"`self.{name}` is set once, in `__init__`, where the mode is always training, and "
+                "so dropout is never off. Ask for `self.training` in `forward`, in every call."
+            )
     own = set(network.modules())
     if any(m not in own and m.training and "drop" in type(m).__name__.lower() for m in called):
         raise Wrong(

@@ -114,14 +114,10 @@ def relu_and_tanh() -> Figure:
     return figure
 
 
-def relu_against_tanh(comparison: str = "best") -> Figure:
-    """Training error against epochs with ReLU and with tanh, from results/alexnet.json.
-
-    Args:
-        comparison: "best", each activation from its own best start, or "same", both from one.
-    """
+def relu_against_tanh() -> Figure:
+    """Training error against epochs with ReLU and with tanh, each from its own best start."""
     stored = results.load("alexnet.json")["activation"]
-    chosen = (stored if comparison == "best" else stored["same"])["best"]
+    chosen = stored["best"]
     checks = stored["recipe"]["checks_an_epoch"]
     with plotting.style(title=11):
         figure, axis = plt.subplots(figsize=(plotting.NARROW, 3.4), layout="constrained")
@@ -133,8 +129,7 @@ def relu_against_tanh(comparison: str = "best") -> Figure:
             look = plotting.line(number, marker="")
             axis.plot(epochs, curves.T, **look, linewidth=0.7, alpha=0.45)
             axis.plot(epochs, curves.median(dim=0).values, **look, linewidth=2.4, label=label)
-        targets = stored["recipe"]["targets_percent"]
-        for target in targets[:1] if comparison == "best" else targets:  # the first is the paper's
+        for target in stored["recipe"]["targets_percent"]:  # the first is the paper's
             axis.axhline(target, color="black", linewidth=0.9, linestyle=":")
             axis.text(1.01, target, f"{target}%", transform=axis.get_yaxis_transform(), va="center")
         axis.set(xlabel="epoch", ylabel="training error (%)", ylim=(0, 60))
@@ -234,9 +229,7 @@ def overfitting() -> Figure:
                 known, new = (100 * run[f"{part}_accuracy"] for part in ("train", "validation"))
                 axis.plot([x, x], [new, known], color="grey", linewidth=1, zorder=1)
                 look = {"linestyle": "", "markersize": 5}
-                axis.plot(
-                    x, known, **plotting.line(1, marker="^") | look, label="its own 1,000 images"
-                )
+                axis.plot(x, known, **plotting.line(1, marker="^") | look, label="training images")
                 axis.plot(x, new, **plotting.line(0) | look, label="validation images")
         axis.set_xticks(range(len(conditions)), conditions)
         axis.set(ylabel="accuracy (%)", ylim=(75, 102))
