@@ -823,7 +823,7 @@ class vgg_block(nn.Module):
             network(block="vgg_block(in_channels, width, digits), nn.Dropout(0.5)").replace(
                 "parts.append(", "parts += ("
             ),
-            r"Dropout after each block",
+            r"^There is a dropout after each block",
         ),
         (
             "4096 in the second layer",

@@ -775,15 +775,12 @@ SLIPS["vgg.4"] = {
         "nn.Flatten()",
         "nn.Dropout2d(0.5), nn.Flatten()",
     ),
-    **{
-        f"There is a {kind} {place} each block; it should be on what the ReLUs of the linear "
-        "layers give.": (f"parts.append({_THREE})", f"parts += [{pair}]")
-        for kind in ("Dropout", "Dropout2d")
-        for place, pair in (
-            ("after", f"{_THREE}, nn.{kind}(0.5)"),
-            ("before", f"nn.{kind}(0.5), {_THREE}"),
-        )
-    },
+    "There is a dropout after each block; it should be on what the ReLUs of the linear layers "
+    "give.": (f"parts.append({_THREE})", f"parts += [{_THREE}, nn.Dropout(0.5)]"),
+    "There is a dropout before each block; it should be on what the ReLUs of the linear layers "
+    "give.": (f"parts.append({_THREE})", f"parts += [nn.Dropout(0.5), {_THREE}]"),
+    "There is a Dropout2d after each block; a dropout should be on what the ReLUs of the linear "
+    "layers give.": (f"parts.append({_THREE})", f"parts += [{_THREE}, nn.Dropout2d(0.5)]"),
     "The second dropout is on the logits; it should be on what the second ReLU gives.": (
         _END,
         "nn.ReLU(), nn.Linear(hidden, num_classes), nn.Dropout(0.5),\n",
@@ -805,10 +802,8 @@ SLIPS["vgg.4"] = {
         *(_END, ""),
         *("size * size, hidden)", "size * size, num_classes)"),
     ),
-    **{
-        f"There are {words} hidden layers; two are asked for.": (_HIDDEN, count * _HIDDEN)
-        for count, words in ((2, "three"), (3, "four"))
-    },
+    "There are three hidden layers; two are asked for.": (_HIDDEN, 2 * _HIDDEN),
+    "There are four hidden layers; two are asked for.": (_HIDDEN, 3 * _HIDDEN),
     "The hidden layer is used twice, so that both share their weights; make two layers.": (
         *(
             "    return nn.Sequential(",
@@ -1042,8 +1037,10 @@ def _expect_logits(network: nn.Module, shape: tuple, case: tuple, what: str) -> 
         raise Wrong(f"{what} gives 1000 logits: num_classes={num_classes} is not used.")
     wide = [m.out_features == 4096 for m in network.modules() if isinstance(m, nn.Linear)]
     if any(wide):
-        which = f"Linear layer {wide.index(True) + 1} of {what} has 4096 outputs"
-        raise Wrong(f"{which}: hidden={hidden} is not used there.")
+        number = wide.index(True) + 1
+        raise Wrong(
+            f"Linear layer {number} of {what} has 4096 outputs: hidden={hidden} is not used there."
+        )
 
 
 def _explain_flattened(network: nn.Module, right: nn.Module, case: tuple, what: str) -> None:
