@@ -208,6 +208,8 @@ def make(answer: Any, *args: Any, **kwargs: Any) -> nn.Module:
         )
     if not isinstance(module, nn.Module):
         missing = " Is the `return` missing?" if module is None else ""
+        if isinstance(module, (list, tuple)) and module and isinstance(module[0], nn.Module):
+            missing = " `nn.Sequential(…)` makes one module of several."
         what = describe_call(answer, *args, **kwargs)
         raise Wrong(f"{what} gives {describe(module)}, but a torch module is expected.{missing}")
     if "_modules" not in vars(module):

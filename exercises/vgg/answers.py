@@ -199,6 +199,12 @@ def merge(first, second):
 
 wrong_answers = {
     "vgg.1": [
+        (
+            "^ is no power",
+            counts((3 ^ 2) * 3 * 128**2 + 384, (7 ^ 2) * 128**2 + 128, 2 * 128**2 * 56**2),
+            r"the power is `3 \*\* 2`",
+        ),
+        ("^ in the MACs", counts(saved=2 * 128**2 * 56**2), r"`7 \^ 2` is 5"),
         ("no biases", counts(three=442_368), r'"three_3x3": 442,368.*has a bias too'),
         ("biases of one layer", counts(three=442_496), r"not one of them"),
         ("one layer", counts(three=147_584), r"one layer. There are three"),
@@ -252,6 +258,20 @@ wrong_answers = {
         ),
     ],
     "vgg.2": [
+        (
+            "a list outside",
+            "parts = []\n"
+            + block(
+                "parts.extend((nn.Conv2d(channels, out_channels, k, padding=k // 2), nn.ReLU()))"
+            ).replace("parts, channels = [], in", "channels = in"),
+            r"layers of an earlier call.*inside the function",
+        ),
+        (
+            "a set of digits",
+            block(digits="map(int, set(kernel_sizes))"),
+            r"comes twice is taken once",
+        ),
+        ("a list", block(result="parts"), r"gives a list.*makes one module of several"),
         (
             "detached",
             """
@@ -362,7 +382,7 @@ class vgg_block(nn.Module):
         (
             "no padding",
             block(body="parts += [nn.Conv2d(channels, out_channels, k), nn.ReLU()]"),
-            r"should have padding 1, not 0",
+            r"no padding, so the maps get smaller",
         ),
         (
             "padding 1 always",
@@ -440,7 +460,7 @@ class vgg_block(nn.Module):
                 body="parts += [nn.Conv2d(channels, out_channels, k, padding=k // 2), "
                 "nn.BatchNorm2d(out_channels), nn.ReLU()]"
             ),
-            r"batch norm \(`BatchNorm2d\(8\)`\) are too many",
+            r"^There is a batch norm after each",
         ),
         (
             "no bias",
@@ -603,6 +623,11 @@ class vgg_block(nn.Module):
         ("a skip connection", SKIPPED, r"skip connection"),
     ],
     "vgg.3": [
+        (
+            "return inside the loop",
+            field("field += (k - 1) * distance; distance *= s; return field"),
+            r"^The `return` is inside the loop",
+        ),
         ("k - s", field("field += (k - s) * distance; distance *= s"), r"k - stride steps"),
         ("k // 2", field("field += k // 2 * distance; distance *= s"), r"one side only"),
         ("field * s", field("field = field * s + k - 1"), r"field itself is multiplied"),
@@ -788,6 +813,41 @@ class vgg_block(nn.Module):
         ),
     ],
     "vgg.4": [
+        (
+            "the three dots",
+            network(classifier="nn.Linear(..., hidden), nn.ReLU(), nn.Linear(hidden, num_classes)"),
+            r"three dots are still there",
+        ),
+        (
+            "dropout after each block",
+            network(block="vgg_block(in_channels, width, digits), nn.Dropout(0.5)").replace(
+                "parts.append(", "parts += ("
+            ),
+            r"^There is a dropout after each block",
+        ),
+        (
+            "4096 in the second layer",
+            classifier(
+                HIDDEN,
+                RELU,
+                DROP,
+                "nn.Linear(hidden, 4096)",
+                RELU,
+                DROP,
+                "nn.Linear(4096, num_classes)",
+            ),
+            r"Linear layer 2 of .* has 4096 outputs",
+        ),
+        (
+            "a list as default value",
+            network().replace("hidden=4096", "hidden=4096, parts=[]").replace("parts = []", "pass"),
+            r"layers of an earlier call",
+        ),
+        (
+            "four hidden layers",
+            classifier(*(HIDDEN, RELU, DROP), *3 * (SECOND, RELU, DROP), LAST),
+            r"four hidden layers; two",
+        ),
         (
             "dropout on the logits",
             classifier(HIDDEN, RELU, DROP, SECOND, RELU, LAST, DROP),
@@ -1100,6 +1160,29 @@ class vgg_block(nn.Module):
     ],
     "vgg.5": [
         (
+            "one pooling at the end",
+            repaired(outer="pass").replace("nn.Flatten()", "nn.AdaptiveMaxPool2d(2), nn.Flatten()"),
+            r"one at the end of each.*does not take their place",
+        ),
+        (
+            "stride 2, no pooling",
+            repaired(
+                "step = 1 + (_ == num_convs - 1); channels = width; "
+                "parts += [nn.LazyConv2d(width, 3, step, 1), nn.ReLU()]",
+                "pass",
+            ),
+            r"4 of the 6 convolutions have stride 2",
+        ),
+        (
+            "vgg of vgg.4",
+            """
+def repaired_vgg(num_classes=10):
+    blocks, widths = ("3", "3", "33", "33"), (8, 16, 24, 32)
+    return vgg(blocks, widths, 1, num_classes, image_size=32, hidden=64)
+""",
+            r"3 linear layers now.*a dropout",
+        ),
+        (
             "only the channels",
             repaired(
                 "parts.append(nn.Conv2d(channels, width, 3)); parts.append(nn.MaxPool2d(2)); "
@@ -1120,7 +1203,7 @@ class vgg_block(nn.Module):
                 " channels = width",
                 "pass",
             ),
-            r"Four blocks have four poolings, and here there are 6",
+            r"Four blocks have four poolings.*here there are 6",
         ),
         (
             "ReLU still outside",
@@ -1273,6 +1356,48 @@ class vgg_block(nn.Module):
     ],
     "vgg.6": [
         (
+            "the diagonal alone",
+            """
+def merge(first, second):
+    k, r = first.shape[-1], second.shape[-1]
+    merged = torch.zeros(second.shape[0], first.shape[1], k + r - 1, k + r - 1)
+    for i in range(r):
+        product = torch.einsum("om,mcxy->ocxy", second[:, :, i, i], first)
+        merged[:, :, i : i + k, i : i + k] += product
+    return merged
+""",
+            r"^Only the weights on the diagonal",
+        ),
+        (
+            "axes of the second",
+            """
+def merge(first, second):
+    k, r = first.shape[-1], second.shape[-1]
+    merged = torch.zeros(second.shape[0], first.shape[1], k + r - 1, k + r - 1)
+    for i in range(r):
+        for j in range(r):
+            product = torch.einsum("mo,mcxy->ocxy", second[:, :, i, j], first)
+            merged[:, :, i : i + k, j : j + k] += product
+    return merged
+""",
+            r"^The axes of `second` are read as",
+        ),
+        (
+            "matrices over height and width",
+            merged("(second[:, :, None] @ first[None]).sum(1)"),
+            r"^The kernels are multiplied as matrices",
+        ),
+        (
+            "a layer",
+            f"""
+def merge(first, second):
+    layer = nn.Conv2d(1, 1, 1, bias=False)
+    layer.weight = nn.Parameter({FULL})
+    return layer
+""",
+            r"weight alone is asked for",
+        ),
+        (
             "not shifted by (i, j) but against it",
             merged(FULL.replace(".flip(2, 3)", "")),
             r"One of the two kernels is turned around",
@@ -1293,10 +1418,10 @@ class vgg_block(nn.Module):
             "channels by themselves",
             """
 def merge(first, second):
-    k, l = first.shape[-1], second.shape[-1]
-    merged = torch.zeros(second.shape[0], first.shape[1], k + l - 1, k + l - 1)
-    for i in range(l):
-        for j in range(l):
+    k, r = first.shape[-1], second.shape[-1]
+    merged = torch.zeros(second.shape[0], first.shape[1], k + r - 1, k + r - 1)
+    for i in range(r):
+        for j in range(r):
             merged[:, :, i : i + k, j : j + k] += (
                 second[:, :, i, j].sum(1)[:, None, None, None] * first.sum(0)
             )
@@ -1305,23 +1430,23 @@ def merge(first, second):
             r"taken of each kernel by itself",
         ),
         ("mean over channels", merged(f"{FULL} / first.shape[0]"), r"averaged"),
-        ("added", merged("first + second"), r"raised RuntimeError|\(O, C, k \+ l - 1"),
+        ("added", merged("first + second"), r"raised RuntimeError|\(O, C, k \+ r - 1"),
         (
             "without shifts",
             """
 def merge(first, second):
     return torch.einsum("omij,mcxy->ocxy", second, first)
 """,
-            r"should have the shape \(O, C, k \+ l - 1, k \+ l - 1\)",
+            r"should have the shape \(O, C, k \+ r - 1, k \+ r - 1\)",
         ),
         (
             "a product at the same place",
             """
 def merge(first, second):
-    k, l = first.shape[-1], second.shape[-1]
-    merged = torch.zeros(second.shape[0], first.shape[1], k + l - 1, k + l - 1)
-    for i in range(l):
-        for j in range(l):
+    k, r = first.shape[-1], second.shape[-1]
+    merged = torch.zeros(second.shape[0], first.shape[1], k + r - 1, k + r - 1)
+    for i in range(r):
+        for j in range(r):
             merged[:, :, :k, :k] += torch.einsum("om,mcxy->ocxy", second[:, :, i, j], first)
     return merged
 """,
@@ -1331,10 +1456,10 @@ def merge(first, second):
             "copies replaced",
             """
 def merge(first, second):
-    k, l = first.shape[-1], second.shape[-1]
-    merged = torch.zeros(second.shape[0], first.shape[1], k + l - 1, k + l - 1)
-    for i in range(l):
-        for j in range(l):
+    k, r = first.shape[-1], second.shape[-1]
+    merged = torch.zeros(second.shape[0], first.shape[1], k + r - 1, k + r - 1)
+    for i in range(r):
+        for j in range(r):
             copy = torch.einsum("om,mcxy->ocxy", second[:, :, i, j], first)
             merged[:, :, i : i + k, j : j + k] = copy
     return merged
@@ -1345,10 +1470,10 @@ def merge(first, second):
             "rows and columns swapped",
             """
 def merge(first, second):
-    k, l = first.shape[-1], second.shape[-1]
-    merged = torch.zeros(second.shape[0], first.shape[1], k + l - 1, k + l - 1)
-    for i in range(l):
-        for j in range(l):
+    k, r = first.shape[-1], second.shape[-1]
+    merged = torch.zeros(second.shape[0], first.shape[1], k + r - 1, k + r - 1)
+    for i in range(r):
+        for j in range(r):
             copy = torch.einsum("om,mcxy->ocxy", second[:, :, i, j], first)
             merged[:, :, j : j + k, i : i + k] += copy
     return merged
@@ -1369,7 +1494,7 @@ def merge(first, second):
         (
             "padding of the other",
             merged(FULL.replace("padding=second", "padding=first")),
-            r"The padding is l - 1",
+            r"The padding is r - 1",
         ),
         ("quarter turn", merged(FULL.replace(".flip(2, 3)", ".rot90(1, (2, 3))")), r"degrees"),
         (
@@ -1407,6 +1532,21 @@ def merge(first, second):
         ("complex", FOURIER.format(size=", (n, n)", other="", end=""), r"take `.real`"),
     ],
     "vgg.7": [
+        (
+            "D is built as C",
+            experiment()
+            .replace(
+                'for name in "ABDE"', 'for name, blocks in zip("ABDE", CONFIGURATIONS.values())'
+            )
+            .replace("CONFIGURATIONS[name]", "blocks"),
+            r"number for D is that of configuration C",
+        ),
+        ("standard error", experiment("logits.std(0).mean().item() / 8"), r"standard error"),
+        (
+            "images from 0 to 1",
+            experiment(given="data.load(image_size=32).denormalize(images).double()"),
+            r"values from 0 to 1",
+        ),
         ("over the classes", experiment("logits.std(dim=1).mean().item()"), r"over the classes"),
         ("over everything", experiment("logits.std().item()"), r"images and classes together"),
         ("variance", experiment("logits.var(dim=0).mean().item()"), r"This is the variance"),
@@ -1535,6 +1675,10 @@ stack = {
         ),
     ],
     "vgg.2": [
+        (
+            "one ReLU for all",
+            "relu = nn.ReLU()\n" + block().replace("nn.ReLU()]", "relu]"),
+        ),
         ("a loop", block()),
         (
             "as a class",
@@ -1623,6 +1767,15 @@ def vgg(blocks, widths=(64, 128, 256, 512, 512), in_channels=3, num_classes=1000
         ),
     ],
     "vgg.5": [
+        (
+            "blocks of vgg.2",
+            """
+def repaired_vgg(num_classes=10):
+    blocks = [vgg_block(1, 8, "3"), vgg_block(8, 16, "3"), vgg_block(16, 24), vgg_block(24, 32)]
+    head = nn.Flatten(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, num_classes)
+    return nn.Sequential(*blocks, *head)
+""",
+        ),
         ("repaired", repaired()),
         (
             "with vgg_block's pattern",
@@ -1643,6 +1796,7 @@ def repaired_vgg(num_classes=10):
         ),
     ],
     "vgg.6": [
+        ("a parameter", merged(f"nn.Parameter({FULL})")),
         ("one convolution", merged(FULL)),
         ("a transposed convolution", merged("F.conv_transpose2d(second, first)")),
         (
@@ -1736,8 +1890,8 @@ equivalent = {
     "vgg.6": [
         (
             "Kernels are square: the last two sizes are equal.",
-            "`1` becomes `2` in `k, l = (first.shape[ … ape[-1])`",
-            "`1` becomes `2` in `k, l = (first.shape[ … ape[-1])` #2",
+            "`1` becomes `2` in `k, r = (first.shape[ … ape[-1])`",
+            "`1` becomes `2` in `k, r = (first.shape[ … ape[-1])` #2",
         ),
     ],
 }

@@ -71,6 +71,19 @@ def ways(fields: Sequence[Tensor]) -> Figure:
     return figure
 
 
+def signal(starts: Mapping[str, Sequence[float]]) -> Figure:
+    """How much the outputs of each layer differ from image to image, a line for each start."""
+    with plotting.style():
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 3.0), layout="constrained")
+        for number, (name, values) in enumerate(starts.items()):
+            layers = range(1, len(values) + 1)
+            axis.semilogy(layers, values, **plotting.line(number), label=f"{name}'s start")
+        axis.set_xticks(list(layers))
+        axis.set(xlabel="layer", ylabel="standard deviation\nover the images")
+        figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
 def shares(parts: Mapping[str, Mapping[str, int]]) -> Figure:
     """Shares of a network's parts in percent: a panel for each thing that is counted.
 
