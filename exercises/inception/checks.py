@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -80,8 +80,10 @@ def _same(
         if any(isinstance(part, nn.BatchNorm2d) for part in module.modules()):
             convs = [part for part in module.modules() if isinstance(part, nn.Conv2d)]
             instead = any(conv.bias is None for conv in convs)
-            what = "batch norms in place of biases; keep the biases" if instead else "batch norms"
-            text = f"Your module has {what}; no batch norm is asked for. {text}"
+            what = "batch norms in place of biases. Keep the biases, and take the batch norms out."
+            text = (
+                f"Your module has {what if instead else 'batch norms; none is asked for.'} {text}"
+            )
         if not sizes and re.search("must match the size|stack expects", text):
             text = f"The branches are joined along the channels, neither added nor stacked. {text}"
         raise Unexplained(f"{text} {sizes}".strip()) from error
@@ -245,9 +247,10 @@ def inception_2(answer):
             project={
                 0: "The projection after the pooling is missing.",
                 9 * 64: "The projection after the pooling is 1×1, not 3×3.",
-                64 * 192 / 480: "The projection reads the 480 pooled maps, not the 192 of the 1×1.",
-                64 * 448 / 480: "The projection reads the 480 pooled maps, not the 448 that the "
-                "other three branches give.",
+                **{
+                    64 * maps / 480: f"The projection reads the 480 pooled maps, not {maps}."
+                    for maps in (64, 192, 448, 512)
+                },
             },
             read={
                 (480, 16): "The 3×3 sees the 96 channels of its reduction, not 480.",
@@ -411,8 +414,6 @@ SLIPS["inception.3"] = {
         "layer, nn.ReLU()",
         "nn.ReLU(), layer",
     ),
-    "The ReLUs come before the convolutions; each belongs after its convolution. Before them, "
-    "`inplace=True` also changes the input.": ("layer, nn.ReLU()", "nn.ReLU(True), layer"),
     "The pooling looks at 5×5 values, as two poolings of 3×3 do as well. One of 3×3 is right.": (
         _WINDOW,
         f"{_WINDOW}, {_WINDOW}",
@@ -697,12 +698,15 @@ def inception_5(answer):
     if name is None:
         name = next(name for name in MODULES if name in got - right)
     inside = dict(zip(MODULES, (192, *_channels(MODULES, 192, projected=True))))[name]
-    ones, three, five = _weights(inside, MODULES[name])
-    count = ones + three + five
+    one, (few, many), (fewer, more), pool = MODULES[name]
+    parts = _weights(inside, MODULES[name])
+    count = sum(parts)
     raise Wrong(
-        f"{said} is not right. Compare your count of {name}, which reads {inside} channels: the "
-        f"four 1×1 have {ones:,} weights, the 3×3 has {three:,}, the 5×5 {five:,}. Together that "
-        f"is {count:,}, or {count / 1024:.1f}K. The printed {_PRINTED[name]}K is {far} of it."
+        f"{said} is not right. Compare your count of {name}, which reads {inside} channels. The "
+        f"four 1×1, two of them reductions, have {inside} · ({one} + {few} + {fewer} + {pool}) = "
+        f"{parts[0]:,} weights. The 3×3 has 9 · {few} · {many} = {parts[1]:,}, and the 5×5 has "
+        f"25 · {fewer} · {more} = {parts[2]:,}. Together that is {count:,}, or "
+        f"{count / 1024:.1f}K. The printed {_PRINTED[name]}K is {far} of it."
     )
 
 
@@ -720,12 +724,14 @@ class _Fixed(nn.Module):
 
 
 class _Watched(nn.Dropout):
-    """A dropout that tells whether it, or a copy of it, has been on."""
+    """A dropout that tells whether it, or a copy of it, has been on, and of how many images."""
 
     was_on = False
+    given: ClassVar[list[int]] = []
 
     def forward(self, maps: Tensor) -> Tensor:
         _Watched.was_on |= self.training
+        _Watched.given.append(len(maps))
         return super().forward(maps)
 
 
@@ -807,8 +813,10 @@ def inception_6(answer):
     ):
         network.train(mode == "training")
         before, _Watched.was_on = copy.deepcopy(network.state_dict()), False
+        _Watched.given.clear()
         what = f'take_away(network, "{module}", "{branch}", images)'
         changed = call(answer, network, module, branch, images.clone(), what=what)
+        given = list(_Watched.given)
         if changed is None:
             raise Wrong(f"{what} gives nothing (None). Is the `return` missing?")
         if not isinstance(changed, nn.Module):
@@ -849,7 +857,6 @@ def inception_6(answer):
                     "Dropout was on while the batch norms were estimated anew: call `.train()` of "
                     "the batch norms alone, not of the whole network."
                 )
-            parts = "The images were given in several batches. Give them once, as one batch: "
             mistakes = {
                 "The batch norms still hold the statistics of the network with the branch; "
                 "estimate them anew.": [dict(reset=False, fed=lambda _: [])],
@@ -871,12 +878,6 @@ def inception_6(answer):
                 "norm of the network.": [dict(only=True)],
                 "The statistics are those of the network with the branch. Put in the constant "
                 "first, and estimate then.": [dict(early=True)],
-                f"{parts}the mean of their variances is not the variance of all.": [
-                    dict(fed=lambda x, n=n: x.split(n)) for n in (1, 2, 4, 5, 8, 10, 16, 20, 32)
-                ],
-                f"{parts}with this momentum only the last batch counts.": [
-                    dict(momentum=1.0, fed=lambda x, n=n: x.split(n)) for n in (4, 8, 10, 16, 32)
-                ],
                 "Besides `images` the network got mirrored ones. Estimate from `images` alone.": [
                     dict(fed=lambda x, d=d: [x, x.flip(d)]) for d in (2, 3)
                 ],
@@ -886,6 +887,11 @@ def inception_6(answer):
                     other = _taken_away(network, module, branch, images, **options)(others)
                     if close(mine, other, 1e-3):
                         raise Wrong(message)
+            if smaller := sorted(set(given) - {len(images)}):
+                raise Wrong(
+                    f"The network got {' and '.join(map(str, smaller))} images at a time. The "
+                    f"statistics need all {len(images)} at once, as one batch."
+                )
         raise Wrong(
             f"The constants are right, but the network that {what} gives has other logits: they "
             f"differ by up to {(mine - right).abs().max():.2g}, and the right ones reach "
@@ -944,6 +950,8 @@ def _check_constant(
         "These are the highest values, not the means.": maps.amax(dim=(0, 2, 3)),
         "These are means of the highest values of each map. Take the mean over all "
         "positions.": maps.amax(dim=(2, 3)).mean(dim=0),
+        "These are the lowest values, not the means.": maps.amin(dim=(0, 2, 3)),
+        "These are standard deviations, not means.": maps.std(dim=(0, 2, 3)),
         "These are medians, not means.": maps.transpose(0, 1).flatten(1).median(dim=1).values,
         "There are medians over the positions in it; take means.": (
             maps.flatten(2).median(dim=2).values.mean(dim=0)
@@ -1004,14 +1012,24 @@ def inception_7(answer):
 
     def explain(case: tuple, got: Any, right: Any) -> str:
         if isinstance(got, Exception) and not case[1]:
-            return (
-                "Here the dictionary is empty. Then nothing is added to the main loss: begin with "
-                "it, and add in a loop (or with `sum`)."
+            raise Wrong(
+                "With an empty dictionary nothing is added to the main loss. Begin with it, and "
+                f"add the others in a loop (or with `sum`). {got}"
+            )
+        if "must be Tensor, not str" in str(got):
+            raise Wrong(
+                "A loop over a dictionary gives its names; `auxiliary.values()` gives the logits. "
+                f"{got}"
+            )
+        if isinstance(got, Tensor) and case[1] and close(got, entropy(case[0], case[2])):
+            raise Wrong(
+                f"No auxiliary loss is counted where the names are {list(case[1])}. Loop over "
+                "`auxiliary.values()`: the dictionary may have any names."
             )
         if isinstance(getattr(got, "__cause__", None), KeyError):
-            return (
+            raise Wrong(
                 f"Here the dictionary has the names {list(case[1])}: it may hold others, fewer or "
-                "none. Loop over `auxiliary.values()`."
+                f"none. Loop over `auxiliary.values()`. {got}"
             )
         return ""
 
@@ -1082,6 +1100,10 @@ def inception_7(answer):
             "The main loss is multiplied by 0.3 with each auxiliary one: it is inside the "
             "brackets. Only the auxiliary loss belongs in them.": weighted(
                 lambda i, n: 0.3 ** (n - max(i, 1))
+            ),
+            "The loss so far is multiplied by 0.3 and added again: it is inside the brackets. Only "
+            "the auxiliary loss belongs in them.": weighted(
+                lambda i, n: (0.3 if i else 1) * 1.3 ** (n - 1 - i)
             ),
             "The weight shrinks from one auxiliary loss to the next (0.3, 0.09, …); each has "
             "0.3.": weighted(lambda i, n: 0.3**i),
