@@ -773,7 +773,11 @@ wrong_answers = {
             r"two of them reductions, have 192 · \(64 \+ 96 \+ 16 \+ 32\).*within 5 %",
         ),
         ("the right ones", 'wrong_rows = ["3a", "3b", "4a", "4b", "4d", "4e", "5b"]', r"agree"),
-        ("three", 'wrong_rows = ["4c", "5a", "4d"]', r"4d has 512 channels.*590\.5K"),
+        (
+            "three",
+            'wrong_rows = ["4c", "5a", "4d"]',
+            r"count of 4d, which reads 512 channels.*590\.5K",
+        ),
         ("inception4c", 'wrong_rows = ["inception4c"]', r"not the name of a module"),
         ("numbers", "wrong_rows = [463, 1072]", r"463 is not the name"),
         ("a text", 'wrong_rows = "4c, 5a"', r"A list of names"),
