@@ -433,7 +433,11 @@ def expect_number(
         answer = int(answer) if float(answer).is_integer() else float(answer)
     trace.see(answer)
     if isinstance(answer, bool) or not isinstance(answer, numbers.Real):
-        raise Wrong(f"A number is expected, not {describe(answer)}.")
+        terms = isinstance(answer, (list, tuple)) and all(
+            isinstance(x, numbers.Real) for x in answer
+        )
+        more = " Add them up." if terms and _equal(sum(answer), right, tolerance) else ""
+        raise Wrong(f"A number is expected, not {describe(answer)}.{more}")
     if math.isnan(answer):
         raise Wrong("This is not a number (nan), as 0/0 or infinity minus infinity gives.")
     if _equal(answer, right, tolerance):
@@ -875,7 +879,10 @@ def _first_difference(
             return (
                 f"{describe_call(answer, *case)} gives {_wrong_parts(mine, wanted, parts, agree)}"
             )
-        if isinstance(mine, Tensor) and isinstance(wanted, Tensor) and mine.shape == wanted.shape:
+        same = (
+            isinstance(mine, Tensor) and isinstance(wanted, Tensor) and mine.shape == wanted.shape
+        )
+        if same and mine.ndim:
             return f"{text} with the wrong values in it{_observed(mine, wanted)}."
         return f"{text}; right is {describe(wanted)}."
     raise AssertionError("no difference")

@@ -244,6 +244,19 @@ wrong_answers = {
             r"^The frame round the pooled maps is zeros",
         ),
         ("stacked", naive(join="torch.stack(branches, 1)"), r"neither added nor stacked"),
+        (
+            "zeros round the pooled maps",
+            naive(
+                pool="nn.MaxPool2d(3, stride=1)",
+                branches=(A, B, C, "F.pad(self.pool(maps), (1, 1, 1, 1))"),
+            ),
+            r"^The pooling shrinks the maps, and a frame of zeros",
+        ),
+        (
+            "averaged over channels",
+            naive(join="torch.stack([b.mean(dim=1) for b in branches], dim=1)"),
+            r"^Only one map of each branch comes out",
+        ),
     ],
     "inception.2": [
         ("naive weights", costs(naive=NAIVE), r'"naive_macs": .*14 · 14 positions'),
@@ -310,9 +323,16 @@ wrong_answers = {
         (
             "2 k in place of k * k",
             costs(naive=196 * 480 * (192 + 6 * 208 + 10 * 48)),
-            r"9 weights, not 6\. .*, not 10\. Or, which is the same: .*1×1 alone is missing",
+            r"9 and 25, not 6 and 10",
         ),
-        ("2 k, reduced", costs(reduced=196 * (480 * 368 + 6 * 96 * 208 + 10 * 16 * 48)), r"not 10"),
+        ("2 k, reduced", costs(reduced=196 * (480 * 368 + 6 * 96 * 208 + 10 * 16 * 48)), r"and 10"),
+        ("k", costs(naive=196 * 480 * (192 + 3 * 208 + 5 * 48)), r"9 and 25, not 3 and 5"),
+        ("not added up", costs(channels=[192, 208, 48, 480]), r"not \[192, 208.*Add them up"),
+        (
+            "projection of 448",
+            costs(reduced=196 * (REDUCED - 32 * 64)),
+            r"projection reads the 480 pooled maps, not 448",
+        ),
         ("weights and biases", costs(naive=NAIVE + 448), r"Biases are added.*all 14 · 14"),
         ("biases, reduced", costs(reduced=196 * (REDUCED + 624)), r"Biases are added"),
         ("3a", costs(naive=303_464_448), r"number of module 3a"),
@@ -471,6 +491,27 @@ wrong_answers = {
             r"^The input",
         ),
         ("one branch", module(result="return b3"), r"^Only the third branch comes out"),
+        (
+            "a shortcut",
+            module(
+                result="y = torch.cat([b1, b2, b3, b4], dim=1)\n"
+                "        return y + maps if y.shape == maps.shape else y"
+            ),
+            r"^The input is added to the output",
+        ),
+        (
+            "pairs turned round",
+            module(
+                b2="conv(in_channels, three[1], 1), conv(three[1], three[0], 3)",
+                b3="conv(in_channels, five[1], 1), conv(five[1], five[0], 5)",
+            ),
+            r"^The two numbers of each pair",
+        ),
+        (
+            "batch norms for biases",
+            module(bias="False").replace("nn.ReLU()] if", "nn.BatchNorm2d(o), nn.ReLU()] if"),
+            r"batch norms in place of biases",
+        ),
         ("three", module(result="return torch.cat([b1, b2, b3], 1)"), r"^The fourth branch is not"),
         (
             "no list",
@@ -491,7 +532,7 @@ wrong_answers = {
         (
             "no projection",
             module(b4="nn.MaxPool2d(3, 1, 1)"),
-            r"after the max pooling .* is missing",
+            r"^The projection after the pooling, a 1×1 .* is missing",
         ),
         (
             "projection made and not used",
@@ -642,6 +683,37 @@ wrong_answers = {
         ("twice", widths("in_channels = 2 * in_channels + one + three[1] + five[1]"), r"twice"),
         ("no 5x5", widths("in_channels += one + three[1]"), r"maps of the 5×5 are missing"),
         (
+            "anew for each group",
+            widths().replace(
+                "one, three, five, pool in modules.values():",
+                "name, (one, three, five, pool) in modules.items():\n"
+                "        if name[0] not in [n[0] for n in list(modules)[: len(found)]]:\n"
+                "            in_channels = start",
+            ),
+            r"^Each group of modules begins with `in_channels` again",
+        ),
+        (
+            "halved between groups",
+            widths().replace(
+                "one, three, five, pool in modules.values():",
+                "name, (one, three, five, pool) in modules.items():\n"
+                "        if found and name[0] != list(modules)[len(found) - 1][0]:\n"
+                "            in_channels //= 2",
+            ),
+            r"^The channels are halved between the groups",
+        ),
+        (
+            "backwards",
+            widths().replace("modules.values()", "reversed(modules.values())"),
+            r"^The modules are taken from the last to the first",
+        ),
+        ("lists", widths().replace("(in_channels)\n", "([in_channels])\n"), r"list of its own"),
+        (
+            "widest",
+            widths("in_channels = max(one, three[1], five[1], in_channels)"),
+            r"^The widest",
+        ),
+        (
             "return in the loop",
             widths().replace("    return found", "        return found"),
             r"`return` is inside the loop, so",
@@ -679,15 +751,33 @@ wrong_answers = {
     ],
     "inception.5": [
         ("K = 1000", 'wrong_rows = ["4c"]', r"K is 1024"),
-        ("only 5a", 'wrong_rows = ["5a"]', r"4c differs by more than 5 %"),
-        ("none", "wrong_rows = []", r"An empty list is not right"),
+        ("only 5a", 'wrong_rows = ["5a"]', r"6\.9 % too small.*`abs`"),
+        ("none", "wrong_rows = []", r"An empty list is not right.*5 % is 0\.05"),
+        ("5 K", 'wrong_rows = ["4c", "4d", "4e", "5a", "5b"]', r"more than 5 K"),
+        ("1 %", 'wrong_rows = ["4c", "4d", "5a", "5b"]', r"more than 1 %"),
+        ("late", 'wrong_rows = ["3a", "3b", "4c", "4e", "5a", "5b"]', r"channels that it gives"),
+        (
+            "192 for all",
+            'wrong_rows = ["3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"]',
+            r"every module reads 192",
+        ),
+        (
+            "reductions passed on",
+            'wrong_rows = ["4a", "4b", "4d", "4e", "5a", "5b"]',
+            r"You pass on the reductions",
+        ),
+        ("one missing", 'wrong_rows = ["4d", "4c"]', r"1018\.0K.*1072K is more than 5 % off"),
         (
             "all",
             'wrong_rows = ["3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"]',
-            r"within 5 %",
+            r"two of them reductions, have 192 · \(64 \+ 96 \+ 16 \+ 32\).*within 5 %",
         ),
         ("the right ones", 'wrong_rows = ["3a", "3b", "4a", "4b", "4d", "4e", "5b"]', r"agree"),
-        ("three", 'wrong_rows = ["4c", "5a", "4d"]', r"4d has 512 channels.*590\.5K"),
+        (
+            "three",
+            'wrong_rows = ["4c", "5a", "4d"]',
+            r"count of 4d, which reads 512 channels.*590\.5K",
+        ),
         ("inception4c", 'wrong_rows = ["inception4c"]', r"not the name of a module"),
         ("numbers", "wrong_rows = [463, 1072]", r"463 is not the name"),
         ("a text", 'wrong_rows = "4c, 5a"', r"A list of names"),
@@ -720,14 +810,53 @@ wrong_answers = {
             loss("loss = loss + 0.3 * F.cross_entropy(other, labels) / len(auxiliary)"),
             r"are averaged",
         ),
-        ("none", loss("pass"), r"auxiliary losses are missing"),
+        ("none", loss("pass"), r"^No auxiliary loss is counted. Add one"),
+        (
+            "known names alone",
+            loss(others="[v for n, v in auxiliary.items() if n.startswith('inception')]"),
+            r"^No auxiliary loss is counted where the names are \['a', 'b', 'c'\]",
+        ),
+        ("brackets", loss("loss = 0.3 * (loss + F.cross_entropy(other, labels))"), r"the brackets"),
+        (
+            "brackets, added",
+            loss("loss = loss + 0.3 * (loss + F.cross_entropy(other, labels))"),
+            r"^The loss so far is multiplied by 0\.3 and added again",
+        ),
+        (
+            "last",
+            loss("loss = F.cross_entropy(logits, labels) + 0.3 * F.cross_entropy(other, labels)"),
+            r"^Only the last auxiliary",
+        ),
+        ("logits", loss("loss = loss + F.cross_entropy(0.3 * other, labels)"), r"^0\.3 multiplies"),
+        (
+            "answers of the main one",
+            loss("loss = loss + 0.3 * F.cross_entropy(other, logits.argmax(1))"),
+            r"answers of the main one",
+        ),
+        (
+            "over the images",
+            loss(
+                "loss = loss + 0.3 * F.nll_loss(other.log_softmax(0), labels)",
+                "loss = F.nll_loss(logits.log_softmax(0), labels)",
+            ),
+            r"over the images \(`dim=0`\)",
+        ),
+        (
+            "stacked",
+            loss(
+                "pass",
+                result="loss + 0.3 * torch.stack([F.cross_entropy(o, labels) "
+                "for o in auxiliary.values()]).sum()",
+            ),
+            r"^With an empty dictionary nothing is added",
+        ),
         ("no main", loss(start="loss = torch.zeros(())"), r"main loss is missing"),
         ("two names", loss(others="list(auxiliary.values())[:2]"), r"first two"),
         ("one", loss(others="list(auxiliary.values())[:1]"), r"Only the first auxiliary"),
         (
             "fixed names",
             loss(others='(auxiliary["inception4a"], auxiliary["inception4d"])'),
-            r"KeyError.*may hold others, fewer or none",
+            r"may hold others, fewer or none.*KeyError",
         ),
         ("0.03", loss("loss = loss + 0.03 * F.cross_entropy(other, labels)"), r"weight 0\.03"),
         (
@@ -786,7 +915,7 @@ wrong_answers = {
         ),
         ("no return", loss(result="None"), r"`return` missing"),
         ("a pair", loss(result="loss, 0.3"), r"right is"),
-        ("keys", loss(others="auxiliary"), r"raised"),
+        ("keys", loss(others="auxiliary"), r"^A loop over a dictionary gives its names"),
         ("a number", "training_loss = 0.3", r"A function is expected"),
     ],
     "inception.8": [
@@ -883,7 +1012,31 @@ wrong_answers = {
             for mode in ("reflect", "replicate", "circular")
         ),
         ("only the row", thin(ROW, RELU), r"parameters"),
-        ("grouped", thin(ROW, RELU, COLUMN[:-1] + ", groups=out_channels)", RELU), r"parameters"),
+        (
+            "side by side",
+            """
+class factorised(nn.Module):
+    def __init__(self, i, o, k):
+        super().__init__()
+        self.row = nn.Conv2d(i, o, (1, k), padding=(0, k // 2))
+        self.column = nn.Conv2d(i, o, (k, 1), padding=(k // 2, 0))
+
+    def forward(self, maps):
+        return self.row(maps).relu() + self.column(maps).relu()
+""",
+            r"^The two kernels are side by side",
+        ),
+        (
+            "batch norms for biases",
+            thin(
+                *(
+                    f"{c[:-1]}, bias=False), nn.BatchNorm2d(out_channels)" if c != RELU else c
+                    for c in BOTH
+                )
+            ),
+            r"batch norms in place of biases",
+        ),
+        ("grouped", thin(ROW, RELU, COLUMN[:-1] + ", groups=out_channels)", RELU), r"`groups`"),
         ("no return", "def factorised(a, b, c):\n    nn.Conv2d(a, b, c)\n", r"`return`"),
         ("a module", "factorised = nn.Conv2d(3, 4, (1, 7))", r"already built"),
         ("a text", "factorised = '1xn'", r"function or class"),
@@ -921,7 +1074,38 @@ wrong_answers = {
             taken(norm="layer.reset_running_stats(); layer.train()"),
             r"only a tenth of the way",
         ),
-        ("reset alone", taken(again="pass"), r"other logits"),
+        ("reset alone", taken(again="pass"), r"got no new ones"),
+        (
+            "momentum None, no reset",
+            taken(norm="layer.momentum = None; layer.train()"),
+            r"training",
+        ),
+        ("batches", taken(again="[changed(b) for b in images.split(16)]"), r"8 and 16 images at"),
+        ("mirrored too", taken(again="changed(images); changed(images.flip(3))"), r"mirrored ones"),
+        (
+            "norms of the module alone",
+            taken().replace("in changed.modules()", "in part.modules()"),
+            r"^Only the batch norms of the changed module",
+        ),
+        (
+            "constant at the end",
+            taken(
+                replace="means = maps.mean(dim=(0, 2, 3))",
+                result="setattr(part, branch, Constant(means)) or changed.eval()",
+            ),
+            r"^The statistics are those of the network with the branch",
+        ),
+        (
+            "medians",
+            taken(mean="maps.flatten(2).median(dim=2).values.mean(dim=0)"),
+            r"medians over",
+        ),
+        ("mean of the highest", taken(mean="maps.amax(dim=(2, 3)).mean(dim=0)"), r"of the highest"),
+        (
+            "a bias",
+            taken(mean="[m for m in part.modules() if isinstance(m, nn.BatchNorm2d)][4].bias"),
+            r"^This is the bias of the branch's last batch norm",
+        ),
         ("estimated on noise", taken(again="changed(torch.rand_like(images))"), r"other logits"),
         ("left in training mode", taken(result="changed.train()"), r"in training mode"),
         ("norms left in training mode", taken(result="changed"), r"in training mode"),

@@ -2,9 +2,10 @@
 
 import copy
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -75,7 +76,14 @@ def _same(
             raise
         shape = re.search(r"gives the shape \((.*?)\); \((.*?)\) is right", text)
         if shape and shape[1].split(", ")[2:] != shape[2].split(", ")[2:]:
-            text += " Height and width should stay as they are."
+            text = f"Height and width should stay as they are. {text}"
+        if any(isinstance(part, nn.BatchNorm2d) for part in module.modules()):
+            convs = [part for part in module.modules() if isinstance(part, nn.Conv2d)]
+            instead = any(conv.bias is None for conv in convs)
+            what = "batch norms in place of biases. Keep the biases, and take the batch norms out."
+            text = (
+                f"Your module has {what if instead else 'batch norms; none is asked for.'} {text}"
+            )
         if not sizes and re.search("must match the size|stack expects", text):
             text = f"The branches are joined along the channels, neither added nor stacked. {text}"
         raise Unexplained(f"{text} {sizes}".strip()) from error
@@ -112,6 +120,8 @@ SLIPS["inception.1"] = {
         _POOLING,
         "nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(3, 1))",
     ),
+    "The pooling shrinks the maps, and a frame of zeros is put round them afterwards. Give the "
+    "pooling `padding=1`.": (_POOLING, "nn.Sequential(nn.MaxPool2d(3, 1), nn.ZeroPad2d(1))"),
     "The ReLUs are gone; they were right.": ("F.relu(", "("),
     "There is a ReLU on the pooled maps now; they should pass as they are.": (
         "self.pool(maps),",
@@ -126,7 +136,15 @@ SLIPS["inception.1"] = {
 
 def inception_1(answer, reference):
     widths = (9, 4, 6, 7)  # numbers that are no padding, stride or kernel size
-    _same(make(answer, *widths), reference(*widths), (2, 9, 8, 9), (1, 9, 7, 4), (3, 9, 1, 1))
+    try:
+        _same(make(answer, *widths), reference(*widths), (2, 9, 8, 9), (1, 9, 7, 4), (3, 9, 3, 5))
+    except Unexplained as error:
+        if "gives the shape (2, 4, 8, 9)" in str(error):
+            raise Unexplained(
+                "Only one map of each branch comes out. Join all the maps of the four branches: "
+                f"do not average, add or choose any. {error}"
+            ) from error
+        raise
     return "Four branches, one size, joined along the channels."
 
 
@@ -180,6 +198,7 @@ def inception_2(answer):
         192: "192 maps go into module 3a. Module 4a gets 480.",
         512: "512 maps come out of module 4a. It gets 480.",
     }
+    wide = "A k×k kernel has k · k weights for each channel: 9 and 25, not "
     biases = "Biases are added, not multiplied; MACs leave them out."
     module_3a = "This is the number of module 3a. Count module 4a: it gets 480 maps of 14×14."
     shrunk = (
@@ -203,6 +222,8 @@ def inception_2(answer):
         | {
             303_464_448: module_3a,
             480 * (14**2 * 192 + 12**2 * 9 * 208 + 10**2 * 25 * 48): shrunk,
+            _naive(three=3 * 208, five=5 * 48): f"{wide}3 and 5.",
+            _naive(three=6 * 208, five=10 * 48): f"{wide}6 and 10.",
             _naive(three=9 * 96, five=25 * 16): "96 and 16 are the reductions. In the naive form "
             "the 3×3 makes 208 maps and the 5×5 makes 48.",
         },
@@ -226,7 +247,10 @@ def inception_2(answer):
             project={
                 0: "The projection after the pooling is missing.",
                 9 * 64: "The projection after the pooling is 1×1, not 3×3.",
-                64 * 192 / 480: "The projection reads the 480 pooled maps, not the 192 of the 1×1.",
+                **{
+                    64 * maps / 480: f"The projection reads the 480 pooled maps, not {maps}."
+                    for maps in (64, 192, 448, 512)
+                },
             },
             read={
                 (480, 16): "The 3×3 sees the 96 channels of its reduction, not 480.",
@@ -246,6 +270,8 @@ def inception_2(answer):
         )
         | {
             128_049_152: module_3a,
+            _reduced(three=3 * 208, five=5 * 48): f"{wide}3 and 5.",
+            _reduced(three=6 * 208, five=10 * 48): f"{wide}6 and 10.",
             480 * 368 * 14**2 + 9 * 96 * 208 * 12**2 + 25 * 16 * 48 * 10**2: shrunk,
             _reduced(joined=(0, 0), read=(576, 496)): "The 3×3 reads the 96 "
             "maps of its reduction alone, not 480 + 96, and the 5×5 the 16 of its own. The "
@@ -338,7 +364,8 @@ SLIPS["inception.3"] = {
             ("5×5 is", _LATE5),
         )
     },
-    "There is no pooling before the projection of the fourth branch.": (
+    "There is no pooling before the projection of the fourth branch (a window of 1×1 pools "
+    "nothing).": (
         f"{_WINDOW}, conv(in_channels, pool, 1)",
         "conv(in_channels, pool, 1)",
     ),
@@ -349,6 +376,20 @@ SLIPS["inception.3"] = {
     },
     "The pooled maps are joined as they come; the projection, a 1×1 to `pool` channels, is missing "
     "after the pooling.": _UNPROJECTED,
+    "The projection after the pooling, a 1×1 to `pool` channels, is missing.": (
+        f"{_WINDOW}, conv(in_channels, pool, 1)",
+        _WINDOW,
+    ),
+    "The two numbers of each pair have changed places: the first is the reduction's, the second "
+    "that of the convolution after it.": (
+        *("three[0], 1), conv(*three, 3)", "three[1], 1), conv(*three[::-1], 3)"),
+        *("five[0], 1), conv(*five, 5)", "five[1], 1), conv(*five[::-1], 5)"),
+    ),
+    "The input is added to the output where both have the same shape. That is ResNet's shortcut; "
+    "this module has none.": (
+        f"return {_CAT}",
+        f"joined = {_CAT}\n        return joined + maps if joined.shape == maps.shape else joined",
+    ),
     "This is the naive module: the reductions and the projection are missing.": (
         *(*_NONE3, *_NONE5, f"{_WINDOW}, conv(in_channels, pool, 1)", _WINDOW),
     ),
@@ -384,7 +425,11 @@ SLIPS["inception.3"] = {
 
 
 def inception_3(answer, reference):
-    for widths in ((8, 4, (6, 7), (9, 11), 10), (9, 6, (11, 7), (8, 10), 12)):
+    for widths in (
+        (8, 4, (6, 7), (9, 11), 10),
+        (9, 6, (11, 7), (8, 10), 12),
+        (16, 2, (5, 3), (6, 4), 7),  # as many channels come out
+    ):
         try:
             module = make(answer, *widths)
         except Wrong as error:
@@ -428,9 +473,17 @@ def _joined(channels: int, inside: int, one: int, three: tuple, five: tuple, poo
 # --- inception.4: channels without projections ----------------------------------------------------
 
 
-def _channels(modules: Mapping, in_channels: int, *, projected: bool = False) -> list[int]:
-    found = []
-    for one, three, five, pool in modules.values():
+def _channels(
+    modules: Mapping,
+    in_channels: int,
+    *,
+    projected: bool = False,
+    at_a_group: Callable[[int], int] = int,
+) -> list[int]:
+    found, group = [], ""
+    for name, (one, three, five, pool) in modules.items():
+        in_channels = at_a_group(in_channels) if group not in ("", name[0]) else in_channels
+        group = name[0]
         in_channels = one + three[1] + five[1] + (pool if projected else in_channels)
         found.append(in_channels)
     return found
@@ -493,6 +546,18 @@ SLIPS["inception.4"] = {
     "This is the number of the last module alone; a list with one number for each module is asked "
     "for.": ("return found", "return found[-1]"),
     "A list is asked for, not a dictionary.": ("return found", "return dict(zip(modules, found))"),
+    "The widest branch is taken. The maps of all branches are joined, so add up their numbers.": (
+        _ADD,
+        "in_channels = max(one, three[1], five[1], in_channels)",
+    ),
+    "The modules are taken from the last to the first; keep the order of the dictionary.": (
+        "modules.values()",
+        "reversed(modules.values())",
+    ),
+    "Each number is in a list of its own; write one list of numbers.": (
+        _KEEP,
+        "found.append([in_channels])",
+    ),
     "The numbers are texts.": (_KEEP, "found.append(str(in_channels))"),
     "The `return` is inside the loop, so the loop ends after its first turn.": (
         f"{_KEEP}\n    return",
@@ -527,6 +592,12 @@ def inception_4(answer):
         mistakes={
             "The argument `modules` is not used: these are always the nine modules of "
             "GoogLeNet.": lambda m, n: _channels(MODULES, n),
+            "Each group of modules begins with `in_channels` again. The poolings between the "
+            "groups change no channels, so go on with those of the module before.": lambda m, n: (
+                _channels(m, n, at_a_group=lambda _: n)
+            ),
+            "The channels are halved between the groups. Pooling halves height and width; it "
+            "changes no channels.": lambda m, n: _channels(m, n, at_a_group=lambda c: c // 2),
         },
         explain=explain,
     )
@@ -542,24 +613,35 @@ _PRINTED = {
 }
 
 
-def _weights(in_channels: int, module: tuple, *, pool: bool = True, kernel: int = 25) -> int:
-    one, three, five, projected = module
-    joined = one + three[0] + five[0] + (projected if pool else 0)
-    return in_channels * joined + 9 * three[0] * three[1] + kernel * five[0] * five[1]
+def _weights(
+    inside: int, module: tuple, *, project: int = 1, three: int = 9, five: int = 25
+) -> tuple[int, int, int]:
+    """The weights of the four 1×1, of the 3×3 and of the 5×5."""
+    one, (few, many), (fewer, more), pool = module
+    joined = one + few + fewer + project * pool
+    return inside * joined, three * few * many, five * fewer * more
+
+
+def _gives(inside: int, module: tuple) -> int:
+    one, three, five, pool = module
+    return one + three[1] + five[1] + pool
 
 
 def _wrong_rows(
-    kilo: int = 1024, biases: bool = False, limit: float = 0.05, **options: Any
+    kilo: int = 1024,
+    differs: Callable[[float, float], bool] = lambda off, weights: abs(off) > 0.05 * weights,
+    gives: Callable[[int, tuple], int] = _gives,
+    late: bool = False,
+    **options: int,
 ) -> set[str]:
-    found, in_channels = set(), 192
+    """The right answer and, with options, mistakes in it."""
+    found, inside = set(), 192
     for name, module in MODULES.items():
-        weights = _weights(in_channels, module, **options)
-        one, three, five, pool = module
-        if biases:
-            weights += one + sum(three) + sum(five) + pool
-        if abs(_PRINTED[name] * kilo / weights - 1) > limit:
+        out = gives(inside, module)
+        weights = sum(_weights(out if late else inside, module, **options))
+        if differs(_PRINTED[name] * kilo - weights, weights):
             found.add(name)
-        in_channels = one + three[1] + five[1] + pool
+        inside = out
     return found
 
 
@@ -575,30 +657,57 @@ def inception_5(answer):
     if got == right:
         return "4c and 5a do not follow from their own channels."
     said = ", ".join(name for name in MODULES if name in got) or "An empty list"
+    next_one = "The next module reads one + three[1] + five[1] + pool channels"
+    above = "These differ by more than {}. Only differences above 5 % are asked for."
     mistakes = {
-        "Read with K = 1000 that is so. But the linear layer has 1,024,000 weights and is "
-        "printed as 1000K: K is 1024.": _wrong_rows(1000),
-        "The projections after the pooling are missing in your count.": _wrong_rows(pool=False),
-        "The kernels of the third branch are 5×5, so 25 weights, not 9.": _wrong_rows(kernel=9),
+        "This comes out if K is 1000. But the linear layer has 1,024,000 weights and is printed as "
+        "1000K: K is 1024. It also comes out if only numbers that are too small count, or if the "
+        "printed operations are compared. Compare with your own count, in both directions.": (
+            _wrong_rows(1000)
+        ),
+        "4c has 497.5K by its channels and is printed as 463K. That is 6.9 % too small, and counts "
+        "as well: take the absolute value (`abs`) of the difference. Compare PRINTED, not "
+        "OPERATIONS.": _wrong_rows(differs=lambda off, weights: off > 0.05 * weights),
+        "As a share of the right number 5 % is 0.05, not 5 and not 0.5.": set(),
+        "The projections after the pooling are missing in your count.": _wrong_rows(project=0),
+        "The 5×5 convolutions are missing in your count.": _wrong_rows(five=0),
+        "The kernels of the third branch are 5×5, so 25 weights, not 9.": _wrong_rows(five=9),
+        f"{next_one}. In your count every module reads 192, or each reads too many.": (
+            _wrong_rows(gives=lambda inside, module: 192)
+        ),
+        f"{next_one}. You pass on the reductions, three[0] and five[0], which stay inside.": (
+            _wrong_rows(gives=lambda inside, m: m[0] + m[1][0] + m[2][0] + m[3])
+        ),
+        f"{next_one}; you leave out the last.": (
+            _wrong_rows(gives=lambda inside, module: _gives(inside, module) - module[3])
+        ),
+        "Each module is counted with the channels that it gives. Count with those that come in, "
+        "and take the new ones for the next module.": _wrong_rows(late=True),
+        above.format("5 K"): _wrong_rows(differs=lambda off, _: abs(off) > 5 * 1024),
+        above.format("1 %"): _wrong_rows(differs=lambda off, w: abs(off) > 0.01 * w),
         "These are all modules that differ at all. Only differences above 5 % are asked for.": (
-            _wrong_rows(limit=0.005)
+            _wrong_rows(differs=lambda off, w: abs(off) > 0.005 * w)
         ),
         "These are the modules that agree; those that differ are asked for.": set(MODULES) - right,
     }
     for message, rows in mistakes.items():
         if got == rows:
             raise Wrong(f"{said} is not right. {message}")
-    if missing := [name for name in MODULES if name in right - got]:
-        cause = f"{missing[0]} differs by more than 5 % and is not in your list."
-    else:
-        extra = next(name for name in MODULES if name in got - right)
-        weights = dict(zip(MODULES, (192, *_channels(MODULES, 192, projected=True))))
-        count = _weights(weights[extra], MODULES[extra])
-        cause = (
-            f"{extra} has {weights[extra]} channels coming in and {count:,} weights, which is "
-            f"{count / 1024:.1f}K; {_PRINTED[extra]}K is within 5 % of that."
-        )
-    raise Wrong(f"{said} is not right. {cause}")
+    name = next((name for name in MODULES if name in right - got), None)
+    far = "more than 5 % off" if name else "within 5 %"
+    if name is None:
+        name = next(name for name in MODULES if name in got - right)
+    inside = dict(zip(MODULES, (192, *_channels(MODULES, 192, projected=True))))[name]
+    one, (few, many), (fewer, more), pool = MODULES[name]
+    parts = _weights(inside, MODULES[name])
+    count = sum(parts)
+    raise Wrong(
+        f"{said} is not right. Compare your count of {name}, which reads {inside} channels. The "
+        f"four 1×1, two of them reductions, have {inside} · ({one} + {few} + {fewer} + {pool}) = "
+        f"{parts[0]:,} weights. The 3×3 has 9 · {few} · {many} = {parts[1]:,}, and the 5×5 has "
+        f"25 · {fewer} · {more} = {parts[2]:,}. Together that is {count:,}, or "
+        f"{count / 1024:.1f}K. The printed {_PRINTED[name]}K is {far} of it."
+    )
 
 
 # --- inception.6: a branch taken away -------------------------------------------------------------
@@ -615,12 +724,14 @@ class _Fixed(nn.Module):
 
 
 class _Watched(nn.Dropout):
-    """A dropout that tells whether it, or a copy of it, has been on."""
+    """A dropout that tells whether it, or a copy of it, has been on, and of how many images."""
 
     was_on = False
+    given: ClassVar[list[int]] = []
 
     def forward(self, maps: Tensor) -> Tensor:
         _Watched.was_on |= self.training
+        _Watched.given.append(len(maps))
         return super().forward(maps)
 
 
@@ -631,24 +742,39 @@ def _taken_away(
     images: Tensor,
     *,
     momentum: float | None = None,
-    re_estimate: bool = True,
     reset: bool = True,
-    zero: bool = False,
+    only: bool = False,
+    early: bool = False,
+    fed: Callable[[Tensor], Sequence[Tensor]] = lambda images: [images],
 ) -> nn.Module:
     """The right answer and, with options, mistakes in it."""
     changed = copy.deepcopy(network).eval()
+    part = getattr(changed.features, module)
     values = _branch_maps(network, module, branch, images).mean(dim=(0, 2, 3))
-    values = torch.zeros_like(values) if zero else values
-    setattr(getattr(changed.features, module), branch, _Fixed(values))
-    if re_estimate:
-        for part in changed.modules():
-            if isinstance(part, nn.BatchNorm2d):
-                part.momentum = momentum
-                if reset:
-                    part.reset_running_stats()
-                part.train()
-        with torch.no_grad():
-            changed(images)
+    if not early:
+        setattr(part, branch, _Fixed(values))
+    for norm in (part if only else changed).modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.momentum = momentum
+            if reset:
+                norm.reset_running_stats()
+            norm.train()
+    with torch.no_grad():
+        for batch in fed(images):
+            changed(batch)
+    setattr(part, branch, _Fixed(values))
+    return changed.eval()
+
+
+def _estimated(network: nn.Module, images: Tensor) -> nn.Module:
+    """A copy whose batch norms hold the statistics of `images`."""
+    changed = copy.deepcopy(network).eval()
+    for norm in changed.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.momentum = 1.0
+            norm.train()
+    with torch.no_grad():
+        changed(images)
     return changed.eval()
 
 
@@ -672,7 +798,7 @@ def inception_6(answer):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
     torch.manual_seed(1)
     network = networks.build("googlenet_small", initialisation="he", dropout=0.5)
-    images, others = 1.5 * torch.randn(24, 1, 28, 28), torch.randn(6, 1, 28, 28)
+    images, others = 1.5 * torch.randn(40, 1, 28, 28), torch.randn(6, 1, 28, 28)
     with torch.no_grad():
         network.train()(torch.randn(16, 1, 28, 28) + 0.3)  # running statistics of other images
         for part in network.modules():
@@ -687,8 +813,10 @@ def inception_6(answer):
     ):
         network.train(mode == "training")
         before, _Watched.was_on = copy.deepcopy(network.state_dict()), False
+        _Watched.given.clear()
         what = f'take_away(network, "{module}", "{branch}", images)'
         changed = call(answer, network, module, branch, images.clone(), what=what)
+        given = list(_Watched.given)
         if changed is None:
             raise Wrong(f"{what} gives nothing (None). Is the `return` missing?")
         if not isinstance(changed, nn.Module):
@@ -715,7 +843,10 @@ def inception_6(answer):
         weights = dict(network.named_parameters())
         for name, value in changed.named_parameters():
             if name in weights and not torch.equal(value, weights[name]):
-                raise Wrong(f"The weight {name} has changed; only running statistics should.")
+                raise Wrong(
+                    f"The weight {name} has changed; only running statistics should. "
+                    "(`reset_parameters` sets the weights of a batch norm back as well.)"
+                )
         with torch.no_grad():
             mine = call(changed, others.clone(), what="The new network, given images,")
             right = _taken_away(network, module, branch, images)(others)
@@ -728,17 +859,39 @@ def inception_6(answer):
                 )
             mistakes = {
                 "The batch norms still hold the statistics of the network with the branch; "
-                "estimate them anew.": dict(re_estimate=False),
+                "estimate them anew.": [dict(reset=False, fed=lambda _: [])],
+                "The batch norms have forgotten their statistics, and got no new ones: mean 0 and "
+                "variance 1 are still in them. In training mode give them `images`.": [
+                    dict(fed=lambda _: [])
+                ],
                 "The batch norms mix old statistics with new ones: with momentum 0.1 one pass "
-                "moves them by a tenth. Use `momentum = None` after a reset.": dict(
-                    momentum=0.1, reset=False
-                ),
+                "moves them by a tenth. Use `momentum = None` after a reset.": [
+                    dict(momentum=0.1, reset=False)
+                ],
                 "After the reset the batch norms moved only a tenth of the way: set `momentum` to "
-                "None (or 1.0) before the pass.": dict(momentum=0.1),
+                "None (or 1.0) before the pass.": [dict(momentum=0.1)],
+                "With `momentum = None` a batch norm averages over all batches since its last "
+                "reset, those of the training too. Call `reset_running_stats()` first.": [
+                    dict(reset=False)
+                ],
+                "Only the batch norms of the changed module are estimated anew. Take every batch "
+                "norm of the network.": [dict(only=True)],
+                "The statistics are those of the network with the branch. Put in the constant "
+                "first, and estimate then.": [dict(early=True)],
+                "Besides `images` the network got mirrored ones. Estimate from `images` alone.": [
+                    dict(fed=lambda x, d=d: [x, x.flip(d)]) for d in (2, 3)
+                ],
             }
-            for message, options in mistakes.items():
-                if close(mine, _taken_away(network, module, branch, images, **options)(others)):
-                    raise Wrong(message)
+            for message, ways in mistakes.items():
+                for options in ways:
+                    other = _taken_away(network, module, branch, images, **options)(others)
+                    if close(mine, other, 1e-3):
+                        raise Wrong(message)
+            if smaller := sorted(set(given) - {len(images)}):
+                raise Wrong(
+                    f"The network got {' and '.join(map(str, smaller))} images at a time. The "
+                    f"statistics need all {len(images)} at once, as one batch."
+                )
         raise Wrong(
             f"The constants are right, but the network that {what} gives has other logits: they "
             f"differ by up to {(mine - right).abs().max():.2g}, and the right ones reach "
@@ -755,7 +908,10 @@ def _check_constant(
     try:
         part = getattr(getattr(changed.features, module), branch)
     except AttributeError:
-        raise Wrong(f"The new network has no {module}.{branch} any more; replace it.") from None
+        raise Wrong(
+            f"The new network has no {module}.{branch} any more. Put the constant in the place of "
+            f"this branch, not of the whole module {module}, and do not delete it."
+        ) from None
     dropped, maps = _Watched.was_on, _branch_maps(network, module, branch, images)
     entering: list[Tensor] = []
     copied = copy.deepcopy(network).eval()
@@ -782,6 +938,9 @@ def _check_constant(
     if close(out, right[:, None, None].expand(shape), 1e-4):
         return
     trained = _branch_maps(network, module, branch, images, train=True)
+    own = getattr(getattr(copied.features, module), branch)
+    norm = [layer for layer in own.modules() if isinstance(layer, nn.BatchNorm2d)][-1]
+    anew = _estimated(copied, images)
     mistakes = {
         "The branch gives zeros; it should give the mean of each map.": torch.zeros_like(right),
         "One mean over all channels is used; each map has its own.": maps.mean().expand_as(right),
@@ -789,6 +948,18 @@ def _check_constant(
         "mode.": trained.mean(dim=(0, 2, 3)),
         "These are the means of the first image alone; take all images.": maps[0].mean(dim=(1, 2)),
         "These are the highest values, not the means.": maps.amax(dim=(0, 2, 3)),
+        "These are means of the highest values of each map. Take the mean over all "
+        "positions.": maps.amax(dim=(2, 3)).mean(dim=0),
+        "These are the lowest values, not the means.": maps.amin(dim=(0, 2, 3)),
+        "These are standard deviations, not means.": maps.std(dim=(0, 2, 3)),
+        "These are medians, not means.": maps.transpose(0, 1).flatten(1).median(dim=1).values,
+        "There are medians over the positions in it; take means.": (
+            maps.flatten(2).median(dim=2).values.mean(dim=0)
+        ),
+        "This is the bias of the branch's last batch norm. A ReLU follows it, so measure the maps "
+        "that the branch gives.": norm.bias.detach(),
+        "These are means in the network with new statistics. Measure first, before the batch norms "
+        "are estimated anew.": _branch_maps(anew, module, branch, images).mean(dim=(0, 2, 3)),
         "These are sums, not means.": maps.sum(dim=(0, 2, 3)),
     }
     for message, values in mistakes.items():
@@ -840,16 +1011,47 @@ def inception_7(answer):
     entropy = F.cross_entropy
 
     def explain(case: tuple, got: Any, right: Any) -> str:
+        if isinstance(got, Exception) and not case[1]:
+            raise Wrong(
+                "With an empty dictionary nothing is added to the main loss. Begin with it, and "
+                f"add the others in a loop (or with `sum`). {got}"
+            )
+        if "must be Tensor, not str" in str(got):
+            raise Wrong(
+                "A loop over a dictionary gives its names; `auxiliary.values()` gives the logits. "
+                f"{got}"
+            )
+        if isinstance(got, Tensor) and case[1] and close(got, entropy(case[0], case[2])):
+            raise Wrong(
+                f"No auxiliary loss is counted where the names are {list(case[1])}. Loop over "
+                "`auxiliary.values()`: the dictionary may have any names."
+            )
         if isinstance(getattr(got, "__cause__", None), KeyError):
-            return (
+            raise Wrong(
                 f"Here the dictionary has the names {list(case[1])}: it may hold others, fewer or "
-                "none. Loop over `auxiliary.values()`."
+                f"none. Loop over `auxiliary.values()`. {got}"
             )
         return ""
 
     def averaged(logits: Tensor, others: list, labels: Tensor) -> Tensor:
         extra = [entropy(other, labels) for other in others]
         return entropy(logits, labels) + (0.3 * sum(extra) / len(extra) if extra else 0)
+
+    def weighted(weigh: Callable[[int, int], float]) -> Callable:
+        """weigh: the weight of a loss, by its number (0 is the main one) and how many there are."""
+        return inside(
+            lambda x, others, y: sum(
+                weigh(number, 1 + len(others)) * entropy(o, y)
+                for number, o in enumerate((x, *others))
+            )
+        )
+
+    def with_loss(loss: Callable) -> Callable:
+        return inside(lambda x, others, y: loss(x, y) + 0.3 * sum(loss(o, y) for o in others))
+
+    def binary(logits: Tensor, labels: Tensor) -> Tensor:
+        target = F.one_hot(labels, logits.shape[1]).float()
+        return F.binary_cross_entropy_with_logits(logits, target)
 
     def two_only(logits: Tensor, others: list, labels: Tensor) -> Tensor:
         return entropy(logits, labels) + 0.3 * sum(entropy(o, labels) for o in others[:2])
@@ -868,26 +1070,60 @@ def inception_7(answer):
                 for w in (0.03, 0.1, 0.2, 0.33, 0.4, 0.5, 0.6, 1, 3)
             },
             "`nll_loss` takes the logarithms of probabilities (log_softmax), not logits; "
-            "`cross_entropy` takes logits.": inside(
-                lambda x, others, y: F.nll_loss(x, y) + 0.3 * sum(F.nll_loss(o, y) for o in others)
+            "`cross_entropy` takes logits.": with_loss(F.nll_loss),
+            "There is label smoothing in it; the plain cross-entropy is asked for.": with_loss(
+                partial(entropy, label_smoothing=0.1)
             ),
-            "There is label smoothing in it; the plain cross-entropy is asked for.": inside(
+            "This is the binary cross-entropy, as if there were a yes or no for each class. An "
+            "image has one class: take `F.cross_entropy`.": with_loss(binary),
+            "The softmax is taken over the images (`dim=0`); the classes are `dim=1`.": with_loss(
+                lambda x, y: F.nll_loss(x.log_softmax(0), y)
+            ),
+            "There is a softmax before the cross-entropy, which takes logits.": with_loss(
+                lambda x, y: entropy(x.softmax(1), y)
+            ),
+            "The losses of the images are added; their mean is asked for.": with_loss(
+                partial(entropy, reduction="sum")
+            ),
+            "The losses have not been averaged over the images; one number is expected.": with_loss(
+                partial(entropy, reduction="none")
+            ),
+            "The main loss is multiplied by 0.3 too; its weight is 1.": weighted(lambda i, n: 0.3),
+            "The weights are the wrong way round: 1 for the main loss, 0.3 for the others.": (
+                weighted(lambda i, n: 1 if i else 0.3)
+            ),
+            "The main loss has the weight 0.7; in the paper it has 1.": weighted(
+                lambda i, n: 0.3 if i else 0.7
+            ),
+            "The main loss has the weight 0.7 where there are auxiliary ones; in the paper it has "
+            "1.": weighted(lambda i, n: 0.3 if i else 1 if n == 1 else 0.7),
+            "The main loss is multiplied by 0.3 with each auxiliary one: it is inside the "
+            "brackets. Only the auxiliary loss belongs in them.": weighted(
+                lambda i, n: 0.3 ** (n - max(i, 1))
+            ),
+            "The loss so far is multiplied by 0.3 and added again: it is inside the brackets. Only "
+            "the auxiliary loss belongs in them.": weighted(
+                lambda i, n: (0.3 if i else 1) * 1.3 ** (n - 1 - i)
+            ),
+            "The weight shrinks from one auxiliary loss to the next (0.3, 0.09, …); each has "
+            "0.3.": weighted(lambda i, n: 0.3**i),
+            "The sum is divided by the sum of the weights; only add.": weighted(
+                lambda i, n: (0.3 if i else 1) / (0.7 + 0.3 * n)
+            ),
+            "Only the last auxiliary classifier counts: add to the loss in each turn of the "
+            "loop.": (weighted(lambda i, n: 1 if not i else 0.3 * (i == n - 1))),
+            "0.3 multiplies the logits, inside the cross-entropy; multiply the loss.": inside(
+                lambda x, others, y: entropy(x, y) + sum(entropy(0.3 * o, y) for o in others)
+            ),
+            "The auxiliary classifiers are compared with the answers of the main one; compare them "
+            "with `labels`.": inside(
                 lambda x, others, y: (
-                    entropy(x, y, label_smoothing=0.1)
-                    + 0.3 * sum(entropy(o, y, label_smoothing=0.1) for o in others)
+                    entropy(x, y) + 0.3 * sum(entropy(o, x.argmax(1)) for o in others)
                 )
             ),
-            "The main loss is multiplied by 0.3 too; its weight is 1.": inside(
-                lambda x, others, y: 0.3 * (entropy(x, y) + sum(entropy(o, y) for o in others))
-            ),
-            "The weights are the wrong way round: 1 for the main loss, 0.3 for the others.": inside(
-                lambda x, others, y: 0.3 * entropy(x, y) + sum(entropy(o, y) for o in others)
-            ),
-            "The main loss has the weight 0.7; in the paper it has 1.": inside(
-                lambda x, others, y: 0.7 * entropy(x, y) + 0.3 * sum(entropy(o, y) for o in others)
-            ),
             "The auxiliary losses are averaged; each should count 0.3.": inside(averaged),
-            "The auxiliary losses are missing.": inside(lambda x, others, y: entropy(x, y)),
+            "No auxiliary loss is counted. Add one for each of `auxiliary.values()`, whatever its "
+            "name is.": weighted(lambda i, n: 0 if i else 1),
             "The main loss is missing.": inside(
                 lambda x, others, y: 0.3 * sum(entropy(o, y) for o in others) + torch.zeros(())
             ),
@@ -899,27 +1135,8 @@ def inception_7(answer):
             ),
             "The logits are added before the cross-entropy; each classifier has its own "
             "loss.": inside(lambda x, others, y: entropy(x + 0.3 * sum(others), y)),
-            "There is a softmax before the cross-entropy, which takes logits.": inside(
-                lambda x, others, y: (
-                    entropy(x.softmax(1), y) + 0.3 * sum(entropy(o.softmax(1), y) for o in others)
-                )
-            ),
-            "The losses of the images are added; their mean is asked for.": inside(
-                lambda x, others, y: (
-                    entropy(x, y, reduction="sum")
-                    + 0.3 * sum(entropy(o, y, reduction="sum") for o in others)
-                )
-            ),
-            "The losses have not been averaged over the images; one number is expected.": inside(
-                lambda x, others, y: (
-                    entropy(x, y, reduction="none")
-                    + 0.3 * sum(entropy(o, y, reduction="none") for o in others)
-                )
-            ),
-            "The whole is divided by the number of classifiers; it should not be.": inside(
-                lambda x, others, y: (
-                    (entropy(x, y) + 0.3 * sum(entropy(o, y) for o in others)) / (1 + len(others))
-                )
+            "The whole is divided by the number of classifiers; it should not be.": weighted(
+                lambda i, n: (0.3 if i else 1) / n
             ),
         },
     )
@@ -983,6 +1200,20 @@ class _Factorised(nn.Module):
         return maps.relu() if self.last else maps
 
 
+class _SideBySide(nn.Module):
+    """Both kernels read what comes in."""
+
+    def __init__(self, in_channels: int, out_channels: int, n: int, *, late: bool) -> None:
+        super().__init__()
+        self.row = nn.Conv2d(in_channels, out_channels, (1, n), padding=(0, n // 2))
+        self.column = nn.Conv2d(in_channels, out_channels, (n, 1), padding=(n // 2, 0))
+        self.late = late
+
+    def forward(self, maps: Tensor) -> Tensor:
+        row, column = self.row(maps), self.column(maps)
+        return (row + column).relu() if self.late else row.relu() + column.relu()
+
+
 def inception_8(answer, reference):
     for case in ((3, 4, 7), (5, 2, 3), (2, 2, 5)):
         n = case[2]
@@ -996,11 +1227,22 @@ def inception_8(answer, reference):
                 nn.ReLU(),
             )
 
+        def beside(late: bool, case=case) -> Callable[[], nn.Module]:
+            return lambda: _SideBySide(*case, late=late)
+
         def always(n: int, case=case) -> Callable[[], nn.Module]:
             return lambda: _Factorised(*case[:2], n)
 
+        module = make(answer, *case)
+        for conv in module.modules():
+            if isinstance(conv, nn.Conv2d) and conv.groups > 1:
+                raise Wrong(
+                    "One of your convolutions has `groups`, so each output reads only a part of "
+                    "the channels (depthwise, chapter 9). Here both kernels read all of them. Your "
+                    f"module consists of {layers(module)}."
+                )
         _same(
-            make(answer, *case),
+            module,
             reference(*case),
             (2, case[0], 9, 12),
             (1, case[0], 8, 7),
@@ -1020,6 +1262,11 @@ def inception_8(answer, reference):
                     f'The padding is of the kind "{mode}"; zeros are asked for, as torch pads by '
                     "itself.": but(mode=mode)
                     for mode in ("reflect", "replicate", "circular")
+                },
+                **{
+                    "The two kernels are side by side and their results are added. The second has "
+                    f"to read what the first gives{more}.": beside(late)
+                    for more, late in (("", False), (", after its ReLU", True))
                 },
                 "There is no ReLU between the two.": but(between=False),
                 "The ReLU after the second convolution is missing.": but(last=False),

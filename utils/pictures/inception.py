@@ -259,34 +259,6 @@ def lost(report: Mapping[str, Any], names: Mapping[str, str]) -> Figure:
     return figure
 
 
-def three_ways(report: Mapping[str, Any], names: Mapping[str, str]) -> Figure:
-    """Points lost without a branch, module by module, for three ways of taking it away."""
-    ways = {
-        "zero": "zeros",
-        "mean": "means",
-        "mean_re_estimated": "means, re-estimated\n(own scale)",
-    }
-    groups = list(report)
-    with plotting.style(dpi=94):
-        figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.6), layout="constrained")
-        axes[1].sharey(axes[0])  # the third has a scale of its own
-        for axis, (way, title) in zip(axes, ways.items()):
-            for number, (branch, name) in enumerate(names.items()):
-                found = [report[group][branch][way] for group in groups]
-                x = [place + 0.18 * (number - 1.5) for place in range(len(groups))]
-                look = {"color": COLOURS[number], "marker": MARKERS[number], "linestyle": "none"}
-                axis.vlines(x, [f["min"] for f in found], [f["max"] for f in found], look["color"])
-                axis.plot(x, [f["median"] for f in found], label=name, markersize=4.5, **look)
-            axis.axhline(0, color="#888888", linewidth=0.7)
-            axis.set_xticks(range(len(groups)), [g.replace("inception", "") for g in groups])
-            axis.set_title(title, fontsize=11)
-        axes[1].set_xlabel("module without the branch", fontsize=10.5)
-        axes[0].set_ylabel("points of accuracy lost", fontsize=10.5)
-        handles = axes[0].get_legend_handles_labels()
-        figure.legend(*handles, loc="outside lower center", ncols=4, fontsize=11)
-    return figure
-
-
 # --- auxiliary classifiers ------------------------------------------------------------------------
 
 
