@@ -1,5 +1,7 @@
 """utils.topics.layers: the order of calls, MACs and times by kind of layer."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -24,7 +26,7 @@ def test_calls_are_in_order_with_what_layers_get_and_give():
         ["full 3x3", "batch norm", "ReLU", "depthwise", "1x1", "rest"]
     )
     assert found[0].input is images
-    assert all(a.output is b.input for a, b in zip(found, found[1:]))
+    assert all(a.output is b.input for a, b in pairwise(found))
     assert not any(layer._forward_hooks for layer in model.modules())
 
 

@@ -103,4 +103,6 @@ def fastest(
                 taken[name].append(milliseconds(network, images))
     finally:
         torch.set_num_threads(threads)
-    return {name: min(found, key=lambda spent: sum(spent.values())) for name, found in taken.items()}
+    return {
+        name: min(found, key=lambda spent: sum(spent.values())) for name, found in taken.items()
+    }
