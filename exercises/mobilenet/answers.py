@@ -1112,17 +1112,17 @@ def in_slices(maps, expand, depthwise, project, slices):
             "whole",
             "def in_slices(maps, expand, depthwise, project, slices):\n"
             "    return project(F.relu6(depthwise(F.relu6(expand(maps)))))",
-            r"as a whole",
+            r"A tensor with all wide channels",
         ),
         (
             "whole expansion",
             sliced(before="everything = F.relu6(expand(maps))", act1="everything[:, part]"),
-            r"too much is alive",
+            r"A tensor with all wide channels",
         ),
         (
             "keeps the slices",
             sliced(before="kept = []", add="kept.append(wide); total = total + thin"),
-            r"too much is alive",
+            r"slices are kept until the end",
         ),
         ("an array", sliced(result="total.numpy()"), r"torch tensor is expected"),
         ("a module", "in_slices = nn.Conv2d(3, 3, 1)", r"A function is expected"),
@@ -1366,7 +1366,11 @@ class InvertedResidual(nn.Module):
     def forward(self, maps):
         wide = self.norm(self.depthwise(self.expand(maps))).clamp(0, 6)
         thin = self.last(self.project(wide))
-        return thin + maps if thin.shape == maps.shape else thin
+        return thin + maps if self.depthwise.stride == (1, 1) and same(thin, maps) else thin
+
+
+def same(one, other):
+    return one.shape == other.shape
 """,
         ),
     ],
