@@ -171,6 +171,31 @@ class _AlwaysTraining(nn.Module):
         return self.module(*given)
 
 
+class _InMode(nn.Module):
+    """Every `F.batch_norm` gets the mode of the module as its `training`."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(module)
+
+    def forward(self, *given: Any) -> Any:
+        with _Mode(self.training):
+            return self.module(*given)
+
+
+class _Mode(TorchFunctionMode):
+    def __init__(self, training: bool) -> None:
+        super().__init__()
+        self.training = training
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if function is F.batch_norm:
+            args = (*args[:5], self.training, *args[6:]) if len(args) > 5 else args
+            kwargs |= {"training": self.training} if len(args) <= 5 else {}
+        return function(*args, **kwargs)
+
+
 class _Once(nn.Module):
     """A layer or block that computes in its first call; in the others it gives back its input."""
 
@@ -210,6 +235,8 @@ def explain(
         whole = [(words, _Permuted(answer))]
         words = "`forward` does something in train mode only (`self.training`), not in eval mode"
         whole += [(words, _AlwaysTraining(answer))]
+        words = "`F.batch_norm` does not know the mode; give it `training=self.training`"
+        whole += [(words, _InMode(answer))]
         again = _called_again(answer, shapes[0])
         for words, module in itertools.chain(one, again, edited, whole, moved, two):
             if alike_modules(trace.Compared(module, right_one.shapes), right_one):
@@ -404,7 +431,7 @@ def _settings(layer: nn.Module) -> dict[str, Any]:
         ("kernel_size", "be {}"),
         *((name, f"have {name} {{}}") for name in ("stride", "padding", "dilation", "groups")),
         *((name, f"have {name} {{}}") for name in ("eps", "momentum", "padding_mode", "p")),
-        ("ceil_mode", "have ceil_mode {}"),
+        *((name, f"have {name} {{}}") for name in ("ceil_mode", "track_running_stats")),
     ):
         value = getattr(layer, name, None)
         if value is not None:
@@ -434,6 +461,8 @@ def _setting(layer: nn.Module, new: nn.Module, made: Mapping[str, Any]) -> str:
             kind = re.match(r"have (stride|padding|dilation|groups) ", verb)
             named = {kind[1]: made[kind[1]]} if kind and kind[1] in made else {}
             parts.append(f"{verb.format(value)}{_origin(value, named if kind else made)}{told}")
+    if not parts:
+        return f"should be {layers(new)}"
     *others, last = parts
     return f"should {', '.join(others)}, and {last}" if others else f"should {last}"
 

@@ -34,6 +34,41 @@ def v1(**changes):
     return separable(*[layer for layer in layers.values() if layer])
 
 
+def shrunk(result, filters="self.filters(x)"):
+    """A block of v1 whose convolutions have stride 1, and which shrinks y in another way."""
+    return f"""
+class separable(nn.Module):
+    def __init__(self, i, o, stride=1):
+        super().__init__()
+        self.stride, self.filters = stride, nn.Conv2d(i, i, 3, 1, 1, groups=i, bias=False)
+        self.mix = nn.Conv2d(i, o, 1, bias=False)
+        self.one, self.two = nn.BatchNorm2d(i), nn.BatchNorm2d(o)
+
+    def forward(self, x):
+        y = self.two(self.mix(self.one({filters}).relu())).relu()
+        return {result} if self.stride == 2 else y
+"""
+
+
+def normed(mode):
+    """A block of v1 that calls `F.batch_norm` with this mode."""
+    return f"""
+class separable(nn.Module):
+    def __init__(self, i, o, stride=1):
+        super().__init__()
+        self.filters = nn.Conv2d(i, i, 3, stride, 1, groups=i, bias=False)
+        self.mix = nn.Conv2d(i, o, 1, bias=False)
+        self.one, self.two = nn.BatchNorm2d(i), nn.BatchNorm2d(o)
+
+    def norm(self, x, n):
+        mean, var = n.running_mean, n.running_var
+        return F.batch_norm(x, mean, var, n.weight, n.bias, {mode}).relu()
+
+    def forward(self, x):
+        return self.norm(self.mix(self.norm(self.filters(x), self.one)), self.two)
+"""
+
+
 def recount(one=94.857, deep=3.058, full=1.906, linear=0.18, misprint='"full"'):
     return (
         f'recount = {{"1x1": {one}, "depthwise": {deep}, "full": {full}, "linear": {linear}, '
@@ -157,6 +192,11 @@ def quantise(weight):
 
 wrong_answers = {
     "mobilenet.1": [
+        (
+            "dw 512, in the weights too",
+            counts(depthwise=2 * DEEP, weights=9 * 512 + 131_072),
+            r"it does not give 512",
+        ),
         ("no dictionary", "counts = (1, 2, 3, 4)", r"A dictionary with the keys"),
         ("a key missing", 'counts = {"standard": 231211008}', r'^"depthwise", .*are missing'),
         ("input positions", counts(4 * STANDARD), r'"standard": .*28 · 28 positions of the input'),
@@ -203,6 +243,27 @@ wrong_answers = {
         ("None", counts(weights=None), r'"weights": A number is expected'),
     ],
     "mobilenet.2": [
+        ("pooled at the end", shrunk("F.max_pool2d(y, 2, ceil_mode=True)"), r"Something else than"),
+        ("every second position", shrunk("y[:, :, ::2, ::2]"), r"depthwise .* have the stride 2"),
+        ("always training", normed("training=True"), r"does not know the mode"),
+        ("never training", normed("training=False"), r"does not know the mode"),
+        (
+            "no running statistics",
+            v1(b="nn.BatchNorm2d(in_channels, track_running_stats=False)"),
+            r"should have track_running_stats True",
+        ),
+        (
+            "padded right and below",
+            """
+def separable(in_channels, out_channels, stride=1):
+    edges = (1, 1, 1, 1) if stride == 1 else (0, 1, 0, 1)
+    deep = nn.Conv2d(in_channels, in_channels, 3, stride, groups=in_channels, bias=False)
+    pad = nn.ZeroPad2d(edges)
+    ends = [nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)]
+    return nn.Sequential(pad, deep, nn.BatchNorm2d(in_channels), nn.ReLU(), *ends, nn.ReLU())
+""",
+            r"padding 1 on every side",
+        ),
         (
             "a matrix product for the 1×1",
             """
@@ -431,6 +492,9 @@ class separable(nn.Module):
         ("a number", "separable = 3", r"A function or class"),
     ],
     "mobilenet.3": [
+        ("full: one channel", recount(full=0.63521), r"27 products"),
+        ("share of the pair", recount(one=96.878), r"start and the linear layer belong to it"),
+        ("a share twice", recount(one=189.715), r"twice the share"),
         ("no dictionary", "recount = [94.86, 3.06, 1.91, .18]", r"A dictionary"),
         (
             "no misprint",
@@ -485,6 +549,16 @@ class separable(nn.Module):
         ("linear as fraction", recount(linear=0.0018), r'"linear": .*fraction'),
     ],
     "mobilenet.4": [
+        (
+            "added where shapes agree",
+            inverted(
+                forward="y = self.branch(maps)\n"
+                "        return maps + y if maps.shape == y.shape else y"
+            ),
+            r"wherever the shapes agree",
+        ),
+        ("divided", inverted(wide="max(1, in_channels // expansion)"), r"are divided by"),
+        ("multiple of 8", inverted(wide="-(-in_channels * expansion // 8) * 8"), r"multiple of 8"),
         (
             "a function",
             inverted() + "\nBlock = InvertedResidual\n"
@@ -753,6 +827,17 @@ class InvertedResidual(nn.Module):
     ],
     "mobilenet.5": [
         (
+            "norm after a block",
+            repaired(after="parts.append(nn.BatchNorm2d(out_channels))"),
+            r"a batch norm after a block",
+        ),
+        (
+            "a classifier",
+            repaired(last=f"{LAST_LAYERS}, nn.Flatten(), nn.Linear(1024, 10)"),
+            r"no flatten and no linear layer",
+        ),
+        ("pooled", repaired(last=f"{LAST_LAYERS}, nn.AvgPool2d(2)"), r"There is a pooling"),
+        (
             "a plain ReLU first",
             repaired().replace("nn.ReLU6()", "nn.ReLU()", 1),
             r"first ReLU6 is a plain ReLU",
@@ -854,6 +939,24 @@ class InvertedResidual(nn.Module):
         ("a network", repaired() + "\nrepaired_features = repaired_features()", r"stay a function"),
     ],
     "mobilenet.6": [
+        ("first biases", sliced(bias1="expand.bias[:size]"), r"take `expand.bias\[part\]`"),
+        (
+            "projection of other channels",
+            sliced(weight="project.weight[:, start // size :: slices]"),
+            r"The projection takes every `slices`-th channel",
+        ),
+        (
+            "channels in are sliced",
+            """
+def in_slices(maps, expand, depthwise, project, slices):
+    size, wide = maps.shape[1] // slices, expand.bias[:, None, None]
+    for start in range(0, size * slices, size):
+        part = slice(start, start + size)
+        wide = wide + F.conv2d(maps[:, part], expand.weight[:, part])
+    return project(F.relu6(depthwise(F.relu6(wide))))
+""",
+            r"that the expansion takes in are sliced",
+        ),
         ("bias each time", sliced(bias="project.bias"), r"with every slice"),
         ("no bias", sliced(bias="None"), r"bias of the projection is missing"),
         (
@@ -1009,17 +1112,17 @@ def in_slices(maps, expand, depthwise, project, slices):
             "whole",
             "def in_slices(maps, expand, depthwise, project, slices):\n"
             "    return project(F.relu6(depthwise(F.relu6(expand(maps)))))",
-            r"as a whole",
+            r"A tensor with all wide channels",
         ),
         (
             "whole expansion",
             sliced(before="everything = F.relu6(expand(maps))", act1="everything[:, part]"),
-            r"too much is alive",
+            r"A tensor with all wide channels",
         ),
         (
             "keeps the slices",
             sliced(before="kept = []", add="kept.append(wide); total = total + thin"),
-            r"too much is alive",
+            r"slices are kept until the end",
         ),
         ("an array", sliced(result="total.numpy()"), r"torch tensor is expected"),
         ("a module", "in_slices = nn.Conv2d(3, 3, 1)", r"A function is expected"),
@@ -1030,6 +1133,11 @@ def in_slices(maps, expand, depthwise, project, slices):
         ),
     ],
     "mobilenet.7": [
+        (
+            "no signs",
+            quantised(steps="weight.abs() / scale.reshape(-1, *[1] * (weight.ndim - 1))"),
+            r"signs are lost",
+        ),
         (
             "one scale",
             quantised(scale="weight.abs().max() / 127 * torch.ones(len(weight))"),
@@ -1160,6 +1268,14 @@ counts = {
     ],
     "mobilenet.2": [
         (
+            "the stride in the call",
+            shrunk(
+                "y",
+                "F.conv2d(x, self.filters.weight, None, self.stride, 1, 1, self.filters.groups)",
+            ),
+        ),
+        ("the mode in the call", normed("training=self.training")),
+        (
             "lazy layers",
             separable(
                 DEPTHWISE,
@@ -1250,7 +1366,11 @@ class InvertedResidual(nn.Module):
     def forward(self, maps):
         wide = self.norm(self.depthwise(self.expand(maps))).clamp(0, 6)
         thin = self.last(self.project(wide))
-        return thin + maps if thin.shape == maps.shape else thin
+        return thin + maps if self.depthwise.stride == (1, 1) and same(thin, maps) else thin
+
+
+def same(one, other):
+    return one.shape == other.shape
 """,
         ),
     ],

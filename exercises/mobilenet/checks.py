@@ -62,6 +62,7 @@ _NO_NORM = (
     *("        nn.BatchNorm2d(in_channels),\n", ""),
     *("        nn.BatchNorm2d(out_channels),\n", ""),
 )
+_POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.SiLU, nn.Hardswish, nn.GELU)
 _NORM, _LAST_RELU = "        nn.BatchNorm2d(64),\n", "        nn.ReLU6(),\n    ]\n    return"
 _LAST = "            nn.BatchNorm2d(out_channels),\n"
@@ -71,6 +72,12 @@ _ROWS_CUT = (
     "    return torch.cat([project(F.relu6(depthwise(F.relu6(expand(part))))) for part in "
     "maps.chunk(slices, {0})], {0})\n"
 )
+_THIN = (
+    "    thin = maps.shape[1] // slices\n    parts = [slice(i * thin, i * thin + thin) for i in "
+    "range(slices)]\n    wide = sum(F.conv2d(maps[:, p], expand.weight[:, p]) for p in parts)\n"
+    "    return project(F.relu6(depthwise(F.relu6(wide + expand.bias[:, None, None]))))\n"
+)
+_EVERY = "start//size::slices"
 _EACH = ("project.bias if start == 0 else None", "project.bias")
 _FILTERS = ("depthwise.weight[part]", "depthwise.weight[:size]")
 SLIPS = {
@@ -131,6 +138,18 @@ SLIPS = {
         "The expansion is always 6: `expansion` is not used.": (
             "in_channels * expansion",
             "in_channels * 6",
+        ),
+        "The channels are divided by `expansion`, as in ResNet's bottleneck; here they are "
+        "multiplied.": ("in_channels * expansion", "max(1, in_channels // expansion)"),
+        "The wide channels are rounded to a multiple of 8; in_channels * expansion is right.": (
+            "in_channels * expansion",
+            "max(8, (in_channels * expansion + 4) // 8 * 8)",
+        ),
+        "The input is added wherever the shapes agree, so also with stride 2 and maps of one "
+        "pixel. The rule is: stride 1, and as many channels out as in.": (
+            _FORWARD,
+            "        result = self.branch(maps)\n"
+            "        return maps + result if maps.shape == result.shape else result",
         ),
     },
     "mobilenet.5": {
@@ -214,6 +233,8 @@ SLIPS = {
             "expand.weight[:, p], expand.bias))))) for p in (slice(i * size, i * size + size) "
             "for i in range(slices)))\n",
         ),
+        "The channels that the expansion takes in are sliced; slice the wide ones, which it "
+        "gives.": ("    size", f"{_THIN}    size"),
         "The rows of the maps are sliced; slice the wide channels.": (
             *("    size", f"{_ROWS_CUT.format(2)}    size"),
         ),
@@ -246,6 +267,36 @@ SLIPS = {
         "Every slice has the depthwise filters and biases of the first slice: take "
         "`depthwise.weight[part]` and `depthwise.bias[part]`.": (
             *(*_FILTERS, "depthwise.bias[part]", "depthwise.bias[:size]"),
+        ),
+        "Every slice has the depthwise biases of the first slice: take `depthwise.bias[part]`.": (
+            "depthwise.bias[part]",
+            "depthwise.bias[:size]",
+        ),
+        "Every slice has the expansion biases of the first slice: take `expand.bias[part]`.": (
+            "expand.bias[part]",
+            "expand.bias[:size]",
+        ),
+        "Every slice is expanded with the weights of the first slice: take "
+        "`expand.weight[part]`.": ("expand.weight[part]", "expand.weight[:size]"),
+        "Every slice is expanded with the weights and biases of the first slice: take "
+        "`expand.weight[part]` and `expand.bias[part]`.": (
+            *("expand.weight[part]", "expand.weight[:size]"),
+            *("expand.bias[part]", "expand.bias[:size]"),
+        ),
+        "The expansion takes every `slices`-th channel, the other layers take neighbouring ones. "
+        "All three need the same channels.": (
+            *("expand.weight[part]", f"expand.weight[{_EVERY}]"),
+            *("expand.bias[part]", f"expand.bias[{_EVERY}]"),
+        ),
+        "The depthwise convolution takes every `slices`-th channel, the other layers take "
+        "neighbouring ones. All three need the same channels.": (
+            *("depthwise.weight[part]", f"depthwise.weight[{_EVERY}]"),
+            *("depthwise.bias[part]", f"depthwise.bias[{_EVERY}]"),
+        ),
+        "The projection takes every `slices`-th channel, the other layers take neighbouring ones. "
+        "All three need the same channels.": (
+            "project.weight[:, part]",
+            f"project.weight[:, {_EVERY}]",
         ),
         "The slices are averaged; they have to be added.": (
             *(*_EACH, "return total", "return total / slices"),
@@ -291,6 +342,10 @@ SLIPS = {
         "`weight` is the tensor of weights itself, not a layer.": (
             *("weight.abs()", "weight.weight.abs()"),
         ),
+        "The signs are lost: divide the weights, not their absolute values.": (
+            "weight / scale",
+            "weight.abs() / scale",
+        ),
         "The numbers are rounded up; to the nearest is asked for.": (
             "steps.round()",
             "steps.ceil()",
@@ -310,6 +365,12 @@ def mobilenet_1(answer):
     )
     no_positions = "This is the number of weights; each is used at every one of 14 · 14 positions."
     side = "There are 14 · 14 positions, not 14."
+    twice = (
+        "This is twice too much. The depthwise layer keeps its 256 channels. And one MAC is a "
+        "multiplication with its addition: count it once."
+    )
+    if isinstance(answer, dict) and str(answer.get("weights")) == str(9 * 512 + point):
+        twice = "The depthwise layer keeps its 256 channels; it does not give 512."
     right = {
         "standard": positions * one,
         "depthwise": positions * deep,
@@ -337,8 +398,7 @@ def mobilenet_1(answer):
     }
     common["depthwise"] |= {
         positions * one: "This is the ordinary convolution. A depthwise filter sees one channel.",
-        positions * 9 * 512: "This is twice too much. The depthwise layer keeps its 256 channels. "
-        "And one MAC is a multiplication with its addition: count it once.",
+        positions * 9 * 512: twice,
         positions * 9: "This is one channel; there are 256.",
         positions * 9 * 256 + 256: "Biases are left out: a batch norm comes after this layer.",
         positions * 10 * 256: "Biases are left out: a batch norm comes after this layer.",
@@ -528,12 +588,12 @@ def _compare_separable(
     with trace.unwatched():
         got = call(block.train(), torch.randn(shape))
     if isinstance(got, Tensor) and got.shape[2:] != expected[2:]:
-        cause = "The 3×3 needs padding 1, the 1×1 none."
+        cause = "The 3×3 needs padding 1 on every side, the 1×1 none."
         if any(c.dilation != (1, 1) for c in convs):
             cause = sixth_argument(block) or (
                 "A convolution has gaps in its kernel (`dilation`); leave that argument out."
             )
-        elif any(isinstance(m, (nn.MaxPool2d, nn.AvgPool2d)) for m in block.modules()):
+        elif any(isinstance(m, _POOLING) for m in block.modules()):
             cause = "No pooling is asked for: the depthwise convolution has the stride."
         elif stride == 1 and any(c.stride != (1, 1) for c in convs):
             cause = "A convolution has a stride although `stride` is 1: is the argument used?"
@@ -557,7 +617,15 @@ def _compare_separable(
             f"The first convolution has groups={convs[0].groups}; with {given} channels, depthwise "
             f"means groups={given}."
         )
-    _same_block(block, right, shape)
+    try:
+        _same_block(block, right, shape)
+    except Wrong:
+        if stride == 1 or any(c.stride != (1, 1) for c in convs):
+            raise
+        raise Wrong(
+            "Something else than a stride shrinks the maps. The depthwise convolution should have "
+            f"the stride {stride}. Your module consists of {layers(block)}."
+        ) from None
 
 
 # --- mobilenet.3: a table with a misprint ---------------------------------------------------------
@@ -619,6 +687,7 @@ def _share_mistakes(key: str) -> list[tuple[float, str]]:
         (sum(own) / 1e6, "This is in millions of MACs; the share of all MACs is asked for."),
         (100 * len(own) / 28, "This is a share of the number of layers; add up their MACs."),
         (_V2[key], "This is the share in MobileNet v2; the table is about v1."),
+        (2 * right, "This is twice the share: count a multiplication and its addition as one MAC."),
     ]
     for n in (2, 3, 4):
         for rows in itertools.combinations(_ROWS, n):
@@ -629,6 +698,9 @@ def _share_mistakes(key: str) -> list[tuple[float, str]]:
     for row in _ROWS:
         text = f"The whole is too small here: {_ROWS[row]} belongs to the whole."
         known.append((100 * sum(own) / (whole - sum(macs[row])), text))
+    for two in itertools.combinations([row for row in _ROWS if row != key], 2):
+        text = "The whole is too small here: {} and {} belong to it.".format(*map(_ROWS.get, two))
+        known.append((100 * sum(own) / (whole - sum(sum(macs[row]) for row in two)), text))
     for n in own if len(own) > 1 else ():
         known.append((100 * n / whole, f"This is one layer; add up all {len(own)}."))
         known.append((right - 100 * n / whole, f"One of the {len(own)} layers is left out."))
@@ -645,6 +717,11 @@ def _share_mistakes(key: str) -> list[tuple[float, str]]:
     if key == "full":
         known.append((1.19, "This is the printed value. Measure it."))
         known.append((right - 1.19, "This is the distance to the printed value, not the share."))
+        text = (
+            "This is 9 products for each value, the share of the first depthwise layer. The full "
+            "convolution sees 3 channels: 27 products."
+        )
+        known.append((right / 3, text))
         known.append((4 * right, "The first convolution has stride 2: 112 · 112 positions."))
     if key == "linear":
         known.append((100 * (sum(own) + 1024 * 49) / whole, "Pooling and biases have no MACs."))
@@ -700,6 +777,7 @@ def mobilenet_4(answer, reference):
         ((4, 4, 2, 3), (3, 4, 9, 8)),
         ((5, 5, 1, 1), (3, 5, 7, 6)),
         ((3, 3), (3, 3, 6, 6)),
+        ((4, 4, 2, 3), (3, 4, 1, 1)),  # the shapes agree, and still there is no shortcut
     ]
     for arguments, shape in cases:
         block = make(answer, *arguments)
@@ -843,6 +921,8 @@ def _faults(network: nn.Module) -> list[str]:
             f"There is still an activation after {active} of the {len(blocks)} blocks, so after a "
             "projection; the bottleneck is linear."
         )
+    if any(convs and isinstance(c, nn.BatchNorm2d) for convs, c in zip(inside, children[1:])):
+        found.append("There is a batch norm after a block; the block already ends with one.")
     given = 16
     for block in blocks:
         takes, gives = block[0].in_channels, block[-1].out_channels
@@ -865,6 +945,12 @@ def _faults(network: nn.Module) -> list[str]:
             f"The expansions of the blocks are {', '.join(map(str, wide))}; the table says 1, then "
             "4. Hand `expansion` on to each block."
         )
+    if any(isinstance(m, (nn.Linear, nn.Flatten)) for m in every):
+        found.append(
+            "Maps are asked for: no flatten and no linear layer comes after the last ReLU6."
+        )
+    elif any(isinstance(m, _POOLING) for m in every):
+        found.append("There is a pooling; here only the strides shrink the maps.")
     return found
 
 
@@ -923,9 +1009,11 @@ def _expect_small_peak(answer: Callable) -> None:
     layers_ = _layers_of(4, 64, 4, 1)
     wide = 64 * 24 * 24
 
+    def held(slices: int, images: int = 1) -> memory.Peak:
+        return memory.peak(answer, torch.randn(images, 4, 24, 24), *layers_, slices)
+
     def peak(slices: int, images: int = 1) -> int:
-        maps = torch.randn(images, 4, 24, 24)
-        return memory.peak(answer, maps, *layers_, slices).values
+        return held(slices, images).values
 
     found = peak(16)
     allowed = wide // 2  # the solution needs less than 5/16: slices of 1/16, thin tensors of 1/16
@@ -936,8 +1024,10 @@ def _expect_small_peak(answer: Callable) -> None:
         cause = "`slices` is the number of slices, not the size of one: 16 slices of 4 channels."
     elif peak(16, images=4) < 2 * found:
         cause = "The images of the batch are sliced; slice the wide channels of all images."
+    elif held(16).largest >= wide:
+        cause = "A tensor with all wide channels is made."
     elif found >= wide:
-        cause = "The wide tensor is there as a whole, or all its slices are kept."
+        cause = "All slices are kept until the end; use each one at once."
     raise Wrong(
         f"The output is right, but too much is alive at one time. {cause} With 64 wide channels of "
         f"24×24, {wide:,} values, and 16 slices your function holds {found:,} values at its peak; "

@@ -1,0 +1,47 @@
+"""utils.topics.layers: the order of calls, MACs and times by kind of layer."""
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from utils import networks, summary
+from utils.topics import layers
+
+
+def network():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU6(),
+        nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Conv2d(8, 4, 1)),
+        nn.AdaptiveAvgPool2d(1),
+    )
+
+
+def test_calls_are_in_order_with_what_layers_get_and_give():
+    model, images = network(), torch.randn(2, 3, 5, 5)
+    found = layers.calls(model, images)
+    assert [layers.kind(call.layer) for call in found] == (
+        ["full 3x3", "batch norm", "ReLU", "depthwise", "1x1", "rest"]
+    )
+    assert found[0].input is images
+    assert all(a.output is b.input for a, b in pairwise(found))
+    assert not any(layer._forward_hooks for layer in model.modules())
+
+
+def test_macs_by_kind_add_up():
+    with torch.device("meta"):
+        model = networks.build("mobilenet_v1")
+    found = layers.macs(model, (3, 224, 224))
+    assert round(sum(found.values()) * 1e6) == summary.count_macs(model, (3, 224, 224))
+    assert round(found["depthwise"] / sum(found.values()), 4) == 0.0306  # Table 2 of the paper
+
+
+def test_times_of_every_kind_and_threads_as_before():
+    threads = torch.get_num_threads()
+    found = layers.fastest({"a": network(), "b": network()}, torch.randn(1, 3, 8, 8), rounds=2)
+    assert list(found) == ["a", "b"]
+    assert set(found["a"]) == {"full 3x3", "batch norm", "ReLU", "depthwise", "1x1", "rest"}
+    assert all(value >= 0 for value in found["b"].values())
+    assert torch.get_num_threads() == threads
