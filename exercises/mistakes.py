@@ -388,6 +388,10 @@ def _tensor_argument_changes(name: str, value: Tensor) -> Iterator[Change]:
             f"`{name}` counts as a square: its width is used for its height too",
             lambda v: v[..., : v.shape[-1], :],
         )
+        yield (
+            f"`{name}` is cut to a square, as small as its shorter side",
+            lambda v: v[..., : min(v.shape[-2:]), : min(v.shape[-2:])],
+        )
         yield f"the last row of `{name}` is left out", lambda v: v[..., :-1, :]
         yield f"the last column of `{name}` is left out", lambda v: v[..., :-1]
     if axes in (3, 4):
@@ -644,7 +648,10 @@ def _repair(seen: list[Seen], right: list[Seen], reference: Any) -> str:
         elif isinstance(mine.result, nn.Module):
             made = dict(zip(parameter_names(reference), mine.arguments or ()))
     words = repairs.explain(*found) if found else ""
-    given = found and ", ".join(f"{name}={value!r}" for name, value in found[3].items())
+    given = found and ", ".join(
+        f"{name}={value.__name__ if isinstance(value, type) else repr(value)}"
+        for name, value in found[3].items()
+    )
     which = f" (made with {given})" if given else ""
     return f"in your module{which} this is wrong: {words}." if words else ""
 

@@ -204,6 +204,77 @@ wrong_answers = {
             r"round, top to bottom",
         ),
         ("a matrix product", conv2d(value="(patch @ kernel).sum()"), r"`@` multiplies matrices"),
+        (
+            "a matrix product with the kernel transposed",
+            conv2d(value="(patch @ kernel.T).sum()"),
+            r"^`@` multiplies matrices, here with the kernel transposed",
+        ),
+        (
+            "the kernel cut to a square",
+            conv2d().replace(
+                "padded =",
+                "side = min(kernel.shape)\n    kernel = kernel[:side, :side]\n    padded =",
+            ),
+            r"cut to a square, as small as its shorter side",
+        ),
+        (
+            "sums of a strided loop in an output for stride 1",
+            conv2d(
+                "row",
+                "column",
+                rows="padded.shape[0] - kernel.shape[0] + 1",
+                columns="padded.shape[1] - kernel.shape[1] + 1",
+            )
+            .replace("range(rows)", "range(0, rows, stride)")
+            .replace("range(columns)", "range(0, columns, stride)"),
+            r"^Your output is as large as for stride 1, with zeros between",
+        ),
+        (
+            "positions that hang over the edge, with the kernel cut",
+            conv2d(
+                rows="-(-(padded.shape[0] - kernel.shape[0]) // stride) + 1",
+                columns="-(-(padded.shape[1] - kernel.shape[1]) // stride) + 1",
+                value="(patch * kernel[: patch.shape[0], : patch.shape[1]]).sum()",
+            ),
+            r"^You also count positions where the kernel hangs over the edge",
+        ),
+        (
+            "the image's own border overwritten",
+            conv2d(pad="image").replace(
+                "    rows =",
+                "    for axis in (0, 1):\n"
+                "        image.narrow(axis, 0, padding).zero_()\n"
+                "        image.narrow(axis, image.shape[axis] - padding, padding).zero_()\n"
+                "    rows =",
+            ),
+            r"^You set the outer rows and columns of the image itself to zero",
+        ),
+        (
+            "the patch multiplied in place",
+            conv2d(value="patch.mul_(kernel).sum()"),
+            r"^You multiply the patch in place",
+        ),
+        (
+            "sums that pile up",
+            conv2d(value="total")
+            .replace(
+                "            output[row",
+                "            total = total + (patch * kernel).sum()\n            output[row",
+            )
+            .replace("    for row", "    total = 0\n    for row"),
+            r"^The sums pile up from place to place",
+        ),
+        (
+            "a new layer with its bias",
+            """
+def conv2d(image, kernel, stride, padding):
+    layer = nn.Conv2d(1, 1, tuple(kernel.shape), stride=stride, padding=padding)
+    with torch.no_grad():
+        layer.weight.copy_(kernel[None, None])
+        return layer(image[None, None])[0, 0]
+""",
+            r"^The same number, .*, is added to every sum, as a bias does",
+        ),
         ("no sum", conv2d(value="patch * kernel"), r"whole grid of products into one place"),
         ("a product", conv2d(value="(patch * kernel).prod()"), r"products with each other"),
         ("the largest", conv2d(value="(patch * kernel).max()"), r"keep the largest product"),
@@ -364,7 +435,7 @@ wrong_answers = {
         (
             "no bias",
             subsampling(bias="0.0"),
-            r"6 parameters.*Coefficient or bias is missing",
+            r"6 parameters.*The bias is missing",
         ),
         (
             "a grouped convolution",
@@ -403,6 +474,42 @@ class Subsampling(nn.Module):
             "coefficient forgotten in forward",
             subsampling(forward="4 * F.avg_pool2d(maps, 2) + self.bias"),
             r"coefficient",
+        ),
+        (
+            "one number twice, another left out",
+            subsampling(
+                forward="self.coefficient * (maps[..., ::2, ::2] + 2 * maps[..., ::2, 1::2]"
+                " + maps[..., 1::2, 1::2]) + self.bias"
+            ),
+            r"^The lower left number .* left out, and the upper right one is added twice",
+        ),
+        (
+            "four neighbours of one row",
+            subsampling(
+                forward="self.coefficient * maps.reshape(*maps.shape[:2], maps.shape[2] // 2, "
+                "maps.shape[3] // 2, 4).sum(-1) + self.bias"
+            ),
+            r"^The reshape puts four neighbours of one row together",
+        ),
+        (
+            "a random bias",
+            subsampling(bias="nn.Parameter(torch.randn(channels, 1, 1))"),
+            r"let the bias start at 0",
+        ),
+        (
+            "made in forward",
+            """
+class Subsampling(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, maps):
+        self.a = nn.Parameter(torch.full((self.channels, 1, 1), 0.25))
+        self.b = nn.Parameter(torch.zeros(self.channels, 1, 1))
+        return self.a * 4 * F.avg_pool2d(maps, 2) + self.b
+""",
+            r"^You make coefficient and bias in `forward`",
         ),
     ],
     "lenet.3": [
@@ -444,6 +551,13 @@ class Subsampling(nn.Module):
         ("kernels", counts(three_each=48), r"number of grids; each has 25"),
         ("C1", counts(all_six=156), r"parameters of LeNet's first convolution"),
         ("at all places", counts(all_six=241_600), r"stored once"),
+        ("multiplications", counts(three_each=120_000), r"multiplications, at all 10 × 10 places"),
+        (
+            "a chain",
+            counts(padding_2=24, stride_2=12, window_3=5),
+            r"^You took the four .* a chain",
+        ),
+        ("stride of the window's size", counts(window_3=9), r"size with stride 3; with stride 2"),
         ("maps exchanged", counts(all_six=2406), r"changed places: 16 maps are made"),
         ("an entry less", "counts = {'no_padding': 24}", r'^"padding_2", .*are missing'),
         ("a list", "counts = [24, 28, 14, 13, 2416, 1216]", r"A dictionary with the keys"),
@@ -545,7 +659,31 @@ class ChannelsLast(nn.Module):
             ),
             r"sigmoids and averages, whatever",
         ),
-        ("a layer less", lenet(linear2="nn.Linear(120, 10)", linear3=""), r"parameters; 61,706"),
+        (
+            "a layer less",
+            lenet(linear2="nn.Linear(120, 10)", activation4="", linear3=""),
+            r"linear layer from 120 to 84 is missing",
+        ),
+        (
+            "global average pooling",
+            lenet(flatten="nn.AdaptiveAvgPool2d(1), nn.Flatten()", linear1="nn.Linear(16, 120)"),
+            r"first linear layer reads 16 numbers",
+        ),
+        (
+            "strides in place of poolings",
+            lenet(
+                conv1="nn.Conv2d(1, 6, 5, stride=2, padding=2)",
+                conv2="nn.Conv2d(6, 16, 5, stride=2)",
+                pool1="",
+                pool2="",
+            ),
+            r"^Both convolutions have stride 2 in place of the poolings",
+        ),
+        (
+            "no second pooling",
+            lenet(pool2="", linear1="nn.Linear(1600, 120)"),
+            r"The second pooling is missing",
+        ),
         ("no flatten", lenet(flatten=""), r"^`nn.Flatten\(\)` is missing"),
         (
             "activations after the poolings too",
@@ -670,6 +808,20 @@ class ChannelsLast(nn.Module):
             r"after the step, not before",
         ),
         (
+            "log-softmax along the images",
+            training_step(
+                CLEAR,
+                "loss = F.nll_loss(model(images).log_softmax(dim=0), labels)",
+                *(BACK, STEP, RETURN),
+            ),
+            r"^The log-softmax goes along the images",
+        ),
+        (
+            "a list",
+            training_step(LOSS, CLEAR, BACK, STEP, "return [loss.item()]"),
+            r"should come back as one number",
+        ),
+        (
             "a sum",
             training_step(
                 LOSS.replace("labels)", "labels, reduction='sum')"), CLEAR, BACK, STEP, RETURN
@@ -720,7 +872,7 @@ class ChannelsLast(nn.Module):
                 "optimizer = torch.optim.SGD(model.parameters(), lr=0.1)",
                 *(LOSS, CLEAR, BACK, STEP, RETURN),
             ),
-            r"the optimizer that the function is given has to",
+            r"^Your function moves the weights without the optimizer that it is given",
         ),
         (
             "no backward",
@@ -857,6 +1009,60 @@ class ChannelsLast(nn.Module):
                 "grad[0, 0]", "grad[0, 0].where(images.grad.abs() > 0.1, 0)[0, 0]"
             ),
             r"Small gradients count as zero",
+        ),
+        (
+            "a threshold of its own largest",
+            receptive_field().replace(
+                "grad[0, 0]",
+                "grad.where(images.grad.abs() > 0.1 * images.grad.abs().max(), 0)[0, 0]",
+            ),
+            r"^Small gradients count as zero",
+        ),
+        (
+            "negative ones only",
+            receptive_field().replace("grad[0, 0]", "grad[0, 0].clamp(max=0)"),
+            r"^You count negative gradients only",
+        ),
+        (
+            "sums of rows and columns",
+            receptive_field(
+                result=(
+                    "rows, columns = (images.grad[0, 0].sum(axis).nonzero() for axis in (1, 0))",
+                    *EXTENT[1:],
+                )
+            ),
+            r"^You add up the gradients of a row, or of a column, before",
+        ),
+        (
+            "the largest output",
+            receptive_field("maps[0].sum(0).max()"),
+            r"^You look at another unit for each random image",
+        ),
+        (
+            "doubled from the middle",
+            receptive_field(
+                result=(
+                    EXTENT[0],
+                    "return tuple(2 * int(p.max() - size // 2) + 1 for p in (rows, columns))",
+                )
+            ),
+            r"^You measure from the middle of the image down",
+        ),
+        (
+            "first and last place",
+            receptive_field(
+                result=(
+                    EXTENT[0],
+                    "return (rows.min().item(), columns.min().item()), "
+                    "(rows.max().item(), columns.max().item())",
+                )
+            ),
+            r"^Those are the first place and the last",
+        ),
+        (
+            "the pixels themselves",
+            receptive_field().replace("images.grad[0, 0]", "images[0, 0]"),
+            r"^That is the size of the image.*not at the pixels",
         ),
         ("all units", receptive_field("maps.sum()"), r"gradient of all units together"),
         ("the corner", receptive_field("maps[0, :, 0, 0].sum()"), r"unit in the corner"),
@@ -1090,6 +1296,30 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
     ],
     "lenet.5": [
         (
+            "gradients assigned, not added",
+            training_step(
+                LOSS,
+                "weights = list(model.parameters())",
+                "for weight, gradient in zip(weights, torch.autograd.grad(loss, weights)):",
+                "    weight.grad = gradient",
+                STEP,
+                RETURN,
+            ),
+        ),
+        (
+            "a closure",
+            """
+def training_step(model, images, labels, optimizer):
+    def closure():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(images), labels)
+        loss.backward()
+        return loss
+
+    return optimizer.step(closure).item()
+""",
+        ),
+        (
             "log-softmax and nll",
             training_step(
                 "model.zero_grad()",
@@ -1115,6 +1345,18 @@ def lenet(activation=nn.ReLU, pooling=nn.MaxPool2d):
         ),
     ],
     "lenet.6": [
+        (
+            "the jacobian of the unit",
+            """
+def receptive_field(model, size):
+    def unit(image):
+        maps = model(image)
+        return maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2].sum()
+
+    gradient = torch.autograd.functional.jacobian(unit, torch.randn(1, 1, size, size))[0, 0]
+    return tuple(int(p.max() - p.min()) + 1 for p in gradient.nonzero().T)
+""",
+        ),
         (
             "autograd.grad, tensors",
             """
@@ -1188,8 +1430,7 @@ equivalent = {
 accepted = {
     "lenet.6": [
         (
-            "It takes one channel of the unit and not all; the task says one unit, and the "
-            "channels of a convolution see the same pixels.",
+            "It takes one channel and not all; the channels of a convolution see the same pixels.",
             "`0` and `:` exchanged",
         ),
     ],

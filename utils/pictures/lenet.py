@@ -14,7 +14,7 @@ from torch import Tensor
 from utils import plotting
 
 FRAME = "#E69F00"
-DARK, LIGHT, FAINT = "#0072B2", "#BFDDF0", "#E4E4E4"
+DARK, FAINT = "#0072B2", "#E4E4E4"
 
 
 def _figure(height: float, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, list[Axes]]:
@@ -73,8 +73,11 @@ def runs(
     return figure
 
 
-def _dots(axis: Axes, groups: Mapping[str, Sequence[float]]) -> None:
-    """A row for each group: every run a dot, the median a bar with its value."""
+def _dots(axis: Axes, groups: Mapping[str, Sequence[float]], count: bool = True) -> None:
+    """A row for each group: every run a dot, the median a bar with its value.
+
+    With `count` the name of a group is followed by its number of runs.
+    """
     for row, values in enumerate(groups.values()):
         percent = sorted(100 * value for value in values)
         heights = [row + ((index * 0.618034) % 1 - 0.5) * 0.5 for index in range(len(percent))]
@@ -87,7 +90,7 @@ def _dots(axis: Axes, groups: Mapping[str, Sequence[float]]) -> None:
         median = round(float(torch.tensor(percent, dtype=torch.float64).quantile(0.5)), 7)
         axis.plot([median, median], [row - 0.3, row + 0.3], color="black", linewidth=2.2)
         axis.text(median, row - 0.32, f"{median:.1f}%", ha="center", va="bottom", fontsize=10)
-    names = [f"{name}\n{len(values)} runs" for name, values in groups.items()]
+    names = [f"{name}\n{len(runs)} runs" if count else name for name, runs in groups.items()]
     axis.set_yticks(range(len(groups)), names, fontsize=10)
     axis.tick_params(axis="x", labelsize=10)
     axis.set_ylim(len(groups) - 0.45, -0.85)
@@ -209,7 +212,7 @@ def fields(strength: Tensor, titles: Sequence[str], corner: int = 8, side: int =
 def steps(lines: Mapping[str, Sequence[float]]) -> Figure:
     """The accuracy of each batch, 0 to 1, in percent; a line for each way to take a step."""
     with plotting.style():
-        figure, (axis,) = _figure(2.6)
+        figure, (axis,) = _figure(3.0)
         for number, (name, values) in enumerate(lines.items()):
             percent = [100 * value for value in values]
             look = {"color": plotting.COLOURS[number], "linestyle": plotting.DASHES[number]}
@@ -219,33 +222,20 @@ def steps(lines: Mapping[str, Sequence[float]]) -> Figure:
         axis.set_ylabel("accuracy of the batch", fontsize=10)
         axis.tick_params(labelsize=10)
         axis.yaxis.set_major_formatter("{x:g}%")
-        axis.legend(fontsize=10, loc="upper left")
+        figure.legend(fontsize=10, loc="outside upper center", ncols=3)
     return figure
 
 
 def log(steps: Mapping[str, Sequence[float]]) -> Figure:
-    """Validation accuracies, 0 to 1, in percent: a row for each change on top of those before.
-
-    The bar goes from the worst run to the best, ticks are runs, dots are medians.
-    """
+    """Validation accuracies, 0 to 1: a row for each step on top of those before, as in `runs`."""
+    groups = {
+        f"{row}  {name}" if row else name: values
+        for row, (name, values) in enumerate(steps.items())
+    }
     with plotting.style():
-        figure, (axis,) = _figure(0.5 * len(steps) + 0.9)
-        medians = []
-        for row, values in enumerate(steps.values()):
-            percent = torch.tensor(values, dtype=torch.float64) * 100
-            medians.append(round(float(percent.quantile(0.5)), 7))
-            ends = [float(percent.min()), float(percent.max())]
-            axis.plot(ends, [row, row], color=LIGHT, linewidth=9, solid_capstyle="butt")
-            axis.plot(percent.tolist(), [row] * len(percent), "|", color=DARK, markersize=10)
-            place = (medians[-1], row - 0.22)
-            axis.text(*place, f"{medians[-1]:.1f}%", fontsize=10, ha="center", va="bottom")
-        axis.plot(medians, range(len(steps)), "o", color="black", markersize=5)
-        names = [f"{row}  {name}" if row else name for row, name in enumerate(steps)]
-        axis.set_yticks(range(len(steps)), names, fontsize=10)
-        axis.set_ylim(len(steps) - 0.5, -0.85)
+        figure, (axis,) = _figure(0.6 * len(steps) + 0.9)
+        _dots(axis, groups, count=False)
         axis.set_xlabel("validation accuracy after ten epochs, five seeds", fontsize=10)
-        axis.tick_params(axis="x", labelsize=10)
-        axis.xaxis.set_major_formatter("{x:g}%")
     return figure
 
 
