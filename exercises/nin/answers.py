@@ -142,7 +142,7 @@ wrong_answers = {
         ("times positions", counts(60_928 * 1024, 61_931_520), r"stored once"),
         ("parameters as MACs", counts(60_928, 60_480), r"every one of the 32 · 32"),
         ("parameters with biases as MACs", counts(60_928, 60_928), r'"macs".*32 · 32 positions'),
-        ("MACs with biases", counts(60_928, 60_928 * 1024), r"biases are in it: they are added"),
+        ("MACs with biases", counts(60_928, 60_928 * 1024), r"^The MACs contain the biases"),
         ("FLOPs", counts(60_928, 2 * 61_931_520), r"often called FLOPs"),
         ("no padding", counts(60_928, 60_480 * 784), r"28×28 would be without padding"),
         ("one row", counts(60_928, 60_480 * 32), r"not 32"),

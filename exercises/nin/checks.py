@@ -435,7 +435,7 @@ def nin_3(answer):
     same_results(
         answer,
         lambda maps, linear: F.conv2d(maps, linear.weight[:, :, None, None], linear.bias),
-        (torch.randn(2, 6, 4, 3), nn.Linear(6, 5)),
+        (torch.randn(2, 6, 6, 2), nn.Linear(6, 5)),
         (torch.randn(3, 4, 5, 5), nn.Linear(4, 4)),
         (torch.randn(1, 3, 1, 7), nn.Linear(3, 8)),
         explain=lambda case, mine, right: (
