@@ -7,6 +7,7 @@ are equally right.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 import itertools
@@ -23,6 +24,7 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -207,11 +209,11 @@ def make(answer: Any, *args: Any, **kwargs: Any) -> nn.Module:
             f"not a module made with it: write `{module.__name__}(…)`, with its brackets."
         )
     if not isinstance(module, nn.Module):
-        missing = " Is the `return` missing?" if module is None else ""
-        if isinstance(module, (list, tuple)) and module and isinstance(module[0], nn.Module):
-            missing = " `nn.Sequential(…)` makes one module of several."
+        advice = " Is the `return` missing?" if module is None else ""
+        if isinstance(module, (list, tuple)) and all(isinstance(m, nn.Module) for m in module):
+            advice = " Put its layers into `nn.Sequential(…)`."
         what = describe_call(answer, *args, **kwargs)
-        raise Wrong(f"{what} gives {describe(module)}, but a torch module is expected.{missing}")
+        raise Wrong(f"{what} gives {describe(module)}, but a torch module is expected.{advice}")
     if "_modules" not in vars(module):
         raise Wrong(
             f"{type(module).__name__} cannot be used: `__init__` has to begin with "
@@ -510,7 +512,7 @@ def _slip(answer: float, right: float) -> str:
         return ""
     ratio = answer / right
     for unit, name in ((1e3, "thousands"), (1e6, "millions"), (1e9, "billions")):
-        if abs(right) >= unit / 10 and abs(ratio * unit - 1) < 0.01:
+        if (abs(right) >= unit / 10 or answer % 1) and abs(ratio * unit - 1) < 0.01:
             return f"This is in {name}; write the number itself, every digit."
     for unit, name in ((2**10, "K"), (2**20, "M")):
         if abs(right) >= unit / 10 and math.isclose(ratio * unit, 1, rel_tol=1e-6):
@@ -764,12 +766,47 @@ def _expect_no_memory(answer: Callable, cases: tuple, got: list, agree: Callable
         except Exception as error:
             again = error
         if isinstance(again, Exception) or not agree(again, before):
+            what = describe_call(answer, *case)
+            twice = f"{what} gives something else when it is called a second time"
+            if names := _layers_built(answer, case):
+                raise Wrong(
+                    f"{twice}: each call builds a new {names}, with new random weights. Work "
+                    "with what the function is given."
+                )
+            if _draws(answer, case, agree):
+                raise Wrong(
+                    f"{twice}: each call draws new random numbers. Work with what the "
+                    "function is given."
+                )
             raise Wrong(
-                f"{describe_call(answer, *case)} gives something else when it is called a second "
-                "time: it remembers something between two calls (a global name, an attribute or a "
-                "list as default value), or it draws random numbers (as a new layer does for its "
-                "weights). Start anew in each call, from the arguments alone."
+                f"{twice}: it remembers something between two calls (a global name, an "
+                "attribute or a list as default value), or it draws random numbers. "
+                "Start anew in each call, from the arguments alone."
             )
+
+
+def _layers_built(answer: Callable, case: tuple) -> str:
+    """The kinds of layers with parameters that a call builds."""
+    case, built, original = copy.deepcopy(case), [], nn.Module.__init__
+
+    def noted(module: nn.Module, *args: Any, **kwargs: Any) -> None:
+        built.append(module)
+        original(module, *args, **kwargs)
+
+    with mock.patch.object(nn.Module, "__init__", noted), contextlib.suppress(Exception):
+        answer(*case)
+    own = [module for module in built if vars(module).get("_parameters")]
+    return " and ".join(dict.fromkeys(type(module).__name__ for module in own))
+
+
+def _draws(answer: Callable, case: tuple, agree: Callable) -> bool:
+    """Whether calls differ only because torch's random numbers do."""
+    results = []
+    for seed in (1, 1, 2):
+        torch.default_generator.manual_seed(seed)
+        with contextlib.suppress(Exception):
+            results.append(answer(*copy.deepcopy(case)))
+    return len(results) == 3 and agree(*results[:2]) and not agree(*results[1:])
 
 
 def _is_constant(results: list) -> bool:
@@ -802,15 +839,19 @@ def _expect_gradients(
         ours, theirs = runs
         if not any(g is not None for g in theirs):
             continue
-        names = _argument_names(answer, len(case))
-        for number, (mine, right) in enumerate(itertools.zip_longest(ours, theirs)):
+        names = _leaf_names(_argument_names(answer, len(case)), case)
+        lost = [
+            name for name, g, wanted in zip(names, ours, theirs) if g is None and wanted is not None
+        ]
+        for mine, right in itertools.zip_longest(ours, theirs):
             if right is not None and right.abs().max() > 0 and mine is None:
-                where = f" to {names[number]}" if number < len(names) and ours else ""
-                if any(isinstance(value, nn.Module) for value in case):
-                    where = " to all of its arguments and their parameters"
+                some = 0 < len(lost) < len(names) == len(theirs)
+                where = f" to {' and '.join(lost)}" if some else ""
+                weights = some and all("." in name for name in lost)
+                learns = "these weights cannot" if weights else "nothing before it can"
                 raise Wrong(
                     f"{describe_call(answer, *case)} gives the right numbers, but no gradient "
-                    f"flows back{where}, so nothing before it can learn. It gets lost where you "
+                    f"flows back{where}, so {learns} learn. It gets lost where you "
                     "leave torch or switch the gradient off: `no_grad`, `detach`, `.data`, "
                     "`.item()`, `.tolist()` or NumPy."
                 )
@@ -826,6 +867,17 @@ def _argument_names(function: Callable, count: int | None) -> list[str]:
         return [f"`{name}`" for name in inspect.signature(function).parameters][:count]
     except (TypeError, ValueError):
         return []
+
+
+def _leaf_names(names: list[str], case: tuple) -> list[str]:
+    """What the leaves of `_with_gradients` are called, where the arguments are no tuples."""
+    found = []
+    for name, value in zip(names, case):
+        if isinstance(value, Tensor) and value.is_floating_point():
+            found.append(name)
+        elif isinstance(value, nn.Module):
+            found += [f"`{name.strip('`')}.{own}`" for own, _ in value.named_parameters()]
+    return found
 
 
 def _with_gradients(value: Any, leaves: list[Tensor]) -> Any:
@@ -875,6 +927,11 @@ def _first_difference(
         text = f"{describe_call(answer, *case)} gives {describe(mine)}"
         if mine is None:
             return f"{text}. Is the `return` missing?"
+        if isinstance(mine, nn.Module) and isinstance(wanted, Tensor):
+            name = (_argument_names(answer, 1) or ["the tensor"])[0]
+            return (
+                f"{text}: the layer itself. Call this layer with {name}, and return what it gives."
+            )
         if isinstance(wanted, tuple):
             return (
                 f"{describe_call(answer, *case)} gives {_wrong_parts(mine, wanted, parts, agree)}"

@@ -97,6 +97,12 @@ MEANINGS = (
         "numbers of channels have to be multiples of it.",
     ),
     (
+        r'Module \[Module(List|Dict)\] is missing the required "forward" function',
+        r"",
+        "`nn.Module{0}` only keeps layers and cannot be called. `nn.Sequential` calls its layers "
+        "one after the other.",
+    ),
+    (
         r'is missing the required "forward" function',
         r"",
         "The module has no `forward`. Is it missing, spelled otherwise, or indented so that it is "

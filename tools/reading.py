@@ -37,9 +37,6 @@ WORDS_ON_MAIN_PATH = 2500
 MAIN_MINUTES = {8: 90, 9: 90, 10: 90, 11: 120}  # of the main path; of other chapters 75
 WORDS_IN_A_CELL = 180
 STILL_LONGER = {  # cells of Markdown that are not yet shortened; none is added
-    "04idea",
-    "ebc5fd02",
-    "ed09fce4",
     "nin-6-help",  # 04
     "one_by_one-6-help",
     "one_by_one-2-help",

@@ -482,7 +482,7 @@ wrong_answers = {
             "    card = nn.Conv2d(maps.shape[1] // 2, len(bias) // 2, weight.shape[2], "
             "padding=padding)\n"
             "    return torch.cat([card(half) for half in maps.chunk(2, 1)], 1)",
-            r"draws random numbers \(as a new layer does",
+            r"each call builds a new \w+, with new random weights",
         ),
         (
             "weights doubled",

@@ -81,6 +81,7 @@ RUNNING = "mean, var = running_mean, running_var"
 MOVE_MEAN = "running_mean = (1 - momentum) * running_mean + momentum * batch_mean"
 MOVE_VAR = "running_var = (1 - momentum) * running_var + momentum * x.var(dims, correction=1)"
 MOVE = f"{MOVE_MEAN}; {MOVE_VAR}"
+UNBIASED = "running_var = (1 - momentum) * running_var + momentum * batch_var * n / (n - 1)"
 
 
 def experiment(count="len(diagnosis.dead_logits(network, images))", **changes):
@@ -141,7 +142,7 @@ wrong_answers = {
         ("times positions", counts(60_928 * 1024, 61_931_520), r"stored once"),
         ("parameters as MACs", counts(60_928, 60_480), r"every one of the 32 · 32"),
         ("parameters with biases as MACs", counts(60_928, 60_928), r'"macs".*32 · 32 positions'),
-        ("MACs with biases", counts(60_928, 60_928 * 1024), r"biases are in it: they are added"),
+        ("MACs with biases", counts(60_928, 60_928 * 1024), r"^The MACs contain the biases"),
         ("FLOPs", counts(60_928, 2 * 61_931_520), r"often called FLOPs"),
         ("no padding", counts(60_928, 60_480 * 784), r"28×28 would be without padding"),
         ("one row", counts(60_928, 60_480 * 32), r"not 32"),
@@ -156,9 +157,30 @@ wrong_answers = {
         ("5 places", counts(2_880 + 46_080 + 448, 0), r"5 · 5 = 25 places"),
         ("biases of one layer", counts(60_672, 61_931_520), r"biases of the two 1×1 layers"),
         ("two slips", counts(50_880, 0), r"biases are missing.*3 input channels"),
+        ("in millions", counts(0.060928, 61.93152), r"in millions; write the number itself"),
+        (
+            "output channels twice",
+            counts(60_928, (14_400 * 192 + 30_720 * 160 + 15_360 * 96) * 1024),
+            r"^The output channels are counted twice in the MACs",
+        ),
+        ("positions twice", counts(60_928, 60_480 * 1024**2), r"positions are multiplied twice"),
         ("anything", counts(5, 6), r'"parameters": 5 is not right'),
     ],
     "nin.2": [
+        (
+            "a ModuleList",
+            block(CONV, RELU, CCCP1, RELU, CCCP2, RELU)
+            .replace("nn.Sequential(", "nn.ModuleList([")
+            .replace("\n    )", "\n    ])"),
+            r"^`nn.ModuleList` only keeps layers and cannot be called",
+        ),
+        (
+            "a list",
+            block(CONV, RELU, CCCP1, RELU, CCCP2, RELU)
+            .replace("nn.Sequential(", "[")
+            .replace("\n    )", "\n    ]"),
+            r"a torch module is expected. Put its layers into `nn.Sequential",
+        ),
         (
             "no forward",
             "class mlpconv(nn.Module):\n"
@@ -556,6 +578,56 @@ class mlpconv(nn.Module):
     ],
     "nin.3": [
         (
+            "weights without a gradient",
+            at_each_pixel(
+                "weight, bias = linear.weight.data, linear.bias.data",
+                "return F.linear(maps.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)",
+            ),
+            r"back to `linear.weight` and `linear.bias`, so these weights cannot learn",
+        ),
+        (
+            "a new layer",
+            at_each_pixel(
+                "layer = nn.Linear(c, linear.out_features)",
+                "return layer(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)",
+            ),
+            r"each call builds a new Linear, with new random weights",
+        ),
+        (
+            "new weights",
+            at_each_pixel(
+                "weight = torch.randn(c, linear.out_features)",
+                "return (maps.permute(0, 2, 3, 1) @ weight).permute(0, 3, 1, 2)",
+            ),
+            r"each call draws new random numbers",
+        ),
+        (
+            "weights of its own, the same in each call",
+            "layers = {}\n"
+            + at_each_pixel(
+                "size = (c, linear.out_features)",
+                "layer = layers.setdefault(size, nn.Linear(*size))",
+                "return layer(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)",
+            ),
+            r"With other weights in `linear` it gives the same",
+        ),
+        (
+            "square maps",
+            at_each_pixel(
+                "rows = linear(maps.flatten(2).transpose(1, 2)).transpose(1, 2)",
+                "return rows.unflatten(2, (int((h * w) ** 0.5), -1))",
+            ),
+            r"^The maps are taken to be square",
+        ),
+        (
+            "W before H",
+            at_each_pixel(
+                "rows = linear(maps.flatten(2).transpose(1, 2)).transpose(1, 2)",
+                "return rows.reshape(n, -1, w, h)",
+            ),
+            r"^The last reshape has W before H",
+        ),
+        (
             "reshape instead of permute",
             """
 def at_each_pixel(maps, linear):
@@ -695,6 +767,18 @@ def at_each_pixel(maps, linear):
     ],
     "nin.4": [
         (
+            "the layer itself",
+            "def global_average_pooling(maps):\n    return nn.AdaptiveAvgPool2d(maps)\n",
+            r"the layer itself. Call this layer with `maps`",
+        ),
+        (
+            "the positive values alone",
+            "def global_average_pooling(maps):\n"
+            "    count = (maps > 0).sum(dim=(2, 3)).clamp(min=1)\n"
+            "    return maps.clamp(min=0).sum(dim=(2, 3)) / count\n",
+            r"^The average leaves out what is not positive",
+        ),
+        (
             "axes that are not there",
             "def global_average_pooling(maps):\n    return maps.mean(dim=(3, 4))\n",
             r"^Axes are counted from 0: this tensor has the axes 0 to 3, so there is no axis 4",
@@ -796,6 +880,18 @@ def at_each_pixel(maps, linear):
         ),
     ],
     "nin.5": [
+        (
+            "ten classes, whatever is asked for",
+            repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, POOL, FLAT).replace(
+                "    return", "    num_classes = 10\n    return"
+            ),
+            r"^A 10 is written where `num_classes` belongs",
+        ),
+        (
+            "a softmax on the maps",
+            repaired(HEAD3, RELU, HEAD1, RELU, HEAD1, "nn.Softmax(dim=1)", POOL, FLAT),
+            r"^There is a softmax on the class maps",
+        ),
         (
             "leaky ReLUs everywhere in the head",
             repaired(HEAD3, LEAKY, HEAD1, LEAKY, HEAD1, LEAKY, POOL, FLAT),
@@ -952,6 +1048,22 @@ def at_each_pixel(maps, linear):
         ),
     ],
     "nin.6": [
+        *(
+            (
+                f"divisor of the running variance: {n}",
+                norm(f"n = {n}; {BATCH}; {MOVE_MEAN}; {UNBIASED}", RUNNING),
+                rf"^In n / \(n - 1\) yours has n = {letters},",
+            )
+            for n, letters in (("len(x)", "N"), ("x[0, 0].numel()", "H · W"))
+        ),
+        (
+            "torch's batch norm",
+            "def batch_norm(x, weight, bias, mean, var, training, momentum=0.1, eps=1e-5):\n"
+            "    mean, var = mean.clone(), var.clone()\n"
+            "    y = F.batch_norm(x, mean, var, weight, bias, training, momentum, eps)\n"
+            "    return y, mean, var\n",
+            r"they come from torch's batch norm",
+        ),
         (
             "eps in training only",
             norm(f"{BATCH}; {MOVE}", f"{RUNNING}; var = var - eps"),
@@ -1245,6 +1357,28 @@ def at_each_pixel(maps, linear):
         ),
     ],
     "nin.7": [
+        (
+            "shares",
+            experiment("len(diagnosis.dead_logits(network, images)) / 100"),
+            r"^These are shares of the hundred logits",
+        ),
+        (
+            "the bias is added",
+            experiment(fill="network.features.mlpconv3.cccp2.bias.data += bias"),
+            r"^The bias is added to the one that torch has drawn",
+        ),
+        (
+            "the other sign",
+            experiment(fill="nn.init.constant_(network.features.mlpconv3.cccp2.bias, -bias)"),
+            r"^The bias has the wrong sign",
+        ),
+        (
+            "dead channels of all layers",
+            experiment(
+                "sum(row.dead_channels for row in diagnosis.activation_statistics(network, images))"
+            ),
+            r"^You count the dead channels of other layers too",
+        ),
         (
             "averages",
             experiment(count="len(diagnosis.dead_logits(network, images)) / 10"),

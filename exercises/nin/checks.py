@@ -1,5 +1,6 @@
 """Checks of chapter 04: Network in Network."""
 
+import copy
 import itertools
 import numbers
 from collections import Counter
@@ -83,6 +84,7 @@ _WEIGHT_SLIPS = {  # mistakes in the weights, which the parameters and the MACs 
 _POSITIONS = {  # in place of 32 * 32
     "There are 32 · 32 positions, not 32.": "32",
     "There are 32 · 32 = 1,024 positions, not 32 + 32 or 32 · 2.": "2 * 32",
+    "The 32 · 32 positions are multiplied twice.": "32 * 32 * 32 * 32",
     "Padding 2 keeps 32×32 positions; 28×28 would be without padding.": "28 * 28",
     "The positions are those of the padded image, 36×36. The filter fits at 32×32 of them.": (
         "36 * 36"
@@ -128,7 +130,7 @@ def _nin_1_slips() -> Iterator[tuple[str, tuple[str, ...]]]:
         (f"biases = {_BIASES}", "biases = 0"),
     )
     yield (
-        "The biases are in it: they are added, not multiplied; MACs leave them out.",
+        "The MACs contain the biases. Leave them out: they are added, not multiplied.",
         ('"macs": weights', '"macs": (weights + biases)'),
     )
     yield (
@@ -138,6 +140,16 @@ def _nin_1_slips() -> Iterator[tuple[str, tuple[str, ...]]]:
     yield (
         "The 1×1 layers, too, compute at every one of the 32 · 32 positions.",
         ("weights * 32 * 32", f"{_FIRST} * 32 * 32 + {_SECOND} + {_THIRD}"),
+    )
+    yield (
+        "The output channels are counted twice in the MACs. They are in the weights already: "
+        "multiply the weights by the 32 · 32 positions only.",
+        ('"macs": weights', f'"macs": ({_FIRST} * 192 + {_SECOND} * 160 + {_THIRD} * 96)'),
+    )
+    yield (
+        "The input channels are counted twice in the MACs. They are in the weights already: "
+        "multiply the weights by the 32 · 32 positions only.",
+        ('"macs": weights', f'"macs": ({_FIRST} * 3 + {_SECOND} * 192 + {_THIRD} * 160)'),
     )
     for words, text in _WEIGHT_SLIPS.items():
         yield words, (f"weights = {_WEIGHTS}", f"weights = {text}")
@@ -360,6 +372,10 @@ SLIPS["nin.3"] = {
         "1, and the channels are axis 3.": (_OUT, f"linear(pixels).permute{order}")
         for order in ((0, 2, 3, 1), (0, 1, 3, 2), (0, 2, 1, 3))
     },
+    "The last reshape has W before H: (N, C, H, W) is right.": (
+        _OUT,
+        f"{_OUT}.reshape(len(maps), -1, *maps.shape[:1:-1])",
+    ),
     "Height and width have changed places.": (_OUT, "linear(pixels).permute(0, 3, 2, 1)"),
     "`.T` turns the order of all four axes around, that of the images too. Use permute.": (
         f"{_IN}  # (N, H, W, in_features)\n    return {_OUT}",
@@ -395,6 +411,11 @@ SLIPS["nin.3"] = {
         _OUT,
         "linear(maps.flatten(2))",
     ),
+    "The maps are taken to be square; they have H rows and W columns: `maps.shape[2:]`.": (
+        _OUT,
+        "linear(pixels).permute(0, 3, 1, 2).flatten(2).unflatten("
+        "2, (int(maps[0, 0].numel() ** 0.5), -1))",
+    ),
     "The pixels are put into one row for each image and moved, but the axes of height and width do "
     "not come back: the result should be (N, C, H, W).": (
         _OUT,
@@ -414,12 +435,13 @@ def nin_3(answer):
     same_results(
         answer,
         lambda maps, linear: F.conv2d(maps, linear.weight[:, :, None, None], linear.bias),
-        (torch.randn(2, 6, 4, 3), nn.Linear(6, 5)),
+        (torch.randn(2, 6, 6, 2), nn.Linear(6, 5)),
         (torch.randn(3, 4, 5, 5), nn.Linear(4, 4)),
         (torch.randn(1, 3, 1, 7), nn.Linear(3, 8)),
         explain=lambda case, mine, right: (
-            "It gives other numbers each time, so it works with weights of its own; use `linear`."
-            if isinstance(mine, Tensor) and not close(answer(*case), mine)
+            "With other weights in `linear` it gives the same, so it works with weights of its "
+            "own; use `linear`."
+            if isinstance(mine, Tensor) and close(answer(case[0], _like(case[1])), mine)
             else ""
         ),
         layer=True,
@@ -432,6 +454,10 @@ def nin_3(answer):
             "them at once, as long as the channels come last."
         )
     return "It equals a 1×1 convolution with the same weights."
+
+
+def _like(linear: nn.Linear) -> nn.Linear:
+    return nn.Linear(linear.in_features, linear.out_features)
 
 
 def _operations(answer: Callable, side: int) -> Counter[str]:
@@ -462,6 +488,10 @@ SLIPS["nin.4"] = {
     "contains it.": (_MEAN, f"{_MEAN}.softmax(1)"),
     "There is a ReLU after it; logits may be negative.": (_MEAN, f"{_MEAN}.relu()"),
     "This flattens the maps: nothing is averaged.": (_MEAN, "maps.flatten(1)"),
+    "The average leaves out what is not positive; it should go over all H · W positions.": (
+        _MEAN,
+        "maps.relu().sum((2, 3)) / (maps > 0).sum((2, 3)).clamp(min=1)",
+    ),
     "The sum is divided by H alone; there are H · W positions.": (
         _MEAN,
         "maps.sum((2, 3)) / maps.shape[2]",
@@ -546,6 +576,7 @@ _ACTIVATIONS = (
     ("A softplus", "Softplus()", "makes every logit positive"),
     ("A leaky ReLU", "LeakyReLU()", _SOFT),
     ("A leaky ReLU (0.1)", "LeakyReLU(0.1)", _SOFT),
+    ("A PReLU", "PReLU()", _SOFT),
     ("An ELU", "ELU()", _SOFT),
     ("A GELU", "GELU()", _SOFT),
     ("A SiLU", "SiLU()", _SOFT),
@@ -589,6 +620,8 @@ SLIPS["nin.5"] = {
         _FLATTEN,
         _FLATTEN + _RELU,
     ),
+    "There is a softmax on the class maps. The loss function contains it; the network gives "
+    "logits. Nothing needs to be there.": (_POOL, f"        nn.Softmax(1),\n{_POOL}"),
     "There is a softmax at the end. The loss function contains it; the network gives logits.": (
         _FLATTEN,
         f"{_FLATTEN}        nn.Softmax(1),\n",
@@ -715,8 +748,9 @@ def nin_5(answer, reference):
     _expect_no_ceiling(network, 1e5 * torch.randn(2, 1, 28, 28))
     seven = call(make(answer, num_classes=7), torch.randn(2, 1, 28, 28))
     if tuple(seven.shape) != (2, 7):
+        fixed = "A 10 is written where `num_classes` belongs. " if seven.shape[-1] == 10 else ""
         raise Wrong(
-            f"With num_classes=7 the network gives {describe(seven)}; 7 logits are expected."
+            f"{fixed}With num_classes=7 the network gives {describe(seven)}; 7 logits are expected."
         )
     return "No logit is dead any more, and the rest of the network is as it was."
 
@@ -862,6 +896,24 @@ SLIPS["nin.6"] = {
         "* unbiased",
         "* unbiased.sqrt()",
     ),
+    **{
+        f"In n / (n - 1) yours has n = {what}; it should be the number of values of a channel, "
+        "N · H · W.": (
+            "momentum * unbiased",
+            f"momentum * var * {n} / ({n} - 1)",
+        )
+        for n, what in (
+            ("len(x)", "N, the number of images"),
+            ("x[0, 0].numel()", "H · W, the positions of one image"),
+            ("x[0].numel()", "C · H · W, the values of one image"),
+            ("x.numel()", "N · C · H · W, the values of all channels"),
+            ("x.shape[1]", "C, the number of channels"),
+        )
+    },
+    "The factor n / (n - 1) is turned around: yours is (n - 1) / n.": (
+        "momentum * unbiased",
+        "momentum * var * (1 - x.shape[1] / x.numel())",
+    ),
     "The running mean and the running variance take the values of each other.": (
         "* mean\n",
         "* unbiased\n",
@@ -907,10 +959,12 @@ class _Axes(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.seen: set[tuple[int, ...]] = set()
+        self.names: set[str] = set()
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         name = getattr(function, "__name__", "")
+        self.names.add(name)
         if name in ("mean", "var", "std", "var_mean", "std_mean") and args[0].ndim == 4:
             dims = kwargs.get("dim", kwargs.get("axis", args[1] if len(args) > 1 else None))
             dims = range(4) if dims is None or isinstance(dims, bool) else dims
@@ -968,6 +1022,14 @@ def nin_6(answer):
         explain=lambda case, mine, right: _explain_batch_norm(answer, case, mine),
     )
 
+    with _Axes() as called:
+        answer(*copy.deepcopy(cases[0]))
+    if "batch_norm" in called.names:
+        raise Wrong(
+            "The numbers are right, but they come from torch's batch norm. Write it yourself, with "
+            "`mean` and `var`."
+        )
+
     def batch_norm(*arguments: Any) -> Tensor:
         return answer(*arguments)[0]
 
@@ -985,12 +1047,16 @@ _SEEDS = range(10)
 @cache
 @torch.no_grad()
 def _class_maps(
-    initialisation: str = "xavier", layers: tuple[str, ...] | None = ("cccp2",)
+    initialisation: str = "xavier",
+    layers: tuple[str, ...] | None = ("cccp2",),
+    sign: int = 1,
+    kept: bool = False,
 ) -> list[dict[float, Tensor]]:
     """For each seed where the class maps (N, classes, H, W) are above zero, with each bias.
 
-    layers: those of the last block whose bias is filled (None: those of all blocks). There is one
-    seed more than the task's.
+    layers: those of the last block whose bias is filled (None: those of all blocks).
+    sign: of the bias. kept: whether it is added to the bias that was drawn. There is one seed more
+    than the task's.
     """
     from utils import data, networks
 
@@ -1003,10 +1069,12 @@ def _class_maps(
         )
         *before, last = network.eval().features
         given, maps = nn.Sequential(*before)(images), {}
+        filled = network.modules() if layers is None else map(last.get_submodule, layers)
+        filled = [layer for layer in filled if isinstance(layer, nn.Conv2d)]
+        drawn = [layer.bias.clone() for layer in filled]
         for lift in _LIFTS:
-            for layer in network.modules() if layers is None else map(last.get_submodule, layers):
-                if isinstance(layer, nn.Conv2d):
-                    nn.init.constant_(layer.bias, lift)
+            for layer, bias in zip(filled, drawn):
+                layer.bias.copy_(kept * bias + sign * lift)
             maps[lift] = (network.features(images) if layers is None else last(given)) > 0
         every.append(maps)
     return every
@@ -1015,6 +1083,27 @@ def _class_maps(
 def _dead(maps: Tensor) -> int:
     """How many classes have no logit above zero, whatever the image."""
     return int((~maps.flatten(2).any(2).any(0)).sum())
+
+
+@cache
+def _dead_channels() -> list[dict[float, int]]:
+    """The dead channels that `activation_statistics` lists: of all layers or ReLUs, of the network
+    or of its last block."""
+    from utils import data, diagnosis, networks
+
+    images, _ = next(iter(data.load(batch_size=64, device="cpu").validation))
+    totals = [Counter() for _ in range(4)]
+    for seed, lift in itertools.product(_SEEDS, _LIFTS):
+        torch.manual_seed(seed)
+        network = networks.build(
+            "nin_small", batch_norm=False, final_relu=True, initialisation="xavier"
+        )
+        nn.init.constant_(network.features.mlpconv3.cccp2.bias, lift)
+        for row in diagnosis.activation_statistics(network, images):
+            relu, last = row.kind == "ReLU", "mlpconv3" in row.name
+            for total, counted in zip(totals, (True, relu, last, relu and last)):
+                total[lift] += counted * row.dead_channels
+    return [dict(total) for total in totals]
 
 
 def _counts(maps: list[dict[float, Tensor]], count: Callable = _dead) -> list[dict[float, int]]:
@@ -1120,6 +1209,9 @@ def nin_7(answer):
         mistakes["These are averages over the ten networks; the task asks for totals."] = lambda: {
             bias: count / len(_SEEDS) for bias, count in right.items()
         }
+        mistakes["These are shares of the hundred logits; count them, from 0 to 100."] = lambda: {
+            bias: count / (10 * len(_SEEDS)) for bias, count in right.items()
+        }
     other_networks: dict[str, Callable[[], dict[float, int]]] = {
         **{
             'The networks are not those of the task: they need initialisation="xavier", and these '
@@ -1134,6 +1226,12 @@ def nin_7(answer):
         "Every layer got the bias; only the last convolution should.": lambda: mistaken(
             layers=None
         ),
+        "The bias is added to the one that torch has drawn; fill it, so that the drawn one is "
+        "gone: `nn.init.constant_(layer.bias, b)`.": lambda: mistaken(kept=True),
+        "The bias is added to those of all layers; fill that of the last convolution only.": (
+            lambda: mistaken(layers=None, kept=True)
+        ),
+        "The bias has the wrong sign: it should be positive.": lambda: mistaken(sign=-1),
         "Every layer of the last block got the bias; only the last convolution should.": (
             lambda: mistaken(layers=("conv", "cccp1", "cccp2"))
         ),
@@ -1143,21 +1241,26 @@ def nin_7(answer):
     for group in (mistakes, other_networks):  # building networks takes time
         if not fits or group is mistakes:
             made = {words: counts() for words, counts in group.items()}
-            fits += [words for words, counts in made.items() if counts == given]
+            fits += [words for words, counts in made.items() if close(counts, given, 1e-9)]
             found |= made
     fits = fits or [words for words, counts in found.items() if agrees(counts)]
     if fits:
         others = "".join(f" (Or, which is the same here: {words})" for words in fits[1:])
         raise Wrong(f"{fits[0]}{others} {yours}")
-    if any(map(agrees, each)):
+    if max(given.values()) > 100 and given in _dead_channels():
         raise Wrong(
-            "So few are dead in one network, not in ten: the total over the seeds 0 to 9 is asked "
-            f"for. {yours}"
+            "You count the dead channels of other layers too; count only the dead logits, with "
+            f"`diagnosis.dead_logits`. {yours}"
         )
     if any(not 0 <= value <= 100 or value % 1 for value in given.values()):
         raise Wrong(
             "Ten networks with ten logits each have from 0 to 100 dead logits, a whole number. "
             f"{yours}"
+        )
+    if any(map(agrees, each)):
+        raise Wrong(
+            "So few are dead in one network, not in ten: the total over the seeds 0 to 9 is asked "
+            f"for. {yours}"
         )
     seed = "`torch.manual_seed(seed)` has to be called right before each network is built"
     if all(abs(given[bias] - right[bias]) <= 4 + 0.4 * right[bias] for bias in _LIFTS):
