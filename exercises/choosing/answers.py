@@ -234,6 +234,9 @@ wrong_answers = {
         ("float16", megabytes(weights=553.430176 / 2), r'"weights": .*2 bytes a number'),
         ("int8 as float32", megabytes(weights_int8=553.43), r'"weights_int8": .*size in float32'),
         ("int8 an eighth", megabytes(weights_int8=138.357544 / 8), r'"weights_int8": .*8 bits'),
+        ("float32 by 8", megabytes(weights_int8=69.178772), r"an eighth of the float32 size"),
+        ("int8 times 16", megabytes(weights_int8=2213.720704), r"multiplies the float32 size"),
+        ("kernels alone", megabytes(maps=0.006912), r'"maps": .*weights of the kernels'),
         ("one map", megabytes(maps=0.200704), r'"maps": .*gives 64'),
         ("the image", megabytes(maps=0.602112), r'"maps": .*the image itself'),
         ("a row", megabytes(maps=0.057344), r'"maps": .*224 rows and 224 columns'),
@@ -255,6 +258,37 @@ wrong_answers = {
         ("high cost good", front("a[0] >= b[0] and a[1] >= b[1] and a != b"), r"high cost"),
         ("low accuracy good", front("a[0] <= b[0] and a[1] <= b[1] and a != b"), r"low accuracy"),
         ("all", front("False"), r"dominated ones have to go"),
+        (
+            "rounded",
+            front(RIGHT, before="points = {n: (c, round(a, 2)) for n, (c, a) in points.items()}"),
+            r"accuracies are rounded first",
+        ),
+        (
+            "a sweep sorted by cost only",
+            "def pareto_front(points):\n    out = []\n"
+            "    for n in sorted(points, key=lambda n: points[n][0]):\n"
+            "        if not out or points[n][1] > points[out[-1]][1]:\n"
+            "            out.append(n)\n    return out",
+            r"^Of networks with equal cost the first one stays",
+        ),
+        (
+            "the convex hull",
+            """
+def pareto_front(points):
+    out = []
+    for n in sorted(points, key=lambda n: (points[n][0], -points[n][1])):
+        if out and points[n][1] <= points[out[-1]][1] and points[n] != points[out[-1]]:
+            continue
+        while len(out) > 1:
+            (a, b), (c, d), (e, f) = points[out[-2]], points[out[-1]], points[n]
+            if (d - b) * (e - a) >= (f - b) * (c - a):
+                break
+            out.pop()
+        out.append(n)
+    return out
+""",
+            r"below the straight line",
+        ),
         ("ties out", front("a[0] <= b[0] and a[1] >= b[1]"), r"neither dominates the other"),
         (
             "with itself",
@@ -295,7 +329,7 @@ wrong_answers = {
         (
             "empty fails",
             front(RIGHT, before="first = next(iter(points))"),
-            r"raised StopIteration|raised",
+            r"For an empty dictionary return `\[\]`",
         ),
         ("no return", "def pareto_front(points):\n    sorted(points)", r"Is the `return` missing"),
         (
@@ -344,12 +378,46 @@ wrong_answers = {
         (
             "the fastest",
             stopwatch(result="1000 * min(times)"),
-            r"calls take 2\.4 ms, it gives 1\.3\. 2\.4 is right\. This is the shortest time",
+            r"calls take 2\.375 ms, it gives 1\.3\. 2\.375 is right\. This is the shortest time",
         ),
         (
             "the mean, numbers",
             stopwatch(result="1000 * statistics.mean(times)"),
-            r"it gives 27\.885\. 2\.4 is right\. This is the mean",
+            r"it gives 27\.8\d+\. 2\.375 is right\. This is the mean",
+        ),
+        (
+            "one start for all",
+            stopwatch().replace("            start = clock()\n", "").replace(
+                "        for _ in range(rounds):", "        start = clock()\n"
+                "        for _ in range(rounds):"
+            ),
+            r"read once before the loop",
+        ),
+        (
+            "whole milliseconds",
+            stopwatch(result="statistics.median([int(1000 * t) for t in times])"),
+            r"rounded to whole milliseconds",
+        ),
+        (
+            "for each image",
+            stopwatch(result="1000 * statistics.median(times) / len(images)"),
+            r"divided by the number of images",
+        ),
+        (
+            "requires_grad off",
+            stopwatch(mode="network.eval().requires_grad_(False)",
+                      context="contextlib.nullcontext()"),
+            r"left with `requires_grad` False",
+        ),
+        (
+            "network.training set",
+            stopwatch(restore="network.training = before"),
+            r"`network.training` is set, but the layers",
+        ),
+        (
+            "the mode read too late",
+            stopwatch(mode="network.eval(); before = network.training"),
+            r"The old mode has to be read before",
         ),
         ("the slowest", stopwatch(result="1000 * max(times)"), r"the longest time"),
         ("the sum", stopwatch(result="1000 * sum(times)"), r"the sum of all calls"),
@@ -463,7 +531,7 @@ wrong_answers = {
         (
             "always five signs",
             flips(FAR, ways="list(itertools.product((1, -1), repeat=5))"),
-            r"fixed at five",
+            r"fixed at 5",
         ),
         (
             "one flip at a time",
@@ -481,6 +549,57 @@ wrong_answers = {
             ).replace("itertools.product((1, -1), repeat=len(differences))",
                       "itertools.permutations(differences)"),
             r"not the order of the numbers",
+        ),
+        (
+            "one flip at most",
+            flips(
+                FAR,
+                ways="[[-1 if k == i else 1 for k in range(len(differences))] "
+                "for i in range(-1, len(differences))]",
+            ),
+            r"One sign at most is flipped",
+        ),
+        (
+            "one added",
+            flips(FAR).replace("count / len(ways)", "(count + 1) / (len(ways) + 1)"),
+            r"One is added to both numbers",
+        ),
+        (
+            "flips that pile up",
+            flips(FAR).replace(
+                "        mean = sum(s * d for s, d in zip(signs, differences))",
+                "        for i, s in enumerate(signs):\n            differences[i] *= s\n"
+                "        mean = sum(differences)",
+            ),
+            r"The flips pile up",
+        ),
+        (
+            "a set of means",
+            flips("0").replace(
+                "count / len(ways)",
+                "sum(m >= abs(measured) - 1e-9 for m in means) / len(means)",
+            ).replace("        count += 0", "        means.add(round(abs(mean), 9))").replace(
+                "count = 0", "means = set()"
+            ),
+            r"count once only, as in a set",
+        ),
+        (
+            "the normal distribution",
+            "import statistics\n\n\ndef sign_flip(differences):\n"
+            "    error = statistics.pstdev(differences) / len(differences) ** 0.5\n"
+            "    z = abs(statistics.fmean(differences)) / error if error else 0\n"
+            "    return 2 * (1 - statistics.NormalDist().cdf(z))",
+            r"from the normal distribution",
+        ),
+        (
+            "at random, always the same",
+            "import random\n"
+            + flips(
+                FAR,
+                before="random.seed(1)",
+                ways="[random.choice((1, -1)) for _ in differences] for _ in range(500)",
+            ),
+            r"as if ways were drawn at random",
         ),
         ("one side", flips("mean >= measured - 1e-9"), r"on the same side"),
         ("farther only", flips("abs(mean) > abs(measured) + 1e-9"), r"farther from zero"),
@@ -621,7 +740,11 @@ def sign_flip(differences):
         ),
         ("signs 1 and 0", flips(FAR, ways="itertools.product((1, 0), repeat=len(differences))"),
          r"right is"),
-        ("three seeds only", flips(FAR, ways="itertools.product((1, -1), repeat=3)"), r"right is"),
+        (
+            "three seeds only",
+            flips(FAR, ways="itertools.product((1, -1), repeat=3)"),
+            r"fixed at 3",
+        ),
         ("always .0625", "def sign_flip(differences):\n    return 0.0625", r"right is"),
         ("no return", "def sign_flip(differences):\n    len(differences)", r"`return` missing"),
         ("a number", "sign_flip = 0.0625", r"A function is expected"),
@@ -659,6 +782,21 @@ def sign_flip(differences):
             network("block(1, 16, 3), block(16, 16, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), "
                     "nn.Linear(16, 10)"),
             r"1,9\d\d,\d+ MACs for one image; at most 1,000,000",
+        ),
+        (
+            "depthwise without groups",
+            network("block(1, 24, 3, 2), block(24, 24, 3), block(24, 48, 1), "
+                    "nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 10)"),
+            r"The most are in `1\.0`: Conv2d\(24→24.*it needs `groups=24`",
+        ),
+        (
+            "all weights zero",
+            network("nn.Conv2d(1, 8, 3, 2)", "nn.Flatten()", "nn.Linear(1352, 10)").replace(
+                "return nn.Sequential(", "return zero("
+            ).replace("\ndef build", "\ndef zero(*layers):\n    new = nn.Sequential(*layers)\n"
+                      "    for p in new.parameters():\n        nn.init.zeros_(p)\n"
+                      "    return new\n\n\ndef build", 1),
+            r"All weights of `0\.weight` start with the value 0",
         ),
         (
             "functional convolution",
@@ -824,7 +962,7 @@ def build():
         (
             "one linear layer",
             network("nn.Flatten(), nn.Linear(784, 10)"),
-            r"the bar is .*no normalisation layer",
+            r"the bar is .*linear in the pixels",
         ),
         ("takes an argument", f"{LAYERS}\ndef build(width):\n    return own()\n",
          r"your function takes `width`"),
@@ -880,6 +1018,14 @@ def pareto_front(points):
             "sorted by hand",
             stopwatch(
                 result="1e3 * (sorted(times)[(rounds - 1) // 2] + sorted(times)[rounds // 2]) / 2"
+            ),
+        ),
+        (
+            "requires_grad off and on",
+            stopwatch(
+                mode="network.eval().requires_grad_(False)",
+                context="contextlib.nullcontext()",
+                restore="network.train(before).requires_grad_(True)",
             ),
         ),
         ("as a tensor", stopwatch(result="1000 * float(torch.tensor(times).double().median())")),
