@@ -352,7 +352,7 @@ def pareto_front(points):
             "the best ratio only",
             "def pareto_front(points):\n    return sorted(points, key=lambda n: "
             "points[n][1] / points[n][0], reverse=True)[:1]",
-            r"^Only the cheapest is there",
+            r"^Only the network with the most accuracy for its cost",
         ),
         ("return in the loop", kept_in_a_loop(outer="return out"), r"`return` is inside the loop"),
         ("append in the inner loop", kept_in_a_loop(inner="out.append(name)"),

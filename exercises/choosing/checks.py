@@ -132,6 +132,11 @@ SLIPS = {
             f"return {_SORTED}",
             "return sorted(points, key=lambda name: points[name][0])[:1]",
         ),
+        "Only the network with the most accuracy for its cost is there; the front holds all that "
+        "nobody dominates.": (
+            f"return {_SORTED}",
+            "return sorted(points, key=lambda n: -points[n][1] / points[n][0])[:1]",
+        ),
         "The `return` is inside the loop: only the first network is looked at.": (
             f"return {_SORTED}",
             "return [name for name in list(points)[:1] if name in front]",
