@@ -18,7 +18,6 @@ import dataclasses
 import operator
 from typing import Any
 
-import numpy as np
 import torch
 import torch.fx
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ from torch import Tensor, nn
 from benchmarks import accuracy, common
 from utils import atomic, data, networks, results
 from utils.networks import pretrained
+from utils.topics import network_tables
 
 NAMES = ("lenet", "nin_small", "resnet_small", "mobilenet_v1_small")
 PRETRAINED = "squeezenet"
@@ -158,19 +158,7 @@ def load(name: str) -> networks.ImageClassifier:
     """The stored network, in evaluation mode: what the page has to agree with."""
     if name == PRETRAINED:
         return networks.build(name, pretrained=True)
-    model = accuracy.network_of(name).eval()
-    values = np.frombuffer((results.FOLDER / "play" / f"{name}.f16").read_bytes(), dtype="<f2")
-    values = torch.from_numpy(values.astype(np.float32))
-    places = list(tensors(model).values())
-    needed = sum(tensor.numel() for tensor in places)
-    if needed != len(values):
-        raise ValueError(
-            f"results/play/{name}.f16 has {len(values)} values, but the network has {needed}: "
-            f"run `python -m benchmarks.play {name}`."
-        )
-    for tensor, part in zip(places, values.split([tensor.numel() for tensor in places])):
-        tensor.copy_(part.view_as(tensor))
-    return model
+    return network_tables.trained(name)
 
 
 def store(name: str) -> None:

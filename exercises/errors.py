@@ -227,6 +227,12 @@ MEANINGS = (
         "the images too; keep it.",
     ),
     (
+        r"\(\d+x1 and (\d+)x\d+\)",
+        r"",
+        "A matrix product (as in a linear layer) gets rows of one number and expects {0}. If these "
+        "are maps of one pixel, flatten them first (`nn.Flatten()`).",
+    ),
+    (
         r"\(\d+x(\d+) and (\d+)x\d+\)",
         r"",
         "A matrix product (as in a linear layer) gets rows of {0} numbers and expects {1}.",

@@ -48,7 +48,6 @@ STILL_LONGER = {  # cells of Markdown that are not yet shortened; none is added
     "resnet-1-help",
     "2014ff7a",
     "resnet-9-help",  # 08
-    "choosing-5-task",
     "choosing-7-help",
     "c373349c",
     "10-ideas-2",  # 10

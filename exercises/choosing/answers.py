@@ -133,9 +133,9 @@ def worst(fits, key, sign=1):
 
 
 choice = {{
-    "shelf": best(lambda row: row["weights_mb"] < 1 and row["one_ratio"] < 5, "accuracy"),
+    "shelf": best(lambda row: row["weights_mb"] < 0.3 and row["one_ratio"] < 5, "accuracy"),
     "hour": best(lambda row: 24 * row["training_minutes"] < 60, "accuracy"),
-    "gate": best(lambda row: row["low"] > table["lenet"]["high"], "one_ms", sign=-1),
+    "night": best(lambda row: row["low"] > table["lenet"]["high"] + 0.005, "batch_ms", sign=-1),
 }}
 choice |= {{{", ".join(f'"{key}": {value}' for key, value in changes.items())}}}
 """
@@ -234,6 +234,9 @@ wrong_answers = {
         ("float16", megabytes(weights=553.430176 / 2), r'"weights": .*2 bytes a number'),
         ("int8 as float32", megabytes(weights_int8=553.43), r'"weights_int8": .*size in float32'),
         ("int8 an eighth", megabytes(weights_int8=138.357544 / 8), r'"weights_int8": .*8 bits'),
+        ("float32 by 8", megabytes(weights_int8=69.178772), r"an eighth of the float32 size"),
+        ("int8 times 16", megabytes(weights_int8=2213.720704), r"multiplies the float32 size"),
+        ("kernels alone", megabytes(maps=0.006912), r'"maps": .*weights of the kernels'),
         ("one map", megabytes(maps=0.200704), r'"maps": .*gives 64'),
         ("the image", megabytes(maps=0.602112), r'"maps": .*the image itself'),
         ("a row", megabytes(maps=0.057344), r'"maps": .*224 rows and 224 columns'),
@@ -255,6 +258,37 @@ wrong_answers = {
         ("high cost good", front("a[0] >= b[0] and a[1] >= b[1] and a != b"), r"high cost"),
         ("low accuracy good", front("a[0] <= b[0] and a[1] <= b[1] and a != b"), r"low accuracy"),
         ("all", front("False"), r"dominated ones have to go"),
+        (
+            "rounded",
+            front(RIGHT, before="points = {n: (c, round(a, 2)) for n, (c, a) in points.items()}"),
+            r"accuracies are rounded first",
+        ),
+        (
+            "a sweep sorted by cost only",
+            "def pareto_front(points):\n    out = []\n"
+            "    for n in sorted(points, key=lambda n: points[n][0]):\n"
+            "        if not out or points[n][1] > points[out[-1]][1]:\n"
+            "            out.append(n)\n    return out",
+            r"^Of networks with equal cost the first one stays",
+        ),
+        (
+            "the convex hull",
+            """
+def pareto_front(points):
+    out = []
+    for n in sorted(points, key=lambda n: (points[n][0], -points[n][1])):
+        if out and points[n][1] <= points[out[-1]][1] and points[n] != points[out[-1]]:
+            continue
+        while len(out) > 1:
+            (a, b), (c, d), (e, f) = points[out[-2]], points[out[-1]], points[n]
+            if (d - b) * (e - a) >= (f - b) * (c - a):
+                break
+            out.pop()
+        out.append(n)
+    return out
+""",
+            r"below the straight line",
+        ),
         ("ties out", front("a[0] <= b[0] and a[1] >= b[1]"), r"neither dominates the other"),
         (
             "with itself",
@@ -295,7 +329,7 @@ wrong_answers = {
         (
             "empty fails",
             front(RIGHT, before="first = next(iter(points))"),
-            r"raised StopIteration|raised",
+            r"For an empty dictionary return `\[\]`",
         ),
         ("no return", "def pareto_front(points):\n    sorted(points)", r"Is the `return` missing"),
         (
@@ -318,7 +352,7 @@ wrong_answers = {
             "the best ratio only",
             "def pareto_front(points):\n    return sorted(points, key=lambda n: "
             "points[n][1] / points[n][0], reverse=True)[:1]",
-            r"^Only the cheapest is there",
+            r"^Only the network with the most accuracy for its cost",
         ),
         ("return in the loop", kept_in_a_loop(outer="return out"), r"`return` is inside the loop"),
         ("append in the inner loop", kept_in_a_loop(inner="out.append(name)"),
@@ -344,12 +378,46 @@ wrong_answers = {
         (
             "the fastest",
             stopwatch(result="1000 * min(times)"),
-            r"most of whose calls take 2 ms, it gives 1\. 2 is right\. This is the shortest time",
+            r"calls take 2\.375 ms, it gives 1\.3\. 2\.375 is right\. This is the shortest time",
         ),
         (
             "the mean, numbers",
             stopwatch(result="1000 * statistics.mean(times)"),
-            r"it gives 27\.55\. 2 is right\. This is the mean",
+            r"it gives 27\.8\d+\. 2\.375 is right\. This is the mean",
+        ),
+        (
+            "one start for all",
+            stopwatch().replace("            start = clock()\n", "").replace(
+                "        for _ in range(rounds):", "        start = clock()\n"
+                "        for _ in range(rounds):"
+            ),
+            r"read once before the loop",
+        ),
+        (
+            "whole milliseconds",
+            stopwatch(result="statistics.median([int(1000 * t) for t in times])"),
+            r"rounded to whole milliseconds",
+        ),
+        (
+            "for each image",
+            stopwatch(result="1000 * statistics.median(times) / len(images)"),
+            r"divided by the number of images",
+        ),
+        (
+            "requires_grad off",
+            stopwatch(mode="network.eval().requires_grad_(False)",
+                      context="contextlib.nullcontext()"),
+            r"left with `requires_grad` False",
+        ),
+        (
+            "network.training set",
+            stopwatch(restore="network.training = before"),
+            r"`network.training` is set, but the layers",
+        ),
+        (
+            "the mode read too late",
+            stopwatch(mode="network.eval(); before = network.training"),
+            r"The old mode has to be read before",
         ),
         ("the slowest", stopwatch(result="1000 * max(times)"), r"the longest time"),
         ("the sum", stopwatch(result="1000 * sum(times)"), r"the sum of all calls"),
@@ -363,7 +431,7 @@ wrong_answers = {
             r"was in evaluation mode and is left in training",
         ),
         ("another clock", stopwatch(read="time.perf_counter()"), r"not read from `clock\(\)`"),
-        ("rounds ignored", stopwatch(rounds="20"), r"called 23 times with rounds=1"),
+        ("rounds ignored", stopwatch(rounds="20"), r"called 23 times\..*use `rounds`"),
         ("a text", stopwatch(result="f'{1000 * statistics.median(times)} ms'"), r"A number is"),
         ("no return", stopwatch(result="None"), r"Is the `return` missing"),
         (
@@ -386,51 +454,61 @@ wrong_answers = {
     "choosing.5": [
         (
             "too large",
-            pick(shelf='best(lambda row: row["weights_mb"] >= 1, "accuracy")'),
-            r'"shelf": the weights of \w+ take 1\.\d+ MB',
+            pick(shelf='best(lambda row: row["one_ratio"] < 5, "accuracy")'),
+            r'"shelf": the weights of resnet_small take 0\.31 MB',
         ),
         (
             "too slow",
-            pick(
-                shelf='best(lambda r: r["weights_mb"] < 1 and r["one_ratio"] >= 5, "accuracy")'
-            ),
-            r'"shelf": \w+ takes [\d.]+ times as long as LeNet',
+            pick(shelf='best(lambda r: r["weights_mb"] < 0.3, "accuracy")'),
+            r'"shelf": mobilenet_v2_small takes [\d.]+ times as long as LeNet',
         ),
         (
             "fits, not the best",
             pick(
-                shelf='worst(lambda r: r["weights_mb"] < 1 and r["one_ratio"] < 5, "accuracy")'
+                shelf='worst(lambda r: r["weights_mb"] < 0.3 and r["one_ratio"] < 5, "accuracy")'
             ),
-            r'"shelf": \w+ fits, but',
+            r'"shelf": nin_small fits, but another .*higher `accuracy`',
         ),
         (
-            "too long",
-            pick(hour='best(lambda row: 24 * row["training_minutes"] >= 60, "accuracy")'),
+            "19 runs",
+            pick(hour='best(lambda row: 19 * row["training_minutes"] < 60, "accuracy")'),
             r'"hour": 24 runs of \w+ take \d+ minutes',
         ),
         (
             "the quickest",
-            pick(hour='worst(lambda row: 24 * row["training_minutes"] < 60, "accuracy")'),
-            r'"hour": \w+ fits, but',
+            pick(hour='worst(lambda row: row["training_minutes"], "training_minutes")'),
+            r'"hour": lenet fits, but .*Take the highest',
         ),
-        ("LeNet itself", pick(gate='"lenet"'), r"better than LeNet is asked for"),
+        ("LeNet itself", pick(night='"lenet"'), r"has LeNet already"),
         (
-            "the ranges overlap",
-            pick(
-                gate='best(lambda r: r["low"] <= table["lenet"]["high"]'
-                ' and r is not table["lenet"], "macs")'
-            ),
-            r"not clearly better",
+            "better, but not by half a point",
+            pick(night='"mobilenet_v2_small"'),
+            r'"night": the worst run of mobilenet_v2_small .*not 0\.5 points more',
         ),
         (
-            "better, but slow",
-            pick(gate='best(lambda row: row["low"] > table["lenet"]["high"], "one_ms")'),
-            r"another one is too and is faster",
+            "the fastest for one image",
+            pick(night='worst(lambda r: r["low"] > table["lenet"]["high"], "one_ms")'),
+            r'"night": resnet_small fits, but .*Take the lowest',
         ),
-        ("a strange name", pick(shelf='"lenet5"'), r"no network 'lenet5' in the table"),
-        ("a number", pick(hour="0.92"), r'"hour": the name of one network is expected, not 0\.92'),
-        ("a list", pick(hour='["lenet"]'), r'"hour": the name of one network is expected'),
-        ("a key missing", 'choice = {"shelf": "lenet"}', r'^"hour" and "gate" are missing'),
+        (
+            "the slowest",
+            pick(night='best(lambda r: r["low"] > table["lenet"]["high"], "batch_ms")'),
+            r'"night": googlenet_small fits, but',
+        ),
+        ("a strange name", pick(shelf='"lenet5"'), r"no 'lenet5' in the table"),
+        ("the name in the figures", pick(hour='"VGG"'), r"its key is 'vgg_small'"),
+        ("without its ending", pick(hour='"vgg"'), r"its key is 'vgg_small'"),
+        ("a place", pick(hour="2"), r"2 is a place in the table"),
+        ("the row", pick(hour='table["vgg_small"]'), r"the row of 'vgg_small'"),
+        ("a pair", pick(hour='(0.923, "vgg_small")'), r"give the key alone, 'vgg_small'"),
+        ("a number", pick(hour="0.5"), r'"hour": the key of one network is expected.*not 0\.5'),
+        ("all that fit", pick(hour='["lenet", "vgg_small"]'), r"several keys. Give one"),
+        (
+            "two customers exchanged",
+            pick(shelf='"vgg_small"', hour='"lenet"'),
+            r'"shelf" and "hour" have changed places',
+        ),
+        ("a key missing", 'choice = {"shelf": "lenet"}', r'^"hour" and "night" are missing'),
         ("one name", 'choice = "lenet"', r"A dictionary with the keys"),
     ],
     "choosing.4": [
@@ -453,7 +531,7 @@ wrong_answers = {
         (
             "always five signs",
             flips(FAR, ways="list(itertools.product((1, -1), repeat=5))"),
-            r"fixed at five",
+            r"fixed at 5",
         ),
         (
             "one flip at a time",
@@ -471,6 +549,57 @@ wrong_answers = {
             ).replace("itertools.product((1, -1), repeat=len(differences))",
                       "itertools.permutations(differences)"),
             r"not the order of the numbers",
+        ),
+        (
+            "one flip at most",
+            flips(
+                FAR,
+                ways="[[-1 if k == i else 1 for k in range(len(differences))] "
+                "for i in range(-1, len(differences))]",
+            ),
+            r"One sign at most is flipped",
+        ),
+        (
+            "one added",
+            flips(FAR).replace("count / len(ways)", "(count + 1) / (len(ways) + 1)"),
+            r"One is added to both numbers",
+        ),
+        (
+            "flips that pile up",
+            flips(FAR).replace(
+                "        mean = sum(s * d for s, d in zip(signs, differences))",
+                "        for i, s in enumerate(signs):\n            differences[i] *= s\n"
+                "        mean = sum(differences)",
+            ),
+            r"The flips pile up",
+        ),
+        (
+            "a set of means",
+            flips("0").replace(
+                "count / len(ways)",
+                "sum(m >= abs(measured) - 1e-9 for m in means) / len(means)",
+            ).replace("        count += 0", "        means.add(round(abs(mean), 9))").replace(
+                "count = 0", "means = set()"
+            ),
+            r"count once only, as in a set",
+        ),
+        (
+            "the normal distribution",
+            "import statistics\n\n\ndef sign_flip(differences):\n"
+            "    error = statistics.pstdev(differences) / len(differences) ** 0.5\n"
+            "    z = abs(statistics.fmean(differences)) / error if error else 0\n"
+            "    return 2 * (1 - statistics.NormalDist().cdf(z))",
+            r"from the normal distribution",
+        ),
+        (
+            "at random, always the same",
+            "import random\n"
+            + flips(
+                FAR,
+                before="random.seed(1)",
+                ways="[random.choice((1, -1)) for _ in differences] for _ in range(500)",
+            ),
+            r"as if ways were drawn at random",
         ),
         ("one side", flips("mean >= measured - 1e-9"), r"on the same side"),
         ("farther only", flips("abs(mean) > abs(measured) + 1e-9"), r"farther from zero"),
@@ -611,7 +740,11 @@ def sign_flip(differences):
         ),
         ("signs 1 and 0", flips(FAR, ways="itertools.product((1, 0), repeat=len(differences))"),
          r"right is"),
-        ("three seeds only", flips(FAR, ways="itertools.product((1, -1), repeat=3)"), r"right is"),
+        (
+            "three seeds only",
+            flips(FAR, ways="itertools.product((1, -1), repeat=3)"),
+            r"fixed at 3",
+        ),
         ("always .0625", "def sign_flip(differences):\n    return 0.0625", r"right is"),
         ("no return", "def sign_flip(differences):\n    len(differences)", r"`return` missing"),
         ("a number", "sign_flip = 0.0625", r"A function is expected"),
@@ -619,17 +752,26 @@ def sign_flip(differences):
     "choosing.6": [
         ("too many MACs", phone(slow="(1.0, 160)"), r'"slow": \(1\.0, 160\) needs 290\.7 million'),
         ("the most accurate", phone(slow="(1.0, 224)"), r'"slow": .*568\.7 million'),
-        ("fits, not the best", phone(slow="(0.5, 224)"), r'"slow": .*63\.7 %, but another'),
+        ("only 224 pixels", phone(slow="(0.5, 224)"), r'"slow": .*with 224 pixels only'),
+        ("two operations a MAC", phone(slow="(0.5, 160)"), r'"slow": .*counts as two operations'),
+        ("200 million MACs", phone(tiny="(0.5, 224)"), r"This phone has no such limit"),
+        ("in percent", phone(slow="(100, 128)"), r"its key is \(1\.0, 128\)"),
+        ("the width", phone(slow="1.0"), r"1\.0 is a width"),
+        (
+            "two phones exchanged",
+            phone(slow="(0.5, 224)", full="(1.0, 128)"),
+            r'"slow" and "slow_and_full" have changed places',
+        ),
         ("weights forgotten", phone(full="(1.0, 128)"), r"take 16\.9 MB.*does not make them fewer"),
-        ("smaller than needed", phone(full="(0.25, 224)"), r'"slow_and_full": .*50\.6 %'),
-        ("smaller image too", phone(full="(0.5, 160)"), r'"slow_and_full": .*60\.2 %'),
+        ("smaller than needed", phone(full="(0.25, 224)"), r'"slow_and_full": .*higher `top1`'),
+        ("smaller image too", phone(full="(0.5, 160)"), r'"slow_and_full": .*higher `top1`|two op'),
         ("too many MACs, full", phone(full="(0.75, 224)"), r'"slow_and_full": .*325\.4 million'),
-        ("int8 taken for float32", phone(tiny="(0.25, 224)"), r'"tiny_download": .*50\.6 %'),
+        ("int8 taken for float32", phone(tiny="(0.25, 224)"), r'"tiny_.*best in float32'),
         ("int8 too large", phone(tiny="(1.0, 192)"), r'"tiny_download": the int8 weights .* 4\.2'),
         ("turned round", phone(slow="(128, 1.0)"), r"turned round"),
-        ("not in the paper", phone(slow="(0.75, 128)"), r"the paper has no \(0\.75, 128\)"),
-        ("the accuracy", phone(slow="64.4"), r"a key such as \(1\.0, 224\) is expected, not 64\.4"),
-        ("a name", phone(slow="'mobilenet_v1'"), r"a key such as"),
+        ("not in the paper", phone(slow="(0.75, 128)"), r"there is no \(0\.75, 128\) in"),
+        ("the accuracy", phone(slow="64.4"), r"64\.4 is a `top1`. Give the key"),
+        ("a name", phone(slow="'mobilenet_v1'"), r"such as \(1\.0, 224\), not the text"),
         ("a key missing", 'phone = {"slow": (1.0, 128)}', r'^"slow_and_full" and .* are missing'),
         ("a tuple", "phone = (1.0, 128)", r"A dictionary with the keys"),
     ],
@@ -640,6 +782,21 @@ def sign_flip(differences):
             network("block(1, 16, 3), block(16, 16, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), "
                     "nn.Linear(16, 10)"),
             r"1,9\d\d,\d+ MACs for one image; at most 1,000,000",
+        ),
+        (
+            "depthwise without groups",
+            network("block(1, 24, 3, 2), block(24, 24, 3), block(24, 48, 1), "
+                    "nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 10)"),
+            r"The most are in `1\.0`: Conv2d\(24→24.*it needs `groups=24`",
+        ),
+        (
+            "all weights zero",
+            network("nn.Conv2d(1, 8, 3, 2)", "nn.Flatten()", "nn.Linear(1352, 10)").replace(
+                "return nn.Sequential(", "return zero("
+            ).replace("\ndef build", "\ndef zero(*layers):\n    new = nn.Sequential(*layers)\n"
+                      "    for p in new.parameters():\n        nn.init.zeros_(p)\n"
+                      "    return new\n\n\ndef build", 1),
+            r"All weights of `0\.weight` start with the value 0",
         ),
         (
             "functional convolution",
@@ -714,7 +871,7 @@ def sign_flip(differences):
         (
             "a seed inside",
             f"{LAYERS}\ndef build():\n    torch.manual_seed(0)\n    return own()\n",
-            r"a seed is set inside build",
+            r"A seed is set inside build",
         ),
         (
             "weights loaded",
@@ -805,7 +962,7 @@ def build():
         (
             "one linear layer",
             network("nn.Flatten(), nn.Linear(784, 10)"),
-            r"the bar is .*no normalisation layer",
+            r"the bar is .*linear in the pixels",
         ),
         ("takes an argument", f"{LAYERS}\ndef build(width):\n    return own()\n",
          r"your function takes `width`"),
@@ -863,6 +1020,14 @@ def pareto_front(points):
                 result="1e3 * (sorted(times)[(rounds - 1) // 2] + sorted(times)[rounds // 2]) / 2"
             ),
         ),
+        (
+            "requires_grad off and on",
+            stopwatch(
+                mode="network.eval().requires_grad_(False)",
+                context="contextlib.nullcontext()",
+                restore="network.train(before).requires_grad_(True)",
+            ),
+        ),
         ("as a tensor", stopwatch(result="1000 * float(torch.tensor(times).double().median())")),
     ],
     "choosing.5": [
@@ -877,13 +1042,13 @@ ordered = sorted(table, key=lambda n: -table[n]["accuracy"])
 choice = {}
 for name in ordered:
     row = table[name]
-    if row["weights_mb"] < 1 and row["one_ratio"] < 5:
+    if row["weights_mb"] < 0.3 and row["one_ratio"] < 5:
         choice.setdefault("shelf", name)
     if row["training_minutes"] < 2.5:
         choice.setdefault("hour", name)
-for name in sorted(table, key=lambda n: table[n]["one_ms"]):
-    if min(table[name]["runs"]) > max(table["lenet"]["runs"]):
-        choice.setdefault("gate", name)
+for name in sorted(table, key=lambda n: table[n]["batch_ms"]):
+    if min(table[name]["runs"]) > max(table["lenet"]["runs"]) + 0.005:
+        choice.setdefault("night", name)
 """,
         ),
     ],

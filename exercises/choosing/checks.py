@@ -1,8 +1,11 @@
 """Checks of chapter 10: choosing a network."""
 
 import functools
+import itertools
+import math
 import re
 import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fractions import Fraction
@@ -21,6 +24,7 @@ from exercises.compare import (
     expect_number,
     expect_numbers,
     layers,
+    plain,
     same_results,
 )
 
@@ -38,6 +42,8 @@ def choosing_1(answer):
     }
     megabytes = {key: numbers * size / 1e6 for key, (numbers, size) in rows.items()}
     every: dict[str, dict[float, str]] = {}
+    kernels = "These are the weights of the kernels. The maps are the output."
+    numbers = [64 * each * size / 1e6 for each in (9, 27, 28) for size in (1, 4)]
     for key, (_, size) in rows.items():
         right = megabytes[key]
         common = every[key] = {
@@ -53,18 +59,25 @@ def choosing_1(answer):
             common[right * 2] = "That would be 8 bytes a number, as in float64; float32 takes 4."
         else:
             common[right * 4] = "This is the size in float32. An int8 number takes 1 byte."
+            common[right * 16] = (
+                "This multiplies the float32 size by 4; int8 takes a quarter of it."
+            )
             common[right / 8] = "An int8 number has 8 bits, which is 1 byte."
+            common[right * 2] = "That would be 2 bytes a number; an int8 number takes 1."
+            common[right / 2] = "This is an eighth of the float32 size; int8 takes a quarter of it."
+            common[right / 4] = "It is divided by 4 once too often: an int8 number takes 1 byte."
         if key == "maps":
+            every[key] = common = dict.fromkeys(numbers, kernels) | common
             common[right / 64] = "This is one map; the convolution gives 64."
             common[right * 3] = "The 3 is the image's channels. The convolution's output has 64."
             common[3 * 224 * 224 * 4 / 1e6] = "This is the image itself, with 3 channels."
             common[64 * 224 * 4 / 1e6] = "A map has 224 rows and 224 columns."
-            kernels = "The weights of the kernels are in it; the maps alone are asked for."
+            with_kernels = "The weights of the kernels are in it; the maps alone are asked for."
             common |= {
                 64 * side**2 * 4 / 1e6: "With padding 1 the maps have 224 · 224 values each."
                 for side in (222, 226)
             }
-            common |= {right + count * 4 / 1e6: kernels for count in (64 * 27, 64 * 28)}
+            common |= {right + count * 4 / 1e6: with_kernels for count in (64 * 27, 64 * 28)}
     every["most"] = {
         1_000_000: "That many bytes are in 1 MB; each float32 parameter takes 4 of them.",
         4_000_000: "Divide by the 4 bytes of a parameter instead of multiplying.",
@@ -119,6 +132,11 @@ SLIPS = {
             f"return {_SORTED}",
             "return sorted(points, key=lambda name: points[name][0])[:1]",
         ),
+        "Only the network with the most accuracy for its cost is there; the front holds all that "
+        "nobody dominates.": (
+            f"return {_SORTED}",
+            "return sorted(points, key=lambda n: -points[n][1] / points[n][0])[:1]",
+        ),
         "The `return` is inside the loop: only the first network is looked at.": (
             f"return {_SORTED}",
             "return [name for name in list(points)[:1] if name in front]",
@@ -131,8 +149,8 @@ SLIPS = {
         ),
         "Each network is compared with its neighbour in cost only; compare it with all of them.": (
             f"return {_SORTED}",
-            "names = sorted(points, key=lambda k: points[k][0])\n    return [n for i, n in "
-            "enumerate(names) if i == 0 or points[n][1] > points[names[i - 1]][1]]",
+            "names = sorted(points, key=lambda k: (points[k][0], -points[k][1]))\n    return [n "
+            "for i, n in enumerate(names) if i == 0 or points[n][1] > points[names[i - 1]][1]]",
         ),
         "Of networks with equal accuracy the dearer one stays; it is dominated.": (
             f"return {_SORTED}",
@@ -176,6 +194,29 @@ SLIPS = {
         ),
         "Nothing is left: a network must not be compared with itself, or needs the condition "
         "`strictly better in one`.": (_BOTH, "as_good"),
+        "Of networks with equal cost the first one stays, even if it is less accurate. Sort by "
+        "falling accuracy as well.": (
+            f"return {_SORTED}",
+            "names = sorted(points, key=lambda k: points[k][0])\n    return [n for i, n in "
+            "enumerate(names) if all(points[n][1] > points[m][1] for m in names[:i])]",
+        ),
+        "The accuracies are rounded first, so close ones look equal. Compare them as they are.": (
+            "    def dominates",
+            "    points = {n: (c, round(a, 2)) for n, (c, a) in points.items()}\n\n"
+            "    def dominates",
+        ),
+        "The costs are rounded first, so close ones look equal. Compare them as they are.": (
+            "    def dominates",
+            "    points = {n: (round(c), a) for n, (c, a) in points.items()}\n\n    def dominates",
+        ),
+        "A network below the straight line between its two neighbours is thrown out. The front "
+        "goes up in steps: it stays, if neither neighbour dominates it.": (
+            f"return {_SORTED}",
+            "line = lambda a, b, c: (b[1] - a[1]) * (c[0] - a[0]) < (c[1] - a[1]) * "
+            f"(b[0] - a[0])\n    names = {_SORTED}\n"
+            "    return [n for i, n in enumerate(names) if not any(line(points[a], points[n], "
+            "points[c]) for a in names[:i] for c in names[i + 1:])]",
+        ),
     }
 }
 
@@ -202,7 +243,16 @@ def choosing_2(answer, reference):
         "c": (2.0, 0.89),
         "e": (9.0, 0.92),
     }
-    cases = [(small,), ({"b": (2.0, 0.9), "a": (1.0, 0.9)},), ({"x": (1.0, 0.5)},), ({},)]
+    worse_first = {"b": (1.0, 0.8), "a": (1.0, 0.9), "c": (2.0, 0.95)}
+    close_by = {"a": (1.2, 0.9101), "b": (1.3, 0.91013), "c": (1.4, 0.91013)}
+    cases = [
+        (small,),
+        (worse_first,),
+        (close_by,),
+        ({"b": (2.0, 0.9), "a": (1.0, 0.9)},),
+        ({"x": (1.0, 0.5)},),
+        ({},),
+    ]
     cases += [(some(8, 9),), (some(12, 30),), (some(6, 4),)]
     if isinstance(answer, (list, tuple, dict, set)):
         raise Wrong(f"A function is expected, not its result ({describe(answer)}).")
@@ -210,7 +260,7 @@ def choosing_2(answer, reference):
     def explain(case: tuple, got: Any, right: Any) -> str:
         points = case[0]
         if isinstance(got, Exception):
-            return ""
+            return "" if points else "For an empty dictionary return `[]`."
         if isinstance(got, (set, dict)) and set(got) == set(right):
             return "The names are right; return them as a list, the cheapest first."
         names = isinstance(got, (list, tuple)) and all(isinstance(name, str) for name in got)
@@ -261,29 +311,61 @@ class _Clock:
 
 
 class _Timed(nn.Module):
-    """A network whose calls take a known time: slow at first, then 2 ms, with a few accidents."""
+    """A network whose calls take a known time: slow at first, then 2.375 ms, with accidents."""
 
-    MILLISECONDS = (50.0, 30.0, 20.0, 2, 2, 2, 2, 500.0, 2, 9.0, 2, 9.0, 2, 1.0)
+    MILLISECONDS = (50.0, 30.0, 20.0, *[2.375] * 4, 500.0, 2.375, 9.0, 2.375, 9.0, 2.375, 1.3)
 
     def __init__(self, clock: _Clock) -> None:
         super().__init__()
         self.linear = nn.Linear(4, 2)
         self.clock, self.calls, self.modes, self.gradients = clock, 0, [], []
+        self.switched: list[tuple[int, bool]] = []  # after how many calls, and into which mode
+
+    def train(self, mode: bool = True) -> "_Timed":
+        self.switched.append((self.calls, mode))
+        return super().train(mode)
 
     def forward(self, images: Tensor) -> Tensor:
-        spent = self.MILLISECONDS[self.calls] if self.calls < len(self.MILLISECONDS) else 2
+        spent = self.MILLISECONDS[self.calls] if self.calls < len(self.MILLISECONDS) else 2.375
         self.clock.now += spent / 1000
         self.calls += 1
         self.modes.append(any(layer.training for layer in self.modules()))
-        self.gradients.append(torch.is_grad_enabled())
-        return self.linear(images.flatten(1))
+        output = self.linear(images.flatten(1))
+        self.gradients.append(output.requires_grad)
+        return output
+
+
+def _left_as(network: _Timed, training: bool) -> str:
+    """What is wrong with the state in which the network is left, or an empty text."""
+    if not all(p.requires_grad for p in network.parameters()):
+        return (
+            "The network's parameters are left with `requires_grad` False: it could not be trained "
+            "any more. Use `with torch.inference_mode():` or `torch.no_grad()` instead."
+        )
+    if all(layer.training == training for layer in network.modules()):
+        return ""
+    before, left = ("training", "evaluation") if training else ("evaluation", "training")
+    if all(layer.training == training for layer in network.children()):
+        return (
+            f"The layers are put back, but the network itself is left in {left} mode: call "
+            "`network.train(…)`, which sets all of it."
+        )
+    if network.training == training:
+        return (
+            f"`network.training` is set, but the layers in the network are left in {left} mode: "
+            "call `network.train(…)`, which sets all of them."
+        )
+    message = f"The network was in {before} mode and is left in {left} mode: put it back."
+    if training and network.switched[-1] == (network.calls, False):
+        message += " The old mode has to be read before `network.eval()`; after it, it is False."
+    return message
 
 
 def choosing_3(answer, reference):
     def run(function: Callable, rounds: int, training: bool) -> tuple[Any, _Timed, _Clock]:
         clock = _Clock()
         network = _Timed(clock).train(training)
-        images = torch.randn(2, 1, 2, 2)
+        images = torch.randn(3, 1, 2, 2)
         what = f"latency(network, images, rounds={rounds}, clock=clock)"
         value = call(function, network, images, rounds=rounds, clock=clock, what=what)
         return value, network, clock
@@ -292,7 +374,7 @@ def choosing_3(answer, reference):
         raise Wrong(f"A function is expected, not {describe(answer)}.")
     for rounds, training in ((20, True), (1, True), (7, False)):
         value, network, clock = run(answer, rounds, training)
-        gives = f"With rounds={rounds}, for a network most of whose calls take 2 ms, it gives"
+        gives = f"With rounds={rounds}, for a network most of whose calls take 2.375 ms, it gives"
         if value is None:
             raise Wrong(f"{gives} nothing (None). Is the `return` missing?")
         if network.calls == 0:
@@ -309,61 +391,73 @@ def choosing_3(answer, reference):
                 f"{sum(network.modes)} of {network.calls} calls were made in training mode; "
                 "`network.eval()` comes before the first."
             )
-        if any(layer.training != training for layer in network.modules()):
-            raise Wrong(
-                f"The network was in {'training' if training else 'evaluation'} mode and is left "
-                f"in {'evaluation' if training else 'training'} mode: put it back."
-            )
-        if network.calls < rounds + 3:
+        if left := _left_as(network, training):
+            raise Wrong(left)
+        if network.calls != rounds + 3:
             raise Wrong(
                 f"The network was called {network.calls} times. With rounds={rounds} there should "
                 f"be 3 calls that are not timed and {rounds} that are."
+                + (" Does the loop use `rounds`?" if rounds != 20 and network.calls == 23 else "")
             )
-        if network.calls > rounds + 3:
-            raise Wrong(
-                f"The network was called {network.calls} times with rounds={rounds}; 3 calls that "
-                f"are not timed and {rounds} that are make {rounds + 3}."
-            )
-        timed = [float(ms) for ms in _Timed.MILLISECONDS[3:]] + [2.0] * 30
-        timed, whole = timed[:rounds], [*map(float, _Timed.MILLISECONDS[:3]), *timed[:rounds]]
-        common = {
-            2e-6: "This is divided by 1000; a second has 1000 milliseconds, so multiply.",
-            0.0: "This is rounded to whole seconds; give milliseconds, with their fraction.",
-            0.002: "This is in seconds; milliseconds are asked for.",
-            2000.0: "This is in microseconds: a second has 1000 milliseconds.",
-        }
-        if rounds > 1:
-            common |= {
-                statistics.fmean(timed): "This is the mean. One call of 500 ms spoils it.",
-                statistics.fmean(timed) / 1000: "This is the mean, and in seconds.",
-                sum(whole) / rounds: "This counts the first calls, and it is a mean.",
-                statistics.fmean(whole): "This counts the first calls, and it is a mean.",
-                2.0 / rounds: "The median is one call already; it need not be divided by `rounds`.",
-                timed[rounds // 2]: "The times have to be sorted before the middle one is taken.",
-                statistics.median(whole): "This counts the first calls, which are slow.",
-                sum(timed): "This is the sum of all calls; the time of one call is asked for.",
-                max(timed): "This is the longest time; the median is asked for.",
-                min(timed): "This is the shortest time; the median is asked for.",
-            }
-        else:
-            common[25.0] = "This counts the first calls, which are slow."
-            common[50.0] = "This is the time of the very first call, which should not be timed."
-        common.pop(2.0, None)
-        try:
-            expect_number(value, 2.0, common, tolerance=1e-6)
-        except Wrong as error:
-            # Its number is there already, in full.
-            said = re.sub(r"^[-+\d.,e]+ is not right\. ?", "2 is right. ", str(error)).strip()
-            raise Wrong(f"{gives} {describe(value)}. {said}") from None
+        _expect_time(value, gives, rounds)
     clock = _Clock()
     network, what = _Timed(clock), "latency(network, images, clock=clock)"
-    call(answer, network, torch.randn(2, 1, 2, 2), clock=clock, what=what)
+    call(answer, network, torch.randn(3, 1, 2, 2), clock=clock, what=what)
     if network.calls != 23:
         raise Wrong(
             f"{what} calls the network {network.calls} times; with 3 calls that are not timed and "
             "rounds=20, the default in the first line of the stub, it should be 23."
         )
     return "Slow first calls, accidents and modes do not disturb it."
+
+
+def _expect_time(value: Any, gives: str, rounds: int) -> None:
+    """`value` has to be the median of the timed calls, in milliseconds."""
+    timed = [*_Timed.MILLISECONDS[3:], *[2.375] * 30][:rounds]
+    whole = [*_Timed.MILLISECONDS[:3], *timed]
+    right = statistics.median(timed)
+    first = "This counts the first calls, which are slow."
+    adds = "The clock is read once before the loop, so the times add up: read it in each round."
+    common = {
+        right / 1e6: "This is divided by 1000; a second has 1000 milliseconds, so multiply.",
+        0.0: "This is rounded to whole seconds; give milliseconds, with their fraction.",
+        2.0: "This is rounded to whole milliseconds; give their fraction too.",
+        **dict.fromkeys((2.4, 2.38, 2.37), "This is rounded; give all digits."),
+        right / 1000: "This is in seconds; milliseconds are asked for.",
+        right * 1000: "This is in microseconds: a second has 1000 milliseconds.",
+        right / 3: "This is divided by the number of images; the time of the whole call is asked "
+        "for.",
+    }
+    if rounds > 1:
+        fmean, total = statistics.fmean, itertools.accumulate
+        common |= {
+            fmean(timed): "This is the mean. One call of 500 ms spoils it.",
+            fmean(timed) / 1000: "This is the mean, and in seconds.",
+            sum(whole) / rounds: "This counts the first calls, and it is a mean.",
+            fmean(whole): "This counts the first calls, and it is a mean.",
+            right / rounds: "The median is one call already; it need not be divided by `rounds`.",
+            timed[rounds // 2]: "The times have to be sorted before the middle one is taken.",
+            statistics.median(whole): first,
+            statistics.median(total(timed)): adds,
+            statistics.median(list(total(whole))[3:]): adds,
+            statistics.median(total(whole)): adds,
+            sum(timed): "This is the sum of all calls; the time of one call is asked for.",
+            max(timed): "This is the longest time; the median is asked for.",
+            min(timed): "This is the shortest time; the median is asked for.",
+        }
+    else:
+        common |= {
+            statistics.median(whole): first,
+            50.0: "This is the time of the very first call, which should not be timed.",
+            sum(whole): adds,
+        }
+    common = {number: text for number, text in common.items() if abs(number - right) > 1e-6}
+    try:
+        expect_number(value, right, common, tolerance=1e-6)
+    except Wrong as error:
+        # Its number is there already, in full.
+        said = re.sub(r"^[-+\d.,e]+ is not right\. ?", f"{right:g} is right. ", str(error)).strip()
+        raise Wrong(f"{gives} {describe(value)}. {said}") from None
 
 
 # --- choosing.4: a test by flipping signs ---------------------------------------------------------
@@ -428,9 +522,35 @@ SLIPS["choosing.4"] = {
         _P,
         "return far / len(differences) ** 2",
     ),
-    "The number of signs is fixed at five; there are as many as there are differences.": (
-        "repeat=len(differences)",
-        "repeat=5",
+    **{
+        f"The number of signs is fixed at {count}; there are as many as there are differences.": (
+            "repeat=len(differences)",
+            f"repeat={count}",
+        )
+        for count in range(2, 7)
+    },
+    "One way too many is counted: divide the count as it is.": (_P, "return (far + 1) / len(ways)"),
+    "One sign at most is flipped at a time; all of the 2ⁿ ways are asked for.": (
+        _WAYS,
+        "[[-1 if k == i else 1 for k in range(len(differences))] "
+        "for i in range(-1, len(differences))]",
+    ),
+    "One is added to both numbers, as is done for ways that are drawn at random. Here all ways are "
+    "tried: divide the numbers as they are.": (_P, "return (far + 1) / (len(ways) + 1)"),
+    "The flips pile up: a way has to flip the given numbers, not those of the way before.": (
+        "        mean = sum(s * d for s, d in zip(signs, differences))",
+        "        differences = [s * d for s, d in zip(signs, differences)]\n"
+        "        mean = sum(differences)",
+    ),
+    "Ways with the same mean count once only, as in a set. Count every way.": (
+        _P,
+        "means = {round(sum(s * d for s, d in zip(w, differences)) / len(differences), 9) "
+        "for w in ways}\n    return sum(abs(m) >= measured - 1e-9 for m in means) / len(means)",
+    ),
+    "Ways whose means are equally far from zero count once only, as in a set. Count every way.": (
+        _P,
+        "means = {round(abs(sum(s * d for s, d in zip(w, differences))) / len(differences), 9) "
+        "for w in ways}\n    return sum(m >= measured - 1e-9 for m in means) / len(means)",
     ),
     "Only one sign is flipped at a time; all of the 2ⁿ ways are asked for.": (
         _WAYS,
@@ -515,6 +635,20 @@ def _t_test(three: list[float]) -> float:
     return 1 - t / (2 + t * t) ** 0.5
 
 
+def _normal(three: list[float], deviation: Callable) -> float:
+    """The p-value by the normal distribution, with this standard deviation."""
+    z = abs(statistics.fmean(three)) * 3**0.5 / deviation(three)
+    return 2 * (1 - statistics.NormalDist().cdf(z))
+
+
+def _seems_drawn(shares: list[float]) -> bool:
+    """Whether all shares are short decimals, as if a round number of ways were drawn at random."""
+    fractions = [Fraction(share).limit_denominator(10**5) for share in shares]
+    return max(f.denominator for f in fractions) > 40 and all(
+        10**5 % f.denominator == 0 for f in fractions
+    )
+
+
 def choosing_4(answer, reference):
     # In sums of eighths, or of 1024ths, nothing is rounded; in sums of tenths it is.
     exact = [
@@ -570,6 +704,14 @@ def choosing_4(answer, reference):
             return (
                 "This is the t-test, which assumes a normal distribution. Count the ways instead."
             )
+        deviations = (statistics.stdev, statistics.pstdev)
+        if len(case[0]) == 3 and any(abs(got - _normal(case[0], d)) < 1e-6 for d in deviations):
+            return "This is taken from the normal distribution. Count the ways instead."
+        if _seems_drawn([got, *(share(list(other)) for (other,) in exact[1:4])]):
+            return (
+                "The shares are round decimals, as if ways were drawn at random. There are "
+                f"{ways} ways: take each of them once, with `itertools.product`."
+            )
         return (
             f"There are {ways} ways, so the share is a whole number divided by {ways}. Is each way "
             "there exactly once, none of them drawn at random?"
@@ -592,138 +734,227 @@ def choosing_4(answer, reference):
     return f"Exact for one to {most} pairs. Five pairs can never give less than {least}."
 
 
-# --- choosing.5: three puzzles --------------------------------------------------------------------
+# --- choosing.5 and 6: filters, and the best of what is left --------------------------------------
 
-RUNS = 24  # of the second puzzle
-
-
-def _rows() -> dict[str, dict[str, Any]]:
-    from utils.topics import network_tables
-
-    return network_tables.small_networks()
+RUNS = 24  # of the second customer
+Row = Mapping[str, Any]
 
 
-def _pick(
-    rows: Mapping[str, Mapping], fits: Callable[[Mapping], bool], key: str, lowest: bool = False
-) -> list[str]:
-    """The names with the highest (or lowest) value among those that fit."""
-    values = {name: row[key] for name, row in rows.items() if fits(row)}
-    best = (min if lowest else max)(values.values())
-    return [name for name, value in values.items() if value == best]
+def _fitting(rows: Mapping[Any, Row], *limits: Callable[[Row], bool]) -> dict[Any, Row]:
+    return {key: row for key, row in rows.items() if all(fits(row) for fits in limits)}
 
 
-def _name(key: str, answer: Any, rows: Mapping[str, Any]) -> str:
-    if not isinstance(answer, str):
-        raise Wrong(f'"{key}": the name of one network is expected, not {describe(answer)}.')
-    if answer not in rows:
-        raise Wrong(f'"{key}": there is no network {answer!r} in the table: {", ".join(rows)}.')
-    return answer
+def _best(rows: Mapping[Any, Row], column: str, lowest: bool = False) -> Any:
+    return (min if lowest else max)(rows, key=lambda key: rows[key][column], default=None)
+
+
+def _expect_no_exchange(answer: Mapping, right: Mapping[str, Any]) -> None:
+    """Two answers that have changed places are right ones, at the wrong keys."""
+    for a, b in itertools.combinations(right, 2):
+        if answer[a] == right[b] != right[a] == answer[b]:
+            raise Wrong(f'The answers of "{a}" and "{b}" have changed places.')
+
+
+def _among(value: Any, rows: Any) -> bool:
+    try:
+        return value in rows
+    except TypeError:  # a list, or a tuple that holds one
+        return False
+
+
+def _chosen(key: str, answer: Any, rows: Mapping[Any, Row], example: str, names: Mapping) -> Any:
+    """The key of a row; or what was given in place of a key, in words.
+
+    names: other names of rows, which are known and not accepted.
+    """
+    answer = plain(answer)
+    if _among(answer, rows):
+        return answer
+    if _among(answer, names):
+        raise Wrong(f'"{key}": {answer!r} is not a key of the table; its key is {names[answer]!r}.')
+    if isinstance(answer, Mapping):
+        if found := [name for name, row in rows.items() if row == answer]:
+            raise Wrong(f'"{key}": this is the row of {found[0]!r}. Give its key.')
+    elif isinstance(answer, (list, tuple, set)) and len(answer) > 1:
+        found = [a for a in answer if _among(a, rows)]
+        if len(found) == len(answer):
+            raise Wrong(f'"{key}": these are several keys. Give one, the best of those that fit.')
+        if found:
+            raise Wrong(f'"{key}": give the key alone, {found[0]!r}, without what is beside it.')
+    elif isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(rows):
+        raise Wrong(f'"{key}": {answer} is a place in the table. Give the key that is there.')
+    elif isinstance(answer, float):
+        for column in next(iter(rows.values())):
+            if any(row[column] == answer for row in rows.values()):
+                raise Wrong(f'"{key}": {answer:g} is a `{column}`. Give the key of its network.')
+    if type(answer) is type(next(iter(rows))):
+        raise Wrong(f'"{key}": there is no {answer!r} in the table: {", ".join(map(str, rows))}.')
+    raise Wrong(
+        f'"{key}": the key of one network is expected, such as {example}, not {describe(answer)}.'
+    )
+
+
+def _expect_best(
+    key: str,
+    chosen: Any,
+    rows: Mapping[Any, Row],
+    column: str,
+    lowest: bool = False,
+    readings: Mapping[str, tuple[Mapping[Any, Row], str, bool]] | None = None,
+) -> None:
+    """`chosen` has to be the best of `rows`, which are those that fit.
+
+    readings: messages for a choice that is the best of other rows, or in another column.
+    """
+    if rows[chosen][column] == rows[_best(rows, column, lowest)][column]:
+        return
+    for message, (others, other, low) in (readings or {}).items():
+        if chosen == _best(others, other, low):
+            raise Wrong(f'"{key}": {chosen} fits. {message}')
+    if lowest:
+        raise Wrong(
+            f'"{key}": {chosen} fits, but another one that fits has a lower `{column}`. Take the '
+            "lowest."
+        )
+    raise Wrong(
+        f'"{key}": {chosen} fits, but another one that fits has a higher `{column}`. Take the '
+        "highest."
+    )
 
 
 def choosing_5(answer):
-    keys = ("shelf", "hour", "gate")
-    expect_keys(answer, keys)
-    rows = _rows()
-    shelf, hour, gate = (_name(key, answer[key], rows) for key in keys)
+    from utils.topics import network_tables
 
-    row = rows[shelf]
-    if row["weights_mb"] >= 1:
+    rows = network_tables.small_networks()
+    high = rows["lenet"]["high"]
+    small, fast = (lambda row: row["weights_mb"] < 0.3), (lambda row: row["one_ratio"] < 5)
+    short, better = (
+        lambda row: RUNS * row["training_minutes"] < 60,
+        lambda row: row["low"] > high + 0.005,
+    )
+    fitting = {
+        "shelf": _fitting(rows, small, fast),
+        "hour": _fitting(rows, short),
+        "night": _fitting(rows, better),
+    }
+    columns = {"shelf": "accuracy", "hour": "accuracy", "night": "batch_ms"}
+    expect_keys(answer, fitting)
+    names = {name.removesuffix("_small"): name for name in rows}
+    names |= {_written(name): name for name in rows} | {
+        _written(name).lower(): name for name in rows
+    }
+    names = {name: key for name, key in names.items() if name not in rows}
+    chosen = {k: _chosen(k, answer[k], rows, '"lenet"', names) for k in fitting}
+    _expect_no_exchange(chosen, {k: _best(fitting[k], columns[k], k == "night") for k in fitting})
+
+    name, row = chosen["shelf"], rows[chosen["shelf"]]
+    if not small(row):
         raise Wrong(
-            f'"shelf": the weights of {shelf} take {row["weights_mb"]:.2f} MB, and less than 1 MB '
+            f'"shelf": the weights of {name} take {row["weights_mb"]:.2f} MB, and less than 0.3 MB '
             "is allowed."
         )
-    if row["one_ratio"] >= 5:
+    if not fast(row):
         raise Wrong(
-            f'"shelf": {shelf} takes {row["one_ratio"]:.1f} times as long as LeNet for one image, '
-            "so it needs more than 5 ms where LeNet takes 1 ms."
+            f'"shelf": {name} takes {row["one_ratio"]:.1f} times as long as LeNet for one image '
+            "(`one_ratio`), so it needs more than 5 ms where LeNet takes 1 ms."
         )
-    _expect_best(
-        "shelf",
-        shelf,
-        _pick(rows, lambda r: r["weights_mb"] < 1 and r["one_ratio"] < 5, "accuracy"),
-        rows,
-    )
-    minutes = RUNS * rows[hour]["training_minutes"]
+    _expect_best("shelf", name, fitting["shelf"], "accuracy")
+    name, minutes = chosen["hour"], RUNS * rows[chosen["hour"]]["training_minutes"]
     if minutes >= 60:
         raise Wrong(
-            f'"hour": {RUNS} runs of {hour} take {minutes:.0f} minutes; there are 60. (One run '
-            f"takes {minutes / RUNS:.1f} minutes.)"
+            f'"hour": {RUNS} runs of {name} take {minutes:.0f} minutes; there are 60. (One run '
+            f"takes {minutes / RUNS:.1f} minutes. The 5 seeds come after the 19 runs.)"
         )
-    _expect_best(
-        "hour", hour, _pick(rows, lambda r: RUNS * r["training_minutes"] < 60, "accuracy"), rows
-    )
-    high = rows["lenet"]["high"]
-    if gate == "lenet":
-        raise Wrong('"gate": a network clearly better than LeNet is asked for.')
-    if rows[gate]["low"] <= high:
+    _expect_best("hour", name, fitting["hour"], "accuracy")
+    name, row = chosen["night"], rows[chosen["night"]]
+    if name == "lenet":
         raise Wrong(
-            f'"gate": the worst run of {gate} has {rows[gate]["low"]:.2%}, the best run of LeNet '
-            f"{high:.2%}: by this rule it is not clearly better."
+            '"night": the customer has LeNet already. A network whose `low` is above LeNet\'s '
+            "`high`, by more than 0.005, is asked for."
         )
-    if gate not in _pick(rows, lambda r: r["low"] > high, "one_ms", lowest=True):
+    if not better(row):
         raise Wrong(
-            f'"gate": {gate} is clearly better than LeNet, with {rows[gate]["one_ms"]:.2f} ms for '
-            "one image, but another one is too and is faster."
+            f'"night": the worst run of {name} (`low`) has {row["low"]:.2%}, the best run of LeNet '
+            f"(`high`) {high:.2%}. That is not 0.5 points more."
         )
-    return f"{shelf}, {hour} and {gate}: three customers, one table."
+    _expect_best("night", name, fitting["night"], "batch_ms", lowest=True)
+    return f"{', '.join(chosen.values())}: three customers, one table."
 
 
-def _expect_best(key: str, name: str, best: list[str], rows: Mapping[str, Mapping]) -> None:
-    if name not in best:
-        raise Wrong(
-            f'"{key}": {name} fits, but its median accuracy is {rows[name]["accuracy"]:.2%}, and '
-            "another one that fits has more."
-        )
+def _written(key: str) -> str:
+    from utils.pictures import choosing
 
-
-# --- choosing.6: a phone --------------------------------------------------------------------------
+    return choosing.name(key)
 
 
 def choosing_6(answer):
     from utils.topics import network_tables
 
     rows = network_tables.phone_networks()
-    limits = {
-        "slow": (200e6, None, 4),
+    limits = {  # MACs, bytes, bytes of a weight
+        "slow": (200e6, math.inf, 4),
         "slow_and_full": (200e6, 10e6, 4),
-        "tiny_download": (None, 3e6, 1),
+        "tiny_download": (math.inf, 3e6, 1),
     }
-    expect_keys(answer, tuple(limits))
-    for key, (macs, most_bytes, size) in limits.items():
-        chosen = answer[key]
-        if isinstance(chosen, list) and len(chosen) == 2:
-            chosen = tuple(chosen)
-        if not isinstance(chosen, tuple) or len(chosen) != 2:
-            raise Wrong(f'"{key}": a key such as (1.0, 224) is expected, not {describe(chosen)}.')
-        if chosen not in rows and chosen[::-1] in rows:
-            raise Wrong(f'"{key}": {chosen} is turned round; a key is (width, pixels).')
-        if chosen not in rows:
-            listed = ", ".join(map(str, rows))
-            raise Wrong(f'"{key}": the paper has no {chosen}; there are {listed}.')
-        row = rows[chosen]
-        if macs is not None and row["macs"] > macs:
+    expect_keys(answer, limits)
+
+    def fitting(macs: float, most: float, size: float, more: Callable = lambda row: True) -> dict:
+        return _fitting(rows, lambda r: r["macs"] <= macs and size * r["parameters"] <= most, more)
+
+    names: dict[Any, tuple] = {}
+    for width, pixels in rows:
+        names |= dict.fromkeys(
+            ((pixels, width), (100 * width, pixels), f"({width}, {pixels})"), (width, pixels)
+        )
+    chosen = {}
+    for key in limits:
+        value = answer[key]
+        if isinstance(value, list) and len(value) == 2:
+            value = tuple(map(plain, value))
+        if isinstance(value, float) and value in {width for width, _ in rows}:
             raise Wrong(
-                f'"{key}": {chosen} needs {row["macs"] / 1e6:.1f} million MACs; at most '
+                f'"{key}": {value} is a width. A key has the pixels too: (width, pixels), such as '
+                "(1.0, 224)."
+            )
+        if isinstance(value, tuple) and _among(value[::-1], rows) and value not in rows:
+            raise Wrong(f'"{key}": {value} is turned round; a key is (width, pixels).')
+        chosen[key] = _chosen(key, value, rows, "(1.0, 224)", names)
+    _expect_no_exchange(chosen, {key: _best(fitting(*of), "top1") for key, of in limits.items()})
+    for key, (macs, most, size) in limits.items():
+        name, row = chosen[key], rows[chosen[key]]
+        if row["macs"] > macs:
+            raise Wrong(
+                f'"{key}": {name} needs {row["macs"] / 1e6:.1f} million MACs; at most '
                 f"{macs / 1e6:.0f} are allowed."
             )
-        if most_bytes is not None and size * row["parameters"] > most_bytes:
+        if size * row["parameters"] > most:
             kind = "float32" if size == 4 else "int8"
             raise Wrong(
-                f'"{key}": the {kind} weights of {chosen} take '
-                f"{size * row['parameters'] / 1e6:.1f} MB; at most {most_bytes / 1e6:.0f} are "
+                f'"{key}": the {kind} weights of {name} take '
+                f"{size * row['parameters'] / 1e6:.1f} MB; at most {most / 1e6:.0f} are "
                 "allowed. A smaller image does not make them fewer."
             )
-        fitting = [
-            r["top1"]
-            for r in rows.values()
-            if (macs is None or r["macs"] <= macs)
-            and (most_bytes is None or size * r["parameters"] <= most_bytes)
-        ]
-        if row["top1"] < max(fitting):
-            raise Wrong(
-                f'"{key}": {chosen} fits, with {row["top1"]} %, but another one that fits is more '
-                "accurate."
-            )
+        fits = fitting(macs, most, size)
+        readings = {
+            "But it is the best of those with 224 pixels only. Smaller images need fewer MACs: "
+            "look at them too.": ({k: r for k, r in fits.items() if k[1] == 224}, "top1", False),
+            "But it is the best if each MAC counts as two operations. The limit is in MACs, as "
+            "`macs` counts them.": (fitting(macs / 2, most, size), "top1", False),
+        }
+        if key == "tiny_download":
+            readings = {
+                "But it is the best in float32. An int8 weight takes one byte, not four.": (
+                    fitting(macs, most, 4),
+                    "top1",
+                    False,
+                ),
+                "But it is the best with at most 200 million MACs. This phone has no such limit.": (
+                    fitting(200e6, most, size),
+                    "top1",
+                    False,
+                ),
+            }
+        _expect_best(key, name, fits, "top1", readings=readings)
     return "Small images save MACs, small widths save weights as well."
 
 
@@ -789,10 +1020,50 @@ def _expect_network(network: nn.Module) -> None:
     if bool((logits >= 0).all()) and close(sums, torch.ones(8), 1e-4):
         raise Wrong("There is a softmax at the end; the loss of the training takes logits.")
     if logits.std(dim=0).max() == 0:
+        for name, weight in network.named_parameters():
+            if (
+                weight.ndim > 1
+                and weight.numel() > 1
+                and bool((weight == weight.flatten()[0]).all())
+            ):
+                raise Wrong(
+                    f"All weights of `{name}` start with the value {weight.flatten()[0].item():g}. "
+                    "So all units do the same, and get the same gradient. Leave the random values "
+                    "with which torch makes a layer."
+                )
         raise Wrong(
             "All images get the same logits, so the network does not look at them. "
             f"It consists of {layers(network)}."
         )
+
+
+def _most(network: nn.Module, what: str) -> str:
+    """Which layer has the most `what` ("macs" or "parameters"), in a sentence; or nothing."""
+    from utils import summary
+
+    try:
+        rows = summary.table(network, (1, 28, 28)).rows
+    except Exception:  # a network of an unusual kind; the total is known
+        return ""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts[row.name] += getattr(row, what)
+    if not counts or not (count := max(counts.values())):
+        return ""
+    name = max(counts, key=lambda name: counts[name])
+    times = sum(row.name == name for row in rows)
+    layer = dict(network.named_modules()).get(name, network)
+    told = f" The most are in `{name}`: {layers(layer)} has {count:,}."
+    if times > 1:
+        told += f" It runs {times} times, and counts each time."
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    if (
+        layer in convolutions[:-1]
+        and layer.groups == 1 < layer.in_channels == layer.out_channels
+        and layer.kernel_size > (1, 1) == convolutions[convolutions.index(layer) + 1].kernel_size
+    ):
+        told += f" (If it is meant to be depthwise, it needs `groups={layer.in_channels}`.)"
+    return told
 
 
 def _expect_budget(network: nn.Module) -> Any:
@@ -809,15 +1080,15 @@ def _expect_budget(network: nn.Module) -> Any:
     if cost.macs > most_macs:
         raise Wrong(
             f"Your network needs {cost.macs:,} MACs for one image; at most {most_macs:,} are "
-            "allowed. `summary.table(build(), (1, 28, 28))` shows where they are. (Weights that "
-            "multiply maps outside of convolutions and linear layers count too.)"
+            f"allowed.{_most(network, 'macs')} `summary.table(build(), (1, 28, 28))` shows where "
+            "they are. (Weights that multiply maps outside of layers count too.)"
         )
     if cost.parameters > most_parameters:
         hidden = (
             f" {cost.hidden:,} of them are not in `parameters()` but in buffers, lists or "
-            "elsewhere; they count as well."
+            "elsewhere; they count as well, and they are not trained."
             if cost.hidden
-            else ""
+            else _most(network, "parameters")
         )
         raise Wrong(
             f"Your network has {cost.parameters:,} parameters; at most {most_parameters:,} are "
@@ -826,8 +1097,11 @@ def _expect_budget(network: nn.Module) -> Any:
     return cost
 
 
-def _expect_own_start(first: nn.Module, second: nn.Module) -> None:
-    """Two builds are two networks, each with weights drawn anew."""
+def _expect_own_start(first: nn.Module, second: nn.Module, seeded: bool) -> None:
+    """Two builds are two networks, each with weights drawn anew.
+
+    seeded: whether the random numbers after both builds are the same, from different seeds.
+    """
     if first is second or {id(p) for p in first.parameters()} & {
         id(p) for p in second.parameters()
     }:
@@ -849,10 +1123,14 @@ def _expect_own_start(first: nn.Module, second: nn.Module) -> None:
         if a.norm() < 1e-6 or b.norm() < 1e-6:  # all alike, as batch norm starts
             continue
         if torch.dot(a, b) / (a.norm() * b.norm()) > 0.8:
+            why = (
+                "A seed is set inside build(): leave it out."
+                if seeded
+                else "So it was trained before, or is a fixed table."
+            )
             raise Wrong(
-                f"`{name}` starts with the same values (or nearly) from two different seeds. So "
-                "it was trained before, or is a fixed table, or a seed is set inside build(). "
-                "Every weight has to be drawn anew."
+                f"`{name}` starts with the same values (or nearly) in two networks. {why} Every "
+                "call has to draw new random weights."
             )
 
 
@@ -868,6 +1146,38 @@ def _expect_untrained(network: nn.Module) -> None:
         )
 
 
+def _is_linear(network: nn.Module) -> bool:
+    """Whether its logits are a linear function of the pixels (plus biases)."""
+    network.eval()
+    a, b = 10 * torch.randn(2, 4, 1, 28, 28)
+    with torch.no_grad():
+        zero, one, other, both = (network(x) for x in (0 * a, a, b, a + b))
+    return bool((both - one - other + zero).abs().max() < 1e-3 * (one - zero).abs().max())
+
+
+def _advice(network: nn.Module, cost: Any) -> str:
+    """What can be seen of a network that learns, and too little."""
+    if _is_linear(network):
+        return (
+            "It is linear in the pixels: without activations (such as ReLU) all layers together do "
+            "no more than one linear layer. "
+        )
+    norms = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+    kinds = {type(module) for module in network.modules()}
+    advice = ""
+    if kinds & {nn.Sigmoid, nn.Tanh}:
+        advice += "Its activations are sigmoid or tanh: try ReLU. "
+    if not any(issubclass(kind, norms) for kind in kinds):
+        advice += (
+            "It has no normalisation layer; of the designs in the figure, the two that were "
+            "trained with and without batch norm were far better with it. "
+        )
+    most_macs, most_parameters = _limits()
+    if cost.macs < 0.4 * most_macs and cost.parameters < 0.4 * most_parameters:
+        advice += "More than half of the budget is left: use more channels or layers. "
+    return advice
+
+
 def choosing_7(answer):
     from utils import results
     from utils.topics import capstone
@@ -879,11 +1189,14 @@ def choosing_7(answer):
         )
     if not callable(answer):
         raise Wrong(f"A function that builds a network is expected, not {describe(answer)}.")
-    networks = [_fresh(answer, seed) for seed in (1, 2)]
+    networks, states = [], []
+    for seed in (1, 2):
+        networks.append(_fresh(answer, seed))
+        states.append(torch.default_generator.get_state())
     for network in networks:
         _expect_network(network)
     cost = _expect_budget(networks[0])
-    _expect_own_start(*networks)
+    _expect_own_start(*networks, seeded=torch.equal(*states))
     _expect_untrained(networks[0])
     if _fresh(answer, 1).state_dict().keys() != networks[0].state_dict().keys() and not any(
         isinstance(m, nn.modules.lazy.LazyModuleMixin) for m in _fresh(answer, 1).modules()
@@ -913,13 +1226,7 @@ def choosing_7(answer):
         )
     budget = f"{cost.macs:,} MACs, {cost.parameters:,} parameters"
     if run.accuracy < bar:
-        norms = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
-        advice = (
-            ""
-            if any(isinstance(module, norms) for module in networks[0].modules())
-            else "It has no normalisation layer; of the designs in the figure, the two that were "
-            "trained with and without batch norm were far better with it. "
-        )
+        advice = _advice(networks[0], cost)
         raise Wrong(
             f"Your network ({budget}) reaches {run.accuracy:.1%} ({run.training_accuracy:.1%} on "
             f"the training images); the bar is {bar:.1%}, and the course's own network has "

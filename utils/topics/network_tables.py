@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import numpy as np
 import torch
 
 from utils import networks, results, summary
@@ -24,10 +25,11 @@ def small_networks() -> dict[str, dict[str, Any]]:
     """One row for each network that a CPU trains, from results/costs.json and results/accuracy/.
 
     A row holds `accuracy` (median over the seeds, test images), `low` and `high` (its range) and
-    `runs`; `parameters`; `macs` of one image; `weights_mb` (float32, in 10⁶ bytes); `peak_kb` (the
-    most memory in use while one image goes through, in 10³ bytes, without weights); `one_ms` and
-    `batch_ms` (one image, a batch of 64, on one thread) and the same in times of LeNet's,
-    `one_ratio` and `batch_ratio`; `training_minutes` (a whole run of the recipe on one thread).
+    `runs`; `epochs` of the recipe, and whether it has `mirrored` images; `parameters`; `macs` of
+    one image; `weights_mb` (float32, in 10⁶ bytes); `peak_kb` (the most memory in use while one
+    image goes through, in 10³ bytes, without weights); `one_ms` and `batch_ms` (one image, a batch
+    of 64, on one thread) and the same in times of LeNet's, `one_ratio` and `batch_ratio`;
+    `training_minutes` (a whole run of the recipe on one thread).
     """
     costs = results.load("costs.json")["small"]
     rows = {}
@@ -35,13 +37,16 @@ def small_networks() -> dict[str, dict[str, Any]]:
         if not (results.FOLDER / "accuracy" / f"{name}.json").is_file():
             continue  # its benchmark has not run yet
         measured, cost = results.load(f"accuracy/{name}.json"), costs[name]
-        accuracy, epochs = measured["test_accuracy"], measured["recipe"]["epochs"]
+        accuracy, recipe = measured["test_accuracy"], measured["recipe"]
+        epochs = recipe["epochs"]
         milliseconds = cost["training_ms_per_image"]["median"] * TRAINING_IMAGES * epochs
         rows[name] = {
             "accuracy": accuracy["median"],
             "low": accuracy["min"],
             "high": accuracy["max"],
             "runs": accuracy["runs"],
+            "epochs": epochs,
+            "mirrored": recipe["augment"] == "flip",
             "parameters": cost["parameters"],
             "macs": cost["macs"],
             "weights_mb": cost["weight_bytes"] / 1e6,
@@ -53,6 +58,30 @@ def small_networks() -> dict[str, dict[str, Any]]:
             "training_minutes": milliseconds / 60_000,
         }
     return rows
+
+
+def trained(name: str) -> networks.ImageClassifier:
+    """A network of the small table with its trained weights, in evaluation mode.
+
+    They are those of the page to play with: trained by the table's recipe from seed 0, stored in
+    half precision. Only `lenet`, `nin_small`, `resnet_small` and `mobilenet_v1_small` have them.
+
+    Raises:
+        ValueError: the file has another number of weights.
+    """
+    model = networks.build(name).eval()
+    values = np.frombuffer((results.FOLDER / "play" / f"{name}.f16").read_bytes(), dtype="<f2")
+    values = torch.from_numpy(values.astype(np.float32))
+    places = [t for key, t in model.state_dict().items() if not key.endswith("batches_tracked")]
+    needed = sum(tensor.numel() for tensor in places)
+    if needed != len(values):
+        raise ValueError(
+            f"results/play/{name}.f16 has {len(values)} values, but the network has {needed}: "
+            f"run `python -m benchmarks.play {name}`."
+        )
+    for tensor, part in zip(places, values.split([tensor.numel() for tensor in places])):
+        tensor.copy_(part.view_as(tensor))
+    return model
 
 
 # Year, torchvision's weights, and what the paper itself says of its network on ImageNet.
