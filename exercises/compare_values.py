@@ -759,7 +759,8 @@ def _expect_no_memory(answer: Callable, cases: tuple, got: list, agree: Callable
                 f"{describe_call(answer, *case)} gives something else when it is called a second "
                 "time: it remembers something between two calls (a global name, an attribute or a "
                 "list as default value), or it draws random numbers (as a new layer does for its "
-                "weights). Start anew in each call, from the arguments alone."
+                "weights), or it gives memory that was never filled (`torch.empty`). Start anew in "
+                "each call, from the arguments alone."
             )
 
 

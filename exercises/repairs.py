@@ -171,6 +171,31 @@ class _AlwaysTraining(nn.Module):
         return self.module(*given)
 
 
+class _FollowingTheMode(TorchFunctionMode):
+    """`F.batch_norm` is told whether the module trains."""
+
+    def __init__(self, training: bool) -> None:
+        super().__init__()
+        self.training = training
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if function is F.batch_norm:
+            args = (*args[:5], self.training, *args[6:]) if len(args) > 5 else args
+            kwargs |= {} if len(args) > 5 else {"training": self.training}
+        return function(*args, **kwargs)
+
+
+class _InItsMode(nn.Module):
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *given: Any) -> Any:
+        with _FollowingTheMode(self.training):
+            return self.module(*given)
+
+
 class _Once(nn.Module):
     """A layer or block that computes in its first call; in the others it gives back its input."""
 
@@ -210,6 +235,12 @@ def explain(
         whole = [(words, _Permuted(answer))]
         words = "`forward` does something in train mode only (`self.training`), not in eval mode"
         whole += [(words, _AlwaysTraining(answer))]
+        words = (
+            "a batch norm does not follow the mode: in training mode it uses the statistics of "
+            "the batch, in evaluation mode the running ones. Call an `nn.BatchNorm2d`, or "
+            "`F.batch_norm` with `training=self.training`"
+        )
+        whole += [(words, _InItsMode(answer))]
         again = _called_again(answer, shapes[0])
         for words, module in itertools.chain(one, again, edited, whole, moved, two):
             if alike_modules(trace.Compared(module, right_one.shapes), right_one):
@@ -321,6 +352,15 @@ def _other_layers(
             every = [n for n, m in answer.named_modules(remove_duplicate=False) if m is layer]
             new = dict.fromkeys(every, _InTurn(layer, calls[name]))
             yield words, _with(answer, new | dict.fromkeys(idle, _SAME))
+    again = [(name, layer) for name, layer in ours if calls[name] > 1]
+    if len(again) > 1:
+        several = " and ".join(f"`self.{name}`" for name, _ in again)
+        words = f"{several} are called several times; each place needs a layer of its own"
+        if idle := [other for other, _ in ours if not calls[other]]:
+            unused = " and ".join(f"`self.{name}`" for name in idle)
+            words = f"not used at all: {unused}; {words}"
+        new = {name: _InTurn(layer, calls[name]) for name, layer in again}
+        yield words, _with(answer, new | dict.fromkeys(idle, _SAME))
 
 
 def _numbers_of_calls(answer: nn.Module, shape: Sequence) -> Counter[str]:
@@ -460,6 +500,7 @@ def _origin(value: Any, made: Mapping[str, Any]) -> str:
 
 def _moved(answer: nn.Module, shape: Sequence) -> Iterator[tuple[str, nn.Module]]:
     """A layer without which the number of channels stays is put in another place."""
+    counts = _numbers_of_calls(answer, shape)
     for name, layer in _layers(answer):
         if isinstance(layer, (*LAYERS[:2],)):
             continue
@@ -472,7 +513,11 @@ def _moved(answer: nn.Module, shape: Sequence) -> Iterator[tuple[str, nn.Module]
         )
         where = [(f"after {text}", n, False) for n, text in enumerate(_names(calls))]
         for words, n, before in [("at the beginning", 0, True), *where]:
-            yield f"{start} and belongs {words}", _Edited(without, {n: _Layer(layer, before)})
+            text = f"{start} and belongs {words}"
+            if not counts[name]:
+                what = _place(answer, name)
+                text = f"{what} (`{layers(layer)}`) is made and never called: it belongs {words}"
+            yield text, _Edited(without, {n: _Layer(layer, before)})
 
 
 # --- calls ----------------------------------------------------------------------------------------
