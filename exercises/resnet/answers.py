@@ -337,8 +337,13 @@ wrong_answers = {
             ),
             r"pre-activation block \(with a ReLU at the end\)",
         ),
-        ("ReLU6", basic("F.relu6(z + maps)"), r"a ReLU6 cuts it there"),
-        ("cut at 6", basic("(z + maps).clamp(0, 6)"), r"a ReLU6 cuts it there"),
+        ("ReLU6", basic("F.relu6(z + maps)"), r"cut at 6, as by a ReLU6"),
+        (
+            "ReLU6 in the middle",
+            basic(first="F.relu6(self.norm1(self.conv1(maps)))"),
+            r"cut at 6, as by a ReLU6",
+        ),
+        ("cut at 6", basic("(z + maps).clamp(0, 6)"), r"cut at 6, as by a ReLU6"),
         ("second norm not called", basic(z="self.conv2(first)"), r"norm2` .* never called: it be"),
         (
             "first norm not called",
@@ -543,6 +548,11 @@ def zero_pad(maps, out_channels, stride=2):
     return F.pad(maps * mask, (0, 0, 0, 0, 0, out_channels - maps.shape[1]))
 """,
             r"set to zero and stay",
+        ),
+        (
+            "whole with stride 1",
+            padded(f"{PAD} if stride > 1 else maps"),
+            r"With stride 1 `maps` comes back",
         ),
         (
             "whole where none is missing",
@@ -782,6 +792,11 @@ def zero_pad(maps, out_channels, stride=2):
             "added too early",
             pre("z", z="self.conv2(self.norm2(self.conv1(active)).relu() + maps)"),
             r"comes before the last convolution",
+        ),
+        (
+            "added before the second norm",
+            pre("z", z="self.conv2(self.norm2(self.conv1(active) + maps).relu())"),
+            r"comes before the second batch norm",
         ),
         ("norm not called", pre(z="self.conv2(self.conv1(active).relu())"), r"never called: it b"),
         ("shortcut too late", pre("z + active"), r"begins after the first batch norm and ReLU"),
