@@ -388,6 +388,8 @@ def _shapes_differ(mine: Any, right: Any, shape: tuple) -> str | None:
         return f"{what} a {type(mine).__name__}; a tensor is right."
     if not isinstance(mine, type(right)) and not all(isinstance(v, Tensor) for v in tensors(mine)):
         missing = " Is the `return` of `forward` missing?" if mine is None else ""
+        if isinstance(mine, nn.Module):
+            missing = " The layer is made and not called: write `nn.ReLU()(maps)`, for example."
         return f"{what} {describe(mine)}, not a tensor.{missing}"
     mine_shapes = [tuple(value.shape) for value in tensors(mine)]
     right_shapes = [tuple(value.shape) for value in tensors(right)]

@@ -780,8 +780,9 @@ def _expect_no_memory(answer: Callable, cases: tuple, got: list, agree: Callable
                 )
             raise Wrong(
                 f"{twice}: it remembers something between two calls (a global name, an "
-                "attribute or a list as default value), or it draws random numbers. "
-                "Start anew in each call, from the arguments alone."
+                "attribute or a list as default value), it draws random numbers, or it gives "
+                "memory that was never filled (`torch.empty`). Start anew in each call, from the "
+                "arguments alone."
             )
 
 

@@ -348,6 +348,15 @@ def _other_layers(
             every = [n for n, m in answer.named_modules(remove_duplicate=False) if m is layer]
             new = dict.fromkeys(every, _InTurn(layer, calls[name]))
             yield words, _with(answer, new | dict.fromkeys(idle, _SAME))
+    again = [(name, layer) for name, layer in ours if calls[name] > 1]
+    if len(again) > 1:
+        several = " and ".join(f"`self.{name}`" for name, _ in again)
+        words = f"{several} are called several times; each place needs a layer of its own"
+        if idle := [other for other, _ in ours if not calls[other]]:
+            unused = " and ".join(f"`self.{name}`" for name in idle)
+            words = f"not used at all: {unused}; {words}"
+        new = {name: _InTurn(layer, calls[name]) for name, layer in again}
+        yield words, _with(answer, new | dict.fromkeys(idle, _SAME))
 
 
 def _numbers_of_calls(answer: nn.Module, shape: Sequence) -> Counter[str]:
@@ -489,6 +498,7 @@ def _origin(value: Any, made: Mapping[str, Any]) -> str:
 
 def _moved(answer: nn.Module, shape: Sequence) -> Iterator[tuple[str, nn.Module]]:
     """A layer without which the number of channels stays is put in another place."""
+    counts = _numbers_of_calls(answer, shape)
     for name, layer in _layers(answer):
         if isinstance(layer, (*LAYERS[:2],)):
             continue
@@ -501,7 +511,11 @@ def _moved(answer: nn.Module, shape: Sequence) -> Iterator[tuple[str, nn.Module]
         )
         where = [(f"after {text}", n, False) for n, text in enumerate(_names(calls))]
         for words, n, before in [("at the beginning", 0, True), *where]:
-            yield f"{start} and belongs {words}", _Edited(without, {n: _Layer(layer, before)})
+            text = f"{start} and belongs {words}"
+            if not counts[name]:
+                what = _place(answer, name)
+                text = f"{what} (`{layers(layer)}`) is made and never called: it belongs {words}"
+            yield text, _Edited(without, {n: _Layer(layer, before)})
 
 
 # --- calls ----------------------------------------------------------------------------------------

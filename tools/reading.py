@@ -44,10 +44,6 @@ STILL_LONGER = {  # cells of Markdown that are not yet shortened; none is added
     "5-see-overfitting",
     "one_by_one-8-help",
     "5-sources",  # 05
-    "ecd3ea3c",
-    "resnet-1-help",
-    "2014ff7a",
-    "resnet-9-help",  # 08
     "choosing-7-help",
     "c373349c",
     "10-ideas-2",  # 10

@@ -212,6 +212,10 @@ wrong_answers = {
         ("option C", counts(option_b=14_240), r"option C"),
         ("three projections", counts(option_b=3_040), r"keeps the shape"),
         ("whole network", counts(option_b=272_474), r"how many more"),
+        ("ResNet-18's channels", counts(option_b=41_728), r"channels of ResNet-18"),
+        ("ResNet-18's channels, no norms", counts(option_b=40_960), r"batch norms are missing"),
+        ("channels changed later", counts(119_424), r"The first convolution changes the channels"),
+        ("both strides 2", counts(macs=93_126_656), r"it has stride 1 and computes 28 · 28"),
         ("a list", "counts = [230144, 179830784, 27, 2752]", r"A dictionary with the keys"),
         ("a text", counts("'many'"), r'"parameters": A number is expected'),
     ],
@@ -324,6 +328,45 @@ wrong_answers = {
             ),
             r"pre-activation block",
         ),
+        (
+            "pre-activation, then a ReLU",
+            basic(
+                "(z + maps).relu()",
+                first="self.conv1(self.norm1(maps).relu())",
+                z="self.conv2(self.norm2(first).relu())",
+            ),
+            r"pre-activation block \(with a ReLU at the end\)",
+        ),
+        ("ReLU6", basic("F.relu6(z + maps)"), r"cut at 6, as by a ReLU6"),
+        (
+            "ReLU6 in the middle",
+            basic(first="F.relu6(self.norm1(self.conv1(maps)))"),
+            r"cut at 6, as by a ReLU6",
+        ),
+        ("cut at 6", basic("(z + maps).clamp(0, 6)"), r"cut at 6, as by a ReLU6"),
+        ("second norm not called", basic(z="self.conv2(first)"), r"norm2` .* never called: it be"),
+        (
+            "first norm not called",
+            basic(first="self.conv1(maps).relu()"),
+            r"norm1` .* never called: it belongs after the first convolution",
+        ),
+        (
+            "always the batch's statistics",
+            basic(
+                first="F.batch_norm(self.conv1(maps), self.norm1.running_mean, "
+                "self.norm1.running_var, self.norm1.weight, self.norm1.bias, training=True).relu()"
+            ),
+            r"does not know the mode",
+        ),
+        (
+            "always the running statistics",
+            basic(
+                z="F.batch_norm(self.conv2(first), self.norm2.running_mean, "
+                "self.norm2.running_var, self.norm2.weight, self.norm2.bias)"
+            ),
+            r"does not know the mode",
+        ),
+        ("a layer not called", basic("nn.ReLU(z + maps)"), r"made and not called"),
         ("finished block", basic() + "\n\nBasicBlock = BasicBlock(4)\n", r"already built"),
         ("a number", "BasicBlock = 4", r"A function or class"),
     ],
@@ -489,6 +532,46 @@ wrong_answers = {
         ("a tuple", down("(self.branch(maps) + self.shortcut(maps)).relu(),"), r"gives a tuple"),
     ],
     "resnet.4": [
+        (
+            "channels and rows",
+            padded("F.pad(kept, (0, 0, 0, 0, 0, out_channels - kept.shape[1]))").replace(
+                "maps[:, :, ::stride, ::stride]", "maps[:, ::stride, ::stride]"
+            ),
+            r"skips channels and rows",
+        ),
+        (
+            "pixels set to zero",
+            """
+def zero_pad(maps, out_channels, stride=2):
+    mask = torch.zeros_like(maps)
+    mask[:, :, ::stride, ::stride] = 1
+    return F.pad(maps * mask, (0, 0, 0, 0, 0, out_channels - maps.shape[1]))
+""",
+            r"set to zero and stay",
+        ),
+        (
+            "whole with stride 1",
+            padded(f"{PAD} if stride > 1 else maps"),
+            r"With stride 1 `maps` comes back",
+        ),
+        (
+            "whole where none is missing",
+            padded(f"{PAD} if missing else maps"),
+            r"should be skipped there too",
+        ),
+        (
+            "zeros as large as maps",
+            padded("torch.cat([kept, maps.new_zeros(len(maps), missing, *maps.shape[2:])], 1)"),
+            r"zeros have the height and width of `maps`",
+        ),
+        (
+            "zeros rounded down",
+            padded(
+                "torch.cat([kept, maps.new_zeros(len(maps), missing, maps.shape[2] // stride, "
+                "maps.shape[3] // stride)], 1)"
+            ),
+            r"zeros are rounded down",
+        ),
         (
             "zeros of another type",
             padded("torch.cat([kept, torch.zeros(len(kept), missing, *kept.shape[2:])], dim=1)"),
@@ -665,6 +748,28 @@ def zero_pad(maps, out_channels, stride=2):
         ),
         ("biases", bottleneck().replace(", bias=False", ""), r"no bias"),
         (
+            "averaged on the shortcut",
+            bottleneck(stride="1", norm="nn.BatchNorm2d(out_channels), nn.AvgPool2d(1)").replace(
+                "nn.Conv2d(in_channels, out_channels, 1, 1,",
+                "nn.AvgPool2d(stride, ceil_mode=True), nn.Conv2d(in_channels, out_channels, 1, 1,",
+            ),
+            r"averages the pixels",
+        ),
+        (
+            "pre-activation",
+            bottleneck(
+                first="nn.BatchNorm2d(in_channels), nn.ReLU(), "
+                "nn.Conv2d(in_channels, width, 1, bias=False)",
+                norm3="nn.Identity()",
+            ),
+            r"Norm and ReLU come before each convolution",
+        ),
+        (
+            "projection not used",
+            bottleneck("(self.branch(maps) + (maps if len(self.branch) == 0 else 0)).relu()"),
+            r"made and never called|shortcut is missing",
+        ),
+        (
             "a finished block",
             bottleneck() + "\n\nBottleneck = Bottleneck(8, 2)\n",
             r"already built",
@@ -678,6 +783,22 @@ def zero_pad(maps, out_channels, stride=2):
             pre(z="self.conv2(self.norm1(self.conv1(active)).relu())"),
             r"`self.norm2` is never used",
         ),
+        (
+            "one half twice",
+            pre(z="self.conv1(self.norm1(self.conv1(active)).relu())"),
+            r"not used at all: `self.norm2` and `self.conv2`",
+        ),
+        (
+            "added too early",
+            pre("z", z="self.conv2(self.norm2(self.conv1(active)).relu() + maps)"),
+            r"comes before the last convolution",
+        ),
+        (
+            "added before the second norm",
+            pre("z", z="self.conv2(self.norm2(self.conv1(active) + maps).relu())"),
+            r"comes before the second batch norm",
+        ),
+        ("norm not called", pre(z="self.conv2(self.conv1(active).relu())"), r"never called: it b"),
         ("shortcut too late", pre("z + active"), r"begins after the first batch norm and ReLU"),
         (
             "shortcut after the norm",
@@ -760,7 +881,7 @@ def zero_pad(maps, out_channels, stride=2):
         (
             "in front",
             longer(ZERO, result="nn.Sequential(ResidualBlock(branch, nn.Identity()), *stage)"),
-            r"be in front",
+            r"is the new block in front",
         ),
         (
             "appended to the old one",
@@ -795,7 +916,29 @@ def zero_pad(maps, out_channels, stride=2):
                 result="nn.Sequential(*stage, *[ResidualBlock(branch, "
                 "nn.Identity()), ResidualBlock(copy.deepcopy(branch), nn.Identity())])",
             ),
-            r"has two",
+            r"2 blocks more",
+        ),
+        (
+            "the last one replaced",
+            longer(ZERO, result="nn.Sequential(*stage[:-1], ResidualBlock(branch, nn.Identity()))"),
+            r"as many blocks as the old one",
+        ),
+        (
+            "a 1×1 shortcut",
+            longer(
+                ZERO,
+                "one = nn.Conv2d(channels, channels, 1, bias=False)",
+                result="nn.Sequential(*stage, ResidualBlock(branch, one))",
+            ),
+            r"its shortcut is `nn.Identity\(\)`",
+        ),
+        (
+            "a plain block",
+            longer(
+                "nn.init.dirac_(branch.conv1.weight); nn.init.dirac_(branch.conv2.weight)",
+                result="nn.Sequential(*stage, ResidualBlock(branch, None))",
+            ),
+            r"it has no shortcut",
         ),
         ("a list", longer(ZERO, result="[*stage]"), r"a new `nn.Sequential`"),
         ("nothing", longer(ZERO, result="None"), r"`return` missing"),
@@ -827,6 +970,48 @@ def zero_pad(maps, out_channels, stride=2):
             "the probability",
             without(value="network(images).softmax(1)[range(len(labels)), labels].mean().item()"),
             r"mean probability",
+        ),
+        (
+            "the branch alone",
+            without(take="setattr(stage, name, block.branch)"),
+            r"only the branch",
+        ),
+        (
+            "the norm's weight",
+            without(
+                take="norm = block.branch.norm2; kept = norm.weight.data; "
+                "norm.weight.data = torch.zeros_like(kept)",
+                back="norm.weight.data = kept",
+            ),
+            r"its bias is still added",
+        ),
+        (
+            "cross-entropy",
+            without(value="F.cross_entropy(network(images), labels).item()"),
+            r"This is the loss",
+        ),
+        (
+            "50 images",
+            without(mode="network.eval(); images, labels = images[:50], labels[:50]"),
+            r"Only the first 50 images",
+        ),
+        (
+            "7 images",
+            without(mode="network.eval(); images, labels = images[:7], labels[:7]"),
+            r"Only the first 7 images",
+        ),
+        (
+            "a new block",
+            without(
+                take="new = copy.deepcopy(block); setattr(stage, name, new); "
+                "nn.init.normal_(new.branch.conv1.weight)"
+            ),
+            r"in a second try",
+        ),
+        (
+            "three blocks each",
+            without(skip="block not in [*stage][:3] or type(block.shortcut) is not nn.Identity"),
+            r"has 5 blocks in each stage",
         ),
         ("short names", without(key="name"), r"no block called 'block1'"),
         (
@@ -889,6 +1074,14 @@ right_answers = {
     "resnet.2": [
         ("other names and order", basic().replace("conv1", "a").replace("norm1", "b")),
         ("added in place", basic("z.add_(maps).relu_()")),
+        (
+            "functional batch norm",
+            basic(
+                z="F.batch_norm(self.conv2(first), self.norm2.running_mean, "
+                "self.norm2.running_var, self.norm2.weight, self.norm2.bias, "
+                "training=self.training, momentum=0.1)"
+            ),
+        ),
         (
             "F.relu and nn.Identity",
             basic("F.relu(z + self.same(maps))", more="self.same = nn.Identity()"),
@@ -964,6 +1157,14 @@ def zero_pad(maps, out_channels, stride=2):
         (
             "a lazy layer",
             bottleneck().replace("nn.Conv2d(in_channels, width, 1", "nn.LazyConv2d(width, 1"),
+        ),
+        (
+            "the shortcut's convolution by hand",
+            bottleneck(
+                "F.relu(self.branch(maps) + (maps if isinstance(self.shortcut, nn.Identity) else "
+                "self.shortcut[1](F.conv2d(maps, self.shortcut[0].weight, "
+                "stride=self.shortcut[0].stride))))"
+            ),
         ),
         ("one by one", bottleneck("F.relu(self.shortcut(maps) + self.branch(maps))")),
         (

@@ -8,6 +8,7 @@ from functools import cache
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from exercises import trace
 from exercises.compare import (
@@ -117,6 +118,11 @@ def resnet_1(answer):
         | {
             _parameters(beside=4 * BESIDE): "The shortcut's convolution is 1×1; its stride adds "
             "no weights.",
+            **{
+                _parameters(first=64 * 64, second=FIRST, norms=norms): "The first convolution "
+                "changes the channels, 64 to 128; the second one keeps 128."
+                for norms in (640, 768, 512, 0)
+            },
             _parameters(second=0, beside=0, norms=256): "This is the first convolution with its "
             "batch norm alone; the second one and the shortcut are missing.",
         },
@@ -138,7 +144,13 @@ def resnet_1(answer):
             | {128 * 784: "The addition of the shortcut multiplies nothing: it is no MAC."},
             **WEIGHTS,
         )
-        | _slips_of_products(_macs),
+        | _slips_of_products(_macs)
+        | {
+            # Two mistakes that give the same number.
+            _macs(first=64 * 64, second=FIRST): "Either the second convolution has stride 2 here; "
+            "it has stride 1 and computes 28 · 28 positions, not 14 · 14. Or it changes the "
+            "channels here; the first one does, from 64 to 128."
+        },
         "blocks": {
             9: "This is n, the blocks of one stage; there are three stages.",
             54: "This is the number of convolutions in the blocks; each block has two.",
@@ -189,6 +201,9 @@ def resnet_1(answer):
             8_448: "This is the shortcut of the block above; ResNet-20 has 16, 32, 64 channels.",
             272_474: "This is the whole network with option B; how many more than with option A?",
             269_722: "This is the whole network with option A; how many more has option B?",
+            41_728: "These are the channels of ResNet-18 (64, 128, 256); ResNet-20 has 16, 32, 64.",
+            40_960: "These are the channels of ResNet-18 (64, 128, 256), and the batch norms are "
+            "missing; ResNet-20 has 16, 32, 64.",
             -2752: "The sign is wrong: option B has more.",
             14_240: "This is option C: a projection in every block.",
         },
@@ -353,13 +368,66 @@ def _expect_shortcut_used(block: nn.Module, inside: int, outside: int) -> None:
                 f"The shortcut's 1×1 convolution takes {outside} channels and gives {inside}; it "
                 f"should take {inside} and give {outside}."
             )
+        if (outside, outside) in ways:
+            raise Wrong(
+                f"The shortcut's 1×1 convolution takes {outside} channels, so it cannot begin at "
+                f"the block's input: that has {inside}. Give it the input, and the stride."
+            )
         return
     channels, message = _seen(block, inside)
-    if "size of tensor" in message and ways[inside, outside] not in channels:
+    if ways[inside, outside] in channels:
+        return
+    if "size of tensor" in message:
         raise Wrong(
             "The shortcut's 1×1 convolution is made and never called: `forward` adds the block's "
             "input itself, which has another shape. Add what the shortcut makes of it."
         )
+    if not message and not _is_needed(block, inside, ways[inside, outside].weight):
+        raise Wrong(
+            "The shortcut is missing in `forward`: its 1×1 convolution is made and never called. "
+            "Add what it makes of the block's input."
+        )
+
+
+def _is_needed(block: nn.Module, inside: int, weight: Tensor) -> bool:
+    """Whether the output depends on a weight, also where no layer is called with it."""
+    with trace.unwatched(), torch.enable_grad():
+        out = call(block, torch.randn(2, inside, 6, 12))
+        return torch.autograd.grad(out.sum(), weight, allow_unused=True)[0] is not None
+
+
+def _expect_no_bottleneck(block: nn.Module) -> None:
+    sizes = [m.kernel_size for m in block.modules() if isinstance(m, nn.Conv2d)]
+    if sizes == [(1, 1), (3, 3), (1, 1)]:
+        raise Wrong(
+            "This is a bottleneck: 1×1, 3×3, 1×1 convolution. Here the branch has two 3×3 "
+            "convolutions."
+        )
+
+
+class _Calls(TorchFunctionMode):
+    """The names of the functions that `forward` calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        self.names.add(getattr(function, "__name__", ""))
+        return function(*args, **(kwargs or {}))
+
+
+def _expect_no_limit(block: nn.Module, inside: int) -> None:
+    """Large values must pass: those of the other inputs may all be below a limit, such as 6."""
+    try:
+        with trace.unwatched(), torch.no_grad(), _Calls() as calls:
+            given = call(copy.deepcopy(block).eval(), 100 * torch.rand(2, inside, 6, 6))
+    except Wrong:
+        return  # the comparison says why
+    if {"relu6", "hardtanh"} & calls.names or (
+        isinstance(given, Tensor) and abs(given.max().item() - 6) < 1e-4
+    ):
+        raise Wrong("Values are cut at 6, as by a ReLU6. Use a plain ReLU.")
 
 
 def _expect_default_stride(answer: Callable, *arguments: int, stride: int) -> None:
@@ -383,12 +451,15 @@ def resnet_2(answer):
         def joined(how: str = "relu(z + s)", channels=channels) -> nn.Module:
             return _Joined(nn.Sequential(*_basic(channels, channels)), how=how)
 
-        def before(channels=channels) -> nn.Module:
+        def before(how: str, channels=channels) -> nn.Module:
             conv1, norm1, relu, conv2, norm2 = _basic(channels, channels)
-            return _Joined(nn.Sequential(norm1, relu, conv1, norm2, nn.ReLU(), conv2), how="z + s")
+            return _Joined(nn.Sequential(norm1, relu, conv1, norm2, nn.ReLU(), conv2), how=how)
 
+        block = _made(answer, channels)
+        _expect_no_bottleneck(block)
+        _expect_no_limit(block, channels)
         same_outputs(
-            make(answer, channels),
+            block,
             joined(),
             (3, channels, 8, 8),
             (2, channels, 7, 5),
@@ -400,8 +471,11 @@ def resnet_2(answer):
                 "The second batch norm comes after the addition; it should come before it.": (
                     lambda channels=channels: _NormLast(*_basic(channels, channels))
                 ),
-                "Norm and ReLU come before the convolutions. That is the pre-activation block, "
-                "which comes later in this chapter.": before,
+                **{
+                    "Norm and ReLU come before the convolutions. That is the pre-activation "
+                    f"block{more}; here each convolution comes first.": lambda how=how: before(how)
+                    for more, how in (("", "z + s"), (" (with a ReLU at the end)", "relu(z + s)"))
+                },
             },
         )
     return "Outputs and gradients agree in both modes, and the shortcut is there."
@@ -416,13 +490,6 @@ def _down_mistakes(inside: int, outside: int, stride: int) -> dict[str, Callable
     def joined(how: str = "relu(z + s)", shortcut=None, leave_out: tuple = ()) -> nn.Module:
         branch = nn.Sequential(*_basic(inside, outside, stride, leave_out))
         return _Joined(branch, shortcut or _projection(inside, outside, stride), how)
-
-    def late(*layers: nn.Module) -> nn.Module:
-        return joined(shortcut=nn.Sequential(*layers))
-
-    def halved(pool: Callable, after: bool = False) -> nn.Module:
-        layers = [pool(stride, ceil_mode=True), *_projection(inside, outside)]
-        return late(*layers[1:], layers[0]) if after else late(*layers)
 
     def shared() -> nn.Module:
         branch = nn.Sequential(*_basic(inside, outside, stride))
@@ -453,6 +520,20 @@ def _down_mistakes(inside: int, outside: int, stride: int) -> dict[str, Callable
                 *_basic(inside, outside, stride), shortcut=_conv(inside, outside, 1, stride)
             )
         ),
+        **_pooled_shortcuts(inside, outside, stride, lambda shortcut: joined(shortcut=shortcut)),
+    }
+
+
+def _pooled_shortcuts(
+    inside: int, outside: int, stride: int, joined: Callable[[nn.Module], nn.Module]
+) -> dict[str, Callable]:
+    """Blocks whose shortcut has another layer in place of a convolution with the stride."""
+
+    def halved(pool: Callable, after: bool) -> nn.Module:
+        layers = [pool(stride, ceil_mode=True), *_projection(inside, outside)]
+        return joined(nn.Sequential(*layers[1:], layers[0]) if after else nn.Sequential(*layers))
+
+    return {
         **{
             f"The shortcut {verb} the pixels that the stride skips{where}; it should skip them.": (
                 lambda pool=pool, where=where: halved(pool, bool(where))
@@ -465,7 +546,7 @@ def _down_mistakes(inside: int, outside: int, stride: int) -> dict[str, Callable
         },
         "The shortcut skips pixels after its batch norm, which has counted them all; the stride "
         "belongs to the 1×1 convolution.": (
-            lambda: late(*_projection(inside, outside), nn.MaxPool2d(1, stride))
+            lambda: joined(nn.Sequential(*_projection(inside, outside), nn.MaxPool2d(1, stride)))
         ),
     }
 
@@ -568,6 +649,14 @@ def _kept_ways(maps: Tensor, stride: int) -> dict[str, Callable[[], Tensor]]:
         "The stride skips columns only; rows too should be skipped.": (
             lambda: maps[:, :, :, ::stride]
         ),
+        "The stride skips channels and rows; it should skip rows and columns, "
+        "`maps[:, :, ::stride, ::stride]`.": lambda: maps[:, ::stride, ::stride],
+        "The stride skips channels too; only rows and columns should be skipped.": (
+            lambda: maps[:, ::stride, ::stride, ::stride]
+        ),
+        "The other pixels are set to zero and stay; their rows and columns should be skipped.": (
+            lambda: maps * _grid(maps, stride)
+        ),
         "No row or column is skipped: the stride is missing.": lambda: maps,
         "The corner of the maps is cut out; rows and columns should be skipped.": (
             lambda: maps[:, :, : up["size"][0], : up["size"][1]]
@@ -576,6 +665,13 @@ def _kept_ways(maps: Tensor, stride: int) -> dict[str, Callable[[], Tensor]]:
         "are.": lambda: maps[:, :, : height // stride, : width // stride],
         "The argument `stride` is not used: it is always 2.": lambda: maps[:, :, ::2, ::2],
     }
+
+
+def _grid(maps: Tensor, stride: int) -> Tensor:
+    """One where a pixel is kept, zero elsewhere."""
+    grid = torch.zeros_like(maps)
+    grid[:, :, ::stride, ::stride] = 1
+    return grid
 
 
 def _filled_ways(few: Tensor, total: int) -> dict[str, Callable[[], Tensor]]:
@@ -627,6 +723,36 @@ def _padded(kept: str, filled: str) -> Callable:
     return zero_pad
 
 
+def _with_zeros_of(size: Callable[[int, int], int]) -> Callable:
+    """Zeros of a height and width of their own; `size` gets the side of the maps and the stride."""
+
+    def zero_pad(maps: Tensor, out_channels: int, stride: int = 2) -> Tensor:
+        images, channels, *sides = maps.shape
+        zeros = maps.new_zeros(images, out_channels - channels, *(size(n, stride) for n in sides))
+        return torch.cat([maps[:, :, ::stride, ::stride], zeros], dim=1)
+
+    return zero_pad
+
+
+def _stride_only_with_zeros(maps: Tensor, out_channels: int, stride: int = 2) -> Tensor:
+    return maps if maps.shape[1] == out_channels else _zero_pad(maps, out_channels, stride)
+
+
+OTHER_PADS = {
+    "The zeros have the height and width of `maps`; give them those that are left after the "
+    "stride.": _with_zeros_of(lambda side, stride: side),
+    "The height and width of the zeros are rounded down, those of the maps that are kept are "
+    "rounded up.": _with_zeros_of(lambda side, stride: side // stride),
+    "With stride 1 `maps` comes back as it is; the channels of zeros are missing there.": (
+        lambda maps, out_channels, stride=2: (
+            maps if stride == 1 else _zero_pad(maps, out_channels, stride)
+        )
+    ),
+    "Where no channel is missing, `maps` comes back whole; its rows and columns should be skipped "
+    "there too.": _stride_only_with_zeros,
+}
+
+
 def resnet_4(answer):
     cases = (
         (torch.randn(2, 3, 8, 8), 6),
@@ -661,7 +787,8 @@ def resnet_4(answer):
         answer,
         _padded("", ""),
         *cases,
-        mistakes={f"{kept} {filled}".strip(): _padded(kept, filled) for kept, filled in ways},
+        mistakes=OTHER_PADS
+        | {f"{kept} {filled}".strip(): _padded(kept, filled) for kept, filled in ways},
         explain=explain,
         layer=True,
     )
@@ -682,18 +809,30 @@ def _bottleneck(
     )
 
 
+def _bottleneck_before(inside: int, width: int, stride: int) -> nn.Sequential:
+    """Norm and ReLU before each convolution."""
+    return nn.Sequential(
+        *(nn.BatchNorm2d(inside), nn.ReLU(), _conv(inside, width, 1)),
+        *(nn.BatchNorm2d(width), nn.ReLU(), _conv(width, width, 3, stride)),
+        *(nn.BatchNorm2d(width), nn.ReLU(), _conv(width, 4 * width, 1)),
+    )
+
+
 def resnet_5(answer):
     for args in ((7, 3, 2), (8, 2, 1), (5, 2, 1), (8, 2, 2)):
         inside, width, stride = args
         outside = 4 * width
         same = stride == 1 and inside == outside
 
-        def joined(how="relu(z + s)", args=args, same=same, **options) -> nn.Module:
+        def joined(
+            how="relu(z + s)", shortcut=None, args=args, same=same, branch=_bottleneck, **options
+        ) -> nn.Module:
             inside, width, stride = args
-            shortcut = nn.Identity() if same else _projection(inside, 4 * width, stride)
-            return _Joined(_bottleneck(*args, **options), shortcut, how)
+            right = nn.Identity() if same else _projection(inside, 4 * width, stride)
+            return _Joined(branch(*args, **options), shortcut or right, how)
 
         given = f"With in_channels={inside}, width={width}, stride={stride} the shape"
+        compare = "Compare `in_channels` with `4 * width`, and look at the stride."
         one = count_parameters(_bottleneck(*args))
         beside = inside * outside + 2 * outside
         block, right = _made(answer, *args), joined()
@@ -701,14 +840,22 @@ def resnet_5(answer):
         expect_parameters(
             block,
             count_parameters(right),
-            {one + beside: f"{given} stays, so the shortcut is the identity: no parameters."}
+            {
+                one + beside: f"{given} stays, so the shortcut is the identity: no parameters. "
+                f"{compare}"
+            }
             if same
             else {
                 one: f"{given} changes, so the shortcut cannot be the identity: it needs a 1×1 "
-                "convolution with the stride, and a batch norm."
+                f"convolution with the stride, and a batch norm. {compare}"
             },
         )
         mistakes = {
+            f"Norm and ReLU come before each convolution (pre-activation){more}; here each "
+            "convolution comes first.": lambda how=how: joined(how, branch=_bottleneck_before)
+            for more, how in (("", "z + s"), (", with a ReLU at the end", "relu(z + s)"))
+        }
+        mistakes |= {
             "The stride is on the first 1×1 convolution (as in the paper); it should be on the "
             "3×3.": lambda s=stride: joined(strides=(s, 1, 1)),
             "The stride is on the last 1×1 convolution; it should be on the 3×3.": (
@@ -716,6 +863,10 @@ def resnet_5(answer):
             ),
         }
         mistakes |= {message: lambda how=how: joined(how) for message, how in JOINS.items()}
+        if not same:
+            mistakes |= _pooled_shortcuts(
+                inside, outside, stride, lambda shortcut: joined(shortcut=shortcut)
+            )
         if inside != outside:
             _expect_shortcut_used(block, inside, outside)
         same_outputs(block, right, (3, inside, 8, 6), (2, inside, 7, 7), mistakes=mistakes)
@@ -729,16 +880,22 @@ def resnet_5(answer):
 class _PreActivation(nn.Module):
     """Norm, ReLU, convolution, twice; the options are mistakes."""
 
-    def __init__(self, channels: int, *, shortcut="maps", last=False) -> None:
+    def __init__(self, channels: int, *, shortcut="maps", last=False, early=0) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
         self.conv1, self.conv2 = _conv(channels, channels, 3), _conv(channels, channels, 3)
-        self.shortcut, self.last = shortcut, last
+        self.shortcut, self.last, self.early = shortcut, last, early
 
     def forward(self, maps: Tensor) -> Tensor:
         normed = self.norm1(maps)
         active = normed.relu()
-        branch = self.conv2(self.norm2(self.conv1(active)).relu())
+        branch = self.conv1(active)
+        if self.early == 1:
+            return self.conv2(self.norm2(branch + maps).relu())
+        branch = self.norm2(branch).relu()
+        if self.early == 2:
+            return self.conv2(branch + maps)
+        branch = self.conv2(branch)
         given = {"maps": maps, "normed": normed, "active": active, "relu": maps.relu(), "": 0}
         result = branch + given[self.shortcut]
         return result.relu() if self.last else result
@@ -755,8 +912,10 @@ def resnet_6(answer):
 
         came_in = "it should take the maps as they came in"
         after = "Norm and ReLU come after the convolutions; they should come before them"
+        block = _made(answer, channels)
+        _expect_no_bottleneck(block)
         same_outputs(
-            make(answer, channels),
+            block,
             variant(),
             (3, channels, 8, 8),
             (2, channels, 7, 5),
@@ -772,6 +931,12 @@ def resnet_6(answer):
                 ),
                 "There is a ReLU on the shortcut; none belongs there.": lambda: variant(
                     shortcut="relu"
+                ),
+                "The addition comes before the last convolution; it should be the last step.": (
+                    lambda: variant(early=2)
+                ),
+                "The addition comes before the second batch norm; it should be the last step.": (
+                    lambda: variant(early=1)
                 ),
                 "The shortcut is missing.": lambda: variant(shortcut=""),
                 "The shortcut is missing, and a ReLU is at the end.": lambda: variant(
@@ -820,29 +985,45 @@ def resnet_7(answer):
         old = sum(1 for m in before.modules() if isinstance(m, nn.Conv2d))
         convs = [m for m in longer.modules() if isinstance(m, nn.Conv2d)]
         if len(convs) != old + 2:
-            twice = len(set(longer)) < len(list(longer))
-            raise Wrong(
-                "A block of the stage is in the new stage a second time, as the same object: they "
-                "share their weights. A new block is needed."
-                if twice
-                else f"The new stage has {len(convs) - old} convolutions more than the old one; a "
-                "residual block has two."
-                + (" An `nn.Identity` has nothing that could learn." if len(convs) == old else "")
-            )
+            raise Wrong(_other_convolutions(before, longer, len(convs) - old))
         maps = torch.randn(5, channels, 6, 6).relu()
         for mode in ("eval", "train"):
             mine, right = copy.deepcopy(longer), copy.deepcopy(before)
             mine.train(mode == "train"), right.train(mode == "train")
-            _the_same(call(mine, maps.clone()), right(maps.clone()), mine, mode, before)
+            _the_same(call(mine, maps.clone()), right(maps.clone()), mine, mode, before, maps)
         negative = torch.randn(3, channels, 5, 5)
         with torch.no_grad():
             if not close(longer.eval()(negative), before(negative)):
                 raise Wrong(
-                    "For maps with negative values the new stage gives something else: does the "
-                    "new block be in front? After the stage it sees only what a ReLU gave."
+                    "For maps with negative values the new stage gives something else: is the new "
+                    "block in front? After the stage it sees only what a ReLU gave."
                 )
         _can_learn(longer, convs[-2:], maps)
     return "The same outputs, with two convolutions more that can learn."
+
+
+def _other_convolutions(before: nn.Sequential, longer: nn.Sequential, more: int) -> str:
+    """Why the new stage has not two convolutions more than the old one."""
+    if len(set(longer)) < len(list(longer)):
+        return (
+            "A block of the stage is in the new stage a second time, as the same object: they "
+            "share their weights. A new block is needed."
+        )
+    blocks = len(longer) - len(before)
+    if blocks == 0 and more == 0:
+        return (
+            "The new stage has as many blocks as the old one: a block was replaced or none was "
+            "added. Keep all blocks of the stage, and add one."
+        )
+    if blocks > 1:
+        return f"The new stage has {blocks} blocks more than the old one; one more is asked for."
+    if any(m.kernel_size == (1, 1) for m in longer.modules() if isinstance(m, nn.Conv2d)):
+        return (
+            "The new block has a 1×1 convolution. The shape stays, so its shortcut is "
+            "`nn.Identity()`."
+        )
+    text = f"The new stage has {more} convolutions more than the old one; a residual block has two."
+    return text + (" An `nn.Identity` has nothing that could learn." if more == 0 else "")
 
 
 def _left_as_it_is(
@@ -854,9 +1035,13 @@ def _left_as_it_is(
             "The stage that lengthen is given has been changed; return a new `nn.Sequential` and "
             "leave it as it is."
         )
-    pairs = zip(before.state_dict().values(), stage.state_dict().values())
-    if any(not torch.equal(a, b) for a, b in pairs):
-        raise Wrong("Weights of the stage that lengthen is given have been changed.")
+    now = stage.state_dict()
+    for name, value in before.state_dict().items():
+        if not torch.equal(now[name], value):
+            raise Wrong(
+                f"Weights of the stage that lengthen is given have been changed: `{name}`. Change "
+                "only the new block."
+            )
     if not all(p.requires_grad for p in [*stage.parameters(), *longer.parameters()]):
         raise Wrong(
             "Parameters are frozen (`requires_grad` is False). The stage has to be left as it is, "
@@ -873,7 +1058,9 @@ def _in_its_mode(given: nn.Module, training: bool, words: str, advice: str) -> N
         )
 
 
-def _the_same(mine, right: Tensor, module: nn.Module, mode: str, before: nn.Module) -> None:
+def _the_same(
+    mine, right: Tensor, module: nn.Module, mode: str, before: nn.Module, maps: Tensor
+) -> None:
     modes = {"eval": "evaluation", "train": "training"}
     if not isinstance(mine, Tensor) or mine.shape != right.shape:
         raise Wrong(
@@ -892,9 +1079,15 @@ def _the_same(mine, right: Tensor, module: nn.Module, mode: str, before: nn.Modu
         )
     last = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)][-1:]
     if last and last[0].weight is not None and last[0].weight.abs().min() > 0:
-        text += (
-            f" The last batch norm's weight is {describe(last[0].weight.detach().mean())}, not 0."
-        )
+        weight = last[0].weight.detach().mean()
+        nn.init.zeros_(last[0].weight), nn.init.zeros_(last[0].bias)  # of a copy
+        with torch.no_grad():
+            if not module(maps).any():
+                raise Wrong(
+                    f"{text} With zeros in its last batch norm the new block gives only zeros: it "
+                    "has no shortcut. Use `nn.Identity()`, not `None`."
+                )
+        text += f" The last batch norm's weight is {describe(weight)}, not 0."
     elif last and last[0].bias is not None and last[0].bias.abs().max() > 0:
         text += " The last batch norm's bias is not 0."
     raise Wrong(text)
@@ -926,6 +1119,11 @@ def _can_learn(longer: nn.Module, convs: list[nn.Conv2d], maps: Tensor) -> None:
 
 _TAKE, _BACK = "setattr(stage, name, nn.Identity())", "setattr(stage, name, block)"
 _SHARE, _RIGHT = "right.float().mean().item()", "network(images).argmax(dim=1) == labels"
+_NO_WEIGHT = "norm = block.branch.norm2; kept = norm.weight.data; norm.weight.data = 0 * kept"
+_REST = (
+    "rest = list(stage.named_children()); rest = rest[[n for n, _ in rest].index(name):]; "
+    "[setattr(stage, n, nn.Identity()) for n, _ in rest]"
+)
 _WHOLE = ("network.eval()", f"network.eval(); whole = ({_RIGHT}).float().mean().item()")
 SLIPS = {
     "resnet.8": {
@@ -942,6 +1140,21 @@ SLIPS = {
         "The shortcut is taken away and the branch kept; the whole block should go, so that what "
         "comes in goes on.": (
             *(_TAKE, "block.shortcut = None", _BACK, "block.shortcut = nn.Identity()"),
+        ),
+        "The shortcut is taken away and only the branch is kept; the whole block should go, so "
+        "that what comes in goes on.": (_TAKE, "setattr(stage, name, block.branch)"),
+        "Only the branch's last batch norm is changed, and its bias is still added; the whole "
+        "block should go.": (
+            *(_TAKE, _NO_WEIGHT),
+            *(_BACK, "norm.weight.data = kept"),
+        ),
+        "This block and all blocks after it in its stage are missing; only this one should be.": (
+            *(_TAKE, _REST),
+            *(_BACK, "[setattr(stage, n, b) for n, b in rest]"),
+        ),
+        "This is the loss (cross-entropy); the accuracy is asked for.": (
+            *(_RIGHT, "nn.functional.cross_entropy(network(images), labels)"),
+            *(_SHARE, "right.item()"),
         ),
         "The branch gives what comes in and the shortcut is still there, so that the maps are "
         "doubled; the whole block should go.": (
@@ -1049,6 +1262,18 @@ def _try_without(answer, reference, given, network, images: Tensor, labels: Tens
             if close(values, {k: round(v, places) for k, v in right.items()}, 1e-6):
                 raise Wrong(f"The accuracies are rounded to {places} places; they should not be.")
         key = next(key for key in right if abs(values[key] - right[key]) > 1e-6)
+        if count := _first_images(network, images, labels, values):
+            raise Wrong(
+                f"Only the first {count} images are used; take all of them ({len(images)} here)."
+            )
+        with trace.unwatched():
+            again = call(answer, copy.deepcopy(network).train(training), images, labels)
+        if {name: float(value) for name, value in again.items()} != values:
+            raise Wrong(
+                f'"{key}": {values[key]:.3f}, and {float(again[key]):.3f} in a second try. '
+                "Something random is in the network, such as a new block with random weights. Put "
+                "`nn.Identity()` in the place of the block."
+            )
         raise Unexplained(
             f'"{key}": {values[key]:.3f}; without this block, and with all others, it is '
             f"{right[key]:.3f}."
@@ -1075,6 +1300,23 @@ def _try_without(answer, reference, given, network, images: Tensor, labels: Tens
         )
 
 
+def _first_images(network: nn.Module, images: Tensor, labels: Tensor, values: dict) -> int:
+    """How many images were used, if an answer measured only the first ones; or 0."""
+    right, network = {}, copy.deepcopy(network)
+    for key in values:
+        stage, name = key.split(".")
+        stage = getattr(network.features, stage)
+        block = getattr(stage, name)
+        setattr(stage, name, nn.Identity())
+        with torch.no_grad():
+            right[key] = (network(images).argmax(dim=1) == labels).double()
+        setattr(stage, name, block)
+    for count in range(1, len(images)):
+        if close(values, {key: r[:count].mean().item() for key, r in right.items()}, 1e-6):
+            return count
+    return 0
+
+
 def _same_names(found: Mapping, right: dict, network: nn.Module) -> None:
     if list(map(str, found)) and set(map(str, found)) == set(right):
         return
@@ -1088,5 +1330,7 @@ def _same_names(found: Mapping, right: dict, network: nn.Module) -> None:
     if not found:
         raise Wrong("The dictionary is empty.")
     text = f"There is no block called {extra[0]!r}. " if extra else ""
-    text += f"{missing[0]!r} is missing." if missing else ""
+    if missing:
+        stage = network.features.get_submodule(missing[0].partition(".")[0])
+        text += f"{missing[0]!r} is missing; this network has {len(stage)} blocks in each stage."
     raise Wrong(f"{text} The keys should be such as 'stage1.block1'.".strip())

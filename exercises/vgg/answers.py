@@ -271,7 +271,7 @@ wrong_answers = {
             block(digits="map(int, set(kernel_sizes))"),
             r"comes twice is taken once",
         ),
-        ("a list", block(result="parts"), r"gives a list.*makes one module of several"),
+        ("a list", block(result="parts"), r"gives a list.*Put its layers into"),
         (
             "detached",
             """
