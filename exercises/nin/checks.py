@@ -705,7 +705,7 @@ def _initialisation(network: nn.Module) -> str:
 def _start(network: nn.Module) -> str:
     """What is said about weights that do not start as torch starts them, or ""."""
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d) and layer.weight.numel():
             # Torch draws weights and biases evenly between -1 and 1 over the root of the inputs.
             root = layer.weight[0].numel() ** 0.5
             weights, biases = layer.weight.detach() * root, layer.bias
