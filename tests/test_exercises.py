@@ -4,6 +4,7 @@ apart.
 `pytest tests/test_exercises.py -k nin.2` tries one exercise, and imports its chapter's only.
 """
 
+import ast
 import importlib
 import re
 import subprocess
@@ -81,6 +82,39 @@ def test_wrong_answers_are_told_what_is_wrong(wrong):
     assert result.outcome == "wrong", result.message
     assert re.search(message, result.message, re.DOTALL), result.message
     assert not english_left(result.message), result.message
+
+
+OTHER_RETURNS = (
+    "pass",
+    "return [1]",
+    "return 3",
+    "return 'x'",
+    "return torch.zeros(0)",
+    "return __import__('numpy').zeros(3)",
+    "raise ValueError('mine')",
+)
+
+
+def with_other_returns(source):
+    """The source once for each of its `return` statements and each thing to return instead."""
+    lines = source.split("\n")
+    statements = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Return)]
+    for node in statements:
+        for other in OTHER_RETURNS:
+            before, after = lines[: node.lineno - 1], lines[node.end_lineno :]
+            yield "\n".join([*before, " " * node.col_offset + other, *after])
+
+
+def test_whatever_an_answer_returns_can_be_checked(id):
+    """Nothing, or another type: the check says so, and does not fail itself."""
+    for source in with_other_returns(engine.find(id).solution):
+        try:
+            answer = made(id, source)
+        except Exception:  # the cell itself fails, and the learner sees that
+            continue
+        result = engine.evaluate(id, answer, explain=False)
+        assert result.outcome in ("wrong", "open"), f"{source}\n{result.message}"  # `pass` is open
+        assert "could not be checked" not in result.message, f"{source}\n{result.message}"
 
 
 def test_other_right_answers_are_accepted(right):

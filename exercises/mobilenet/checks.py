@@ -828,9 +828,9 @@ def _compare_inverted(
                 "The block gives its input back. Without a shortcut it gives the result of the "
                 "branch alone."
             )
-        elif output.shape[1] != expected[1]:
+        elif output.shape[1:2] != expected[1:2]:
             hint = "The last 1×1 gives `out_channels` channels."
-        if right.skip and output.shape[1] == 2 * given:
+        if right.skip and output.shape[1:2] == (2 * given,):
             hint = "The input and the result are joined as channels; they have to be added."
         raise Wrong(
             f"{hint} Maps of shape {shape} become {tuple(output.shape)}; {expected} is right. Your "
