@@ -73,8 +73,56 @@ def run_state(model, optimizer, epoch):
     return copy.deepcopy(state)
 """
 
+_BACK = "            loss.backward()\n"
+_PENALTY = "            loss = loss + 5e-4 * sum(p.square().sum() for p in model.parameters())\n"
+_ORDER = """
+def my_images(count, rank, processes, epoch, seed):
+    g = torch.Generator().manual_seed(seed + epoch)
+    order = torch.randperm(count, generator=g)
+"""
+
+
+def _scaled(*changes):
+    source = _SCALED
+    for old, new in zip(changes[::2], changes[1::2], strict=True):
+        assert old in source, old
+        source = source.replace(old, new)
+    return source
+
+
 wrong_answers = {
     "loop.1": [
+        ("step without parentheses", _fit("optimizer.step()", "optimizer.step"), r"never called"),
+        (
+            "clipped gradients",
+            _fit(_BACK, f"{_BACK}            nn.utils.clip_grad_norm_(model.parameters(), 1)\n"),
+            r"gradients change \(are they clipped",
+        ),
+        ("Nesterov", _fit("momentum=0.9", "momentum=0.9, nesterov=True"), r"is Nesterov's"),
+        ("more momentum", _fit("momentum=0.9", "momentum=0.95"), r"`momentum` 0\.95 \(0\.9 is"),
+        (
+            "a copy is trained",
+            "import copy\n"
+            + _fit("weights, rate", "model = copy.deepcopy(model)\n    weights, rate"),
+            r"train a copy of the network",
+        ),
+        (
+            "the penalty in the loss",
+            _fit(", weight_decay=5e-4", "", _BACK, _PENALTY + _BACK),
+            r"twice that of `weight_decay=5e-4`",
+        ),
+        (
+            "the losses of a second pass",
+            _fit(
+                "            total += loss.item() * len(x)\n",
+                """            with torch.no_grad():
+                model.eval()
+                total += F.cross_entropy(model(x), y).item() * len(x)
+                model.train()
+""",
+            ),
+            r"come from further passes",
+        ),
         (
             "losses with their graphs",
             _fit("loss.item() * len(x)", "loss * len(x)"),
@@ -230,6 +278,70 @@ wrong_answers = {
     ],
     "loop.2": [
         (
+            "a step for each gradient",
+            _scaled("scale\n    optimizer.step()", "scale\n        optimizer.step()"),
+            r"inside the loop over the gradients",
+        ),
+        (
+            "clipped",
+            _scaled(
+                *("    for p in model.parameters():\n        p.grad /= scale\n", ""),
+                "    optimizer.step()",
+                "    nn.utils.clip_grad_norm_(model.parameters(), 0.5)\n    optimizer.step()",
+            ),
+            r"right direction, and .* times the right length",
+        ),
+        (
+            "the step, and the weights put back",
+            """
+import copy
+
+def scaled_step(model, optimizer, loss, scale):
+    before = copy.deepcopy(model.state_dict())
+    optimizer.zero_grad()
+    (loss * scale).backward()
+    good = all(p.grad.isfinite().all() for p in model.parameters())
+    for p in model.parameters():
+        p.grad /= scale
+    optimizer.step()
+    if not good:
+        model.load_state_dict(before)
+    return scale if good else scale / 2
+""",
+            r"momentum has changed",
+        ),
+        (
+            "until it works",
+            """
+def scaled_step(model, optimizer, loss, scale):
+    while True:
+        optimizer.zero_grad()
+        (loss * scale).backward(retain_graph=True)
+        if all(p.grad.isfinite().all() for p in model.parameters()):
+            break
+        scale /= 2
+    for p in model.parameters():
+        p.grad /= scale
+    optimizer.step()
+    return scale
+""",
+            r"again and again in one step",
+        ),
+        (
+            "gradients thrown away",
+            _scaled(
+                *("    optimizer.zero_grad()\n", ""),
+                *(".backward()\n", ".backward()\n    optimizer.zero_grad()\n"),
+            ),
+            r"zero_grad.* comes after `backward",
+        ),
+        (
+            "cut off",
+            _scaled("(scale * loss)", "torch.tensor(scale * loss.item(), requires_grad=True)"),
+            r"has reached no weight",
+        ),
+        ("half, without its fraction", _scaled("scale / 2", "int(scale / 2)"), r"cut to a whole"),
+        (
             "the first gradient alone",
             """
 def scaled_step(model, optimizer, loss, scale):
@@ -359,6 +471,32 @@ def scaled_step(model, optimizer, loss, scale):
         ),
     ],
     "loop.3": [
+        (
+            "the first labels",
+            _PARTS.replace(
+                "cross_entropy(model(x), y)", "cross_entropy(model(x), labels[: len(y)])"
+            ),
+            r"labels are always the first ones",
+        ),
+        (
+            "gradients in a list",
+            """
+def accumulate(model, images, labels, part_size):
+    total, sums = 0.0, [0.0 for p in model.parameters()]
+    for x, y in zip(images.split(part_size), labels.split(part_size)):
+        loss = F.cross_entropy(model(x), y, reduction="sum") / len(labels)
+        found = torch.autograd.grad(loss, list(model.parameters()))
+        sums = [a + b for a, b in zip(sums, found)]
+        total += loss.item()
+    return total
+""",
+            r"neither forgotten nor replaced",
+        ),
+        (
+            "the loss of the whole batch",
+            _PARTS.replace("return total", "return F.cross_entropy(model(images), labels).item()"),
+            r"for the returned loss the network sees 10 images",
+        ),
         (
             "one backward for all",
             """
@@ -544,6 +682,41 @@ def accumulate(model, images, labels, part_size):
     ],
     "loop.4": [
         (
+            "forgotten first",
+            "def average_gradients(model):\n    model.zero_grad(set_to_none=False)\n"
+            "    for p in model.parameters():\n        dist.all_reduce(p.grad)\n"
+            "        p.grad /= dist.get_world_size()",
+            r"no gradients left to send",
+        ),
+        (
+            "a bucket that is never full",
+            "def average_gradients(model):\n    bucket = []\n    for p in model.parameters():\n"
+            "        bucket.append(p.grad)\n        if len(bucket) == 8:\n"
+            "            for gradient in bucket:\n                dist.all_reduce(gradient)\n"
+            "                gradient /= dist.get_world_size()\n            bucket = []",
+            r"is never reached here",
+        ),
+        (
+            "a bucket that is not sent",
+            "def average_gradients(model):\n    bucket = []\n    for p in model.parameters():\n"
+            "        bucket.append(p.grad)\n        if len(bucket) == 2:\n"
+            "            for gradient in bucket:\n                dist.all_reduce(gradient)\n"
+            "                gradient /= dist.get_world_size()\n            bucket = []",
+            r"gradient was not exchanged: 3\.",
+        ),
+        (
+            "in 16 bits",
+            _EACH + "        small = p.grad.half()\n        dist.all_reduce(small)\n"
+            "        p.grad = small.float() / dist.get_world_size()",
+            r"sent in 16 bits",
+        ),
+        (
+            "the mean over the entries",
+            _EACH + "        mean = p.grad.mean()\n        dist.all_reduce(mean)\n"
+            "        p.grad.fill_(mean / dist.get_world_size())",
+            r"mean over the entries",
+        ),
+        (
             "not waited for",
             _EACH + "        dist.all_reduce(p.grad, async_op=True)\n"
             "        p.grad /= dist.get_world_size()",
@@ -633,6 +806,28 @@ def accumulate(model, images, labels, part_size):
         ),
     ],
     "loop.5": [
+        (
+            "one colon",
+            _ORDER + "    return order[rank:processes]\n",
+            r"has one colon",
+        ),
+        (
+            "each part sorted",
+            _ORDER + "    return order[rank::processes].sort()[0]\n",
+            r"sorted by",
+        ),
+        (
+            "a generator that goes on",
+            """
+generator = torch.Generator()
+
+def my_images(count, rank, processes, epoch, seed):
+    if epoch == 0:
+        generator.manual_seed(seed)
+    return torch.randperm(count, generator=generator)[rank::processes]
+""",
+            r"make a new generator in each call",
+        ),
         (
             "start and step",
             """
@@ -796,10 +991,24 @@ def my_images(count, rank, processes, epoch, seed):
     g = torch.Generator().manual_seed(seed + 1000 * epoch)
     return 1 + torch.randperm(count, generator=g)[rank::processes]
 """,
-            r"does not exist",
+            r"does not exist. Images are numbered from 0",
         ),
     ],
     "loop.6": [
+        (
+            "states exchanged",
+            _STATE.replace("model.state", "other.state")
+            .replace("optimizer.state", "model.state")
+            .replace("other.state", "optimizer.state"),
+            r"has the state of the optimizer in it",
+        ),
+        (
+            "one dictionary for all calls",
+            _STATE.replace("def run", "kept = {}\n\ndef run").replace(
+                "return copy.deepcopy(state)", "kept.update(copy.deepcopy(state))\n    return kept"
+            ),
+            r"second call fills the dictionary of the first",
+        ),
         (
             "left in evaluation mode",
             _STATE.replace("    state = {", "    model.eval()\n    state = {"),
@@ -869,6 +1078,18 @@ def my_images(count, rank, processes, epoch, seed):
         ),
     ],
     "loop.7": [
+        (
+            "weights and momentum too",
+            'two_machines = {"batch_size": 256, "steps": 5005, "bytes": 306_684_384, '
+            '"seconds": 1.431}',
+            r"not weights and momentum too",
+        ),
+        (
+            "eight streams",
+            'two_machines = {"batch_size": 256, "steps": 5005, "bytes": 102_228_128, '
+            '"seconds": 11.4495}',
+            r"you count eight streams",
+        ),
         (
             "in bits",
             'two_machines = {"batch_size": 256, "steps": 5005, '

@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from exercises import trace
 from exercises.compare import (
@@ -95,7 +96,7 @@ def _task() -> tuple[nn.Module, data.Batches]:
     images = torch.randint(0, 256, (22, 1, 6, 6), dtype=torch.uint8, generator=random)
     labels = torch.randint(0, 3, (22,), generator=random)
     batches = data.Batches(images, labels, batch_size=8, shuffle=True, device="cpu", seed=1)
-    for _ in batches:  # they have been used before: without set_epoch they are at another epoch
+    for _ in (*batches, *batches):  # used twice before: without set_epoch they are at epoch 2
         pass
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(2)
@@ -127,21 +128,82 @@ def _by_fit() -> tuple[list[Tensor], list[float]]:
     return _weights(model), history.train_loss
 
 
+@contextmanager
+def _steps(model: nn.Module) -> Iterator[list[dict[str, Any]]]:
+    """The settings of each step of an optimizer, and whether its gradients are as they came."""
+    steps: list[dict[str, Any]] = []
+    came: dict[int, Tensor] = {}
+
+    def keep(parameter: Tensor) -> None:
+        came[id(parameter)] = parameter.grad.detach().clone()
+
+    def note(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        changed = any(
+            p.grad is not None and not torch.equal(p.grad, came.get(id(p), p.grad))
+            for p in model.parameters()
+        )
+        group = min(optimizer.param_groups, key=lambda group: group["weight_decay"])
+        steps.append(dict(group, changed=changed))
+
+    hooks = [p.register_post_accumulate_grad_hook(keep) for p in model.parameters()]
+    hooks.append(register_optimizer_step_pre_hook(note))
+    try:
+        yield steps
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _other_settings(steps: list[dict[str, Any]]) -> str:
+    """What the optimizer's first wrong step has in place of the right settings, in a sentence."""
+    total = _EPOCHS * 3
+    for number, step in enumerate(steps[:total]):
+        right = {
+            "lr": _RATE * training.one_cycle(number, total),
+            "momentum": 0.9,
+            "weight_decay": 5e-4,
+            "dampening": 0,
+        }
+        wrong = [
+            key for key, value in right.items() if not close(step.get(key, value), value, 1e-6)
+        ]
+        if wrong:
+            pairs = [f"`{key}` {plain(step[key]):.3g} ({right[key]:.3g} is right)" for key in wrong]
+            scheduler = " (`OneCycleLR` changes it: use `training.one_cycle`.)"
+            moved = len({step.get("momentum") for step in steps}) > 1
+            return (
+                f" In step {number} the optimizer has {' and '.join(pairs)}."
+                f"{scheduler if moved else ''}"
+            )
+        if step["changed"]:
+            return (
+                " Between `backward()` and `optimizer.step()` your gradients change (are they "
+                "clipped?); `training.fit` uses them as they are."
+            )
+    return ""
+
+
 def loop_1(answer):
     right, right_losses = _by_fit()
     model, batches = _task()
-    marks, kept = [], [0]
+    marks, kept, elsewhere, training_passes = [], [0], [0], [0]
 
     def mark(module: nn.Module, given: tuple, logits: Tensor) -> Tensor:
         kept.append(sum(one.is_kept for one in marks))
+        elsewhere[0] += module is not model
+        training_passes[0] += module.training
         return _Mark.apply(logits, marks, given[0])
 
     model.register_forward_hook(mark)
     what = f"my_fit(model, batches, {_EPOCHS}, {_RATE}, {_SEED})"
-    result = call(answer, model, batches, _EPOCHS, _RATE, _SEED, what=what)
+    with _steps(model) as steps:
+        result = call(answer, model, batches, _EPOCHS, _RATE, _SEED, what=what)
+        made = list(steps)
     expect_arguments(answer, model, batches, epochs=_EPOCHS, learning_rate=_RATE, seed=_SEED)
     ours = _weights(model)
-    trace.see([ours, model.training, getattr(result, "requires_grad", None)])
+    back = sum(one.went_back for one in marks)
+    with_one = getattr(result, "requires_grad", None)
+    trace.see([ours, model.training, with_one, len(made), back])
     if isinstance(result, (list, tuple)):
         with_graph = any(getattr(loss, "requires_grad", False) for loss in result)
     else:
@@ -150,12 +212,27 @@ def loop_1(answer):
     if (off := _largest_difference(ours, right)) > 1e-6 or math.isnan(off):
         start = _weights(_task()[0])
         same = "" if _largest_difference(ours, start) else " They are still the first weights."
+        if same and elsewhere[0]:
+            raise Wrong(
+                "You train a copy of the network. `model` itself, which was handed in, still has "
+                "its first weights: train that one."
+            )
+        if 0 < back < training_passes[0]:
+            same += (
+                f" In training mode the network sees {training_passes[0]} batches, and only {back} "
+                "go back: each further pass draws dropout anew and moves the running averages."
+            )
         raise Unexplained(
             f"After {_EPOCHS} epochs your weights differ from those of `training.fit`, by up to "
-            f"{off:.2g}.{same}"
+            f"{off:.2g}.{same}{_other_settings(made)}"
         )
     for epoch, (mine, wanted) in enumerate(zip(losses, right_losses)):
         if not abs(mine - wanted) < 1e-4:
+            if len(marks) > back:
+                raise Wrong(
+                    "The weights are right. But your losses come from further passes, after the "
+                    "weights have changed: use the losses of the training steps themselves."
+                )
             raise Unexplained(
                 f"The weights are right. The loss of epoch {epoch} is {mine:.4f}, and "
                 f"{wanted:.4f} is right. (The batches have 8, 8 and 6 images.)"
@@ -225,23 +302,52 @@ def _scaling() -> Iterator[tuple[Tensor, Tensor, float, float, str]]:
     dark, alike = images / 1000, torch.zeros(6, dtype=torch.int64)
     yield dark, alike, 1.0, 2.0**17, "a step in which only the last gradient has infinite numbers"
     yield images, alike, 1.0, 2.0**18, "a step in which all gradients have infinite numbers"
-    yield images, labels, 1.0, 2.0**24, "a step whose gradients are infinite"
-    yield images, labels, math.nan, 4.0, "a step whose gradients are NaN"
+    yield images.abs(), alike, 1.0, 2.0**24, "a step whose gradients are all infinite"
+    yield images, labels, math.nan, 1.0, "a step whose gradients are NaN"
     yield images, labels, 1.0, 1.0, "a step with the scale 1"
 
 
+_AGAIN = (
+    "Your function calls `backward()` again and again in one step. If a gradient is not finite, "
+    "leave the step out and return half of `scale`: the next batch is tried with it."
+)
+
+
+def _momentum(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    states = optimizer.state_dict()["state"].values()
+    return [
+        state["momentum_buffer"].clone()
+        for state in states
+        if state.get("momentum_buffer") is not None
+    ]
+
+
 def loop_2(answer, reference):
-    def steps(function: Callable, learners: bool) -> list[tuple[Any, list[Tensor]]]:
+    def steps(function: Callable, learners: bool) -> list[tuple[Any, list[Tensor], int, bool]]:
         torch.default_generator.manual_seed(4)
         model = _HalfNetwork()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
-        found = []
+        found, reached = [], [0]
+
+        def count(parameter: Tensor) -> None:
+            reached[0] += parameter is model.bias
+            if reached[0] > 20:
+                raise Wrong(_AGAIN)
+
+        model.bias.register_post_accumulate_grad_hook(count)
         for images, labels, factor, scale, _ in _scaling():
             before = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
             given = model, optimizer, F.cross_entropy(model(images), labels) * factor, scale
             what = f"scaled_step(model, optimizer, loss, {scale:g})"
-            result = call(function, *given, what=what) if learners else function(*given)
-            found.append((result, _weights(model)))
+            reached[0], momentum = 0, _momentum(optimizer)
+            try:
+                result = call(function, *given, what=what) if learners else function(*given)
+            except Wrong as error:
+                if "NoneType" in str(error) and model.bias.grad is None:
+                    raise Wrong(f"{_no_gradients(reached[0])} {error}") from None
+                raise
+            kept = close(_momentum(optimizer), momentum, 1e-6)
+            found.append((result, _weights(model), reached[0], kept))
             if learners:
                 # NaN is like nothing, not even NaN; as a number it tells mistakes apart.
                 trace.see([weight.nan_to_num(nan=-1e4) for weight in found[-1][1]])
@@ -252,21 +358,56 @@ def loop_2(answer, reference):
         return found
 
     right, ours = steps(reference, False), steps(answer, True)
-    for (mine, weights), (wanted, right_weights), case in zip(ours, right, _scaling()):
-        *_, scale, what = case
+    for mine_all, (wanted, right_weights, *_), case in zip(ours, right, _scaling()):
+        (mine, weights, passes, momentum_kept), (*_, scale, what) = mine_all, case
         if mine is None:
             raise Wrong(f"After {what} your function gives nothing (None). Return the scale.")
         if not isinstance(plain(mine), (int, float)):
             raise Wrong(f"The scale is a number, and your function gives {describe(mine)}.")
         if not close(weights, right_weights, 1e-6):
+            if passes > 1:
+                raise Wrong(_AGAIN)
             gone = any(bool(w.isnan().any()) for w in weights)
             how = "hold NaN now" if gone else "are wrong"
-            raise Unexplained(f"After {what} (scale {scale:g}) the weights {how}.")
+            longer = _longer(weights, right_weights) if right_weights is right[0][1] else ""
+            raise Unexplained(f"After {what} (scale {scale:g}) the weights {how}.{longer}")
+        if wanted < scale and not momentum_kept:
+            raise Wrong(
+                f"After {what} the weights are right, but the optimizer has made a step: its "
+                "momentum has changed. Do not call `optimizer.step()` then."
+            )
         if not close(mine, wanted, 1e-9):
             raise Unexplained(
                 f"After {what} your function gives the scale {plain(mine):g}; {wanted:g} is right."
             )
     return "It steps, it skips, and weights that float16 would lose move."
+
+
+def _longer(weights: list[Tensor], right: list[Tensor]) -> str:
+    """How many times too long the first step is, in a sentence, where its direction is right."""
+    torch.default_generator.manual_seed(4)
+    start = _weights(_HalfNetwork())
+    moves = [[a - b for a, b in zip(after, start)] for after in (weights, right)]
+    factor = float(moves[0][0].norm() / moves[1][0].norm())
+    if not factor or not close([move / factor for move in moves[0]], moves[1], 1e-4):
+        return ""
+    return (
+        f" The step has the right direction, and {factor:.3g} times the right length: divide the "
+        "gradients by the scale, and by nothing else."
+    )
+
+
+def _no_gradients(reached: int) -> str:
+    """Why there are no gradients after so many backward passes."""
+    if reached:
+        return (
+            "Your gradients are None: `zero_grad()` comes after `backward()` and throws them away. "
+            "It belongs before it."
+        )
+    return (
+        "Your gradients are None: `backward()` has reached no weight. Is it called, on `loss * "
+        "scale` itself? A new tensor, `.detach()` and `.item()` cut the loss off from the network."
+    )
 
 
 # --- loop.3: accumulation -------------------------------------------------------------------------
@@ -309,7 +450,14 @@ def loop_3(answer):
         ]
         trace.see([gradients, model.seen])
         if model.seen and max(model.seen) > part_size:
-            raise Wrong(
+            only_looked = [one for one in model.marks if not one.went_back]
+            if close(gradients, list(right), 1e-9) and only_looked:
+                raise Wrong(
+                    f"The gradients are right. But for the returned loss the network sees "
+                    f"{max(model.seen)} images at a time; at most {part_size} are allowed. Add up "
+                    "the losses of the parts."
+                )
+            raise Unexplained(
                 f"In {what} the network sees {max(model.seen)} images at a time; at most "
                 f"{part_size} are allowed."
             )
@@ -321,6 +469,12 @@ def loop_3(answer):
             raise Wrong(
                 "Your function switches the network to evaluation mode. Dropout and batch norm "
                 "then do something else than in training: leave the mode as it is."
+            )
+        if all(torch.equal(gradient, torch.ones_like(gradient)) for gradient in gradients):
+            raise Wrong(
+                f"After {what} every `parameter.grad` is still the old one: it was neither "
+                "forgotten nor replaced. `backward()` puts gradients there; what "
+                "`torch.autograd.grad` returns you have to store yourself."
             )
         if not close(gradients, list(right), 1e-9):
             factor = gradients[0].norm() / right[0].norm()
@@ -353,6 +507,8 @@ def _check_parts(ours: list[Tensor], images: Tensor, part_size: int, what: str) 
         chunks = [len(part) for part in images.chunk(part_size)]
         why = " `chunk` takes the number of parts, `split` takes their size."
         why = why if [len(part) for part in ours] == chunks else ""
+        if any(torch.equal(ours[0], images[::step]) for step in range(2, len(images))):
+            why = " A slice with a step takes an image here and there; take neighbours."
         raise Wrong(f"In {what} the parts have {mine} images; {wanted} are right.{why}")
     if not all(torch.equal(a, b) for a, b in zip(ours, right)):
         raise Wrong(
@@ -362,6 +518,12 @@ def _check_parts(ours: list[Tensor], images: Tensor, part_size: int, what: str) 
 
 
 # --- loop.4: gradients of several processes -------------------------------------------------------
+
+
+_FORGOTTEN = (
+    "There are no gradients left to send: something forgets them first, such as `zero_grad()`. "
+    "Here they are needed as `backward()` has left them."
+)
 
 
 class _Pretended:
@@ -395,6 +557,8 @@ class _Pretended:
 
     def _others(self, name: str, tensor: Tensor) -> Tensor:
         """What every process has put in at this place, in the order of the ranks, stacked."""
+        if tensor is None:
+            raise Wrong(_FORGOTTEN)
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{name}(): a Tensor is expected, not {type(tensor).__name__}")
         place = len(self.now)
@@ -501,6 +665,13 @@ def loop_4(answer):
             found = group.run(one)
         trace.see([[weights, grads] for weights, _, grads in found])
         if not any(group.before):
+            names = getattr(getattr(answer, "__code__", None), "co_names", ())
+            if {"all_reduce", "all_gather", "reduce", "broadcast"}.intersection(names):
+                raise Wrong(
+                    "The exchange in your function is never reached here: something before it, a "
+                    "condition or an empty loop, keeps it from being called. Every gradient has to "
+                    "be sent, also those of a small network or of the last, smaller group."
+                )
             raise Wrong(
                 "Your function sends nothing to the other processes: it never calls "
                 "`dist.all_reduce`."
@@ -511,6 +682,8 @@ def loop_4(answer):
                 f"The processes do not make the same exchanges (so many: {counts}). Real processes "
                 "would wait for each other without end: every process has to make every call."
             )
+        if not any(bool(sent.any()) for calls in group.before for sent in calls):
+            raise Wrong(_FORGOTTEN)
         if group.early:
             raise Wrong(
                 "`async_op=True` only begins the exchange, and your function uses the gradient "
@@ -525,11 +698,29 @@ def loop_4(answer):
             )
         for rank, (*_, grads) in enumerate(found):
             if not close(grads, mean, 1e-5):
+                why = _not_the_mean(grads, mean, gradients[rank], group.before[rank])
                 raise Unexplained(
                     f"With {size} processes the gradients in process {rank} are not the mean of "
-                    "all."
+                    f"all.{why}"
                 )
     return "Two processes, and three, end with the mean of all their gradients."
+
+
+def _not_the_mean(
+    grads: list[Tensor], mean: list[Tensor], own: list[Tensor], sent: list[Tensor]
+) -> str:
+    """What else the gradients of a process are, in a sentence, or an empty text."""
+    if any(tensor.dtype in (torch.float16, torch.bfloat16) for tensor in sent):
+        return " They are sent in 16 bits and lose digits: send them as they are, in float32."
+    kept = [n for n, pair in enumerate(zip(grads, own), 1) if close(*pair, 1e-6)]
+    if kept:
+        which = ", ".join(map(str, kept))
+        return f" Of these parameters, counted from 1, the gradient was not exchanged: {which}."
+    factors = [float(grad.norm() / right.norm()) for grad, right in zip(grads, mean)]
+    if close([grad / factor for grad, factor in zip(grads, factors)], mean, 1e-4):
+        times = ", ".join(dict.fromkeys(f"{factor:.3g}" for factor in factors))
+        return f" They are the mean times {times}: by which number do you divide?"
+    return ""
 
 
 # --- loop.5: who shows which image ----------------------------------------------------------------
@@ -539,6 +730,13 @@ def _holds_text(value: Any) -> bool:
     if isinstance(value, (tuple, frozenset)):
         return any(map(_holds_text, value))
     return isinstance(value, (str, bytes))
+
+
+_SORTED = "A process shows its images sorted by their number; the order should be random too."
+_TWO_CALLS = (
+    "Two calls with the same arguments give different images. The random order must depend on "
+    "`seed` and `epoch` alone: make a new generator in each call."
+)
 
 
 def loop_5(answer):
@@ -581,19 +779,20 @@ def loop_5(answer):
             "`torch.randperm` gives every number once."
         )
     if alone in (list(range(60)), list(reversed(range(60)))):
+        if mine(60, 0, 3, 0, 0) != mine(60, 0, 3, 1, 0):
+            raise Wrong(_SORTED)
         raise Wrong("The images come in the order of their numbers: nothing is shuffled.")
     for count, processes in ((12, 3), (10, 4), (7, 2), (5, 1)):
         parts = [mine(count, rank, processes, 0, 0) for rank in range(processes)]
         where = f"{count} images and {processes} processes"
         shown = sorted(n for part in parts for n in part)
         if wrong := [n for n in shown if not 0 <= n < count]:
-            raise Unexplained(f"With {where} image {wrong[0]} is shown, which does not exist.")
+            from_1 = " Images are numbered from 0, not from 1."
+            why = from_1 if shown == list(range(1, count + 1)) else ""
+            raise Unexplained(f"With {where} image {wrong[0]} is shown, which does not exist.{why}")
         again = [mine(count, rank, processes, 0, 0) for rank in range(processes)]
         if again != parts:
-            raise Wrong(
-                "Two calls with the same arguments give different images. The random order must "
-                "depend on `seed` and `epoch` alone."
-            )
+            raise Wrong(_TWO_CALLS)
         if shown != list(range(count)):
             twice = [n for n in range(count) if shown.count(n) > 1]
             never = [n for n in range(count) if n not in shown]
@@ -603,14 +802,18 @@ def loop_5(answer):
             raise Wrong(f"{cause}With {where}, {' and '.join(texts)} in one epoch.")
         lengths = [len(part) for part in parts]
         if max(lengths) - min(lengths) > 1:
+            last = lengths[-1] > lengths[0] and len(set(lengths[:-1])) == 1
+            why = "The last process takes all that are left over: spread them. " if last else ""
             raise Wrong(
-                f"With {where} the processes show {', '.join(map(str, lengths))} images. No "
+                f"{why}With {where} the processes show {', '.join(map(str, lengths))} images. No "
                 "process should have more than one more than another."
             )
 
     count, processes = 60, 3
     for seed in (3, 0):
         epochs = [[mine(count, r, processes, e, seed) for r in range(processes)] for e in range(3)]
+        if epochs[1] != [mine(count, r, processes, 1, seed) for r in range(processes)]:
+            raise Wrong(_TWO_CALLS)
         if epochs[0] == epochs[1] or epochs[1] == epochs[2]:
             only = " (With the seed 0 alone: a product with 0 is 0.)" if seed == 0 else ""
             raise Wrong(
@@ -635,9 +838,7 @@ def loop_5(answer):
         )
     for part in epochs[0]:
         if part == sorted(part) or part == sorted(part, reverse=True):
-            raise Wrong(
-                "A process shows its images sorted by their number; the order should be random too."
-            )
+            raise Wrong(_SORTED)
     return "Every image is shown once an epoch, in an order that is new each time."
 
 
@@ -664,11 +865,21 @@ def _overlap(parts: list[list[int]], processes: int, shown: list[int], count: in
         return "All parts are filled up to one size, as `DistributedSampler` does. "
     if processes > 1 and all(part == parts[0] for part in parts):
         return "Every process gets the same part: `rank` is not used. "
+    shorter = all(part == parts[0][rank:] for rank, part in enumerate(parts))
+    if processes > 1 and shorter and len(parts[0]) == processes:
+        return "Your slice has one colon: it ends at place `processes`. A step needs two. "
     sizes = [len(part) for part in parts]
     if processes > 1 and sizes == [len(range(processes, count, r + 1)) for r in range(processes)]:
         return "In the slice, start and step have changed places. "
     if processes > 1 and sizes[0] == 1 < min(sizes[1:]):
         return "Process 0 gets one image: ranks count from 0, so `rank - 1` is -1, the last place. "
+    if processes > 1 and parts[0][1:] and parts[1][: len(parts[0]) - 1] == parts[0][1:]:
+        return (
+            "Each part begins one image after the part before, and they overlap. Take every "
+            "`processes`-th image, from place `rank` on. "
+        )
+    if len(shown) == len(set(shown)) == count - 1:
+        return "One image is left out: does a slice end at -1, before the last place? "
     if len(shown) == count:
         return (
             "The processes draw different orders: the generator's seed must not depend on `rank`. "
@@ -762,7 +973,7 @@ def loop_6(answer):
     if not torch.equal(torch.get_rng_state(), random):
         raise Unexplained(
             '"random" is not the state of the random numbers at the call: dropout would draw '
-            "others. `torch.get_rng_state()` reads it."
+            "others. Call `torch.get_rng_state()` inside the function."
         )
     held = bool(optimizer.state_dict()["state"])
     _train(model, optimizer, range(epoch, 4), images, labels)
@@ -772,10 +983,25 @@ def loop_6(answer):
             f"{lost}{resumed}the run goes on to other weights than without the stop. What is in "
             '"optimizer"?'
         )
+    if call(answer, model, optimizer, 3, what="run_state(model, optimizer, 3)") is state:
+        raise Wrong(
+            "The second call fills the dictionary of the first one again, so the first state is "
+            "lost. Make a new dictionary inside the function."
+        )
     return "Stopped and resumed, the run ends at the same weights, bit for bit."
 
 
 def _refused(key: str, value: Any) -> str:
+    is_optimizers = isinstance(value, dict) and "param_groups" in value
+    if key == "model" and is_optimizers:
+        return '"model" cannot be put back: it has the state of the optimizer in it.'
+    if key == "model" and isinstance(value, dict):
+        missing = [f"`{name}`" for name in _fresh()[0].state_dict() if name not in value]
+        if missing:
+            return (
+                f'"model" cannot be put back: {missing[0]} is missing there. '
+                "`model.state_dict()` has the weights and the running means, with their names."
+            )
     expected = {
         "model": "`model.state_dict()`, with its running means,",
         "optimizer": "`optimizer.state_dict()`",
@@ -814,6 +1040,9 @@ def loop_7(answer):
             weights: "That is the number of gradients; each takes 4 bytes.",
             2 * weights: "float32 takes 4 bytes, float16 would take 2.",
             8 * weights: "float32 takes 4 bytes, float64 would take 8.",
+            3 * size: "Only the gradients are asked for, not weights and momentum too.",
+            1.75 * size: "That is what a process sends in the ring. Its gradients alone are asked "
+            "for; the factor 2(N - 1)/N belongs to the seconds.",
             8
             * size: "That is in bits (a byte has 8), or it is of all eight processes (one is asked "
             "for).",
@@ -827,19 +1056,15 @@ def loop_7(answer):
             / 1.75
             / 8: "A byte has 8 bits, and each process sends 1.75 times its gradients.",
             seconds * 2: "Both directions work at the same time; they do not wait for each other.",
-            seconds / 2: "That is half of it: in 2(N - 1)/N there is a 2, and each direction "
-            "carries a whole stream.",
+            seconds / 2: "That is half of it. Either the 2 in 2(N - 1)/N is missing, or you have "
+            "divided by the two directions: each carries a whole stream.",
             seconds * 8 / 7: "The formula has 2(N - 1), divided by N. You have taken 2N.",
             seconds * 1e3: "That is in milliseconds.",
             seconds * 1e9 / 2**30: "A Gbit is 10⁹ bits, not 2³⁰.",
             seconds * 5005: "That is for a whole epoch; one step is asked for.",
             seconds * 4: "One stream goes over the link in each direction, not four.",
-            seconds * 8: "One stream goes over the link in each direction, not eight.",
-            size
-            * 8
-            / 1e9
-            * 2
-            * 7: "Divide by N too: each process sends 2(N - 1)/N times its bytes.",
+            seconds * 8: "That is eight times too much. Either the N below 2(N - 1) is missing, or "
+            "you count eight streams: one goes over the link in each direction.",
             size * 8 / 1e9 * 2 * 3 / 4: "N is the number of processes on both machines: 8.",
         },
     }
@@ -858,11 +1083,12 @@ _RATE_LINES = """            for group in optimizer.param_groups:
 _RATE_ONCE = """        for group in optimizer.param_groups:
             group["lr"] = learning_rate * training.one_cycle(step, total_steps)
         loss_sum, count"""
+_PENALTY = "            loss = loss + 5e-4 * sum(p.square().sum() for p in model.parameters())\n"
 _SGD = "    optimizer = torch.optim.SGD(model.parameters(), **options)\n"
 SLIPS: dict[str, dict[str, tuple[str, ...]]] = {
     "loop.1": {
         "The old gradients are never forgotten, so they add up from step to step: `zero_grad()` "
-        "is missing.": (_ZERO, ""),
+        "is missing, or its parentheses are.": (_ZERO, ""),
         "`optimizer.step()` comes before `loss.backward()`, so each step uses the gradients of the "
         "batch before.": (
             _ZERO + _BACKWARD + _STEP,
@@ -873,6 +1099,10 @@ SLIPS: dict[str, dict[str, tuple[str, ...]]] = {
         "`zero_grad()` comes after `backward()` and throws the new gradients away.": (
             _ZERO + _BACKWARD,
             _BACKWARD + _ZERO,
+        ),
+        "`optimizer.step()` is never called: it is missing, or its parentheses are.": (_STEP, ""),
+        "`loss.backward()` is never called: it is missing, or its parentheses are.": (
+            *(_BACKWARD, ""),
         ),
         "`zero_grad()` is called once an epoch; every step needs it.": (
             *(_ZERO, ""),
@@ -941,6 +1171,19 @@ SLIPS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "The momentum of 0.9 is missing.": (', "momentum": 0.9', ""),
         "The weight decay of 5e-4 is missing.": (', "weight_decay": 5e-4', ""),
+        "The momentum is Nesterov's; the task asks for the plain one.": (
+            *("**options", "nesterov=True, **options"),
+        ),
+        "The weight decay is in the loss, as 5e-4 times the sum of the squares. Its gradient is "
+        "twice that of `weight_decay=5e-4`, and it is in the returned loss.": (
+            *(', "weight_decay": 5e-4', ""),
+            *(_BACKWARD, _PENALTY + _BACKWARD),
+        ),
+        "The weight decay is in the loss, so it is in the returned loss too: leave it to the "
+        "optimizer.": (
+            *(', "weight_decay": 5e-4', ""),
+            *(_BACKWARD, _PENALTY.replace("5e-4", "2.5e-4") + _BACKWARD),
+        ),
         "The network is trained for one epoch more.": ("in range(epochs)", "in range(epochs + 1)"),
         "The last epoch is missing.": ("in range(epochs)", "in range(epochs - 1)"),
         "You minimise the sum over the batch; `F.cross_entropy` should give the mean.": (
@@ -993,7 +1236,8 @@ SLIPS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
     "loop.2": {
-        "The scale is not undone: the gradients have to be divided by it before the step.": (
+        "The scale is not undone in `parameter.grad`: divide each gradient by it, in place and "
+        "before the step. (`g = g / scale` makes a new tensor.)": (
             *("    for gradient in gradients:\n        gradient /= scale\n", ""),
         ),
         "The gradients are multiplied by the scale once more; divide by it.": (
@@ -1004,7 +1248,7 @@ SLIPS: dict[str, dict[str, tuple[str, ...]]] = {
         "The loss is divided by the scale; it should be multiplied by it.": (
             *("loss * scale", "loss / scale"),
         ),
-        "The loss is not scaled, and nothing is undone: small gradients are lost.": (
+        "The loss is not scaled before `backward()`: small gradients are lost there.": (
             *("(loss * scale)", "loss"),
             *("    for gradient in gradients:\n        gradient /= scale\n", ""),
         ),
@@ -1054,18 +1298,22 @@ SLIPS: dict[str, dict[str, tuple[str, ...]]] = {
             *("scale).backward()\n", "scale).backward()\n    optimizer.zero_grad(False)\n"),
         ),
         "`optimizer.step()` is missing.": ("    optimizer.step()\n", ""),
-        "The scale is undone after the step, when it is too late.": (
-            "    for gradient in gradients:\n        gradient /= scale\n    optimizer.step()\n",
-            "    optimizer.step()\n    for gradient in gradients:\n        gradient /= scale\n",
+        "`optimizer.step()` is inside the loop over the gradients: call it once, after the loop.": (
+            *("scale\n    optimizer.step()", "scale\n        optimizer.step()"),
+        ),
+        "The gradients are clipped, not divided by the scale.": (
+            "    for gradient in gradients:\n        gradient /= scale\n",
+            "    nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n",
+        ),
+        "You leave the step out only if no number in any gradient is finite; one that is not "
+        "finite is enough.": (
+            *("not all(gradient.isfinite().all()", "not any(gradient.isfinite().any()"),
         ),
         "Infinite gradients are replaced by numbers and used; the step should be left out.": (
             """    if not all(gradient.isfinite().all() for gradient in gradients):
         return scale / 2
 """,
             "    for gradient in gradients:\n        gradient.nan_to_num_()\n",
-        ),
-        "The division makes new tensors, and `parameter.grad` stays scaled: divide in place.": (
-            *("        gradient /= scale", "        gradient = gradient / scale"),
         ),
         "You leave the step out only if all gradients hold such numbers; one is enough.": (
             *("if not all(", "if not any("),
@@ -1096,6 +1344,11 @@ SLIPS: dict[str, dict[str, tuple[str, ...]]] = {
                 "step()\n    for group in optimizer.param_groups:\n        group['lr'] *= scale\n"
                 "    return scale",
             ),
+        ),
+        "The learning rate is divided by the scale in each step and never put back: divide the "
+        "gradients, not the rate.": (
+            "    for gradient in gradients:\n        gradient /= scale\n",
+            "    for group in optimizer.param_groups:\n        group['lr'] /= scale\n",
         ),
         "A `GradScaler` made without `init_scale=scale` begins with a scale of its own, 65,536.": (
             *("(loss * scale)", "(loss * 65536.0)"),
@@ -1134,7 +1387,7 @@ SLIPS: dict[str, dict[str, tuple[str, ...]]] = {
             *("    model.zero_grad()\n", ""),
             *("        part =", "        model.zero_grad()\n        part ="),
         ),
-        "The old gradients are not forgotten: `zero_grad()` is missing.": (
+        "The old gradients are not forgotten: `zero_grad()` is missing, or its parentheses are.": (
             *("    model.zero_grad()\n", ""),
         ),
         "The gradients are forgotten at the end, when they are needed.": (
@@ -1166,6 +1419,11 @@ SLIPS: dict[str, dict[str, tuple[str, ...]]] = {
                 "mean_loss += loss_sum.item() / len(labels[part]) / -(-len(labels) // part_size)",
             ),
         ),
+        "The labels are always the first ones: cut them as you cut the images.": (
+            *("labels[part]", "labels[: len(images[part])]"),
+        ),
+        "Each part has one image too many: a slice ends before its second number, so `start + "
+        "part_size` is right.": (*("start + part_size)", "start + part_size + 1)"),),
         "Every part begins at the first image.": ("slice(start, start", "slice(0, start"),
         "Every part has the same images, the first ones.": ("slice(start, start + ", "slice(0, "),
         "The parts overlap: the next one begins one image later.": (
@@ -1215,6 +1473,19 @@ SLIPS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "You divide by the rank of the process; its world size is the number of processes.": (
             *("dist.get_world_size()", "max(1, dist.get_rank())"),
+        ),
+        "You divide by the number of parameters, not by that of the processes: "
+        "`dist.get_world_size()`.": (*("dist.get_world_size()", "len(list(model.parameters()))"),),
+        "You take the mean over the entries of a gradient too. The mean is over the processes, for "
+        "each entry alone.": (
+            "        dist.all_reduce",
+            "        parameter.grad.fill_(parameter.grad.mean())\n        dist.all_reduce",
+        ),
+        "`//=` rounds down to whole numbers: divide with `/=`.": ("/= dist", "//= dist"),
+        "Each process counts its own gradient twice: it is in the exchange already.": (
+            "        dist.all_reduce(parameter.grad)\n",
+            "        own = parameter.grad.clone()\n        dist.all_reduce(parameter.grad)\n"
+            "        parameter.grad += own\n",
         ),
         "You take the maximum over the processes, not the mean.": (
             *("all_reduce(parameter.grad)", "all_reduce(parameter.grad, op=dist.ReduceOp.MAX)"),
