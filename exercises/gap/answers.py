@@ -116,6 +116,9 @@ def iou(a, b):
 wrong_answers = {
     "gap.1": [
         ("megabytes", heads(FLATTEN * 4 / 1e6, POOLED * 4 / 1e6, LARGE * 4 / 1e6), r"megabytes"),
+        ("bytes", heads(4 * FLATTEN), r"These are bytes"),
+        ("flattened image", heads(3 * 224 * 224 * 4096 + 4096 + 20_878_312), r"not the image"),
+        ("one average", heads(FLATTEN, 2_000), r"512 numbers are left, not one"),
         ("no biases", heads(FLATTEN - 9_192, POOLED, LARGE), r'biases are missing.*"flatten":'),
         ("first layer alone", heads(102_764_544, POOLED, LARGE), r"first linear layer alone"),
         ("middle layer missing", heads(FLATTEN - 16_781_312), r"4096 to 4096, is missing"),
@@ -156,6 +159,29 @@ wrong_answers = {
             r"divided by 49 always",
         ),
         ("max pooling", network("nn.AdaptiveMaxPool2d(1)", FLAT, LINEAR), r"highest value"),
+        (
+            "average and maximum",
+            network(
+                "Pool()",
+                "nn.Linear(64, num_classes)",
+                before=layer("return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)"),
+            ),
+            r"input is 64\. It should be 32",
+        ),
+        (
+            "active positions",
+            network(
+                "Pool()",
+                LINEAR,
+                before=layer("return maps.sum((2, 3)) / (maps > 0).sum((2, 3)).clamp(min=1)"),
+            ),
+            r"Only the positions above zero",
+        ),
+        (
+            "one row",
+            network("Pool()", FLAT, LINEAR, before=layer("return maps.mean((0, 2, 3), True)")),
+            r"One row is left for all images",
+        ),
         (
             "pooled to 7x7",
             network("nn.AdaptiveAvgPool2d(7)", FLAT, "nn.Linear(32 * 49, num_classes)"),
@@ -239,13 +265,26 @@ wrong_answers = {
     ],
     "gap.3": [
         ("one too large", "same_shifts = [5, 9, 13]", r"Every shift is one too large"),
-        ("every shift", "same_shifts = list(range(1, 13))", r"All twelve"),
-        ("none", "same_shifts = []", r"No shift at all"),
-        ("the maps compared", experiment(call="network.features"), r"maps are compared in place"),
+        ("every shift", "same_shifts = list(range(1, 13))", r"Not all twelve"),
+        ("a tolerance of 0.01", experiment("(shifted - centred).abs().max() < 0.01"), r"0\.000001"),
+        (
+            "the best class",
+            experiment("shifted.argmax() == centred.argmax()"),
+            r"not the best class alone",
+        ),
+        ("none", "same_shifts = []", r"Some shifts do leave the logits"),
+        ("the maps compared", experiment(call="network.features"), r"Compare the logits, not the"),
+        (
+            "a canvas that grows",
+            experiment(pad="(34 + shift, 34, 34, 34)"),
+            r"added on the left is taken away on the right",
+        ),
+        ("steps of the maps", "same_shifts = [1, 2, 3]", r"one step is 4 pixels"),
+        ("eights", "same_shifts = [8]", r"three layers with stride 2"),
         (
             "a new network each time",
             experiment(inside="torch.manual_seed(shift); network = localisation.network().eval()"),
-            r"built anew for each shift",
+            r"Use one network",
         ),
         ("twos", "same_shifts = [2, 4, 6, 8, 10, 12]", r"one layer with stride 2"),
         ("the others", "same_shifts = [1, 2, 3, 5, 6, 7, 9, 10, 11]", r"the others are asked for"),
@@ -260,7 +299,7 @@ wrong_answers = {
         ("up to 16", experiment(last=17), r"asked for are 1 to 12"),
         ("with 0", "same_shifts = [0, 4, 8, 12]", r"A shift of 0 is none"),
         ("a loose tolerance", "same_shifts = [1, 4, 7, 8, 12]", r"A shift of 1 does change"),
-        ("a sum of differences", experiment("(shifted - centred).sum() < 1"), r"All twelve"),
+        ("a sum of differences", experiment("(shifted - centred).sum() < 1"), r"not their sum"),
         ("a guess", "same_shifts = [3, 6, 9, 12]", r"multiples of 3"),
         ("a number", "same_shifts = 4", r"A list of shifts"),
         ("a text", "same_shifts = 'every fourth'", r"A list of shifts"),
@@ -278,6 +317,23 @@ wrong_answers = {
             "ReLU in place",
             mapped(MIX.replace("features", "features.relu_()")),
             r"ReLU on the features.*changes its argument `features` in place",
+        ),
+        (
+            "product of sums",
+            mapped("weight[classes].sum(1)[:, None, None] * features.sum(1)"),
+            r"sum of the weights times the sum of the features",
+        ),
+        (
+            "one channel",
+            mapped(
+                "torch.stack([w.max() * f[w.argmax()] for w, f in zip(weight[classes], features)])"
+            ),
+            r"Only the channel with the largest weight",
+        ),
+        (
+            "enlarged",
+            mapped(f"nn.functional.interpolate({MIX}[:, None], size=28)[:, 0]"),
+            r"map is enlarged",
         ),
         ("averaged channels", mapped(MIX.replace(".sum", ".mean")), r"channels are averaged"),
         (
@@ -410,6 +466,17 @@ def class_map(features, weight, classes):
             "    return layer\n",
             r"bias is missing",
         ),
+        (
+            "weights over channels",
+            exchanged("linear.weight[:, :, None, None] / linear.weight.shape[1]"),
+            r"divided by the number of channels",
+        ),
+        (
+            "another layer",
+            "def class_map_layer(linear):\n    linear = nn.Linear(48, 10)\n"
+            + exchanged()[len("\ndef class_map_layer(linear):\n") :],
+            r"from 48 to 10 channels\. Take sizes",
+        ),
         ("bias over positions", exchanged(bias="linear.bias / 12"), r"divided by the number"),
         ("bias over 49", exchanged(bias="linear.bias / 49"), r"weights are right, the bias is not"),
         (
@@ -495,6 +562,8 @@ def class_map(features, weight, classes):
     "gap.6": [
         ("last pixel inside", boxed(result="left, top, right - 1, bottom - 1"), r"one further"),
         ("all parts", boxed(kept="inside"), r"box around everything above"),
+        ("per cent", boxed(inside="values > threshold * values.max() / 100"), r"share already"),
+        ("the map labelled", boxed(inside="values"), r"given the map itself"),
         (
             "the part of the maximum",
             boxed(n="parts.flat[values.argmax()]"),
@@ -581,6 +650,18 @@ def box_from_map(one, threshold=0.2):
             divided(height="max(min(a[3], b[3]) - max(a[1], b[1]), 1)"),
             r"right is 0\.",
         ),
+        (
+            "a negative height",
+            divided(height="min(a[3], b[3]) - max(a[1], b[1])"),
+            r"Only the width is kept from going below zero",
+        ),
+        ("found or not", divided("2 * common >= area(a)"), r"The result is (True|False); the IoU"),
+        (
+            "smoothed",
+            divided("(common + 1) / (area(a) + area(b) - common + 1)"),
+            r"1 is added above and below",
+        ),
+        ("no brackets", divided("common / area(a) + area(b) - common"), r"Brackets are missing"),
         (
             "negative sides",
             divided(

@@ -93,6 +93,12 @@ SLIPS["gap.1"] = {
         "512 * 14 * 14",
         "512",
     ),
+    "The maps are flattened, not the image: 512 maps of 7×7 (at 448 pixels of 14×14).": (
+        "512 * 7 * 7",
+        "3 * 224 * 224",
+        "512 * 14 * 14",
+        "3 * 448 * 448",
+    ),
     "There are 512 maps, not one.": ("512 * 7", "7", "512 * 14", "14"),
     "This is the whole of VGG-16. Only what comes after the maps is asked for.": (
         "(512 * 7",
@@ -103,6 +109,10 @@ SLIPS["gap.1"] = {
     "The pooling comes first: each map arrives at the linear layer as one number, not as 7 · 7.": (
         _POOLED,
         '"pooled": 512 * 7 * 7 * 1000 + 1000',
+    ),
+    "The average of each map is one number, so 512 numbers are left, not one.": (
+        _POOLED,
+        '"pooled": 1 * 1000 + 1000',
     ),
     "The pooling itself has none, but a linear layer follows it.": (_POOLED, '"pooled": 0'),
     "One linear layer follows the pooling; the others belong to the head that flattens.": (
@@ -156,9 +166,13 @@ def gap_1(answer):
     flatten, large = (512 * side * side * 4096 + 4096 + rest for side in (7, 14))
     pooled = 512 * 1000 + 1000
     right = {"flatten": flatten, "pooled": pooled, "flatten_448": large}
-    words = "These are megabytes (four bytes a number); the task asks how many numbers there are."
+    bytes_, mega = (
+        "These are bytes (four a number); the task asks how many numbers there are.",
+        "These are megabytes (four bytes a number); the task asks how many numbers there are.",
+    )
     known = {
-        key: {4 * number / unit: words for unit in (1, 2**20, 1e6)} for key, number in right.items()
+        key: {4 * number: bytes_, 4 * number / 2**20: mega, 4 * number / 1e6: mega}
+        for key, number in right.items()
     }
     known["pooled"][512 * 1000] = "The bias of the linear layer after the pooling is missing."
     known["flatten_448"][flatten] = "This is the head for 7×7 maps; the first layer takes 14×14."
@@ -181,6 +195,14 @@ SLIPS["gap.2"] = {
     "The average runs over the images too; each image has averages of its own.": (
         _AVERAGE,
         "maps.mean(dim=(0, 2, 3))",
+    ),
+    "One row is left for all images, because the average runs over them too.": (
+        _AVERAGE,
+        "maps.mean(dim=(0, 2, 3))[None]",
+    ),
+    "Only the positions above zero are averaged; the average is over all positions.": (
+        _AVERAGE,
+        "maps.sum(dim=(2, 3)) / (maps > 0).sum(dim=(2, 3)).clamp(min=1)",
     ),
     "The highest value of each map is taken; the task asks for the average.": (
         _AVERAGE,
@@ -282,6 +304,11 @@ def gap_2(answer, reference):
         raise Wrong(
             f"There are {len(linear)} linear layers in the head; one linear layer is asked for."
         )
+    if linear and linear[0].in_features != 32:
+        raise Wrong(
+            f"The size of the linear layer's input is {linear[0].in_features}. It should be 32: "
+            "one average for each of the 32 maps, and nothing else."
+        )
     try:
         same_outputs(network, reference(), (2, 1, 28, 28), (2, 1, 40, 24), (2, 1, 4, 4))
     except Unexplained as error:
@@ -337,14 +364,15 @@ def gap_3(answer):
     step = given[0] if given else 0
     if not given:
         text = (
-            "No shift at all leaves the logits as they are? So it is if the maps are compared in "
-            "place of the logits, with a head that flattens, or with a network that is built anew "
-            "for each shift."
+            "Some shifts do leave the logits as they are. Use one network, with its average. "
+            "Compare the logits, not the maps, and always with those of the garment in the middle. "
+            "Keep the canvas at 96×96: what is added on the left is taken away on the right."
         )
     elif given == list(_SHIFTS):
         text = (
-            "All twelve shifts are listed. Is the garment really moved, and is the difference "
-            "taken over single logits (the largest, not their sum)?"
+            "Not all twelve shifts leave the logits as they are. Move the garment, take the "
+            "largest difference of all ten logits (not their sum, not the best class alone), and "
+            "compare it with 0.000001. The differences are small, but not as small as that."
         )
     elif 0 in given and given[1:] == right:
         text = "A shift of 0 is none; the shifts asked for are 1 to 12."
@@ -354,6 +382,16 @@ def gap_3(answer):
         text = "Every shift is one too small: an index counts from 0, and the shifts begin with 1."
     elif given in ([s + 1 for s in right], [s + 1 for s in right[:-1]]):
         text = "Every shift is one too large: the garment in the middle counts as a shift of 0."
+    elif given == [s // right[0] for s in right]:
+        text = (
+            "These are the steps on the maps. The shifts of the image are asked for, in pixels: "
+            f"one step is {right[0]} pixels."
+        )
+    elif given == [s for s in _SHIFTS if s % 8 == 0]:
+        text = (
+            "Multiples of 8 only: that would be three layers with stride 2. This network has two "
+            "of them. Measure it."
+        )
     elif given == [s for s in right if s < max(_SHIFTS)]:
         text = (
             "The last shift, 12, is missing: `range(1, 12)` ends at 11. Or the network is in "
@@ -527,6 +565,16 @@ SLIPS["gap.4"] = {
         _MAP,
         "features[:, classes]",
     ),
+    "This is the sum of the weights times the sum of the features. Multiply first, channel by "
+    "channel, then sum.": (_MAP, "mix.sum(dim=1) * features.sum(dim=1)"),
+    "Only the channel with the largest weight is there; all channels are summed.": (
+        _MAP,
+        "(mix * features)[torch.arange(len(mix)), mix[:, :, 0, 0].argmax(dim=1)]",
+    ),
+    "The average of the weights of all classes is subtracted; the weights are used as they are.": (
+        "weight[classes]",
+        "(weight - weight.mean(dim=0))[classes]",
+    ),
     "The last channel is missing in the sum.": (_MAP, "(mix * features)[:, :-1].sum(dim=1)"),
     "The map is standardised (mean and standard deviation); the task asks for the plain sum.": (
         _MAP,
@@ -552,6 +600,14 @@ def gap_4(answer):
         (torch.randn(3, 6, 4, 5), torch.randn(7, 6), torch.tensor([2, 6, 0])),
         (torch.randn(2, 5, 3, 3), torch.randn(5, 5), torch.tensor([4, 1])),  # as many classes as K
         (torch.randn(1, 4, 2, 6), torch.randn(3, 4), torch.tensor([1])),
+        explain=lambda case, mine, right: (
+            "The map is enlarged; it should keep the height and width of the features."
+            if isinstance(mine, Tensor)
+            and mine.ndim == 3
+            and len(mine) == len(right)
+            and min(mine.shape[1:]) > max(right.shape[1:])
+            else ""
+        ),
     )
     return "The linear layer's own weights, used before the pooling."
 
@@ -627,6 +683,18 @@ SLIPS["gap.5"] = {
     },
     "48 and 10 are fixed in your code; take the sizes from `linear`: `in_features` and "
     "`out_features`.": (_LAYER, "nn.Conv2d(48, 10, kernel_size=1)"),
+    "The weights are divided by the number of channels; copy them as they are.": (
+        _COPY,
+        f"{_COPY} / linear.in_features",
+    ),
+    "The bias is added to each weight; it belongs in the bias of the layer.": (
+        _LAYER,
+        f"{_LAYER[:-1]}, bias=False)",
+        _COPY,
+        f"{_COPY} + linear.bias[:, None, None, None]",
+        _BIAS,
+        "pass",
+    ),
     "There is a frame of zeros: padding has no place at a 1×1 convolution.": (
         "kernel_size=1)",
         "kernel_size=1, padding=1)",
@@ -634,10 +702,6 @@ SLIPS["gap.5"] = {
     "The layer has a stride of 2, which skips positions.": (
         "kernel_size=1)",
         "kernel_size=1, stride=2)",
-    ),
-    "The kernel should be 1×1; yours is 3×3.": (
-        "kernel_size=1)",
-        "kernel_size=3, padding=1)",
     ),
     "The pooling is in it: the maps come out averaged already. The layer should give maps.": (
         "return layer",
@@ -683,6 +747,19 @@ def gap_5(answer):
             raise Wrong(f"{what} gives {describe(layer)}; a 1×1 convolution is expected.{missing}")
         if not all(map(torch.equal, before.parameters(), linear.parameters())):
             raise Wrong(f"{what} changes `linear`, which should stay as it is.")
+        for conv in layer.modules():
+            if isinstance(conv, nn.Conv2d) and conv.kernel_size != (1, 1):
+                height, width = conv.kernel_size
+                raise Wrong(f"The kernel should be 1×1; yours is {height}×{width}.")
+            if isinstance(conv, nn.Conv2d) and not {conv.in_channels, conv.out_channels} & {
+                linear.in_features,
+                linear.out_features,
+            }:
+                raise Wrong(
+                    f"{what} gives a convolution from {conv.in_channels} to {conv.out_channels} "
+                    "channels. Take sizes, weight and bias from the argument `linear`, not from "
+                    "another layer."
+                )
         for given in maps_before:
             maps = call(layer, given, what="The layer")
             right = F.conv2d(given, linear.weight[:, :, None, None], linear.bias)
@@ -811,6 +888,12 @@ SLIPS["gap.6"] = {
         "values > values.min() + threshold * (values.max() - values.min())",
     ),
     "Everything positive is kept; the threshold is not used.": (_ABOVE, "values > 0"),
+    "`ndimage.label` is given the map itself, so everything but 0 is kept. Give it the positions "
+    "above the threshold.": (_ABOVE, "values"),
+    "`threshold` is a share already, not a percentage: do not divide it by 100.": (
+        _ABOVE,
+        "values > threshold / 100 * values.max()",
+    ),
     "The argument `threshold` is not used: it is always 0.2.": (
         _ABOVE,
         "values > 0.2 * values.max()",
@@ -911,6 +994,8 @@ def gap_6(answer):
         (_map_of(12, 14, *((i, i, i + 1, i + 2, 2.0) for i in range(6)), (7, 8, 11, 13, 1.5)),),
         (at_threshold, 0.5),
         (below_zero,),
+        # two faint parts, one of them above a hundredth of the threshold
+        (_map_of(9, 12, (0, 0, 2, 3, 90.0), (3, 0, 9, 4, 0.6), (4, 5, 9, 12, 0.2)), 0.5),
         # two stripes that part the rest of the map, one of them at its border
         (_map_of(10, 14, (0, 0, 10, 2, 2.0), (0, 5, 10, 8, 2.0)),),
     )
@@ -952,6 +1037,14 @@ _PLAIN_WIDTH, _PLAIN_HEIGHT = _WIDTH[4:-4], _HEIGHT[4:-4]
 SLIPS["gap.7"] = {
     "Boxes that do not overlap are not caught: a negative width times a negative height looks like "
     "an area. Take `max(…, 0)` of both.": (_WIDTH, _PLAIN_WIDTH, _HEIGHT, _PLAIN_HEIGHT),
+    "Only the width is kept from going below zero; the height needs `max(…, 0)` too.": (
+        _HEIGHT,
+        _PLAIN_HEIGHT,
+    ),
+    "Only the height is kept from going below zero; the width needs `max(…, 0)` too.": (
+        _WIDTH,
+        _PLAIN_WIDTH,
+    ),
     "`max(width * height, 0)` comes too late: two negative sides have a positive product. Take "
     "`max(…, 0)` of both.": (
         _WIDTH,
@@ -1034,6 +1127,14 @@ SLIPS["gap.7"] = {
         _IOU,
         _IOU.replace("return", "return 1 -"),
     ),
+    "1 is added above and below the fraction line; the plain quotient is asked for.": (
+        _IOU,
+        f"return ({_SHARED} + 1) / ({_UNION} + 1)",
+    ),
+    "Brackets are missing: the whole union is below the fraction line.": (
+        _IOU,
+        f"return {_SHARED} / areas[0] + areas[1] - {_SHARED}",
+    ),
     "The root of the IoU is returned.": (_IOU, f"return ({_IOU[7:]}) ** 0.5"),
 }
 
@@ -1048,8 +1149,15 @@ def _iou(a: tuple, b: tuple) -> float:
 
 
 def gap_7(answer):
+    @functools.wraps(answer)
+    def number(*boxes: tuple) -> Any:
+        value = answer(*boxes)
+        if isinstance(plain(value), bool):
+            raise Wrong(f"The result is {value}; the IoU itself is asked for, from 0 to 1.")
+        return value
+
     same_results(
-        answer,
+        number if callable(answer) else answer,
         _iou,
         ((0, 0, 4, 4), (2, 2, 6, 6)),
         ((3, 2, 9, 12), (3, 2, 9, 12)),
