@@ -172,12 +172,12 @@ def _other_settings(steps: list[dict[str, Any]]) -> str:
             scheduler = " (`OneCycleLR` changes it: use `training.one_cycle`.)"
             moved = len({step.get("momentum") for step in steps}) > 1
             return (
-                f" In step {number} the optimizer has {' and '.join(pairs)}."
+                f"In step {number} the optimizer has {' and '.join(pairs)}."
                 f"{scheduler if moved else ''}"
             )
         if step["changed"]:
             return (
-                " Between `backward()` and `optimizer.step()` your gradients change (are they "
+                "Between `backward()` and `optimizer.step()` your gradients change (are they "
                 "clipped?); `training.fit` uses them as they are."
             )
     return ""
@@ -217,14 +217,16 @@ def loop_1(answer):
                 "You train a copy of the network. `model` itself, which was handed in, still has "
                 "its first weights: train that one."
             )
+        suspicion = _other_settings(made)
         if 0 < back < training_passes[0]:
-            same += (
-                f" In training mode the network sees {training_passes[0]} batches, and only {back} "
+            suspicion = (
+                f"In training mode the network sees {training_passes[0]} batches, and only {back} "
                 "go back: each further pass draws dropout anew and moves the running averages."
             )
         raise Unexplained(
             f"After {_EPOCHS} epochs your weights differ from those of `training.fit`, by up to "
-            f"{off:.2g}.{same}{_other_settings(made)}"
+            f"{off:.2g}.{same}",
+            suspicion,
         )
     for epoch, (mine, wanted) in enumerate(zip(losses, right_losses)):
         if not abs(mine - wanted) < 1e-4:
@@ -302,6 +304,7 @@ def _scaling() -> Iterator[tuple[Tensor, Tensor, float, float, str]]:
     dark, alike = images / 1000, torch.zeros(6, dtype=torch.int64)
     yield dark, alike, 1.0, 2.0**17, "a step in which only the last gradient has infinite numbers"
     yield images, alike, 1.0, 2.0**18, "a step in which all gradients have infinite numbers"
+    yield images, labels, 1.0, 2.0**24, "a step whose gradients are infinite"
     yield images.abs(), alike, 1.0, 2.0**24, "a step whose gradients are all infinite"
     yield images, labels, math.nan, 1.0, "a step whose gradients are NaN"
     yield images, labels, 1.0, 1.0, "a step with the scale 1"
@@ -370,7 +373,7 @@ def loop_2(answer, reference):
             gone = any(bool(w.isnan().any()) for w in weights)
             how = "hold NaN now" if gone else "are wrong"
             longer = _longer(weights, right_weights) if right_weights is right[0][1] else ""
-            raise Unexplained(f"After {what} (scale {scale:g}) the weights {how}.{longer}")
+            raise Unexplained(f"After {what} (scale {scale:g}) the weights {how}.", longer)
         if wanted < scale and not momentum_kept:
             raise Wrong(
                 f"After {what} the weights are right, but the optimizer has made a step: its "
@@ -392,7 +395,7 @@ def _longer(weights: list[Tensor], right: list[Tensor]) -> str:
     if not factor or not close([move / factor for move in moves[0]], moves[1], 1e-4):
         return ""
     return (
-        f" The step has the right direction, and {factor:.3g} times the right length: divide the "
+        f"The step has the right direction, and {factor:.3g} times the right length: divide the "
         "gradients by the scale, and by nothing else."
     )
 
@@ -701,7 +704,8 @@ def loop_4(answer):
                 why = _not_the_mean(grads, mean, gradients[rank], group.before[rank])
                 raise Unexplained(
                     f"With {size} processes the gradients in process {rank} are not the mean of "
-                    f"all.{why}"
+                    "all.",
+                    why,
                 )
     return "Two processes, and three, end with the mean of all their gradients."
 
@@ -711,15 +715,15 @@ def _not_the_mean(
 ) -> str:
     """What else the gradients of a process are, in a sentence, or an empty text."""
     if any(tensor.dtype in (torch.float16, torch.bfloat16) for tensor in sent):
-        return " They are sent in 16 bits and lose digits: send them as they are, in float32."
+        return "The gradients are sent in 16 bits and lose digits: send them in float32."
     kept = [n for n, pair in enumerate(zip(grads, own), 1) if close(*pair, 1e-6)]
-    if kept:
+    if 0 < len(kept) < len(grads):
         which = ", ".join(map(str, kept))
-        return f" Of these parameters, counted from 1, the gradient was not exchanged: {which}."
+        return f"Of these parameters, counted from 1, the gradient was not exchanged: {which}."
     factors = [float(grad.norm() / right.norm()) for grad, right in zip(grads, mean)]
     if close([grad / factor for grad, factor in zip(grads, factors)], mean, 1e-4):
         times = ", ".join(dict.fromkeys(f"{factor:.3g}" for factor in factors))
-        return f" They are the mean times {times}: by which number do you divide?"
+        return f"The gradients are the mean times {times}: by which number do you divide?"
     return ""
 
 
