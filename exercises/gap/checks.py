@@ -994,8 +994,9 @@ def gap_6(answer):
         (_map_of(12, 14, *((i, i, i + 1, i + 2, 2.0) for i in range(6)), (7, 8, 11, 13, 1.5)),),
         (at_threshold, 0.5),
         (below_zero,),
-        # two faint parts, one of them above a hundredth of the threshold
+        # faint parts, above a hundredth of the threshold or above the mean's share
         (_map_of(9, 12, (0, 0, 2, 3, 90.0), (3, 0, 9, 4, 0.6), (4, 5, 9, 12, 0.2)), 0.5),
+        (_map_of(9, 12, (0, 0, 1, 2, 90.0), (3, 0, 9, 4, 3.0), (4, 5, 9, 12, 0.2)), 0.5),
         # two stripes that part the rest of the map, one of them at its border
         (_map_of(10, 14, (0, 0, 10, 2, 2.0), (0, 5, 10, 8, 2.0)),),
     )
