@@ -47,7 +47,6 @@ STILL_LONGER = {  # cells of Markdown that are not yet shortened; none is added
     "choosing-7-help",
     "c373349c",
     "10-ideas-2",  # 10
-    "11-see-opening",
     "loop-1-help",
     "loop-3-help",
     "loop-8-help",  # 11
