@@ -369,11 +369,6 @@ def merge(first, second):
 """,
             r"changes the layer that it is given",
         ),
-        (
-            "1x1 only",
-            merge("(second.weight[:, :, 0, 0] @ first.weight[:, :, 0, 0])[:, :, None, None]"),
-            r"5×5\)\) gives an output of shape .*; right is an output of shape",
-        ),
     ],
     "one_by_one.3": [
         ("padding", recolour(back="F.pad(mixed[0], 4 * [1]).permute(1, 2, 0)"), r"a padding"),
