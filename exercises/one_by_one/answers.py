@@ -658,6 +658,11 @@ def pca_layers(maps, width):
             r"no size is fixed.*as_convolution\(.*raised RuntimeError: The size",
         ),
         (
+            "a part of the bias",
+            convolution(bias="layer.bias.copy_(linear.bias / kernel_size)"),
+            r"kernel is right; only the bias is wrong",
+        ),
+        (
             "minus the bias",
             convolution(bias="layer.bias.copy_(-linear.bias)"),
             r"The bias has the wrong sign",
