@@ -219,9 +219,49 @@ wrong_answers = {
             r"mean of the kernel",
         ),
         ("biases added", merge(bias="second.bias + first.bias"), r"added as it is|must match"),
-        ("no stride", merge(options="padding=second.padding"), r"stride of the second .* lost"),
-        ("no padding", merge(options="stride=second.stride"), r"padding of the second .* lost"),
-        ("neither", merge(options="bias=True"), r"Stride and padding of the second layer are lost"),
+        ("no stride", merge(options="padding=second.padding"), r"stride of your layer is \(1, 1\)"),
+        ("no padding", merge(options="stride=second.stride"), r"padding of your layer is \(0, 0\)"),
+        ("neither", merge(options="bias=True"), r"stride of your layer is \(1, 1\)"),
+        (
+            "padding of half the kernel",
+            merge(options="stride=second.stride, padding=second.kernel_size[0] // 2"),
+            r"padding of your layer is \(2, 2\), that of `second` is \(0, 0\)",
+        ),
+        (
+            "strides added",
+            merge(options="stride=first.stride[0] + second.stride[0], padding=second.padding"),
+            r"stride of your layer is \(2, 2\)",
+        ),
+        (
+            "one place of the kernel",
+            merge("(second.weight[:, :, 0, 0] @ first.weight[:, :, 0, 0])[:, :, None, None]"),
+            r"kernel_size of your layer is \(1, 1\)",
+        ),
+        (
+            "reshaped matrix",
+            merge(
+                'torch.einsum("omhw,im->oihw", second.weight, '
+                "first.weight.reshape(first.in_channels, -1))"
+            ),
+            r"matrix of the first layer is reshaped",
+        ),
+        (
+            "second bias in all places",
+            merge(bias="second.bias + second.weight.sum((2, 3)) @ first.bias").replace(
+                "copy_(bias)", "copy_(bias + (second.kernel_size[0] ** 2 - 1) * second.bias)"
+            ),
+            r"second layer is multiplied by k · k",
+        ),
+        (
+            "diagonal",
+            merge(bias='second.bias + torch.einsum("omhh,m->o", second.weight, first.bias)'),
+            r"diagonal of the kernel only",
+        ),
+        (
+            "no bias to add",
+            merge().replace("second.bias if first.bias is None else ", ""),
+            r"`first\.bias` is None",
+        ),
         (
             "flipped",
             merge(
@@ -329,11 +369,6 @@ def merge(first, second):
 """,
             r"changes the layer that it is given",
         ),
-        (
-            "1x1 only",
-            merge("(second.weight[:, :, 0, 0] @ first.weight[:, :, 0, 0])[:, :, None, None]"),
-            r"5×5\)\) gives an output of shape .*; right is an output of shape",
-        ),
     ],
     "one_by_one.3": [
         ("padding", recolour(back="F.pad(mixed[0], 4 * [1]).permute(1, 2, 0)"), r"a padding"),
@@ -391,6 +426,21 @@ def recolour(photo, matrix):
             r"something else when it is called a second|draws random numbers",
         ),
         ("nothing changes", "def recolour(photo, matrix):\n    return photo\n", r"wrong values"),
+        (
+            "bytes",
+            recolour(back="(255 * mixed[0].permute(1, 2, 0)).round()"),
+            r"about 25\d.* times the right ones",
+        ),
+        ("blue first", recolour("photo.flip(2).permute(2, 0, 1)[None]"), r"blue first"),
+        (
+            "a 3x3 kernel",
+            """
+def recolour(photo, matrix):
+    maps = photo.permute(2, 0, 1)[:, None]
+    return F.conv2d(maps, matrix[None, None], padding="same")[:, 0].permute(1, 2, 0)
+""",
+            r"kernel over 3×3 neighbouring pixels",
+        ),
     ],
     "one_by_one.4": [
         ("smallest", pca(chosen="vectors[:, :width].T"), r"smallest eigenvalues"),
@@ -536,6 +586,59 @@ def pca_layers(maps, width):
             r"The bias of restore is a new random one",
         ),
         ("no no_grad", pca().replace("with torch.no_grad():", "if True:"), r"with torch\.no_grad"),
+        (
+            "reshaped back",
+            pca(chosen="vectors.flip(1)[:, :width].T").replace(
+                "v.T[:, :, None, None]", "v.reshape(channels, width, 1, 1)"
+            ),
+            r"not transposed, only reshaped",
+        ),
+        (
+            "channels chosen",
+            pca(chosen="torch.eye(channels)[pixels.var(0).argsort()[-width:]]"),
+            r"Channels with the largest variance are chosen",
+        ),
+        (
+            "a sample for each image",
+            pca(
+                "maps.mean((2, 3))",
+                vectors="torch.linalg.eigh((pixels - mean).T @ (pixels - mean))[1]",
+            ),
+            r"one sample for each image",
+        ),
+        (
+            "whitened",
+            """
+def pca_layers(maps, width):
+    pixels = maps.movedim(1, -1).flatten(0, -2)
+    mean = pixels.mean(0)
+    values, vectors = torch.linalg.eigh(torch.cov(pixels.T))
+    v, scale = vectors[:, -width:].T, values[-width:].sqrt()[:, None]
+    reduce, restore = nn.Conv2d(len(mean), width, 1), nn.Conv2d(width, len(mean), 1)
+    with torch.no_grad():
+        reduce.weight.copy_((v / scale)[:, :, None, None])
+        reduce.bias.copy_(-(v / scale) @ mean)
+        restore.weight.copy_((v * scale).T[:, :, None, None])
+        restore.bias.copy_(mean)
+    return reduce, restore
+""",
+            r"not of length 1\. Do not divide",
+        ),
+        (
+            "trained",
+            """
+def pca_layers(maps, width):
+    channels = maps.shape[1]
+    pair = nn.Sequential(nn.Conv2d(channels, width, 1), nn.Conv2d(width, channels, 1))
+    optimizer = torch.optim.Adam(pair.parameters(), lr=0.05)
+    for _ in range(200):
+        optimizer.zero_grad()
+        (pair(maps) - maps).square().mean().backward()
+        optimizer.step()
+    return pair[0], pair[1]
+""",
+            r"as those of trained layers do",
+        ),
         ("in place", pca(pixels="maps.sub_(1).permute(0, 2, 3, 1).reshape(-1, channels)"), r"maps"),
     ],
     "one_by_one.5": [
@@ -553,6 +656,11 @@ def pca_layers(maps, width):
             "other number of outputs",
             convolution(layer="nn.Conv2d(channels, 10, kernel_size)"),
             r"no size is fixed.*as_convolution\(.*raised RuntimeError: The size",
+        ),
+        (
+            "a part of the bias",
+            convolution(bias="layer.bias.copy_(linear.bias / kernel_size)"),
+            r"kernel is right; only the bias is wrong",
         ),
         (
             "minus the bias",
@@ -689,6 +797,11 @@ def pca_layers(maps, width):
     ],
     "one_by_one.6": [
         ("entries", never_read(a=432), r"entries in all four channels"),
+        ("zero everywhere", never_read(a=0.0, b=0.0, c=0.0), r"says that every pixel is read"),
+        ("one position too many", never_read(a=1 - 49 / 144), r"6 positions on a side, not 7"),
+        ("of 28 pixels", never_read(b=1 - 100 / 784), r"share for an image of 28×28"),
+        ("inner pixels", never_read(e=1 - 100 / 144), r"border are read too"),
+        ("negative gradients", never_read(a=0.875), r"compare the gradient with `== 0`"),
         ("one decimal", never_read(a=0.8), r"rounded too much"),
         ("share that is read", never_read(a=0.25), r"0.25 is not right.*share that is read"),
         ("pixels", never_read(a=108), r"number of pixels"),
@@ -757,7 +870,7 @@ for name, layer in looks.items():
         ("anything", never_read(e=0.3), r"0.3 is not right\. The stride keeps .* Build one image"),
     ],
     "one_by_one.7": [
-        ("compared exactly", notices("tttttt"), r"differ in their last digit"),
+        ("compared exactly", notices("tttttt"), r"randperm .*atol=1e-5"),
         ("torch.equal", notices("tftttt"), r"everywhere but for the maximum.*torch.equal"),
         ("not shuffled", notices("ffffff"), r"really shuffled"),
         ("turned around", notices("tttfff"), r"wrong way round"),

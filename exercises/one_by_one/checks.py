@@ -26,8 +26,6 @@ from exercises.compare import (
 SUM = "second.weight.sum(dim=(2, 3)) @ first.bias"
 EINSUM = 'torch.einsum("omhw,mi->oihw", second.weight, matrix)'
 ADDED = "merged.bias.copy_(second.bias)"
-STRIDE = "        stride=second.stride,\n"
-PADDING = "        padding=second.padding,\n"
 
 PIXELS = "maps.permute(0, 2, 3, 1).reshape(-1, channels)"
 MEAN = "pixels.mean(dim=0)"
@@ -108,9 +106,26 @@ SLIPS = {
             *(SUM, "second.weight.sum((1, 2, 3)) * first.bias.sum()"),
         ),
         "The bias of the first layer is subtracted, not added.": ("bias.add_", "bias.sub_"),
-        "The stride of the second layer is lost.": (STRIDE, ""),
-        "The padding of the second layer is lost.": (PADDING, ""),
-        "Stride and padding of the second layer are lost.": (STRIDE, "", PADDING, ""),
+        "The bias of the first layer goes through the diagonal of the kernel only. It comes in "
+        "through all k · k places: sum the kernel over height and width.": (
+            *("second.weight.sum(dim=(2, 3))", 'torch.einsum("omhh->om", second.weight)'),
+        ),
+        "Only the middle of the kernel is merged, and the rest is zero. Each of the k · k places "
+        "is a matrix of its own: multiply all of them.": (
+            ADDED,
+            "middle = merged.kernel_size[0] // 2\n"
+            "        kept = merged.weight[:, :, middle, middle].clone()\n"
+            "        merged.weight.zero_()[:, :, middle, middle] = kept\n"
+            f"        {ADDED}",
+        ),
+        "The matrix of the first layer is reshaped, where nothing has to move: its weight has the "
+        "shape (between, in, 1, 1) already.": (
+            *("first.weight[:, :, 0, 0]", "first.weight.reshape(first.in_channels, -1).T"),
+        ),
+        "The bias of the second layer is multiplied by k · k. It is added once.": (
+            ADDED,
+            "merged.bias.copy_(second.kernel_size[0] ** 2 * second.bias)",
+        ),
         "The kernel is turned around by 180 degrees; torch's convolution does not flip it.": (
             *(EINSUM, EINSUM.replace("weight,", "weight.flip(2, 3),")),
         ),
@@ -130,6 +145,13 @@ SLIPS = {
         _TO: WAY_IN,
         _FRO: WAY_BACK,
         _TURNED: TURNED,
+        "The channels of `photo` are read in the reversed order, blue first. They come as red, "
+        "green, blue.": ("photo.permute(2, 0, 1)", "photo.flip(2).permute(2, 0, 1)"),
+        "The matrix is used as a kernel over 3×3 neighbouring pixels. It mixes the three channels "
+        "of one pixel: its weight has the shape (3, 3, 1, 1).": (
+            "mixed = F.conv2d(image, weight)",
+            "mixed = F.conv2d(image[0, :, None], matrix[None, None], padding=1)[None, :, 0]",
+        ),
         "Height and width have changed places.": ("mixed[0].permute(1,", "mixed[0].mT.permute(1,"),
         "The channels are still first: the result should be (H, W, 3).": (
             *("mixed[0].permute(1, 2, 0)", "mixed[0]"),
@@ -198,6 +220,11 @@ SLIPS = {
         "The maps are averaged over height and width first; every pixel is a sample.": (
             *(PIXELS, "maps.mean((2, 3))"),
         ),
+        "The maps are averaged over height and width first, one sample for each image; every "
+        "pixel is a sample.": (
+            *(PIXELS, "maps.mean((2, 3))"),
+            *("torch.cov(pixels.T)", "torch.cov(pixels.T, correction=0)"),
+        ),
         "The maps are averaged over the images first; every pixel of every image is a sample.": (
             *(PIXELS, "maps.mean(0).flatten(1).T"),
         ),
@@ -228,6 +255,15 @@ SLIPS = {
         "The directions of `restore` are not transposed, only reshaped.": (
             *(WEIGHT, "(directions.reshape(channels, width, 1, 1)"),
         ),
+        "The directions of `restore` are not transposed, only reshaped. (They come with the "
+        "largest eigenvalue first, which is allowed.)": (
+            *(CHOSEN, "vectors.flip(1)[:, :width].T"),
+            *(WEIGHT, "(directions.reshape(channels, width, 1, 1)"),
+        ),
+        "Channels with the largest variance are chosen. PCA's directions mix all channels: they "
+        "are eigenvectors of the covariance matrix.": (
+            *(CHOSEN, "torch.eye(channels)[pixels.var(dim=0).topk(width).indices]"),
+        ),
         "The directions have the wrong sign on the way back.": (WEIGHT, f"(-{WEIGHT[1:]}"),
     },
     "one_by_one.5": {
@@ -251,6 +287,12 @@ SLIPS = {
         "The weight of the linear layer is transposed first. It has the shape (out_features, "
         "in_features) already, as a convolution wants it.": ("weight.reshape", "weight.T.reshape"),
         "The bias is missing.": ("copy_(linear.bias)", "zero_()"),
+        "The bias is divided by k · k. It is added once to each output: copy it as it is.": (
+            *("copy_(linear.bias)", "copy_(linear.bias / kernel_size**2)"),
+        ),
+        "The bias is multiplied by k · k. It is added once to each output: copy it as it is.": (
+            *("copy_(linear.bias)", "copy_(linear.bias * kernel_size**2)"),
+        ),
         "The bias has the wrong sign.": ("copy_(linear.bias)", "copy_(-linear.bias)"),
         "The stride is the size of the kernel; on larger maps it should slide one pixel at a "
         "time.": ("kernel_size)", "kernel_size, stride=kernel_size)"),
@@ -268,13 +310,6 @@ class _Given:
 
     def __repr__(self) -> str:
         return self.text
-
-
-class _Output(list):
-    """What a layer gives for one batch; in a message it shows as its shape."""
-
-    def __repr__(self) -> str:
-        return f"an output of shape {tuple(self[0].shape)}"
 
 
 _SIZES = (
@@ -312,6 +347,11 @@ def _behaviour(name: str, function: Any, finish: Callable) -> Callable[[_Given],
                 "invalid for input of size|must match the size", text
             ):
                 raise Wrong(f"{_SIZES} {error}") from error.__cause__
+            if name == "merge" and given.values[0].bias is None and "NoneType" in text:
+                raise Wrong(
+                    "Here `first` has no bias: `first.bias` is None. Ask for it (`if first.bias is "
+                    f"not None:`), and leave its part out then. {error}"
+                ) from error.__cause__
             raise
         for old, new in zip(before, given.values):
             if not _unchanged(old, new):
@@ -347,6 +387,13 @@ def _is_convolution(value: Any, what: str) -> nn.Conv2d:
     raise Wrong(f"{what} gives {describe(value)}; an `nn.Conv2d` is expected.")
 
 
+def _copies(pair: Any, maps: Tensor) -> bool:
+    """Whether two layers lose less than half of the variance, as untrained ones never do."""
+    with torch.no_grad():
+        left = (pair[1](pair[0](maps)) - maps).square().sum()
+    return bool(left < (maps - maps.mean((0, 2, 3), keepdim=True)).square().sum() / 2)
+
+
 def _random_parts(answer: Callable, given: _Given) -> str:
     """A sentence on weights or biases that two calls draw differently, or nothing."""
     pairs = []
@@ -357,6 +404,11 @@ def _random_parts(answer: Callable, given: _Given) -> str:
     for number, (one, two) in enumerate(zip(*pairs)):
         where = f" of {('reduce', 'restore')[number]}" if len(pairs[0]) == 2 else ""
         if one.weight.shape == two.weight.shape and not torch.equal(one.weight, two.weight):
+            if len(pairs[0]) == 2 and _copies(pairs[0], given.values[0]):
+                return (
+                    "Your layers copy well, but their weights differ from call to call, as those "
+                    "of trained layers do. PCA's come from a formula: take the eigenvectors."
+                )
             return f"The weights{where} are new random numbers each time: nothing is copied there."
         if one.bias is not None and not torch.equal(one.bias, two.bias):
             return (
@@ -367,9 +419,15 @@ def _random_parts(answer: Callable, given: _Given) -> str:
 
 
 def _look_for_random_parts(answer: Callable) -> Callable[[tuple, Any, Any], str]:
-    def explain(case: tuple, got: Any, _: Any) -> str:
-        if not isinstance(got, Exception) and (random := _random_parts(answer, *case)):
+    def explain(case: tuple, got: Any, right: Any) -> str:
+        if isinstance(got, Exception):
+            return ""
+        if random := _random_parts(answer, *case):
             raise Wrong(random)
+        if got[0].shape == right[0].shape:
+            off = (got[0] - right[0]).detach()
+            if close(off, off[:1, :, :1, :1].expand_as(off)):
+                return "The kernel is right; only the bias is wrong."
         return ""
 
     return explain
@@ -489,13 +547,24 @@ def _two(channels: tuple[int, int, int], k: int, shape: tuple, **options: Any) -
 
 
 def one_by_one_2(answer):
-    def finish(result: Any, given: _Given) -> _Output:
-        layer = _is_convolution(result, f"merge({given})")
-        return _Output(call(layer, images) for images in given.images)
-
-    def right(given: _Given) -> _Output:
+    def right(given: _Given) -> tuple[Tensor, ...]:
         first, second = given.values
-        return _Output(second(first(images)) for images in given.images)
+        return tuple(second(first(images)) for images in given.images)
+
+    def finish(result: Any, given: _Given) -> tuple[Tensor, ...]:
+        layer = _is_convolution(result, f"merge({given})")
+        outputs = tuple(call(layer, images) for images in given.images)
+        wanted = given.values[1]
+        if [one.shape for one in outputs] != [one.shape for one in right(given)]:
+            for name in ("kernel_size", "stride", "padding", "dilation"):
+                mine, its = getattr(layer, name), getattr(wanted, name)
+                if mine != its:
+                    raise Wrong(
+                        f"The {name} of your layer is {mine}, that of `second` is {its}. The "
+                        f"merged layer needs that of `second`. merge({given}) gives "
+                        f"{layers(layer)}."
+                    )
+        return outputs
 
     same_results(
         _behaviour("merge", answer, finish) if callable(answer) else answer,
@@ -505,6 +574,7 @@ def one_by_one_2(answer):
         (_two((3, 4, 2), 5, (2, 3, 8, 7)),),
         (_two((2, 5, 3), 3, (1, 2, 9, 8), stride=2),),
         (_two((3, 2, 4), 3, (2, 3, 5, 6), padding=1, first_bias=False),),
+        parts=("the output",),
         explain=_look_for_random_parts(answer),
     )
     return "One layer gives what the two gave."
@@ -522,6 +592,12 @@ def one_by_one_3(answer):
             raise Wrong(
                 "Each channel is off by the same number at all pixels. That is a bias: "
                 "nn.Conv2d draws one at random unless it gets bias=False."
+            )
+        times = ((got * right).sum() / right.square().sum()).item()
+        if not 0.99 < times < 1.01 and abs(times) > 1e-3 and close(got / times, right, 0.01):
+            raise Wrong(
+                f"All numbers are about {times:.4g} times the right ones. Leave them as the "
+                "mixture gives them."
             )
         return ""
 
@@ -553,6 +629,16 @@ def _maps(shape: tuple[int, ...], width: int) -> _Given:
 
     known, new = draw(), draw()
     return _Given(f"maps of shape {shape}, {width}", (known, width), (known, new))
+
+
+def _how_other(reduce: nn.Conv2d) -> str:
+    lengths = reduce.weight.detach().flatten(1).norm(dim=1)
+    if close(lengths, torch.ones_like(lengths), 1e-3):
+        return "the rows of its weight are other directions in the same subspace."
+    return (
+        "the rows of its weight are not of length 1. Do not divide the coordinates by anything, "
+        "also not by their standard deviation."
+    )
 
 
 def one_by_one_4(answer, reference):
@@ -631,7 +717,7 @@ def one_by_one_4(answer, reference):
         if not close(spread, wanted.var(dim=1).sort().values, 1e-2):
             raise Wrong(
                 "The copy is PCA's, but `reduce` does not give the coordinates along the "
-                "eigenvectors: the rows of its weight are other directions, or not of length 1."
+                f"eigenvectors: {_how_other(answer(maps, width)[0])}"
             )
     return "No other pair of linear 1×1 layers of this width gives a smaller squared error."
 
@@ -744,8 +830,20 @@ def one_by_one_6(answer):
                     "pixel counts as read when it has been mixed into one that is."
                 ),
             }
-        one_output = {1 - pixels / 144 for pixels in (1, 4, 6, 9)} - {share}
-        for left in one_output:
+        else:
+            common[name][0.0] = (
+                "This says that every pixel is read. (If it was measured: `image.grad` is what has "
+                "to be zero, and `.all(dim=1)` asks each pixel on its own.)"
+            )
+            for channels in (1, 2, 3):  # of four
+                common[name].setdefault(
+                    share + (1 - share) * channels / 4,
+                    "This is more than the pixels that are skipped. (If it was measured: compare "
+                    "the gradient with `== 0`, because a negative one is read too.)",
+                )
+        # what is behind one output: 1 pixel, 4 under a mean, 4, 6 or 9 under a 3×3 kernel
+        behind = (4, 6, 9) if "3x3" in name else (4,) if "average" in name else (1,)
+        for left in {1 - pixels / 144 for pixels in behind}:
             common[name].setdefault(
                 left,
                 "That is all but what one output reads. Take the gradient of everything that comes "
@@ -764,6 +862,17 @@ def one_by_one_6(answer):
     common["1x1, stride 2"][1 / 2] = (
         "The kernel skips every other row and every other column. (If this was measured: does "
         "`.all` run over rows or columns? `.all(dim=1)` runs over the channels.)"
+    )
+    for name, stride in (("1x1, stride 2", 2), ("1x1, stride 3", 3)):
+        common[name][1 - (12 // stride + 1) ** 2 / 144] = (
+            f"With stride {stride} there are {12 // stride} positions on a side, not "
+            f"{12 // stride + 1}."
+        )
+    common["1x1, stride 3"][1 - 10**2 / 28**2] = (
+        "This is the share for an image of 28×28. The maps here are 12×12."
+    )
+    common["3x3, then 1x1, stride 2"][1 - 10**2 / 12**2] = (
+        "The pixels at the border are read too: with padding 1 the windows reach over it."
     )
     common["1x1, stride 3"][2 / 3] = (  # a coincidence: both mistakes give 2/3
         "Of three rows two are skipped, and of three columns too: one pixel of nine is read. (Or "
@@ -813,7 +922,8 @@ _WHY = {
         "and the mean of the means of 2×2 blocks is the mean of all pixels."
     ),
     "1x1, 2x2 maximum, 1x1, average": (
-        "Which four pixels share a block changes when they are shuffled, and so do the maxima."
+        "Which four pixels share a block changes when they are shuffled, and so do the maxima. "
+        "(Were they shuffled, not only mirrored or moved?)"
     ),
     "1x1, stride 2, average": (
         "It reads a quarter of the places. After the shuffle other pixels are there."
@@ -838,8 +948,10 @@ def one_by_one_7(answer):
     )
     if all(given.values()):
         raise Wrong(
-            f"You have True everywhere. {exactly} (Or was every image of the batch shuffled into "
-            "another place? The order of the images stays.)"
+            "You have True everywhere. An average does not ask for the order, so more has changed "
+            "than the order, or the comparison is too strict. Three things to look at: each image "
+            "keeps its place and its own pixels; torch.randperm takes every pixel once; "
+            "torch.allclose with atol=1e-5 compares."
         )
     if given == dict.fromkeys(_NOTICES, True) | {"1x1, maximum": False}:
         raise Wrong(
