@@ -1,5 +1,6 @@
 """The stored notebooks, and what pytest --nbval makes of a learner's answers."""
 
+import ast
 import base64
 import dataclasses
 import io
@@ -19,6 +20,7 @@ import stored
 from PIL import Image
 
 import course
+from exercises import texts
 from tools import PERSONAL, authoring, environment
 from tools.authoring import code, exercise, markdown
 from tools.cells import recorded
@@ -38,6 +40,44 @@ def test_stored_chapters_are_one_clean_run(stem):
 def test_stored_chapters_are_formatted(stem):
     pytest.importorskip("ruff", reason="ruff is not installed")
     assert authoring.unformatted(stored.chapter(stem)) == []
+
+
+def set_by(tree):
+    """The names that the statements of a cell set at its top level."""
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            yield statement.name
+        else:
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                    yield node.id
+
+
+def helpers(id):
+    """What a solution defines at its top level and uses inside a function or class."""
+    tree = ast.parse(texts.find(id).solution)
+    used = {
+        node.id
+        for block in tree.body
+        if isinstance(block, ast.FunctionDef | ast.ClassDef)
+        for node in ast.walk(block)
+        if isinstance(node, ast.Name)
+    }
+    return used.intersection(set_by(tree)) - {texts.find(id).answer}
+
+
+@pytest.mark.parametrize("stem", stored.STEMS)
+def test_no_cell_takes_a_name_that_an_answer_is_likely_to_use(stem):
+    """Or an exercise that was solved turns wrong when its check is run once more."""
+    seen, taken = {}, []
+    for cell in (cell for cell in stored.chapter(stem).cells if cell.cell_type == "code"):
+        if cell.metadata.get("role") == "stub":
+            id = cell.metadata["exercise"]
+            seen |= dict.fromkeys(helpers(id), id)
+        elif "exercise" not in cell.metadata:
+            names = set_by(ast.parse(cell.source))
+            taken += [f"{cell.id}: {name} of {seen[name]}" for name in names if name in seen]
+    assert not taken
 
 
 # --- what the checks of stored notebooks find ----------------------------------------------------
