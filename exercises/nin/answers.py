@@ -1057,14 +1057,6 @@ def at_each_pixel(maps, linear):
             for n, letters in (("len(x)", "N"), ("x[0, 0].numel()", "H · W"))
         ),
         (
-            "torch's batch norm",
-            "def batch_norm(x, weight, bias, mean, var, training, momentum=0.1, eps=1e-5):\n"
-            "    mean, var = mean.clone(), var.clone()\n"
-            "    y = F.batch_norm(x, mean, var, weight, bias, training, momentum, eps)\n"
-            "    return y, mean, var\n",
-            r"they come from torch's batch norm",
-        ),
-        (
             "eps in training only",
             norm(f"{BATCH}; {MOVE}", f"{RUNNING}; var = var - eps"),
             r"`eps` is missing in evaluation",
@@ -1659,6 +1651,13 @@ class repaired_nin(nn.Module):
     ],
     "nin.6": [
         ("written out", norm(f"{BATCH}; {MOVE}", RUNNING)),
+        (
+            "torch's batch norm",
+            "def batch_norm(x, weight, bias, mean, var, training, momentum=0.1, eps=1e-5):\n"
+            "    mean, var = mean.clone(), var.clone()\n"
+            "    y = F.batch_norm(x, mean, var, weight, bias, training, momentum, eps)\n"
+            "    return y, mean, var\n",
+        ),
         (
             "with torch's statistics",
             """

@@ -1,6 +1,5 @@
 """Checks of chapter 04: Network in Network."""
 
-import copy
 import itertools
 import numbers
 from collections import Counter
@@ -130,7 +129,7 @@ def _nin_1_slips() -> Iterator[tuple[str, tuple[str, ...]]]:
         (f"biases = {_BIASES}", "biases = 0"),
     )
     yield (
-        "The MACs contain the biases. Leave them out: they are added, not multiplied.",
+        "The MACs contain the biases. Biases are added, not multiplied: leave them out.",
         ('"macs": weights', '"macs": (weights + biases)'),
     )
     yield (
@@ -959,12 +958,10 @@ class _Axes(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.seen: set[tuple[int, ...]] = set()
-        self.names: set[str] = set()
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         name = getattr(function, "__name__", "")
-        self.names.add(name)
         if name in ("mean", "var", "std", "var_mean", "std_mean") and args[0].ndim == 4:
             dims = kwargs.get("dim", kwargs.get("axis", args[1] if len(args) > 1 else None))
             dims = range(4) if dims is None or isinstance(dims, bool) else dims
@@ -1021,14 +1018,6 @@ def nin_6(answer):
         parts=("the result", "the running mean", "the running variance"),
         explain=lambda case, mine, right: _explain_batch_norm(answer, case, mine),
     )
-
-    with _Axes() as called:
-        answer(*copy.deepcopy(cases[0]))
-    if "batch_norm" in called.names:
-        raise Wrong(
-            "The numbers are right, but they come from torch's batch norm. Write it yourself, with "
-            "`mean` and `var`."
-        )
 
     def batch_norm(*arguments: Any) -> Tensor:
         return answer(*arguments)[0]
