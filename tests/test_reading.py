@@ -19,7 +19,7 @@ def sections_minutes(nb):
     """What each Deeper section of a chapter says about its length: minutes, or None."""
     text = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
     sections = re.findall(r"^## Deeper: .*\n(?:(?!#).*\n?)*", text, re.MULTILINE)
-    found = [re.search(r"[Aa]bout (\d+) minutes", section) for section in sections]
+    found = [re.search(r"(?:[Aa]bout |\(|, )(\d+) minutes", section) for section in sections]
     return [int(match[1]) if match else None for match in found]
 
 
