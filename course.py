@@ -70,8 +70,20 @@ from tools import (
     programs,
     say,
 )
-from tools.environment import complete_host  # noqa: F401  (the chapters' first cells call it)
+from tools.environment import complete_host
 from utils import language
+
+# --- what the first cell of a chapter calls -------------------------------------------------------
+
+
+def start(folder):
+    """Work in `folder` of the course, as JupyterLab does, and with all packages.
+
+    Older notebooks do the first themselves and call `complete_host`.
+    """
+    os.chdir(ROOT / folder)
+    complete_host()
+
 
 # --- what runs in the course's environment --------------------------------------------------------
 

@@ -780,7 +780,7 @@ def present_versions(but: Collection[str]) -> list[str]:
 
 
 def complete_host() -> None:
-    """For the first cell of a chapter in Colab or Kaggle: add the few packages that are missing.
+    """In Colab or Kaggle, add the few packages that are missing.
 
     JupyterLab and the tests are left out, and all that the host has stays as it is, above all
     torch, torchvision and numpy. Where nothing is missing this costs a few milliseconds.

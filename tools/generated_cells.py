@@ -20,8 +20,6 @@ from tools.cells import generated_id
 
 BOOTSTRAP = """\
 # @title {finds}
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,24 +28,20 @@ addresses = "{addresses}".split()
 here, name = Path.cwd(), addresses[0].rpartition("/")[2]
 last = "utils/training.py"  # {last_file}
 patterns = (last, f"{{name}}*/{{last}}", f"{{name}}*/{{name}}*/{{last}}")
-places = (place.glob(pattern) for place in (here, *here.parents) for pattern in patterns)
-root = next((file.parents[1] for found in places for file in sorted(found)), None)
+found = (file for up in (here, *here.parents) for p in patterns for file in sorted(up.glob(p)))
+root = next((file.parents[1] for file in found), None)
 if root is None:
-    root = here / name
-    while root.exists():  # {interrupted}
-        root = root.with_name(f"{{root.name}}-new")
-    git, tries = ["git", "clone", "--depth", "1"], addresses if shutil.which("git") else []
-    if all(subprocess.run([*git, address, str(root)]).returncode for address in tries):
-        reason = "{git_says}" if tries else "{no_git}"
+    root = here / (name + "-new" * len([*here.glob(f"{{name}}*")]))  # {interrupted}
+    fetch = " || ".join(f'git clone --depth 1 {{address}} "{{root}}"' for address in addresses)
+    if subprocess.run(fetch, shell=True).returncode:
         raise RuntimeError(
             f"{not_fetched}"
             "{instead}"
         )
-os.chdir(root / "{folder}")
 sys.path.insert(0, str(root))
 import course
 
-course.complete_host()
+course.start("{folder}")
 """
 
 DEVICE = """\
@@ -85,8 +79,6 @@ class Words:
     finds: str
     last_file: str
     interrupted: str
-    git_says: str
-    no_git: str
     not_fetched: str
     instead: str
 
@@ -114,12 +106,10 @@ WORDS = {
         solution="Solution",
         finds="Finds the course; fetches it if this notebook was opened alone (Colab, Kaggle).",
         last_file="the last file of a copy: where it is, nothing is missing",
-        interrupted="left by a fetch that was interrupted",
-        git_says="git says above why",
-        no_git="git is not installed",
-        not_fetched="{addresses[0]} could not be fetched: {reason}. "
-        "On Kaggle switch the internet on ",
-        instead="(Settings). Or unpack its ZIP file and open this notebook in there.",
+        interrupted="not into a half fetched one",
+        not_fetched="git could not fetch {addresses[0]}: is it installed, and the internet on "
+        "(Kaggle: ",
+        instead="Settings)? Or unpack the course's ZIP file and open this notebook in there.",
     ),
     "zh": Words(
         folder="chapters_zh",
@@ -143,11 +133,9 @@ WORDS = {
         solution="答案",
         finds="找到课程；单独打开这一章时（Colab、Kaggle），先下载整个课程",
         last_file="下载时最后到的文件：有它就齐全",
-        interrupted="上次下载中断留下的文件夹",
-        git_says="原因见上面 git 的提示",
-        no_git="没有安装 git",
-        not_fetched="{addresses[0]} 无法下载：{reason}。在 Kaggle 上，请到设置（Settings）里",
-        instead="打开网络连接；也可以下载 ZIP 压缩包，解压后打开里面的这一章。",
+        interrupted="没下载完的不再使用",
+        not_fetched="git 无法下载 {addresses[0]}：是否已安装 git？网络能用吗（Kaggle：Settings）？",
+        instead="也可以下载课程的 ZIP 压缩包，解压后打开里面的这一章。",
     ),
 }
 

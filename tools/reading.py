@@ -205,8 +205,7 @@ def read(nb: NotebookNode, stem: str) -> Chapter:
         if cell.cell_type == "markdown":
             cells[cell.id] = plain_words(cell.source)
         if cell.cell_type == "code":
-            if role != "bootstrap":
-                code[cell.id] = len(cell.source.rstrip().splitlines())
+            code[cell.id] = len(cell.source.rstrip().splitlines())
             figures += sum("image/png" in output.get("data", {}) for output in cell.outputs)
         elif role not in ("header", "help", "recall") and part != "sources":
             prose = re.sub(r"^#+ .*$", "", cell.source, flags=re.M)

@@ -30,7 +30,7 @@ CELL = """
 import sys
 sys.path.insert(0, {root!r})
 import course
-course.complete_host()
+course.start(".")
 import matplotlib.pyplot as plt
 from utils import data, networks, training
 splits = data.load(train_images=64, validation_images=32, test_images=32)
