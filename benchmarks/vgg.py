@@ -6,11 +6,17 @@ images (in eval mode) and on the validation images after the last epoch, and the
 between networks seed by seed. Finished runs are kept, so an interrupted benchmark goes on where it
 stopped; a changed recipe starts anew.
 
+"own_rate": A to E once more, each at the learning rate that suits it best: the one with the highest
+validation accuracy in a search from a seed that is not used again.
+
     python -m benchmarks.vgg --seeds 5
     python -m benchmarks.vgg A A_five      # these networks only
+    python -m benchmarks.vgg --own-rate
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 from benchmarks import common
 from utils import networks
@@ -25,6 +31,7 @@ RECIPE = dict(
     batch_size=100,
     learning_rate=0.02,  # the networks without batch norm do not bear more
 )
+OWN_RATE = RECIPE | dict(learning_rate=[0.005, 0.01, 0.02, 0.05, 0.1], search_seed=100)
 # What each network is called in figures, and its options.
 NETWORKS: dict[str, tuple[str, dict]] = {
     **{name: (name, {"blocks": CONFIGURATIONS[name]}) for name in ("A", "B", "C", "D", "E")},
@@ -51,10 +58,10 @@ def build(name: str) -> networks.ImageClassifier:
     return networks.build("vgg_small", widths=RECIPE["widths"], **NETWORKS[name][1])
 
 
-def run(name: str, seed: int) -> dict:
+def run(name: str, seed: int, recipe: dict = RECIPE) -> dict:
     """One network trained from one seed."""
-    splits = common.load(RECIPE, seed)
-    model, history = common.train(lambda: build(name), splits.train, RECIPE, seed)
+    splits = common.load(recipe, seed)
+    model, history = common.train(lambda: build(name), splits.train, recipe, seed)
     return {
         "seed": seed,
         "status": history.status,
@@ -76,9 +83,39 @@ def report(content: dict) -> None:
     )
 
 
+def report_own_rate(content: dict) -> None:
+    networks = content["networks"]
+    for entry in networks.values():
+        entry |= common.summaries(entry["runs"], "train_accuracy", "validation_accuracy")
+    pairs = [pair for pair in PAIRS if set(pair) <= set(networks)]
+    content["pairs"] = common.pairs(
+        networks, pairs, "train_accuracy", "validation_accuracy", higher="first_better"
+    )
+
+
+def own_rate(head: dict, seeds: int) -> None:
+    """Search the rate of each network, and train it from every seed at the best one."""
+    stored = common.Stored(FILE, head, "own_rate", report=report_own_rate, recipe=OWN_RATE)
+    for name in CONFIGURATIONS:
+        entry = stored.entry("networks", name)
+        search = entry.setdefault("search", {})
+        for rate in OWN_RATE["learning_rate"]:
+            recipe = OWN_RATE | {"learning_rate": rate}
+            stored.once(search, str(rate), run, name, OWN_RATE["search_seed"], recipe)
+        best = max(search, key=lambda rate: search[rate]["validation_accuracy"])
+        entry["learning_rate"] = float(best)
+        tuned = partial(run, recipe=OWN_RATE | {"learning_rate": float(best)})
+        stored.complete(name, entry["runs"], range(seeds), tuned, name)
+
+
 def main() -> None:
-    arguments = common.parser(__doc__, names=NETWORKS, seeds=5).parse_args()
+    parser = common.parser(__doc__, names=NETWORKS, seeds=5)
+    parser.add_argument("--own-rate", action="store_true", help="A to E, each at its best rate")
+    arguments = parser.parse_args()
     head = common.header("VGG at 32 pixels, paired by seed: depth, batch norm, 5x5 or two 3x3")
+    if arguments.own_rate:
+        own_rate(head, arguments.seeds)
+        return
     stored = common.Stored(FILE, head, report=report, recipe=RECIPE)
     side = RECIPE["image_size"]
     fields = {

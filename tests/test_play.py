@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from benchmarks import common, play
+from tools import ROOT
 from tools.site import first_page
 from utils import data, results
 from utils.networks import pretrained
@@ -208,13 +209,14 @@ def folder(tmp_path_factory):
     """The part to play with alone, without the rest of the site."""
     folder = tmp_path_factory.mktemp("play")
     first_page.store_play(folder / "_static" / "play")
+    shutil.copy(ROOT / "tools/site/static/icon.svg", folder / "below.svg")
     for name, language in (("index.html", "en"), ("zh/index.html", "zh-CN")):
         content = first_page.play(language[:2]).split("\n", 1)[1].rpartition("\n")[0]
         head = f'<!doctype html><html lang="{language}"><meta charset="utf-8"><title>play</title>'
         head += '<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
         (folder / name).parent.mkdir(exist_ok=True)
-        page = f"{head}<body>{content}</body></html>"
-        (folder / name).write_text(page, encoding="utf-8")
+        below = f'<img src="{"../" * name.count("/")}below.svg" loading="lazy" alt="">'
+        (folder / name).write_text(f"{head}<body>{content}{below}", encoding="utf-8")
     return folder
 
 
@@ -794,16 +796,21 @@ def test_a_network_that_cannot_be_loaded_gets_a_sentence(chromium, address):
 
 
 def test_it_is_small(chromium, address):
-    """A line of 1.6 Mbit/s ("slow 4G") carries 200 kB in a second."""
+    """A line of 1.6 Mbit/s ("slow 4G") carries 200 kB in a second; the pictures below can wait."""
     context = chromium.new_context()
     page = context.new_page()
     session = context.new_cdp_session(page)
     session.send("Network.enable")
+    line = {"latency": 150, "downloadThroughput": 200_000, "uploadThroughput": 94_000}
+    session.send("Network.emulateNetworkConditions", {"offline": False, **line})
     sizes, asked = [], []
     page.on("request", lambda request: asked.append(request.url))
     session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
     page.goto(f"{address}/index.html")
     page.wait_for_selector("#play[data-ready]", timeout=PATIENCE)
+    early = [*asked]
+    page.wait_for_timeout(500)  # now they come nearer, if they are not there already
     context.close()
+    assert [url for url in early if url.endswith("below.svg")] == []
     assert 50_000 < sum(sizes) < 250_000
     assert not [url for url in asked if "squeezenet" in url or "/photographs/" in url]
