@@ -13,7 +13,7 @@ from torch import nn
 
 from benchmarks import common, speedrun, time_to_accuracy, ways_to_train
 from benchmarks.speedrun import Recipe
-from utils import data
+from utils import data, results
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "evidence.md"
 
@@ -265,3 +265,19 @@ def test_the_figure_shows_every_run(monkeypatch):
     assert [[9.5, 0.882], [99, 0.931]] in lines  # through the medians
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "D2L, LeNet" in labels  # said, though it is not to be seen
+
+
+def test_a_run_that_fails_does_not_lose_the_others(monkeypatch, tmp_path, capsys):
+    def run(python, name, seed):
+        if seed == 1:
+            raise subprocess.CalledProcessError(1, [name])
+        curve = [{"test_accuracy": 0.9, "processor_seconds": 3.0, "wall_seconds": 3.0}]
+        return {"seed": seed, "date": "2026-01-01", "curve": curve} | curve[0]
+
+    monkeypatch.setattr(time_to_accuracy, "run", run)
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["", "speedrun_90", "--seeds", "3"])
+    time_to_accuracy.main()
+    stored = json.loads((tmp_path / time_to_accuracy.FILE).read_text(encoding="utf-8"))
+    assert [run["seed"] for run in stored["ways"]["speedrun_90"]["runs"]] == [0, 2]
+    assert "A run failed and is left out" in capsys.readouterr().err
