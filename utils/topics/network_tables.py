@@ -66,23 +66,23 @@ def small_networks() -> dict[str, dict[str, Any]]:
 
 def card(table: dict[str, dict[str, Any]]) -> str:
     """The columns of `small_networks` as text that can be printed, less than 90 characters wide."""
-    quality = [("", "validation (5 seeds)", "test", "epochs", "rate", "recipe also has")]
+    quality = [("", "recipe also has", "epochs", "rate", "validation (%)", "test")]
     costs = [("", "params", "MACs", "weights", "peak", "one", "ratio", "batch", "training")]
     costs += [("", "(k)", "(M)", "(MB)", "(kB)", "(ms)", "", "(ms)", "(min)")]
     for name, row in table.items():
-        recipe, (low, high) = row["recipe"], (f"{row[key]:.1%}" for key in ("low", "high"))
-        also = [f"batches of {recipe['batch_size']}"] if recipe["batch_size"] != 128 else []
-        also += ["mirrored images"] if row["mirrored"] else []
-        also += ["label smoothing"] if recipe["label_smoothing"] else []
+        recipe = row["recipe"]
+        also = [f"batch {recipe['batch_size']}"] if recipe["batch_size"] != 128 else []
+        also += ["mirrored"] if row["mirrored"] else []
+        also += ["smoothed"] if recipe["label_smoothing"] else []
         also += list(recipe.get("options", {}))
-        accuracy = f"{row['accuracy']:.1%} ({low} to {high})"
-        settings = (recipe["epochs"], recipe["learning_rate"], ", ".join(also))
-        quality.append((name, accuracy, f"{row['test']:.1%}", *settings))
+        settings = (", ".join(also), recipe["epochs"], recipe["learning_rate"])
+        low, middle, high, test = (100 * row[key] for key in ("low", "accuracy", "high", "test"))
+        quality.append((name, *settings, f"{middle:.1f} ({low:.1f} to {high:.1f})", f"{test:.1f}"))
         numbers = (row["parameters"] / 1e3, row["macs"] / 1e6, row["weights_mb"], row["peak_kb"])
         times = (row["one_ms"], row["one_ratio"], row["batch_ms"], row["training_minutes"])
         forms = (".1f", ".2f", ".2f", ".0f", ".2f", ".2f", ".1f", ".2f")
         costs.append((name, *map(format, numbers + times, forms)))
-    return "\n".join([*text_table.lines(quality), "", *text_table.lines(costs)])
+    return "\n".join([*text_table.lines(quality, left=2), "", *text_table.lines(costs)])
 
 
 def trained(name: str) -> networks.ImageClassifier:
