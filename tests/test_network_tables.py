@@ -3,7 +3,7 @@
 import pytest
 import torchvision
 
-from utils import networks, summary
+from utils import networks, results, summary
 from utils.topics import network_tables
 
 
@@ -46,4 +46,29 @@ def test_small_networks_have_a_row_for_each_measured_accuracy():
         assert row["low"] <= row["accuracy"] <= row["high"]
         assert row["parameters"] == summary.count_parameters(networks.build(name))
         assert row["weights_mb"] * 1e6 >= 4 * row["parameters"]
+        assert len(row["runs"]) == len(row["test_runs"])
+        assert min(row["test_runs"]) <= row["test"] <= max(row["test_runs"])
     assert rows["lenet"]["one_ratio"] == 1
+
+
+def test_choices_are_made_on_the_validation_images():
+    row, stored = network_tables.small_networks()["lenet"], results.load("accuracy/lenet.json")
+    assert row["runs"] == stored["validation_accuracy"]["runs"]
+    assert row["test_runs"] == stored["test_accuracy"]["runs"]
+
+
+def test_the_card_has_a_line_for_each_network_and_fits_a_page():
+    rows = network_tables.small_networks()
+    lines = network_tables.card(rows).splitlines()
+    assert max(map(len, lines)) < 90
+    assert len(lines) == 2 * len(rows) + 4
+    resnet = [line for line in lines if line.startswith("resnet_small")]
+    assert "mirrored" in resnet[0] and "77.8" in resnet[1]
+
+
+def test_photographs_are_torchvisions_own_numbers():
+    rows = network_tables.photographs()
+    assert rows["resnet50"]["first"] == pytest.approx(76.13)
+    assert rows["resnet50"]["top1"] > rows["resnet50"]["first"] + 4
+    assert "vit_h_14" not in rows  # its weights saw other images, too
+    assert all(row["top1"] >= row["first"] for row in rows.values())

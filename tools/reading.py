@@ -44,9 +44,7 @@ STILL_LONGER = {  # cells of Markdown that are not yet shortened; none is added
     "5-see-overfitting",
     "one_by_one-8-help",
     "5-sources",  # 05
-    "choosing-7-help",
-    "c373349c",
-    "10-ideas-2",  # 10
+    "choosing-7-help",  # 10
     "loop-1-help",
     "loop-3-help",
     "loop-8-help",  # 11

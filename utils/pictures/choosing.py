@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -23,6 +24,7 @@ COSTS = {  # key of a row: label of the axis, divided by, ticks
     "parameters": ("parameters (thousands)", 1e3, [60, 100, 200, 300]),
     "peak_kb": ("peak memory of one image (kB)", 1, [40, 60, 100, 200]),
     "one_ms": ("time of one image (ms, one thread)", 1, [0.2, 0.5, 1, 2]),
+    "training_minutes": ("time of a training (minutes, one thread)", 1, [1, 2, 3, 5]),
 }
 # Where the name of a network does not fit on the right of its point: points right and up.
 PLACES = {
@@ -35,6 +37,8 @@ PLACES = {
     ("peak_kb", "vgg_small"): (8, 6),
     ("one_ms", "lenet"): (8, 9),
     ("one_ms", "mobilenet_v1_small"): (7, -11),
+    ("training_minutes", "lenet"): (8, 9),
+    ("training_minutes", "resnet_small"): (-8, 8),
 }
 
 
@@ -70,13 +74,16 @@ def _label(
 
 
 def opening(table: Table) -> Figure:
-    """The places of all networks, from 1 to 8, in five columns; a line for each network."""
+    """The places of all networks, from 1 to 8, in five columns; a line for each network.
+
+    Equal networks have one place.
+    """
     columns = {"accuracy": "accuracy", "parameters": "few\nparameters", "macs": "few\nMACs"}
     columns |= {"one_ms": "fast for\none image", "training_minutes": "short\ntraining"}
     places = {}
     for key in columns:
         ordered = sorted(table, key=lambda n: table[n][key], reverse=key == "accuracy")
-        places[key] = {network: place for place, network in enumerate(ordered, 1)}
+        places[key] = {network: height for height, network in enumerate(ordered, 1)}
     looks = {
         "resnet_small": {"color": "black", "linewidth": 2.6},
         "lenet": {"color": plotting.COLOURS[0], "linewidth": 2.2, "linestyle": "--"},
@@ -88,10 +95,13 @@ def opening(table: Table) -> Figure:
             heights = [places[key][network] for key in columns]
             look = looks.get(network, {"color": "0.72", "linewidth": 1.2})
             axis.plot(heights, zorder=3 if network in looks else 1, **look)
-            for column, height in enumerate(heights):
+            for column, (key, height) in enumerate(zip(columns, heights)):
+                equal = [places[key][n] for n in table if table[n][key] == table[network][key]]
                 mark = {"markersize": 17, "markeredgecolor": look["color"], "color": "white"}
                 axis.plot(column, height, "o", zorder=4, **mark)
-                axis.text(column, height, height, ha="center", va="center", zorder=5, fontsize=10)
+                axis.text(
+                    column, height, min(equal), ha="center", va="center", zorder=5, fontsize=10
+                )
             weight = {"fontweight": "bold" if network in looks else "normal", "va": "center"}
             axis.text(-0.25, heights[0], name(network), ha="right", **weight)
         axis.set_xticks(range(len(columns)), list(columns.values()))
@@ -133,7 +143,9 @@ def fronts(
                 axis.step(*zip(*steps), where="post", **dashed)
             _logarithmic(axis, x=ticks)
             least, most = (f(x for x, _ in points.values()) for f in (min, max))
-            axis.set(xlim=(0.78 * least, 1.75 * most), xlabel=label, ylabel="test accuracy (%)")
+            axis.set(
+                xlim=(0.78 * least, 1.75 * most), xlabel=label, ylabel="validation accuracy (%)"
+            )
     return figure
 
 
@@ -200,12 +212,12 @@ def differences(points: Mapping[str, Sequence[float]], deviation: float) -> Figu
 
     Args:
         points: differences in percentage points.
-        deviation: standard deviation that the choice of test images gives; the band is twice it.
+        deviation: standard deviation that the choice of the images gives; the band is twice it.
     """
     with plotting.style():
         size = (plotting.NARROW, 0.42 * len(points) + 1.3)
         figure, axis = plt.subplots(figsize=size, layout="constrained")
-        label = f"other test images could do this\n(two deviations, {2 * deviation:.1f} points)"
+        label = f"other images could do this\n(two deviations, {2 * deviation:.1f} points)"
         axis.axvspan(-2 * deviation, 2 * deviation, color="0.88", zorder=0, label=label)
         axis.axvline(0, color="0.35", linewidth=1, zorder=1)
         for row, values in enumerate(points.values()):
@@ -214,6 +226,83 @@ def differences(points: Mapping[str, Sequence[float]], deviation: float) -> Figu
         axis.set_yticks(range(len(points)), list(points))
         axis.set(ylim=(len(points) - 0.4, -0.6), xlabel="difference of accuracy (points)")
         figure.legend(loc="outside lower center")
+    return figure
+
+
+def tosses(leads: Tensor, measured: float, band: float) -> Figure:
+    """Histogram of leads by luck alone, in points, with the measured one and the band ±`band`."""
+    with plotting.style():
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 3.0), layout="constrained")
+        values, counts = leads.unique(return_counts=True)
+        width = (values.diff().min().item() if len(values) > 1 else 0.1) * 0.9
+        axis.axvspan(-band, band, color="0.9", zorder=0, label="95 of 100 tosses")
+        look = {"width": width, "color": "0.5", "label": f"{len(leads):,} tosses"}
+        axis.bar(values.tolist(), counts.tolist(), **look)
+        axis.axvline(measured, color="black", linewidth=2, label="our two networks")
+        edge = 1.15 * max(abs(measured), leads.abs().max().item())
+        axis.set(xlim=(-edge, edge), xlabel="lead (points)", ylabel="number of tosses")
+        figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def twice(
+    first: Mapping[str, Sequence[float]], second: Mapping[str, Sequence[float]], deviation: float
+) -> Figure:
+    """Median differences on the validation images and on the test images, a row for each pair.
+
+    Args:
+        first, second: differences in points by pair, of the validation and of the test images.
+        deviation: standard deviation that the choice of the validation images gives.
+    """
+    with plotting.style():
+        size = (plotting.NARROW, 0.36 * len(first) + 1.3)
+        figure, axis = plt.subplots(figsize=size, layout="constrained")
+        axis.axvspan(-2 * deviation, 2 * deviation, color="0.9", zorder=0)
+        axis.axvline(0, color="0.35", linewidth=1, zorder=1)
+        middle = [[median(run[pair]) for pair in first] for run in (first, second)]
+        rows = range(len(first))
+        axis.hlines(rows, *middle, color="0.6", linewidth=1.5, zorder=2)
+        looks = (("validation images", "white", 9), ("test images", "black", 6))
+        for values, (label, inside, mark) in zip(middle, looks):
+            axis.plot(values, rows, "o", color="black", mfc=inside, markersize=mark, label=label)
+        axis.set_yticks(rows, list(first))
+        axis.set(ylim=(len(first) - 0.4, -0.6), xlabel="median difference (points)")
+        figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+# Where the name of a network for photographs goes: points right and up.
+PHOTOGRAPHS = {
+    "mobilenet_v3_large": (-8, 5),
+    "efficientnet_b0": (-8, 5),
+    "efficientnet_b4": (-8, 6),
+    "efficientnet_v2_l": (-8, 7),
+    "alexnet": (8, 0),
+    "vgg16": (8, 0),
+    "mobilenet_v2": (8, -4),
+    "resnet50": (8, 0),
+}
+
+
+def photographs(rows: Table, front: Sequence[str]) -> Figure:
+    """Top-1 against MACs for torchvision's networks; an arrow joins the two of ResNet-50."""
+    with plotting.style():
+        figure, axis = plt.subplots(figsize=(plotting.NARROW, 4.4), layout="constrained")
+        for network, row in rows.items():
+            on = network in front
+            look = {"color": "black", "markersize": 7} if on else {"color": "0.6", "markersize": 5}
+            axis.plot(row["macs"] / 1e9, row["top1"], "o", mfc="black" if on else "white", **look)
+        steps = [(rows[network]["macs"] / 1e9, rows[network]["top1"]) for network in front]
+        dashed = {"color": "0.35", "linestyle": "--", "linewidth": 1.1, "zorder": 0}
+        axis.step(*zip(*steps), where="post", **dashed)
+        row = rows["resnet50"]
+        ends = [(row["macs"] / 1e9, row[key]) for key in ("top1", "first")]
+        arrow = {"arrowstyle": "->", "color": plotting.COLOURS[1], "linewidth": 2}
+        axis.annotate("", *ends, arrowprops=arrow)
+        for network, shift in PHOTOGRAPHS.items():
+            _label(axis, network, (rows[network]["macs"] / 1e9, rows[network]["top1"]), shift)
+        _logarithmic(axis, x=[0.1, 0.5, 1, 5, 10, 50])
+        axis.set(xlim=(0.015, 90), xlabel="MACs of one image (billions)", ylabel="top-1 (%)")
     return figure
 
 

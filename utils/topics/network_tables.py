@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from utils import networks, results, summary
+from utils import networks, results, summary, text_table
 
 # In the order of the chapters.
 SMALL = (
@@ -24,11 +24,12 @@ TRAINING_IMAGES = 55_000  # of one epoch
 def small_networks() -> dict[str, dict[str, Any]]:
     """One row for each network that a CPU trains, from results/costs.json and results/accuracy/.
 
-    A row holds `accuracy` (median over the seeds, test images), `low` and `high` (its range) and
-    `runs`; `epochs` of the recipe, and whether it has `mirrored` images; `parameters`; `macs` of
-    one image; `weights_mb` (float32, in 10⁶ bytes); `peak_kb` (the most memory in use while one
-    image goes through, in 10³ bytes, without weights); `one_ms` and `batch_ms` (one image, a batch
-    of 64, on one thread) and the same in times of LeNet's, `one_ratio` and `batch_ratio`;
+    A row holds `accuracy` (median over the seeds, validation images), `low` and `high` (its range)
+    and `runs`; `test` and `test_runs`, the same of the test images, to be read after the choice;
+    the `recipe`, its `epochs`, and whether it has `mirrored` images; `parameters`; `macs` of one
+    image; `weights_mb` (float32, in 10⁶ bytes); `peak_kb` (the most memory in use while one image
+    goes through, in 10³ bytes, without weights); `one_ms` and `batch_ms` (one image, a batch of 64,
+    on one thread) and the same in times of LeNet's, `one_ratio` and `batch_ratio`;
     `training_minutes` (a whole run of the recipe on one thread).
     """
     costs = results.load("costs.json")["small"]
@@ -37,7 +38,7 @@ def small_networks() -> dict[str, dict[str, Any]]:
         if not (results.FOLDER / "accuracy" / f"{name}.json").is_file():
             continue  # its benchmark has not run yet
         measured, cost = results.load(f"accuracy/{name}.json"), costs[name]
-        accuracy, recipe = measured["test_accuracy"], measured["recipe"]
+        accuracy, recipe = measured["validation_accuracy"], measured["recipe"]
         epochs = recipe["epochs"]
         milliseconds = cost["training_ms_per_image"]["median"] * TRAINING_IMAGES * epochs
         rows[name] = {
@@ -45,7 +46,10 @@ def small_networks() -> dict[str, dict[str, Any]]:
             "low": accuracy["min"],
             "high": accuracy["max"],
             "runs": accuracy["runs"],
+            "test": measured["test_accuracy"]["median"],
+            "test_runs": measured["test_accuracy"]["runs"],
             "epochs": epochs,
+            "recipe": recipe,
             "mirrored": recipe["augment"] == "flip",
             "parameters": cost["parameters"],
             "macs": cost["macs"],
@@ -58,6 +62,27 @@ def small_networks() -> dict[str, dict[str, Any]]:
             "training_minutes": milliseconds / 60_000,
         }
     return rows
+
+
+def card(table: dict[str, dict[str, Any]]) -> str:
+    """The columns of `small_networks` as text that can be printed, less than 90 characters wide."""
+    quality = [("", "recipe also has", "epochs", "rate", "validation (%)", "test")]
+    costs = [("", "params", "MACs", "weights", "peak", "one", "ratio", "batch", "training")]
+    costs += [("", "(k)", "(M)", "(MB)", "(kB)", "(ms)", "", "(ms)", "(min)")]
+    for name, row in table.items():
+        recipe = row["recipe"]
+        also = [f"batch {recipe['batch_size']}"] if recipe["batch_size"] != 128 else []
+        also += ["mirrored"] if row["mirrored"] else []
+        also += ["smoothed"] if recipe["label_smoothing"] else []
+        also += list(recipe.get("options", {}))
+        settings = (", ".join(also), recipe["epochs"], recipe["learning_rate"])
+        low, middle, high, test = (100 * row[key] for key in ("low", "accuracy", "high", "test"))
+        quality.append((name, *settings, f"{middle:.1f} ({low:.1f} to {high:.1f})", f"{test:.1f}"))
+        numbers = (row["parameters"] / 1e3, row["macs"] / 1e6, row["weights_mb"], row["peak_kb"])
+        times = (row["one_ms"], row["one_ratio"], row["batch_ms"], row["training_minutes"])
+        forms = (".1f", ".2f", ".2f", ".0f", ".2f", ".2f", ".1f", ".2f")
+        costs.append((name, *map(format, numbers + times, forms)))
+    return "\n".join([*text_table.lines(quality, left=2), "", *text_table.lines(costs)])
 
 
 def trained(name: str) -> networks.ImageClassifier:
@@ -123,6 +148,33 @@ def large_networks() -> dict[str, dict[str, Any]]:
             "one_ratio": cost["latency_ms"]["ratio"],
             "top1": top1,
             "paper": paper,
+        }
+    return rows
+
+
+def photographs() -> dict[str, dict[str, Any]]:
+    """One row for each network of torchvision with weights from ImageNet alone.
+
+    As torchvision states them: `macs` and `parameters`; `top1`, the accuracy in percent of its best
+    such weights on ImageNet's validation images, each with its own training and image size;
+    `first`, that of its first weights. Nothing is downloaded.
+    """
+    from torchvision import models
+
+    rows = {}
+    for name in models.list_models(module=models):
+        known = [
+            w.meta for w in models.get_model_weights(name) if w.name.startswith("IMAGENET1K_V")
+        ]
+        if not known:
+            continue
+        accuracies = [meta["_metrics"]["ImageNet-1K"]["acc@1"] for meta in known]
+        best = known[accuracies.index(max(accuracies))]
+        rows[name] = {
+            "macs": best["_ops"] * 1e9,
+            "parameters": best["num_params"],
+            "top1": max(accuracies),
+            "first": accuracies[0],
         }
     return rows
 
