@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -11,6 +12,8 @@ from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
 from utils import plotting, results, summary
+from utils.networks import pretrained
+from utils.topics import photos
 
 ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh"}
 
@@ -35,8 +38,10 @@ def to_scale(lenet: nn.Module, alexnet: nn.Module) -> Figure:
         images.add_patch(Rectangle((0, 0), side, side, facecolor="black"))
         images.text(side / 2, side + 6, f"LeNet-5\n{side}×{side}", ha="center", va="bottom")
         middle = side + 30 + far / 2
-        images.text(middle, far / 2, f"AlexNet\n3×{far}×{far}", ha="center", va="center")
-        images.set(xlim=(-25, 345), ylim=(-8, 290), aspect="equal", title="one image")
+        photograph = temple(far).permute(1, 2, 0).numpy()
+        images.imshow(photograph, extent=(side + 30, side + 30 + far, 0, far), zorder=2)
+        images.text(middle, -6, f"AlexNet\n3×{far}×{far}", ha="center", va="top")
+        images.set(xlim=(-25, 345), ylim=(-48, 290), aspect="equal", title="one image")
         images.set_axis_off()
 
         count = round(large / small)
@@ -234,4 +239,171 @@ def overfitting() -> Figure:
         axis.set_xticks(range(len(conditions)), conditions)
         axis.set(ylabel="accuracy (%)", ylim=(75, 102))
         _legend_below(figure)
+    return figure
+
+
+# --- photographs and filters ----------------------------------------------------------------------
+
+CORNER, SHOWN = (24, 95), 19  # the part of the temple that is enlarged: row, column, side in pixels
+
+
+def temple(side: int) -> Tensor:
+    """A photograph (3, side, side) of a temple, with values from 0 to 1."""
+    whole = photos.example("china")
+    square = whole.crop((0, 0, whole.height, whole.height))  # the temple is on the left
+    return pretrained.as_bytes(square.resize((side, side)))[0] / 255
+
+
+def stripes(angle: float, width: float = 7.0, size: int = 11) -> Tensor:
+    """A filter (1, 3, size, size) of grey stripes: 0 degrees is horizontal, 90 vertical.
+
+    The stripes fade to all sides, and their sum is zero: an even area gives 0.
+
+    Args:
+        angle: of the stripes, in degrees, against the clock.
+        width: pixels from one light stripe to the next.
+        size: pixels of a side.
+    """
+    place = torch.arange(size) - (size - 1) / 2
+    rows, columns = torch.meshgrid(place, place, indexing="ij")
+    turned = torch.deg2rad(torch.tensor(float(angle)))
+    across = columns * turned.sin() + rows * turned.cos()
+    fade = torch.exp(-(rows.square() + columns.square()) / (2 * (size / 4) ** 2))
+    waves = fade * torch.cos(2 * torch.pi * across / width)
+    waves = waves - fade * waves.sum() / fade.sum()
+    return (waves / waves.abs().sum()).expand(1, 3, size, size)
+
+
+def _bare(axis: plt.Axes, title: str, size: float = 9.5) -> None:
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+    axis.set_title(title, fontsize=size, pad=3)
+
+
+def _show_filter(axis: plt.Axes, kernel: Tensor) -> None:
+    """A filter in its colours, or in grey if it has one channel; middle grey is zero."""
+    limit = float(kernel.abs().max()) or 1.0
+    colours = (kernel.detach() / (2 * limit) + 0.5).expand(3, -1, -1)
+    axis.imshow(colours.permute(1, 2, 0).numpy(), interpolation="nearest")
+
+
+def _show_map(axis: plt.Axes, values: Tensor) -> None:
+    """A map (h, w): black is zero, and white the largest of its values but for one in 200."""
+    bright = float(values.quantile(0.995)) or 1.0
+    axis.imshow(values.numpy(), cmap="gray", vmin=0, vmax=bright, interpolation="nearest")
+
+
+def on_its_way(photograph: Tensor, kernel: Tensor, maps: Mapping[str, Tensor], sees: int) -> Figure:
+    """A photograph (3, H, W), a filter (1, 3, k, k) with stride 4, and its map after each layer.
+
+    A part of the photograph is enlarged, with three neighbouring windows of the filter. The last
+    picture is the photograph again: the frame is the part, `sees` pixels wide, that one value of
+    the last map sees in the network. Its place in the last map has a frame too.
+    """
+    with plotting.style():
+        figure, axes = plotting.axes(2, 4, height=3.7)
+        plain, near, weights, *rest, whole = axes
+        for axis in (plain, whole):
+            axis.imshow(photograph.permute(1, 2, 0).numpy())
+        top, left = CORNER
+        _frame(plain, left, top, SHOWN, linewidth=1.5)
+        _bare(plain, f"{photograph.shape[1]}×{photograph.shape[2]} pixels")
+        part = photograph[:, top : top + SHOWN, left : left + SHOWN]
+        near.imshow(part.permute(1, 2, 0).numpy(), interpolation="nearest")
+        side = kernel.shape[-1]
+        for x, y, number in ((0, 0, 0), (4, 0, 1), (0, 4, 2)):
+            _frame(near, x, y, side, linewidth=2, edgecolor=plotting.COLOURS[number],
+                   linestyle=plotting.DASHES[number])  # fmt: skip
+        _bare(near, f"windows of {side}×{side}")
+        _show_filter(weights, kernel[0])
+        _bare(weights, f"filter of {side}×{side}")
+        for axis, (name, values) in zip(rest, maps.items(), strict=True):
+            _show_map(axis, values[0, 0])
+            _bare(axis, f"{name}: {values.shape[2]}×{values.shape[3]}")
+        last = values.shape[-1] // 2  # what a unit in the middle sees ends where the image ends
+        _frame(rest[-1], last, last, 1, linewidth=2.5, edgecolor=plotting.COLOURS[1])
+        start = photograph.shape[-1] - sees
+        _frame(whole, start, start, sees, linewidth=2.5, edgecolor=plotting.COLOURS[1])
+        _bare(whole, f"it sees {sees}×{sees}")
+    return figure
+
+
+def _frame(axis: plt.Axes, left: float, top: float, side: float, **look: Any) -> None:
+    axis.add_patch(Rectangle((left - 0.5, top - 0.5), side, side, fill=False, **look))
+
+
+def colourful(kernels: Tensor) -> Tensor:
+    """How colourful each kernel (N, 3, kH, kW) is: 0 if it is grey, 1 if its greys cancel."""
+    grey = kernels.mean(dim=1, keepdim=True)
+    return (kernels - grey).square().sum(dim=(1, 2, 3)) / kernels.square().sum(dim=(1, 2, 3))
+
+
+def first_filters(groups: Mapping[str, Tensor], columns: int = 16) -> Figure:
+    """Filters (N, C, kH, kW) of several networks, each group below its name."""
+    rows = [-(-len(kernels) // columns) for kernels in groups.values()]
+    with plotting.style():
+        side = plotting.WIDTH / columns
+        figure = plt.figure(
+            figsize=(plotting.WIDTH, side * sum(rows) + 0.32 * len(rows)), layout="constrained"
+        )
+        parts = figure.subfigures(len(rows), 1, height_ratios=[side * n + 0.32 for n in rows])
+        for part, count, (name, kernels) in zip(parts, rows, groups.items()):
+            axes = part.subplots(count, columns, squeeze=False)
+            part.suptitle(name, fontsize=10)
+            for axis in axes.flat:
+                axis.set_axis_off()
+            for axis, kernel in zip(axes.flat, kernels):
+                _show_filter(axis, kernel)
+    return figure
+
+
+# Filters of SqueezeNet's first layer, by a letter, and the number under which its map is shown.
+PUZZLE = {"A": (60, 3), "B": (6, 4), "C": (2, 1), "D": (21, 2)}
+
+
+def puzzle(photograph: Tensor, kernels: Tensor, maps: Tensor, *, solved: bool = False) -> Figure:
+    """A photograph, four filters of SqueezeNet, and their maps in another order, or in theirs.
+
+    Args:
+        kernels: (64, 3, 3, 3), those of the first layer, in red, green and blue.
+        maps: (64, h, w), what the layer makes of the photograph.
+        solved: draw each map below its filter.
+    """
+    pairs = list(PUZZLE.values())
+    below = pairs if solved else sorted(pairs, key=lambda pair: pair[1])
+    with plotting.style():
+        figure = plt.figure(figsize=(plotting.WIDTH, 3.3), layout="constrained")
+        grid = figure.add_gridspec(2, len(pairs) + 1, width_ratios=[2, *[1] * len(pairs)])
+        axis = figure.add_subplot(grid[:, 0])
+        axis.imshow(photograph.permute(1, 2, 0).numpy())
+        _bare(axis, "the photograph")
+        for column, (name, (channel, _)) in enumerate(PUZZLE.items(), start=1):
+            axis = figure.add_subplot(grid[0, column])
+            _show_filter(axis, kernels[channel])
+            _bare(axis, f"filter {name}")
+        for column, (channel, number) in enumerate(below, start=1):
+            axis = figure.add_subplot(grid[1, column])
+            _show_map(axis, maps[channel])
+            _bare(axis, f"map {number}")
+    return figure
+
+
+def matched(answer: Mapping[str, Any]) -> str:
+    """How many letters of the puzzle have the number of their map."""
+    if ... in answer.values():
+        return "not matched yet"
+    right = sum(answer.get(name) == number for name, (_, number) in PUZZLE.items())
+    return f"{right} of {len(PUZZLE)} are right"
+
+
+def named(names: Sequence[str], answers: Mapping[str, Sequence[photos.Answer]]) -> Figure:
+    """Photographs of the course in a row; below each what a network said under each condition."""
+    with plotting.style():
+        figure, axes = plotting.axes(1, len(names), height=3.3)
+        for column, (axis, name) in enumerate(zip(axes, names)):
+            picture = photos.example(name)
+            axis.imshow(picture.crop((0, 0, picture.height * 5 // 4, picture.height)))
+            said = [f"{when}:\n{given[column].name}" for when, given in answers.items()]
+            _bare(axis, "")
+            axis.set_xlabel("\n".join(said), fontsize=9.5)
     return figure

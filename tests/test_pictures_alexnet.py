@@ -1,0 +1,124 @@
+"""The photographs and filters of chapter 02: what is drawn is what is computed."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from utils import networks
+from utils.pictures import alexnet as pictures
+from utils.plotting.evidence import fields
+from utils.topics.photos import Answer
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def drawn(axis):
+    """The first picture of an axis."""
+    return np.asarray(axis.images[0].get_array())
+
+
+def titles(figure):
+    return [axis.get_title() for axis in figure.axes if axis.get_visible()]
+
+
+def bars(angle, pixels=55):
+    """Light and dark bars (1, 3, pixels, pixels), as far apart as the stripes of a filter."""
+    waves = torch.cos(2 * torch.pi * torch.arange(pixels) / 7)
+    return (waves[:, None] if angle == 0 else waves[None]).expand(1, 3, pixels, pixels)
+
+
+def test_a_filter_of_stripes_answers_to_stripes_of_its_direction_alone():
+    for angle in (0, 90):
+        kernel = pictures.stripes(angle)
+        assert kernel.shape == (1, 3, 11, 11) and kernel.sum().abs() < 1e-5
+        peak = {other: F.conv2d(bars(other), kernel).max() for other in (0, 90)}
+        assert peak[angle] > 20 * peak[90 - angle].abs()
+    turned = pictures.stripes(45)[0, 0]  # against the clock: from lower left to upper right
+    assert turned[3, 7] > 0.5 * turned.max() > turned[3, 3]
+
+
+def test_the_temple_is_a_photograph_of_the_size_asked_for():
+    photograph = pictures.temple(227)
+    assert photograph.shape == (3, 227, 227)
+    assert 0 <= photograph.min() < 0.1 < 0.9 < photograph.max() <= 1
+    assert (photograph[0] - photograph[2]).abs().mean() > 0.05  # red and blue differ
+
+
+def test_a_map_is_drawn_after_each_layer_beside_three_windows_of_the_filter():
+    photograph, kernel = torch.rand(3, 227, 227), pictures.stripes(0)
+    sides = {"conv1": 55, "pool1": 27, "pool2": 13, "pool5": 6}
+    maps = {name: torch.rand(1, 1, side, side) for name, side in sides.items()}
+    figure = pictures.on_its_way(photograph, kernel, maps, sees=195)
+    assert titles(figure)[3:7] == [f"{name}: {side}×{side}" for name, side in sides.items()]
+    plain, near, weights, *rest, whole = figure.axes
+    np.testing.assert_allclose(drawn(plain), photograph.permute(1, 2, 0))
+    top, left = pictures.CORNER
+    np.testing.assert_allclose(drawn(near)[0, 0], photograph[:, top, left])
+    corners = [patch.get_xy() for patch in near.patches]
+    assert np.ptp(corners, axis=0).tolist() == [4, 4]  # the stride
+    assert drawn(weights).shape == (11, 11, 3)
+    np.testing.assert_allclose(drawn(rest[0]), maps["conv1"][0, 0])
+    assert len(rest[3].patches) == len(whole.patches) == 1
+
+
+def test_the_frame_is_what_the_unit_in_the_middle_of_the_last_map_sees():
+    features, images = networks.build("alexnet_2012").features.double(), torch.rand(1, 3, 227, 227)
+    *_, pool5 = fields(features, images, (3.5 / 6, 3.5 / 6))
+    assert pool5.size == (195, 195) and pool5.rows == pool5.columns == (227 - 195, 227)
+
+
+def test_grey_kernels_are_not_colourful():
+    grey = torch.randn(1, 1, 3, 3).expand(1, 3, 3, 3)
+    opponent = torch.tensor([1.0, -1, 0])[None, :, None, None].expand(1, 3, 3, 3)
+    found = pictures.colourful(torch.cat([grey, opponent, grey + 0.1 * opponent]))
+    assert found[0] < 1e-6 and found[1] == pytest.approx(1) and 0 < found[2] < 1
+
+
+def test_filters_are_drawn_in_groups():
+    groups = {"mine": torch.randn(20, 1, 5, 5), "theirs": torch.zeros(3, 3, 3, 3)}
+    figure = pictures.first_filters(groups)
+    shown = [axis for axis in figure.axes if axis.images]
+    assert len(shown) == 23 and [part.get_suptitle() for part in figure.subfigs] == [*groups]
+    assert (drawn(shown[-1]) == 0.5).all()  # zero is middle grey
+
+
+def test_the_puzzle_shows_the_maps_in_another_order_until_it_is_solved():
+    kernels, maps = torch.randn(64, 3, 3, 3), torch.rand(64, 9, 9)
+    letters, numbers = list("ABCD"), [number for _, number in pictures.PUZZLE.values()]
+    assert sorted(numbers) == [1, 2, 3, 4] and all(n != i for i, n in enumerate(numbers, start=1))
+    for solved in (False, True):
+        figure = pictures.puzzle(torch.rand(3, 9, 9), kernels, maps, solved=solved)
+        order = numbers if solved else sorted(numbers)
+        expected = [f"filter {name}" for name in letters] + [f"map {number}" for number in order]
+        assert titles(figure) == ["the photograph", *expected]
+        for axis in figure.axes[5:]:
+            channel = {f"map {n}": c for c, n in pictures.PUZZLE.values()}[axis.get_title()]
+            np.testing.assert_allclose(drawn(axis), maps[channel])
+    assert pictures.matched(dict(zip(letters, numbers))) == "4 of 4 are right"
+    assert pictures.matched({"A": numbers[0], "B": 9, "C": 9, "D": "x"}) == "1 of 4 are right"
+    assert pictures.matched({"A": 1, "B": ..., "C": 3, "D": 4}) == "not matched yet"
+
+
+def test_the_filters_of_the_puzzle_look_for_what_the_chapter_says():
+    weight = networks.build("squeezenet", pretrained=True).features.conv1.weight.detach().flip(1)
+    channel = {name: weight[number] for name, (number, _) in pictures.PUZZLE.items()}
+    across, down = channel["A"].mean(0), channel["C"].mean(0)
+    assert across[:, 2].sum() > 0 > across[:, 0].sum()  # dark on the left, light on the right
+    assert down[0].sum() > 0 > down[2].sum()  # light above dark
+    red, green, blue = channel["B"].sum((1, 2))
+    assert green > 0 > red + blue
+    red, green, blue = channel["D"].sum((1, 2))
+    assert red > 0 > green
+
+
+def test_answers_are_written_below_their_photographs():
+    given = {"all": ["a", "b"], "half": ["c", "d"]}
+    answers = {when: [Answer(0, name, 0.5) for name in names] for when, names in given.items()}
+    figure = pictures.named(["chelsea", "coffee"], answers)
+    assert [axis.get_xlabel() for axis in figure.axes] == ["all:\na\nhalf:\nc", "all:\nb\nhalf:\nd"]
