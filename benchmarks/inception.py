@@ -5,20 +5,28 @@
   first weights. The same weights, images and steps, with the auxiliary losses and without them:
   gradients module by module at the start and early in training (dropout off), loss and accuracy
   on validation images by step.
+- "scales": four small networks with the same stem, depth and number of modules, and the same MACs
+  to 1 %. Their modules have all four branches, or one of them alone, made wider. Learning rates
+  from a search on validation images with other seeds; then test accuracy, paired by seed.
 - "branches": a trained `googlenet_small`. One branch of one module (or of all modules) is
   replaced by zeros or by the mean of each of its feature maps; accuracy as it is then, and after
   the batch norms behind it have been re-estimated on training images.
 
-Writes results/inception.json. Finished runs are kept; a changed recipe starts its experiment anew.
+Writes results/inception.json, and "scales" into results/inception/scales.json. Finished runs are
+kept; a changed recipe starts its experiment anew.
 
     python -m benchmarks.inception
     python -m benchmarks.inception auxiliary --seeds 5
+    python -m benchmarks.inception scales --processes 2
 """
 
 from __future__ import annotations
 
 import copy
 import itertools
+import statistics
+import time
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -27,8 +35,8 @@ from torch import Tensor, nn
 
 from benchmarks import common
 from utils import data, device, networks, training
-from utils.networks.common import initialise, named
-from utils.networks.googlenet import MODULES, GoogLeNet, Inception, convolution
+from utils.networks.common import average_and_linear, initialise, named
+from utils.networks.googlenet import MODULES, SMALL_MODULES, GoogLeNet, Inception, convolution
 
 FILE = "inception.json"
 AUXILIARY = dict(
@@ -292,6 +300,133 @@ def run_branches(seed: int) -> dict:
     return result
 
 
+# --- scales ---------------------------------------------------------------------------------------
+
+SCALES_FILE = "inception/scales.json"
+SCALES = dict(train_images=4_000, validation_images=5_000, epochs=3, batch_size=100)
+# What each network is called in figures, and its only kernel size.
+SCALE_NETWORKS: dict[str, tuple[str, int | None]] = {
+    "all": ("all four branches", None),
+    "one": ("only 1×1", 1),
+    "three": ("only 3×3", 3),
+    "five": ("only 5×5", 5),
+}
+RATES = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
+FIRST_TRIED = (0.05, 0.1, 0.2)  # then the next one beyond the best, while it is at an end
+SEARCH_SEEDS = (100, 101)  # none of those that are reported
+TIMED = dict(images=100, rounds=15)
+
+
+def one_branch(in_channels: int, kernel_size: int, out_channels: int) -> nn.Sequential:
+    """One branch of an Inception module alone; the 1x1 before it makes half as many maps."""
+    few = out_channels // 2
+    return named(
+        reduce=convolution(in_channels, few, 1, batch_norm=True),
+        conv=convolution(few, out_channels, kernel_size, batch_norm=True),
+    )
+
+
+def widths(kernel_size: int) -> dict[str, int]:
+    """Maps that come out of each module of one branch, if its MACs are those of all four."""
+    channels, incoming, found = 16, 16, {}
+    for place, given in SMALL_MODULES.items():
+        module = Inception(channels, *given)
+        wanted = sum(p.numel() for p in module.parameters() if p.ndim == 4)  # MACs at one position
+        off = {n: abs((n // 2) * (incoming + kernel_size**2 * n) - wanted) for n in range(2, 400)}
+        found[place] = incoming = min(off, key=off.__getitem__)
+        channels = module.out_channels
+    return found
+
+
+def scale_network(name: str) -> networks.ImageClassifier:
+    """`googlenet_small`, with the modules of one branch in the place of its own."""
+    network, kernel_size = networks.build("googlenet_small"), SCALE_NETWORKS[name][1]
+    if kernel_size is None:
+        return network
+    channels = 16
+    for place, out in widths(kernel_size).items():
+        setattr(network.features, f"inception{place}", one_branch(channels, kernel_size, out))
+        channels = out
+    network.classifier = average_and_linear(channels, 10, 0.2)
+    return network
+
+
+def run_scales(name: str, rate: float, judge: str, seed: int) -> dict:
+    """One network trained from one seed, and its accuracy on the images called `judge`."""
+    splits = common.load(SCALES, seed)
+    recipe = SCALES | dict(learning_rate=rate)
+    network, history = common.train(lambda: scale_network(name), splits.train, recipe, seed)
+    return {
+        "seed": seed,
+        "status": history.status,
+        "train_loss_last_epoch": round(history.train_loss[-1], 4),
+        f"{judge}_accuracy": common.accuracy(network, getattr(splits, judge)),
+    }
+
+
+def search_rate(stored: common.Stored, name: str, mapping: Callable) -> float:
+    """The learning rate with the best mean accuracy on the validation images."""
+    trials = stored.content["networks"][name].setdefault("search", {})
+    begun = [float(rate) for rate in trials]  # by an earlier start, and perhaps not ended
+    tried = [*FIRST_TRIED, *(rate for rate in begun if rate not in FIRST_TRIED)]
+    while tried:
+        for rate in tried:
+            runs = trials.setdefault(f"{rate:g}", {"runs": []})["runs"]
+            given = (name, rate, "validation")
+            stored.complete(
+                f"{name} {rate}", runs, SEARCH_SEEDS, run_scales, *given, mapping=mapping
+            )
+            mean = statistics.mean(run["validation_accuracy"] for run in runs)
+            trials[f"{rate:g}"]["mean"] = round(mean, 4)
+        best = RATES.index(float(max(trials, key=lambda rate: trials[rate]["mean"])))
+        near = RATES[max(best - 1, 0) : best + 2]
+        tried = [rate for rate in near if f"{rate:g}" not in trials]
+    return RATES[best]
+
+
+def step_times() -> dict[str, dict]:
+    """Seconds of forward and backward for 100 images, the networks taking turns."""
+    images, labels = torch.randn(TIMED["images"], 1, 28, 28), torch.arange(TIMED["images"]) % 10
+    rivals = {name: scale_network(name) for name in SCALE_NETWORKS}
+    seconds: dict[str, list[float]] = {name: [] for name in rivals}
+    for _ in range(TIMED["rounds"] + 1):
+        for name, network in rivals.items():
+            start = time.perf_counter()
+            F.cross_entropy(network(images), labels).backward()
+            seconds[name].append(time.perf_counter() - start)
+    summed = {name: common.summarise(values[1:]) for name, values in seconds.items()}
+    for entry in summed.values():
+        entry["times_all"] = round(entry["median"] / summed["all"]["median"], 2)
+    return summed
+
+
+def report_scales(content: dict) -> None:
+    """Summaries of the runs so far, and the pairs of runs with the same seed."""
+    for entry in content["networks"].values():
+        entry |= common.summaries(entry["runs"], "test_accuracy")
+    against = [("all", name) for name in ("one", "three", "five")]
+    content["pairs"] = common.pairs(content["networks"], against, "test_accuracy")
+
+
+def measure_scales(seeds: int, mapping: Callable) -> None:
+    head = common.header("Small networks with the same MACs: all four branches, or one of them")
+    same = dict(recipe=SCALES, rates=RATES, search_seeds=SEARCH_SEEDS)
+    stored = common.Stored(SCALES_FILE, head, report=report_scales, **same)
+    for name, (label, kernel_size) in SCALE_NETWORKS.items():
+        chosen = SMALL_MODULES if kernel_size is None else widths(kernel_size)
+        fields = {"label": label, "widths": chosen, **common.size(scale_network(name))}
+        stored.entry("networks", name, **fields)
+    for name, entry in stored.content["networks"].items():
+        entry["learning_rate"] = search_rate(stored, name, mapping)
+    for first in range(0, seeds, 2):  # two seeds of all networks, so an end leaves whole pairs
+        some = range(first, min(first + 2, seeds))
+        for name, entry in stored.content["networks"].items():
+            given = (name, entry["learning_rate"], "test")
+            stored.complete(name, entry["runs"], some, run_scales, *given, mapping=mapping)
+    stored.once(stored.content, "seconds_forward_backward", step_times)
+    stored.save()
+
+
 # --- reports --------------------------------------------------------------------------------------
 
 
@@ -352,9 +487,13 @@ def report_branches(content: dict) -> None:
 
 
 def main() -> None:
-    arguments = common.parser(__doc__, names=RECIPES, seeds=5).parse_args()
+    names = [*RECIPES, "scales"]
+    arguments = common.parser(__doc__, names=names, seeds=5, processes=1).parse_args()
+    if "scales" in arguments.names:
+        with common.processes(arguments.processes) as mapping:
+            measure_scales(arguments.seeds, mapping)
     head = common.header("A small GoogLeNet: auxiliary classifiers; branches taken away")
-    for experiment in arguments.names:
+    for experiment in (name for name in arguments.names if name in RECIPES):
         recipe, branches = RECIPES[experiment], experiment == "branches"
         report = report_branches if branches else report_auxiliary
         stored = common.Stored(FILE, head, experiment, report=report, recipe=recipe)

@@ -152,6 +152,37 @@ def test_every_benchmark_runs_and_writes_what_is_stored(name, monkeypatch, tiny)
     assert not [key for key in stored if key not in new and name not in FEW]
 
 
+def test_networks_of_one_scale_cost_as_much_and_follow_from_their_runs(monkeypatch, folder):
+    """`benchmarks.inception` has a second file."""
+    shutil.copytree(STORED, folder, dirs_exist_ok=True)
+    monkeypatch.delattr(training, "fit")
+    start("inception", monkeypatch, "scales")
+    content = content_of(folder / inception.SCALES_FILE)
+    assert content == content_of(STORED / inception.SCALES_FILE)
+    for entry in content["networks"].values():
+        assert entry["macs"] == pytest.approx(content["networks"]["all"]["macs"], rel=0.01)
+        means = {rate: trial["mean"] for rate, trial in entry["search"].items()}
+        assert means[f"{entry['learning_rate']:g}"] == max(means.values())
+
+
+def test_networks_of_one_scale_are_searched_trained_and_stored(monkeypatch, tiny):
+    few = {name: inception.SCALE_NETWORKS[name] for name in ("all", "five")}
+    monkeypatch.setattr(inception, "SCALE_NETWORKS", few)
+    for name, value in {
+        "RATES": (0.1,),
+        "FIRST_TRIED": (0.1,),
+        "TIMED": {"images": 2, "rounds": 1},
+    }.items():
+        monkeypatch.setattr(inception, name, value)
+    start("inception", monkeypatch, "scales", "--seeds", "1")
+    new, known = (
+        content_of(tiny / inception.SCALES_FILE),
+        content_of(STORED / inception.SCALES_FILE),
+    )
+    assert not list(unknown_keys(new, known))
+    assert [len(entry["runs"]) for entry in new["networks"].values()] == [1, 1]
+
+
 # --- Ctrl-C ---------------------------------------------------------------------------------------
 
 

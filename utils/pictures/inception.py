@@ -259,6 +259,47 @@ def lost(report: Mapping[str, Any], names: Mapping[str, str]) -> Figure:
     return figure
 
 
+# --- several scales or one ------------------------------------------------------------------------
+
+
+def scales(report: Mapping[str, Any]) -> Figure:
+    """Every run of the networks with equal MACs; and all four branches minus one, seed by seed.
+
+    report: results/inception/scales.json. A dot is one seed, a bar the median. The seeds of a row
+    lie one above the other, so the same seed has the same height in every row.
+    """
+    with plotting.style(dpi=94):
+        figure, (left, right) = plt.subplots(
+            1, 2, figsize=(WIDTH, 3.9), sharey=True, width_ratios=(3, 2), layout="constrained"
+        )
+        labels = []
+        for row, (name, entry) in enumerate(report["networks"].items()):
+            parameters = f"{entry['parameters'] / 1e3:.0f},000 parameters"
+            labels.append(f"{entry['label']}\n{parameters}")
+            _seeds(left, row, [100 * run["test_accuracy"] for run in entry["runs"]])
+            if name != "all":
+                pair = report["pairs"][f"all_minus_{name}"]["test_accuracy"]
+                _seeds(right, row, pair["runs"])
+        left.set_yticks(range(len(labels)), labels, fontsize=11)
+        left.set(ylim=(len(labels) - 0.45, -0.55))
+        left.set_xlabel("test accuracy (%)", fontsize=11)
+        right.axvline(0, color="black", linewidth=0.9, zorder=0)
+        right.margins(x=0.1)
+        right.set_xlabel("all four minus this (points)", fontsize=11)
+        for axis in (left, right):
+            axis.tick_params(axis="y", length=0)
+            for row in range(1, len(labels)):
+                axis.axhline(row - 0.5, color="0.9", linewidth=0.8, zorder=0)
+    return figure
+
+
+def _seeds(axis: plt.Axes, row: int, values: Sequence[float]) -> None:
+    places = [row + 0.5 * ((n + 0.5) / len(values) - 0.5) for n in range(len(values))]
+    look = {"color": COLOURS[row], "marker": MARKERS[row], "linestyle": "none", "markersize": 6}
+    axis.plot(values, places, alpha=0.75, **look)
+    axis.vlines(median(values), row - 0.34, row + 0.34, color="black", linewidth=2)
+
+
 # --- auxiliary classifiers ------------------------------------------------------------------------
 
 
