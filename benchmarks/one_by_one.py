@@ -1,4 +1,4 @@
-"""Three questions about 1x1 convolutions: is PCA better, do they overfit less, are they faster?
+"""Questions about 1x1 convolutions: is PCA better, do they overfit less, are they faster?
 
 pca          a trained network's 64 feature maps are squeezed to fewer channels, by principal
              component analysis or by a learned 1x1 convolution: what is lost of the features, and
@@ -6,6 +6,9 @@ pca          a trained network's 64 feature maps are squeezed to fewer channels,
 overfitting  three layers of 1x1 against three of 3x3, on 1,000 images with their own labels and
              with random ones, long enough to learn them by heart.
 clock        5x5 from 192 to 32 channels on 28x28, directly and by way of 16 channels.
+detour       a 5x5 layer on the 64 maps of trained first layers that stay fixed: directly, behind
+             a 1x1 layer, or reading few of the maps. The same trained as a whole, and a network
+             with few maps from the start, at equal MACs.
 
 Runs with the same seed are pairs: same images, same order, same trained features. Writes
 results/one_by_one.json; finished runs are kept. Accuracy is that on the validation images.
@@ -19,6 +22,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -253,6 +257,114 @@ def clock() -> dict:
     return result
 
 
+# --- detour ---------------------------------------------------------------------------------------
+
+DETOUR_RECIPE = dict(
+    train_images=4_000, epochs=4, batch_size=50, learning_rate=0.1, channels=64, kernel_size=5
+)
+DETOUR_WIDTHS = (4, 8, 16, 32)
+NARROW = 17  # maps that make the narrow network's MACs about those of the detour by way of 8
+
+
+def first_layers(channels: int) -> nn.Sequential:
+    """Images (N, 1, 28, 28) to `channels` maps of 7x7."""
+    layers = list(front())[:4]
+    layers += [nn.Conv2d(32, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)]
+    return nn.Sequential(*layers, nn.ReLU())
+
+
+def last_layers(middle: nn.Module) -> nn.Sequential:
+    """A layer that makes 64 maps, and what makes logits of them."""
+    channels = DETOUR_RECIPE["channels"]
+    return nn.Sequential(
+        middle,
+        nn.BatchNorm2d(channels),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(channels, 10),
+    )
+
+
+def detour(in_channels: int, out_channels: int, between: int) -> nn.Sequential:
+    """Exercise one_by_one.9."""
+    first = nn.Conv2d(in_channels, between, 1)
+    return nn.Sequential(first, nn.ReLU(), nn.Conv2d(between, out_channels, 5, padding=2))
+
+
+class Pick(nn.Module):
+    """Some of the maps, as they are."""
+
+    def __init__(self, chosen: Tensor) -> None:
+        super().__init__()
+        self.chosen = chosen
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps[:, self.chosen]
+
+
+def five(given: int) -> nn.Conv2d:
+    return nn.Conv2d(given, DETOUR_RECIPE["channels"], 5, padding=2)
+
+
+def middle(way: str, width: int, seed: int) -> nn.Module:
+    """The layer from 64 to 64 maps: direct, your detour, or a 5x5 that reads `width` maps only."""
+    channels = DETOUR_RECIPE["channels"]
+    if way == "direct":
+        return five(channels)
+    if way == "detour":
+        return detour(channels, channels, width)
+    generator = torch.Generator().manual_seed(seed)
+    return nn.Sequential(Pick(torch.randperm(channels, generator=generator)[:width]), five(width))
+
+
+WHOLE = {  # everything is trained together: maps of the first layers, and the layer behind them
+    "direct": (DETOUR_RECIPE["channels"], lambda: five(DETOUR_RECIPE["channels"])),
+    "detour_8": (
+        DETOUR_RECIPE["channels"],
+        lambda: detour(DETOUR_RECIPE["channels"], DETOUR_RECIPE["channels"], 8),
+    ),
+    "narrow": (NARROW, lambda: five(NARROW)),
+}
+
+
+def whole(name: str) -> nn.Sequential:
+    maps, layer = WHOLE[name]
+    return nn.Sequential(first_layers(maps), last_layers(layer()))
+
+
+def headed(way: str, width: int, seed: int) -> nn.Sequential:
+    return last_layers(middle(way, width, seed))
+
+
+def timed(build: Callable[[], nn.Module], train, validation, seed: int) -> tuple[nn.Module, dict]:
+    start = time.process_time()
+    model, history = common.train(build, train, DETOUR_RECIPE, seed)
+    seconds = round(time.process_time() - start, 2)
+    right = common.accuracy(model, validation)
+    return model, {"status": history.status, "seconds": seconds, "accuracy": right}
+
+
+def detour_runs(seed: int) -> list[dict]:
+    """Whole networks; and heads on the maps of the direct one, whose first layers then stay."""
+    recipe, runs = DETOUR_RECIPE, []
+    splits = common.load(recipe, seed)
+    features = None
+    for name in WHOLE:
+        model, run = timed(partial(whole, name), splits.train, splits.validation, seed)
+        runs.append({"seed": seed, "part": "whole", "way": name} | run)
+        features = features or model[0].eval()
+    train = Features(*computed(features, splits.train), recipe["batch_size"], seed)
+    validation = Features(*computed(features, splits.validation), 500, None)
+    ways = [("direct", recipe["channels"])]
+    ways += [(way, width) for way in ("detour", "pick") for width in DETOUR_WIDTHS]
+    for way, width in ways:
+        build = partial(headed, way, width, seed)
+        _, run = timed(build, train, validation, seed)
+        runs.append({"seed": seed, "part": "head", "way": f"{way}_{width}"} | run)
+    return runs
+
+
 # --- results --------------------------------------------------------------------------------------
 
 
@@ -285,6 +397,30 @@ def report_fits(content: dict) -> None:
                 }
 
 
+def report_detour(content: dict) -> None:
+    runs = [run for seed in sorted(content["runs"], key=int) for run in content["runs"][seed]]
+    content["found"] = {"head": {}, "whole": {}}
+    for part, found in content["found"].items():
+        for way in dict.fromkeys(run["way"] for run in runs if run["part"] == part):
+            own = [run for run in runs if (run["part"], run["way"]) == (part, way)]
+            kind, _, width = way.partition("_")
+            network = whole(way) if part == "whole" else headed(kind, int(width), 0)
+            shape = (1, 28, 28) if part == "whole" else (DETOUR_RECIPE["channels"], 7, 7)
+            found[way] = {
+                "macs": summary.count_macs(network, shape),
+                **common.summaries(own, "accuracy"),
+                "seconds": common.summarise([run["seconds"] for run in own], digits=2),
+            }
+
+
+def run_detour(head: dict, seeds: range) -> None:
+    stored = common.Stored(FILE, head, "detour", report=report_detour, recipe=DETOUR_RECIPE)
+    runs = stored.content.setdefault("runs", {})
+    for seed in seeds:
+        stored.once(runs, str(seed), detour_runs, seed)
+    stored.save()
+
+
 def run_clock(head: dict, seeds: range) -> None:
     stored = common.Stored(FILE, head, "clock")
     stored.content |= clock()
@@ -312,7 +448,7 @@ def run_overfitting(head: dict, seeds: range) -> None:
     stored.save()
 
 
-PARTS = {"clock": run_clock, "pca": run_pca, "overfitting": run_overfitting}
+PARTS = {"clock": run_clock, "pca": run_pca, "overfitting": run_overfitting, "detour": run_detour}
 
 
 def main() -> None:

@@ -87,6 +87,18 @@ def as_convolution(linear, channels, kernel_size):
 """
 
 
+ONE, FIVE = "nn.Conv2d(in_channels, between, 1)", "nn.Conv2d(between, out_channels, 5, padding=2)"
+
+
+def detour(*parts):
+    """Source of a detour that is an nn.Sequential of these parts."""
+    lines = "".join(f"        {part},\n" for part in parts)
+    return (
+        "def detour(in_channels, out_channels, between):\n"
+        f"    return nn.Sequential(\n{lines}    )\n"
+    )
+
+
 SHARES = [
     ("1x1, stride 2", 0.75),
     ("1x1, stride 3", 8 / 9),
@@ -889,6 +901,57 @@ for name, layer in looks.items():
         ),
         ("texts", f"notices = dict.fromkeys({KINDS}, 'no')", r"True or False is expected"),
     ],
+    "one_by_one.9": [
+        ("no ReLU", detour(ONE, FIVE), r"ReLU between the two convolutions is missing"),
+        ("two ReLUs", detour(ONE, "nn.ReLU()", FIVE, "nn.ReLU()"), r"after the second convolution"),
+        ("a ReLU at the end", detour(ONE, FIVE, "nn.ReLU()"), r"after both"),
+        (
+            "no padding",
+            detour(ONE, "nn.ReLU()", FIVE.replace(", padding=2", "")),
+            r"5×5 convolution has no padding",
+        ),
+        (
+            "5x5 first",
+            detour(
+                "nn.Conv2d(in_channels, between, 5, padding=2)",
+                "nn.ReLU()",
+                "nn.Conv2d(between, out_channels, 1)",
+            ),
+            r"two kernels have changed places",
+        ),
+        (
+            "direct",
+            detour("nn.Conv2d(in_channels, out_channels, 5, padding=2)"),
+            r"1×1 before it is missing",
+        ),
+        (
+            "no biases",
+            detour(
+                ONE.replace("1)", "1, bias=False)"),
+                "nn.ReLU()",
+                FIVE.replace("2)", "2, bias=False)"),
+            ),
+            r"bias",
+        ),
+        ("3x3", detour(ONE, "nn.ReLU()", FIVE.replace("5, padding=2", "3, padding=1")), r"3×3"),
+        (
+            "channels of the image",
+            detour(ONE, "nn.ReLU()", FIVE.replace("between", "in_channels")),
+            r"channels",
+        ),
+        (
+            "no return",
+            "def detour(in_channels, out_channels, between):\n"
+            f"    nn.Sequential({ONE}, nn.ReLU(), {FIVE})\n",
+            r"return",
+        ),
+        (
+            "a list",
+            "def detour(in_channels, out_channels, between):\n"
+            f"    return [{ONE}, nn.ReLU(), {FIVE}]\n",
+            r"nn.Sequential",
+        ),
+    ],
 }
 
 right_answers = {
@@ -1087,6 +1150,35 @@ for name, layer in looks.items():
             "numpy",
             "import numpy as np\n"
             f"notices = dict(zip({KINDS}, np.array([0, 0, 0, 1, 1, 1], dtype=bool)))",
+        ),
+    ],
+    "one_by_one.9": [
+        ("a Sequential", detour(ONE, "nn.ReLU()", FIVE)),
+        (
+            "as a class",
+            """
+class detour(nn.Module):
+    def __init__(self, in_channels, out_channels, between):
+        super().__init__()
+        self.large = nn.Conv2d(between, out_channels, 5, padding="same")
+        self.squeeze = nn.Conv2d(in_channels, between, 1)
+
+    def forward(self, x):
+        return self.large(torch.relu(self.squeeze(x)))
+""",
+        ),
+        (
+            "with nn.Linear",
+            """
+class detour(nn.Module):
+    def __init__(self, in_channels, out_channels, between):
+        super().__init__()
+        self.squeeze = nn.Linear(in_channels, between)
+        self.large = nn.Conv2d(between, out_channels, 5, padding=2)
+
+    def forward(self, x):
+        return self.large(self.squeeze(x.movedim(1, -1)).movedim(-1, 1).relu())
+""",
         ),
     ],
 }

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from exercises import trace
 from exercises.compare import (
+    Unexplained,
     Wrong,
     call,
     close,
@@ -19,7 +20,9 @@ from exercises.compare import (
     expect_keys,
     expect_numbers,
     layers,
+    make,
     plain,
+    same_outputs,
     same_results,
 )
 
@@ -45,6 +48,7 @@ _TURNED = (
     "The matrix is transposed: the weight has the shape (out, in, 1, 1), and each row of the "
     "matrix belongs to one channel that comes out."
 )
+FIRST, LAST = "between, kernel_size=1)", "between, out_channels, kernel_size=5, padding=2)"
 RESHAPED = "linear.weight.reshape(convolution.weight.shape)"
 _PERMUTE = (
     "`reshape` alone does not put the channels of a pixel into one row: neighbouring pixels of one "
@@ -296,6 +300,48 @@ SLIPS = {
         "The bias has the wrong sign.": ("copy_(linear.bias)", "copy_(-linear.bias)"),
         "The stride is the size of the kernel; on larger maps it should slide one pixel at a "
         "time.": ("kernel_size)", "kernel_size, stride=kernel_size)"),
+    },
+    "one_by_one.9": {
+        "The ReLU between the two convolutions is missing.": ("        nn.ReLU(),\n", ""),
+        "There is a ReLU after the second convolution too; the task has one, between the two.": (
+            *(f"{LAST},", f"{LAST},\n        nn.ReLU(),"),
+        ),
+        "The ReLU comes after both convolutions; it belongs between them.": (
+            *("        nn.ReLU(),\n", ""),
+            *(f"{LAST},", f"{LAST},\n        nn.ReLU(),"),
+        ),
+        "The ReLU comes first; it belongs between the two convolutions.": (
+            *("        nn.ReLU(),\n", ""),
+            *("nn.Sequential(\n", "nn.Sequential(\n        nn.ReLU(),\n"),
+        ),
+        "The 5×5 convolution has no padding, so its maps are smaller than those that come in.": (
+            *(", padding=2", ""),
+        ),
+        "The 1×1 convolution is padded too: it puts a frame around the maps.": (
+            *(FIRST, "between, kernel_size=1, padding=2)"),
+        ),
+        "The padding is at the 1×1 convolution; it belongs to the 5×5.": (
+            *(FIRST, "between, kernel_size=1, padding=2)"),
+            *(", padding=2),\n    )", "),\n    )"),
+        ),
+        "The two kernels have changed places: first comes the 1×1, then the 5×5.": (
+            *(FIRST, "between, kernel_size=5, padding=2)"),
+            *(LAST, "between, out_channels, kernel_size=1)"),
+        ),
+        "Both kernels are 1×1; the second should be 5×5.": (
+            *(LAST, "between, out_channels, kernel_size=1)"),
+        ),
+        "Both kernels are 5×5; the first should be 1×1.": (
+            *(FIRST, "between, kernel_size=5, padding=2)"),
+        ),
+        "The second kernel is 3×3; it should be 5×5.": (
+            *("kernel_size=5, padding=2", "kernel_size=3, padding=1"),
+        ),
+        "The 5×5 convolution alone is there: the 1×1 before it is missing.": (
+            *("        nn.Conv2d(in_channels, between, kernel_size=1),\n", ""),
+            *("        nn.ReLU(),\n", ""),
+            *(LAST, "in_channels, out_channels, kernel_size=5, padding=2)"),
+        ),
     },
 }
 
@@ -969,3 +1015,31 @@ def one_by_one_7(answer):
         )
     name = next(name for name in _NOTICES if given[name] is not _NOTICES[name])
     raise Wrong(f'"{name}": {given[name]} is not right. {_WHY[name]}')
+
+
+# --- one_by_one.9: the detour ---------------------------------------------------------------------
+
+
+def _detour(in_channels: int, out_channels: int, between: int) -> nn.Module:
+    first = nn.Conv2d(in_channels, between, 1)
+    return nn.Sequential(first, nn.ReLU(), nn.Conv2d(between, out_channels, 5, padding=2))
+
+
+def one_by_one_9(answer):
+    for arguments, shape in (
+        ((6, 4, 3), (2, 6, 7, 9)),
+        ((5, 5, 2), (1, 5, 8, 6)),  # a shortcut would fit
+        ((3, 7, 4), (2, 3, 5, 6)),
+    ):
+        block = make(answer, *arguments)
+        try:
+            same_outputs(block, _detour(*arguments), shape)
+        except Unexplained:
+            found = [m.bias for m in block.modules() if isinstance(m, nn.Conv2d)]
+            if found and any(bias is None for bias in found):
+                raise Wrong(
+                    "A convolution has no bias. Both have one here, as nn.Conv2d has without "
+                    "`bias=False`."
+                ) from None
+            raise
+    return "The 5×5 layer in your detour reads few channels."

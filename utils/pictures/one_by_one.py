@@ -87,6 +87,49 @@ def clock(measured: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def ways(trained: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """MACs of each way, and a mark for each seed: seconds of training, accuracy from 0 to 1."""
+    with plotting.style(title=10):
+        figure, axes = plt.subplots(1, 3, figsize=(WIDE, 2.1), sharey=True, layout="constrained")
+        for row, one in enumerate(trained.values()):
+            look = {"color": BLUE, "edgecolor": "black", "height": 0.5}
+            axes[0].barh(row, one["macs"] / 1e6, **look)
+            heights = [row + 0.16 * (n - 1) for n in range(len(one["seconds"]))]
+            axes[1].plot(one["seconds"], heights, "o", color=BLUE, mfc="none")
+            axes[2].plot([100 * v for v in one["accuracy"]], heights, "o", color=BLUE, mfc="none")
+        axes[0].set_yticks(range(len(trained)), list(trained))
+        axes[0].set(xlabel="million MACs", ylim=(len(trained) - 0.5, -0.5))
+        axes[1].set_xlabel("seconds")
+        axes[1].set_xlim(left=0)
+        axes[2].set_xlabel("accuracy (%)")
+        for axis in axes[1:]:
+            axis.grid(axis="x", color="0.9")
+    return figure
+
+
+def squeezes(found: Mapping[str, Any]) -> Figure:
+    """Accuracy against the number of maps that the 5x5 layer reads. Marks are single runs."""
+    with plotting.style(title=10):
+        figure, axis = plt.subplots(figsize=(WIDE, 3), layout="constrained")
+        widths = [4, 8, 16, 32]
+        for number, (way, name) in enumerate({"detour": "mixtures", "pick": "picked"}.items()):
+            runs = [found[f"{way}_{width}"]["accuracy"] for width in widths]
+            look = {"color": plotting.COLOURS[number]}
+            middle = [100 * one["median"] for one in runs]
+            axis.plot(widths, middle, plotting.DASHES[number], lw=1.8, label=name, **look)
+            for width, one in zip(widths, runs):
+                place = [width * 2 ** (0.08 * (2 * number - 1))] * len(one["runs"])
+                values = [100 * value for value in one["runs"]]
+                axis.plot(place, values, plotting.MARKERS[number], mfc="none", ms=5, **look)
+        whole = [100 * value for value in found["direct_64"]["accuracy"]["runs"]]
+        axis.plot([64] * len(whole), whole, "^", color="black", mfc="none", ms=5, label="direct")
+        axis.set_xscale("log", base=2)
+        axis.set_xticks([*widths, 64], [*widths, 64])
+        axis.set(xlabel="maps that the 5×5 layer reads, of 64", ylabel="accuracy (%)")
+        axis.legend(loc="lower right")
+    return figure
+
+
 def walk(share: Tensor, answers: Mapping[str, Tensor]) -> Figure:
     """One output of some layers while the input goes straight from one pixel to another."""
     with plotting.style(title=10):
