@@ -1,7 +1,9 @@
-"""MobileNet: the bottleneck and its shortcut, int8, memory, and MACs against milliseconds.
+"""MobileNet: pairs against ordinary layers, the bottleneck, int8, memory, MACs and milliseconds.
 
-Four parts, each written to results/mobilenet.json when it is done; without a name all four run.
+Five parts, each written to results/mobilenet.json when it is done; without a name all five run.
 
+- "twins": a small network trained with ordinary 3x3 convolutions and with depthwise-separable ones,
+  paired by seed: time of a training step, accuracy. Finished runs are kept.
 - "blocks": a thin MobileNet v2 and the same network changed in one thing: ReLU6 behind each
   projection, shortcuts between the wide tensors, no shortcuts. Paired by seed. Finished runs are
   kept; a changed recipe starts anew.
@@ -12,7 +14,7 @@ Four parts, each written to results/mobilenet.json when it is done; without a na
   rival in each round; ratios to the first of their group. Whole networks as they are and with the
   batch norms folded, and where their time goes, by kind of layer.
 
-    python -m benchmarks.mobilenet blocks int8 memory speed --seeds 5
+    python -m benchmarks.mobilenet twins blocks int8 memory speed --seeds 5
 """
 
 from __future__ import annotations
@@ -38,10 +40,78 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks import common
 from utils import data, networks, summary, training
-from utils.networks.mobilenet import V1_BLOCKS, InvertedResidual, convolution
+from utils.networks.mobilenet import (
+    V1_BLOCKS,
+    InvertedResidual,
+    convolution,
+    depthwise_separable,
+)
 from utils.topics import memory
 
 FILE = "mobilenet.json"
+
+# --- the same small network twice -----------------------------------------------------------------
+
+# As chapter 09 trains it at budget `cpu`. Output channels and stride of the four layers or pairs.
+TWINS_RECIPE = dict(
+    train_images=2_000,
+    validation_images=5_000,
+    epochs=4,
+    batch_size=50,
+    learning_rate=0.05,
+    first=32,
+    blocks=[[64, 1], [128, 2], [128, 1], [256, 2]],
+)
+TWINS = {
+    "ordinary": "ordinary 3x3 convolutions",
+    "separable": "a depthwise and a 1x1 convolution for each",
+}
+
+
+def twin(kind: str) -> nn.Module:
+    """A MobileNet v1 of four blocks for images (N, 1, 28, 28), or its twin without pairs."""
+    channels = TWINS_RECIPE["first"]
+    layers: list[nn.Module] = [convolution(1, channels, 3, 2)]
+    for out_channels, stride in TWINS_RECIPE["blocks"]:
+        if kind == "separable":
+            layers.append(depthwise_separable(channels, out_channels, stride))
+        else:
+            layers.append(convolution(channels, out_channels, 3, stride))
+        channels = out_channels
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
+
+
+def run_twin(kind: str, seed: int) -> dict:
+    splits = common.load(TWINS_RECIPE, seed)
+    model, history = common.train(lambda: twin(kind), splits.train, TWINS_RECIPE, seed)
+    return {
+        "seed": seed,
+        "status": history.status,
+        "milliseconds": round(1000 * min(history.seconds) / len(splits.train), 2),
+        "train_accuracy": common.accuracy(model, splits.train),
+        "validation_accuracy": common.accuracy(model, splits.validation),
+    }
+
+
+def report_twins(content: dict) -> None:
+    keys = ("train_accuracy", "validation_accuracy")
+    entries = content["networks"]
+    for entry in entries.values():
+        entry |= common.summaries(entry["runs"], *keys)
+        entry |= common.summaries(entry["runs"], "milliseconds", digits=2)
+    content["pairs"] = common.pairs(entries, [("ordinary", "separable")], *keys)
+    first, second = entries.values()
+    content["times_fewer_macs"] = round(first["macs"] / second["macs"], 2)
+    if first["runs"] and second["runs"]:  # the fastest epoch of all seeds: disturbed least
+        fastest = [min(run["milliseconds"] for run in entry["runs"]) for entry in (first, second)]
+        content["times_faster"] = round(fastest[0] / fastest[1], 2)
+
+
+def twins(stored: common.Stored, seeds: range, trial: bool) -> None:
+    """Train both networks from every seed."""
+    fields = {kind: {"label": label, **common.size(twin(kind))} for kind, label in TWINS.items()}
+    stored.fill("networks", fields, run_twin, seeds)
+
 
 # --- the bottleneck and its shortcut --------------------------------------------------------------
 
@@ -620,6 +690,7 @@ def speed(stored: common.Stored, seeds: range, trial: bool) -> None:
 
 # What measures a part, what sums it up, and its recipe where finished runs can be kept.
 PARTS: dict[str, tuple[Callable, Callable | None, dict]] = {
+    "twins": (twins, report_twins, {"recipe": TWINS_RECIPE}),
     "blocks": (blocks, report_blocks, {"recipe": BLOCKS_RECIPE}),
     "int8": (int8, report_int8, {"recipe": INT8_RECIPE}),
     "memory": (measure_memory, None, {}),
@@ -632,7 +703,7 @@ def main() -> None:
     parser.add_argument("--trial", action="store_true", help="few rounds of timing; writes nothing")
     arguments = parser.parse_args()
     logging.getLogger().setLevel(logging.ERROR)  # onnxruntime recommends what is done anyway
-    head = common.header("MobileNet: blocks, int8, memory, speed", "onnx", "onnxruntime")
+    head = common.header("MobileNet: twins, blocks, int8, memory, speed", "onnx", "onnxruntime")
     for name in arguments.names:
         measure, report, same = PARTS[name]
         file = None if arguments.trial else FILE

@@ -66,7 +66,7 @@ FILES = {
 # Parts without a clock, and no further process.
 ARGUMENTS = {
     "accuracy": ["lenet"],
-    "mobilenet": ["blocks", "int8"],
+    "mobilenet": ["twins", "blocks", "int8"],
     "one_by_one": ["pca", "overfitting", "detour"],
     **{name: ["--processes", "1"] for name in ("loss_log", "lottery", "shuffled_pixels")},
 }

@@ -173,6 +173,48 @@ def by_kind(panels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
     return figure
 
 
+def twins(
+    macs: Mapping[str, float],
+    milliseconds: Mapping[str, Sequence[float]],
+    accuracy: Mapping[str, Sequence[float]],
+) -> Figure:
+    """Two networks with equal recipes: work, time of a training step, and accuracy.
+
+    A dashed line shows the time that the second network would need if time followed the MACs. A
+    line joins the two accuracies of a seed.
+
+    Args:
+        macs: name of each network and its millions of MACs; the second network has fewer.
+        milliseconds, accuracy: for each of the names a number for each seed.
+    """
+    names = list(macs)
+    fastest = {name: min(milliseconds[name]) for name in names}
+    looks = ({"color": "#BFDDF2"}, {"color": "#F4C28F", "hatch": "////"})
+    with plotting.style(title=11):
+        figure, axes = plt.subplots(3, 1, figsize=(plotting.NARROW, 4.6), layout="constrained")
+        labels = ("million MACs for one image", "milliseconds for a training step")
+        for axis, label, values, digits in zip(axes, labels, (macs, fastest), (".1f", ".0f")):
+            for row, name in enumerate(names):
+                axis.barh(row, values[name], height=0.62, edgecolor="#222222", **looks[row])
+                text = f" {values[name]:{digits}}"
+                axis.text(values[name], row, text, va="center", fontweight="bold")
+            axis.set(xlabel=label, xlim=(0, 1.15 * max(values.values())))
+        follows = fastest[names[0]] * macs[names[1]] / macs[names[0]]
+        axes[1].plot([follows] * 2, [0.5, 1.5], "--", color="#222222", linewidth=1.5)
+        text = f"(dashed: {follows:.0f}, if time followed the MACs)"
+        left = fastest[names[1]] + 0.07 * max(fastest.values())
+        axes[1].text(left, 1, text, va="center")
+        for pair in zip(*(accuracy[name] for name in names)):
+            percent = [100 * share for share in pair]
+            axes[2].plot(percent, [0, 1], "o-", color=plotting.COLOURS[0], markersize=6)
+        axes[2].set(xlabel="accuracy on the validation images (%), a line for each seed")
+        axes[2].margins(x=0.15)
+        for axis in axes:
+            axis.set_yticks(range(len(names)), names)
+            axis.set_ylim(len(names) - 0.5, -0.5)
+    return figure
+
+
 def zeros(shares: Sequence[tuple[str, float]]) -> Figure:
     """For each layer the share of zeros in what it gets; layers in their order."""
     with plotting.style(title=11):
