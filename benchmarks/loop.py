@@ -3,7 +3,9 @@
 `paths` takes one short run in several ways that should be one and the same (in parts, with two
 processes, stopped and resumed) and in ways with a mistake, and writes down the loss of every step.
 `rates` trains a small network with four batch sizes and several learning rates, all for as many
-epochs. Writes results/loop.json. Finished runs are kept, so an interrupted benchmark goes on.
+epochs. `warm_up` trains it with a small batch, at the best of three rates, and with a large batch,
+whose rate is the same, is multiplied as the batch was, or rises to that value first. Writes
+results/loop.json. Finished runs are kept, so an interrupted benchmark goes on.
 
     python -m benchmarks.loop
 """
@@ -36,6 +38,15 @@ RATES = dict(
 )
 BATCH_SIZES = (16, 64, 256, 1024)
 LEARNING_RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+WARM_UP = dict(
+    network=RATES["network"],
+    train_images=4_096,
+    validation_images=2_000,
+    epochs=10,
+    momentum=0.9,
+    schedule="constant, after a rise in a line over a share of the steps",
+)
+SMALL, LARGE, RISE = 64, 1_024, 0.2
 
 
 # --- one run in several ways ----------------------------------------------------------------------
@@ -173,8 +184,59 @@ def report(rates: dict) -> None:
             entry |= {"best_rate": float(best), "best": entry["rates"][best]["accuracy"]}
 
 
+# --- warm-up --------------------------------------------------------------------------------------
+
+
+def rise(step: int, total: int, share: float) -> float:
+    """Share of the highest rate at `step`, counted from 0: up in a line, then constant."""
+    return min(1.0, (step + 1) / (share * total)) if share else 1.0
+
+
+def with_rise(recipe: dict, batch_size: int, rate: float, share: float, seed: int) -> dict:
+    """Validation accuracy, and the mean training loss of each `LARGE` images on the way."""
+    splits = common.load(recipe | {"batch_size": batch_size}, seed)
+    torch.manual_seed(seed)
+    model = small_network().train()
+    optimizer = torch.optim.SGD(model.parameters(), rate, recipe["momentum"])
+    total, losses = recipe["epochs"] * len(splits.train), []
+    for epoch in range(recipe["epochs"]):
+        splits.train.set_epoch(epoch)
+        for images, labels in splits.train:
+            optimizer.param_groups[0]["lr"] = rate * rise(len(losses), total, share)
+            losses.append(step(model, optimizer, images, labels))
+    together = torch.tensor(losses).view(-1, LARGE // batch_size).mean(dim=1)
+    accuracy = common.accuracy(model, splits.validation)
+    return {"seed": seed, "accuracy": accuracy, "losses": [round(x, 4) for x in together.tolist()]}
+
+
+def at_constant_rate(recipe: dict, rate: float, seed: int) -> dict:
+    found = with_rise(recipe, SMALL, rate, 0.0, seed)
+    return {"seed": seed, "accuracy": found["accuracy"]}
+
+
+def ways_to_grow(rate: float) -> dict[str, dict]:
+    """Batch size, highest rate, and share of the steps in which the rate rises."""
+    scaled = round(rate * LARGE / SMALL, 4)
+    return {
+        "small": {"batch_size": SMALL, "rate": rate, "rise": 0.0},
+        "same_rate": {"batch_size": LARGE, "rate": rate, "rise": 0.0},
+        "scaled": {"batch_size": LARGE, "rate": scaled, "rise": 0.0},
+        "warm_up": {"batch_size": LARGE, "rate": scaled, "rise": RISE},
+    }
+
+
+def report_warm_up(content: dict) -> None:
+    """Summaries, and the rate that suits the small batch best."""
+    for part in ("tried", "ways"):
+        for entry in content.get(part, {}).values():
+            entry |= common.summaries(entry["runs"], "accuracy")
+    tried = {k: v["accuracy"]["median"] for k, v in content.get("tried", {}).items() if v["runs"]}
+    if tried:
+        content["best_rate"] = float(max(tried, key=tried.get))
+
+
 def main() -> None:
-    arguments = common.parser(__doc__, names=["paths", "rates"], seeds=3, processes=1)
+    arguments = common.parser(__doc__, names=["paths", "rates", "warm_up"], seeds=3, processes=1)
     options = arguments.parse_args()
     head = common.header("One run in several ways; batch size and learning rate")
     if "paths" in options.names:
@@ -196,6 +258,20 @@ def main() -> None:
                 seeds = range(options.seeds)
                 rates.complete(name, entry["runs"], seeds, run, RATES, *given, mapping=mapping)
         rates.save()
+    if "warm_up" in options.names:
+        found = common.Stored(FILE, head, "warm_up", report=report_warm_up, recipe=WARM_UP)
+        seeds = range(options.seeds)
+        with common.processes(options.processes) as mapping:
+            for rate in LEARNING_RATES[:3]:
+                runs = found.entry("tried", f"{rate:g}")["runs"]
+                name, given = f"rate {rate:g}", (WARM_UP, rate)
+                found.complete(name, runs, seeds, at_constant_rate, *given, mapping=mapping)
+            for name, way in ways_to_grow(found.content["best_rate"]).items():
+                runs = found.entry("ways", name, **way)["runs"]
+                found.complete(
+                    name, runs, seeds, with_rise, WARM_UP, *way.values(), mapping=mapping
+                )
+        found.save()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Functions of a notebook in several processes."""
 
 import functools
+import os
 
 import pytest
 import torch
 import torch.distributed as dist
 
+from utils import data, device, networks, training
 from utils.topics import processes
 
 needs_gloo = pytest.mark.skipif(
@@ -54,3 +56,28 @@ def test_what_has_no_source_is_refused():
         processes.run(functools.partial(double))
     with pytest.raises(ValueError, match="at least one process"):
         processes.run(double, processes=0)
+
+
+SMALL = ["lenet", "--epochs", 1, "--train-images", 96, "--batch-size", 32, "--checkpoint"]
+
+
+@needs_gloo
+@pytest.mark.parametrize("system", [os.name, "nt"])
+def test_train_py_in_two_processes_comes_to_the_weights_of_one(system, tmp_path, monkeypatch):
+    """On Windows `run` starts them, which works on every system."""
+    file = tmp_path / "two.pt"
+    monkeypatch.setattr(processes, "SYSTEM", system)
+    processes.torchrun(*SMALL, file)
+    splits = data.load(train_images=96, batch_size=32, device="cpu")
+    device.seed_everything(0)
+    one = networks.build("lenet")
+    training.fit(one, splits.train, epochs=1, learning_rate=0.1, seed=0, device="cpu")
+    two = training.load_weights(networks.build("lenet"), file)
+    pairs = zip(one.parameters(), two.parameters())
+    assert max((a - b).abs().max() for a, b in pairs) < 1e-6
+
+
+@pytest.mark.skipif(os.name == "nt", reason="run has an error of its own")
+def test_why_train_py_did_not_finish_is_told():
+    with pytest.raises(RuntimeError, match=r"did not finish:\nproblem: .*no_such_net"):
+        processes.torchrun("no_such_net", "--epochs", 1, processes=1)

@@ -23,6 +23,13 @@ WAYS = {  # of results/loop.json
     "not_averaged": "gradients not averaged",
     "without_optimizer": "resumed without momentum",
 }
+MARK = "your run"
+
+
+def way(entry: Mapping[str, Any]) -> str:
+    """The name of a way in the part `warm_up` of results/loop.json."""
+    name = f"{entry['batch_size']:,} images, rate {entry['rate']:g}"
+    return f"{name}, warm-up" if entry["rise"] else name
 
 
 # --- the main path --------------------------------------------------------------------------------
@@ -181,6 +188,33 @@ def copies(distances: Mapping[str, Sequence[float]]) -> Figure:
             axis.plot(range(1, len(values) + 1), values, **look)
         axis.set(xlabel="step", ylabel="largest difference\nof a weight")
         axis.legend(loc="upper left", fontsize=9)
+    return figure
+
+
+def warm_up(found: Mapping[str, Any], yours: Mapping[str, float]) -> Figure:
+    """Loss on the way and accuracy at the end, of a small batch and of a large one in three ways.
+
+    Args:
+        found: the part `warm_up` of results/loop.json.
+        yours: the accuracy of one more run, by the names of the ways.
+    """
+    ways = found["ways"]
+    with plotting.style():
+        figure, (above, below) = plotting.axes(rows=2, height=5.2)
+        for place, (name, entry) in enumerate(ways.items()):
+            losses = np.median([run["losses"] for run in entry["runs"]], axis=0)
+            look = plotting.line(place, markevery=(2 * place, 8), label=way(entry))
+            above.plot(range(1, len(losses) + 1), losses, **look)
+            dots = [100 * run["accuracy"] for run in entry["runs"]]
+            below.plot(dots, [place] * len(dots), "o", color="0.6", markeredgecolor="0.3")
+            below.plot(100 * yours[name], place, "x", color="black", markersize=9, mew=2)
+        above.set(xlabel="1,024 images seen, so often", ylabel="training loss", ylim=(0, None))
+        above.legend(fontsize=8.5)
+        below.plot([], [], "o", color="0.6", markeredgecolor="0.3", label="five seeds")
+        below.plot([], [], "x", color="black", markersize=9, mew=2, label=MARK)
+        below.set_yticks(range(len(ways)), [way(entry) for entry in ways.values()])
+        below.set(xlabel="validation accuracy (%)", xlim=(0, 100), ylim=(len(ways) - 0.5, -0.5))
+        below.legend(loc="lower left", fontsize=8.5)
     return figure
 
 

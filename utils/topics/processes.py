@@ -1,14 +1,16 @@
 """A function of a notebook in several processes that form one group, for chapter 11.
 
-`train.py` and torchrun are the real thing. Here processes are started from a notebook, on Linux,
-macOS and Windows alike. Each is a new Python, which cannot import what a notebook has defined, so
-the source of the functions is sent. They meet in a file, not at an address, and exchange tensors
-through gloo.
+`train.py` and torchrun are the real thing, and `torchrun` starts them. `run` starts processes from
+a notebook, on Linux, macOS and Windows alike. Each is a new Python, which cannot import what a
+notebook has defined, so the source of the functions is sent. They meet in a file, not at an
+address, and exchange tensors through gloo.
 """
 
 from __future__ import annotations
 
 import inspect
+import os
+import subprocess
 import sys
 import tempfile
 import textwrap
@@ -26,6 +28,8 @@ from torch import nn
 
 from utils import data, device, networks, training
 
+SYSTEM = os.name
+TRAIN = Path(__file__).resolve().parents[2] / "train.py"
 SECONDS = 300  # that a process waits for the others before it gives up
 # What the functions find under these names, beside those that were sent along.
 NAMES = {"torch": torch, "nn": nn, "F": F, "dist": dist}
@@ -65,6 +69,49 @@ def run(function: Callable, *arguments: Any, processes: int = 2, **others: Calla
             raise RuntimeError(min(errors).partition(" ")[2])
         files = [Path(folder) / f"result_{rank}.pt" for rank in range(processes)]
         return [torch.load(file, weights_only=True) for file in files]
+
+
+def torchrun(*arguments: Any, processes: int = 2) -> None:
+    """Start `train.py` with these arguments, as `torchrun` does, in processes on the CPU.
+
+    On Windows, whose torch lacks what torchrun needs, `run` starts them.
+
+    Raises:
+        RuntimeError: the training did not finish; the message says what was printed.
+    """
+    given = [str(argument) for argument in arguments]
+    if SYSTEM == "nt":
+        run(_train, str(TRAIN), given, processes=processes)
+        return
+    command = ["-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
+    command += [f"--nproc_per_node={processes}", str(TRAIN), *given]
+    # A process that torchrun starts tells its children who they are; these are a new group.
+    others = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+    variables = {name: value for name, value in os.environ.items() if name not in others}
+    ended = subprocess.run(
+        [sys.executable, *command],
+        env=variables | {"COURSE_DEVICE": "cpu", "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=SECONDS,
+    )
+    if ended.returncode:
+        lines = ended.stdout.split("\n")
+        problems = [line for line in lines if line.startswith("problem: ")] or lines[-8:]
+        raise RuntimeError("train.py did not finish:\n" + "\n".join(dict.fromkeys(problems)))
+
+
+def _train(file, arguments):
+    """What a process of `torchrun` does, without torchrun."""
+    import os
+    import runpy
+
+    os.environ["COURSE_DEVICE"] = "cpu"
+    command = runpy.run_path(file)
+    command["train"](command["parser"]().parse_args(arguments))
 
 
 def _source(name: str, function: Callable) -> tuple[str, str]:
