@@ -110,6 +110,23 @@ EXPERIMENTS = {
         },
         "pairs": [("resnet20", "resnet20_zero"), ("resnet110", "resnet110_zero")],
     },
+    # AdamW: how far a weight moves hardly depends on the size of its gradient. Is the gradient that
+    # grows on its way back what keeps the deep plain network from learning? First which rate.
+    "rates_adamw": {
+        "recipe": {"seeds": [5], "optimizer": "adamw"},
+        "networks": _rates(
+            plain20=(0.001, 0.003, 0.01, 0.03),
+            plain56=(0.001, 0.003, 0.01, 0.03),
+            resnet56=(0.001, 0.003, 0.01, 0.03),
+        ),
+        "pairs": [],
+    },
+    # More seeds at one of these rates.
+    "adamw": {
+        "recipe": {"optimizer": "adamw", "learning_rate": 0.01},
+        "networks": {name: {"network": name} for name in ("plain20", "plain56", "resnet56")},
+        "pairs": [("plain56", "resnet56"), ("plain56", "plain20")],
+    },
     # Three times as many steps: does the deep plain network catch up?
     "longer": {
         "recipe": {"epochs": 30, "seeds": [0, 1, 2]},

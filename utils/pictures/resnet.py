@@ -188,6 +188,63 @@ def gradients(sizes: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
+def growth(found: Mapping[str, Sequence[Sequence[float]]], expected: float) -> Figure:
+    """By how much the gradient grows in each layer of a block, on its way back through the block.
+
+    Args:
+        found: for each network the runs of several seeds; a run has a number for blocks 2, 3, ….
+            The line is the median, the band goes from the lowest to the highest.
+        expected: what a single layer does; a dotted line.
+    """
+    with plotting.style(dpi=88, title=11):
+        figure, (axis,) = plotting.axes(height=3.4)
+        for number, (name, runs) in enumerate(found.items()):
+            values = np.array([list(map(float, run)) for run in runs])
+            blocks = np.arange(2, values.shape[1] + 2)
+            look = plotting.line(number, markersize=4)
+            low, high = values.min(axis=0), values.max(axis=0)
+            axis.fill_between(blocks, low, high, color=look["color"], alpha=0.15, lw=0)
+            axis.plot(blocks, np.median(values, axis=0), label=name, **look)
+        for height, text in ((expected, f"one layer: {expected:.2f}"), (1, "no growth: 1")):
+            axis.plot([1, 27.6], [height, height], color=DARK, lw=1, ls=":")
+            axis.text(28, height, text, va="center", fontsize=9, color=DARK)
+        axis.set(xlabel="block that the gradient passes, from right to left", xlim=(1, 33.5))
+        axis.set(ylabel="gradient grows, times", xticks=(2, 10, 19, 27))
+        figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def first_steps(ratios: Mapping[str, Sequence[float]]) -> Figure:
+    """The gradient of the first block, as a multiple of the last one's, before each step."""
+    with plotting.style(dpi=88, title=11):
+        figure, (axis,) = plotting.axes(height=3.0)
+        for number, (name, values) in enumerate(ratios.items()):
+            look = plotting.line(number, markersize=4)
+            axis.plot(range(len(values)), values, label=name, **look)
+        axis.axhline(1, color="0.5", lw=0.9, ls=":")
+        axis.set(yscale="log", xlabel="steps of training before")
+        axis.set_ylabel("gradient of block 1 / block 27")
+        figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def neighbours(found: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
+    """How often the nearest neighbour of an image has its label: pixels (0), then each block."""
+    with plotting.style(dpi=88, title=11):
+        figure, (axis,) = plotting.axes(height=3.2)
+        for number, (name, runs) in enumerate(found.items()):
+            for index, run in enumerate(runs):
+                look = plotting.line(number, markersize=4) | {"alpha": 1 if index == 0 else 0.45}
+                shares = [100 * share for share in run]
+                axis.plot(range(len(run)), shares, label=name if index == 0 else None, **look)
+        axis.axhline(10, color="0.5", lw=0.9, ls=":")
+        axis.text(0, 10, "guessing", va="bottom", fontsize=9, color="0.3")
+        axis.set(xlabel="block (0: the pixels)", ylim=(0, 100), xticks=(0, 9, 18, 27))
+        axis.set_ylabel("same label (%)")
+        figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
 def spreads(found: Mapping[str, Sequence[float]]) -> Figure:
     """Spread of the maps after each block, as a multiple of that after the first one."""
     with plotting.style(dpi=88, title=11):
