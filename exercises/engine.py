@@ -34,10 +34,12 @@ translated.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import copy
 import dis
 import importlib
 import inspect
+import io
 import itertools
 import json
 import keyword
@@ -45,6 +47,7 @@ import linecache
 import os
 import random
 import re
+import time
 import types
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -58,7 +61,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exercises import mistakes, mutants, record, slips, texts, time_limit, trace
+from exercises import corrections, mistakes, mutants, record, slips, texts, time_limit, trace
 from exercises.compare import (
     Unexplained,
     Unfinished,
@@ -73,6 +76,8 @@ from utils import language, notebook
 from utils.language import say
 
 language.explain_exceptions()
+
+CORRECTION_SECONDS = 2.0  # for what is tried in the learner's text
 
 
 class WrongAnswer(texts.WithoutTraceback):
@@ -94,17 +99,22 @@ class Exercise(texts.Text):
     check: Callable[..., str | None] | None = None
     slips: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # `slips.edited` explains
 
-    def run(self, source: str, label: str = "cell") -> Any:
-        """The answer that `source` defines, run as a cell of the notebook."""
+    def run(
+        self, source: str, label: str = "cell", names: Mapping[str, Any] | None = None
+    ) -> Any:
+        """The answer that `source` defines, run as a cell of the notebook (which has `names`)."""
         namespace: dict[str, Any] = {"__name__": "exercise", "torch": torch, "nn": nn, "F": F}
         for other in map(find, self.needs):
             namespace[other.answer] = other.reference()
+        namespace |= names or {}
         for kind, text in (("given", self.given), (label, source)):
             name = f"<{kind} of {self.id}>"
             linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
             exec(compile(text, name, "exec", dont_inherit=True), namespace)
         if self.answer not in namespace:
             raise NameError(f"{self.id}: the {label} does not define {self.answer}.")
+        if label == "cell":
+            _texts[self.id] = (namespace[self.answer], source)
         return namespace[self.answer]
 
     def reference(self) -> Any:
@@ -136,6 +146,13 @@ class Exercise(texts.Text):
         return {}
 
     @cached_property
+    def solutions(self) -> list[str]:
+        """The texts of right answers."""
+        known = importlib.import_module(f"exercises.{self.group}.answers").right_answers
+        given = [answer for _, answer in known.get(self.id, ())]
+        return [self.solution, *(text for text in given if isinstance(text, str))]
+
+    @cached_property
     def calls_changed(self) -> list[mistakes.Candidate]:
         return list(mistakes.calls_changed(self.reference(), self.seen))
 
@@ -146,6 +163,8 @@ class Exercise(texts.Text):
         with _undisturbed():
             return mistakes.seen_by(lambda answer: self.check(answer, *arguments), self.reference())
 
+
+_texts: dict[str, tuple[Any, str]] = {}  # the last answers that were made from a text
 
 # --- finding --------------------------------------------------------------------------------------
 
@@ -404,7 +423,7 @@ def _cause(item: Exercise, answer: Any, seen: list, arguments: list, search: boo
         for key in sources:
             if key not in item.candidates:
                 words, source = key
-                new = mistakes.Candidate(words, lambda source=source: item.run(source))
+                new = mistakes.Candidate(words, lambda source=source: item.run(source, "slip"))
                 item.candidates[key] = new
             yield item.candidates[key]
 
@@ -418,14 +437,69 @@ def _cause(item: Exercise, answer: Any, seen: list, arguments: list, search: boo
         yield from made((said, s) for words, s in sources if (said := slips.sayable(words, known)))
         yield from pairs
 
-    if not seen:
-        return ""
-    own = made(slips.edited(item.solution, item.slips))
-    further = slipped() if search else None
-    with _undisturbed(), one_thread():  # Python warns of what is odd in a mutant
+    def explained(further: Iterator | None, known: Iterable) -> str:
+        if not seen:
+            return ""
         return mistakes.explain(
-            check, item.reference, seen, item.seen, further, own, item.calls_changed
+            check, item.reference, seen, item.seen, further, known, item.calls_changed
         )
+
+    with _undisturbed(), one_thread():  # Python warns of what is odd in a mutant
+        return (
+            explained(None, made(slips.edited(item.solution, item.slips)))
+            or _correction(item, answer, check)
+            or (explained(slipped(), ()) if search else "")
+        )
+
+
+def _text_of(item: Exercise, answer: Any) -> tuple[str, dict[str, Any]]:
+    """The text of the cell that an answer comes from, or nothing; and the names that it finds."""
+    value, text = _texts.get(item.id, (None, ""))
+    if value is answer:
+        return text, {}
+    kind = answer if isinstance(answer, type) else type(answer)
+    functions = [answer, *vars(kind).values()]
+    code = next((f for f in map(inspect.unwrap, functions) if hasattr(f, "__code__")), None)
+    if code is not None and "ipy" in code.__code__.co_filename:  # a cell, also in Colab
+        return "".join(linecache.getlines(code.__code__.co_filename)), code.__globals__
+    if shell := notebook.shell():
+        stores = re.compile(rf"^{item.answer}\b.*=", re.MULTILINE)
+        cells = [text for text in shell.user_ns.get("In", ()) if stores.search(text)]
+        return (cells or [""])[-1], shell.user_ns
+    return "", {}
+
+
+def _correction(item: Exercise, answer: Any, check: Callable[[Any], None]) -> str:
+    """What to change in the learner's text so that the check passes, in a sentence; or nothing."""
+    text, around = _text_of(item, answer)
+    is_value = not callable(answer) or isinstance(answer, nn.Module)
+    end = time.process_time() + CORRECTION_SECONDS
+
+    def works(source: str) -> bool:
+        if time.process_time() > end:
+            raise TimeoutError
+        try:
+            with contextlib.redirect_stdout(io.StringIO()), trace.watching(trace.Trace()) as seen:
+                new = item.run(source, "correction", names)
+                if item.is_untouched(new):
+                    return False
+                check(_copy(new))
+        except Exception:
+            return False
+        return not seen.postponed
+
+    try:
+        used = set(re.findall(r"[A-Za-z_]\w*", text)) & around.keys()
+        shared = (type, types.ModuleType, types.FunctionType)
+        names = {
+            n: v if isinstance(v, shared) else copy.deepcopy(v)
+            for n in used
+            for v in [around[n]]
+        }
+        with time_limit.limited(2 * CORRECTION_SECONDS):
+            return corrections.found(text, item.solutions, works, is_value) if text else ""
+    except (Exception, time_limit.TooLong):  # what cannot be copied, what takes too long
+        return ""
 
 
 # The last answer checked, so that `use` in the same cell need not check it again.

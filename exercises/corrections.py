@@ -1,0 +1,530 @@
+"""Finds what has to be changed in the learner's own text: one place, and the answer is right.
+
+The learner's text is compared with the solution's, as syntax trees: names of variables do not
+count, nor do type hints. Each difference is an edit that makes a part of the one like the other.
+What is tried is the learner's text with one edit, or with two, or with one usual slip taken back
+(`mutants`). So what is said is true: with this change the check passes.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import difflib
+import itertools
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from exercises import mutants
+
+MOST_COMPARED = 20_000  # pairs of nodes
+MOST_EDITS = 40  # texts with more differences are two ways to write the answer
+MOST_TOGETHER = 8  # edits of which two may be needed
+LONG = 76  # characters of code that a message shows
+SHARE = 0.4  # of the solution, that a message may show at most
+SHOWN = {"check", "hint", "solution", "use", "print", "display", "show", "plt", "plotting"}
+
+
+_POOL = ("input", "kernel_size", "stride", "padding")
+POSITIONS = mutants.POSITIONS | {"max_pool2d": _POOL, "avg_pool2d": _POOL}
+
+
+_WORD = re.compile(r"\w+|\S")
+
+
+class _Plain(ast.NodeTransformer):
+    """One style: without hints and docstrings, arguments by name and in the order of the names."""
+
+    def visit(self, node: ast.AST) -> Any:
+        node = self.generic_visit(node)
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Module)):
+            node.body = [n for n in node.body if not _is_text(n)] or [ast.Pass()]
+        match node:
+            case ast.arg():
+                node.annotation = None
+            case ast.FunctionDef():
+                node.returns = None
+            case ast.AnnAssign(value=ast.expr()):
+                return ast.copy_location(ast.Assign([node.target], node.value), node)
+            case ast.Call():
+                names = POSITIONS.get(_called(node), ())
+                kept = 2 if names[1:] and names[1].startswith("out_") else 1
+                while kept < len(node.args) <= len(names):
+                    value = node.args.pop()
+                    word = ast.keyword(names[len(node.args)], value)
+                    node.keywords.append(ast.copy_location(word, value))
+                node.keywords.sort(key=lambda k: k.arg or "~")
+        return node
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _called(node: ast.AST) -> str:
+    function = getattr(node, "func", node)
+    return getattr(function, "attr", getattr(function, "id", ""))
+
+
+def parsed(source: str, is_value: bool = True) -> ast.Module | None:
+    """The tree of a cell in one style, without what only shows something; None if it has errors.
+
+    is_value: whether the answer is a value; a function needs nothing that a cell does besides.
+    """
+
+    def shows(node: ast.stmt) -> bool:
+        if not is_value and isinstance(node, (ast.Expr, ast.For, ast.While, ast.With, ast.If)):
+            return True
+        value = getattr(node, "value", None)
+        names = re.findall(r"\w+", ast.unparse(value.func)) if isinstance(value, ast.Call) else ()
+        return bool(SHOWN.intersection(names)) or (isinstance(node, ast.Expr) and not names)
+
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
+    tree.body = [node for node in tree.body if not shows(node)]
+    return _Plain().visit(tree)
+
+
+# --- what differs ---------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Plan:
+    """How a part of the learner's text becomes a part of the solution's.
+
+    kind: "same"; "parts", each with a plan of its own; or an edit: "swap" (another one in its
+    place), "gone", "come" (an entry of a list too many, or missing), "off", "on" (what is around a
+    part is too much, or missing: the one part in `parts` is what is inside).
+    """
+
+    kind: str
+    mine: Any = None
+    right: Any = None
+    parts: dict[str, Any] = field(default_factory=dict)
+    around: tuple[Plan, ...] = ()  # the plans in which it is, the innermost first
+    line: int = 0
+
+
+def _inside(outer: ast.AST, place: tuple[str, int | None], value: Any) -> ast.AST:
+    """A copy of a node with something else at one place."""
+    name, number = place
+    if number is not None:
+        items = list(getattr(outer, name))
+        items[number] = value
+        value = items
+    return mutants.changed(outer, **{name: value})
+
+
+def built(plan: Plan, done: set[Plan]) -> Any:
+    """The learner's part with some of the edits made; a list of them for an entry of a list."""
+    made = plan in done
+    match plan.kind:
+        case "same":
+            return plan.mine
+        case "swap":
+            return plan.right if made else plan.mine
+        case "gone":
+            return [] if made else plan.mine
+        case "come":
+            return plan.right if made else []
+        case "parts":
+            return mutants.changed(plan.mine, **{k: _part(p, done) for k, p in plan.parts.items()})
+    (place, inner), *_ = plan.parts.items()
+    outer = plan.right if plan.kind == "on" else plan.mine
+    return _inside(outer, place, _part(inner, done)) if made is (plan.kind == "on") else _part(inner, done)
+
+
+def _part(part: Any, done: set[Plan]) -> Any:
+    if not isinstance(part, list):
+        return built(part, done)
+    found = []
+    for plan in part:
+        one = built(plan, done)
+        found.extend(one if isinstance(one, list) else [one])
+    return found
+
+
+class _Differ:
+    def __init__(self) -> None:
+        self.known: dict[tuple, tuple[int, Any]] = {}
+        self.keys: dict[int, str] = {}
+        self.sizes: dict[int, int] = {}
+        self.kept: list = []  # so that no id is used twice
+
+    def key(self, node: Any) -> str:
+        if id(node) not in self.keys:
+            self.kept.append(node)
+            self.keys[id(node)] = ast.dump(node) if isinstance(node, ast.AST) else repr(node)
+        return self.keys[id(node)]
+
+    def size(self, node: Any) -> int:
+        if not isinstance(node, ast.AST):
+            return 1
+        if id(node) not in self.sizes:
+            self.kept.append(node)
+            ignored = (ast.expr_context, ast.operator)
+            self.sizes[id(node)] = sum(not isinstance(n, ignored) for n in ast.walk(node))
+        return self.sizes[id(node)]
+
+    def one(self, mine: Any, right: Any) -> tuple[int, Plan]:
+        """The cost (how many nodes are concerned) and the plan of the cheapest edits."""
+        if self.key(mine) == self.key(right):
+            return 0, Plan("same", mine, right)
+        pair = id(mine), id(right)
+        if pair not in self.known:
+            self.known[pair] = self.cheapest(mine, right)
+        return self.known[pair]
+
+    def cheapest(self, mine: Any, right: Any) -> tuple[int, Plan]:
+        best = self.size(mine) + self.size(right), Plan("swap", mine, right)
+        nodes = isinstance(mine, ast.AST) and isinstance(right, ast.AST)
+        if not nodes or len(self.known) > MOST_COMPARED:
+            return best
+        if type(mine) is type(right) and not isinstance(mine, (ast.Constant, ast.Name)):
+            cost, parts = 0, {}
+            for name in mine._fields:
+                a, b = getattr(mine, name, None), getattr(right, name, None)
+                if isinstance(a, list) and isinstance(b, list):
+                    extra, parts[name] = self.many(a, b)
+                else:
+                    extra, parts[name] = self.one(a, b)
+                cost += extra
+            best = min(best, (cost, Plan("parts", mine, right, parts)), key=lambda found: found[0])
+        if isinstance(mine, ast.expr) and isinstance(right, ast.expr):
+            for kind, outer, other in (("off", mine, right), ("on", right, mine)):
+                for place, child in _children(outer):
+                    rest = self.size(outer) - self.size(child) + 1
+                    if rest < best[0]:
+                        pair = (child, other) if kind == "off" else (other, child)
+                        cost, plan = self.one(*pair)
+                        if cost + rest < best[0]:
+                            best = cost + rest, Plan(kind, mine, right, {place: plan})
+        return best
+
+    def many(self, mine: list, right: list) -> tuple[int, list[Plan]]:
+        key = tuple(map(id, mine)), tuple(map(id, right))
+        if key not in self.known:
+            self.kept += [*mine, *right]
+            self.known[key] = self.aligned(mine, right)
+        return self.known[key]
+
+    def aligned(self, mine: list, right: list) -> tuple[int, list[Plan]]:
+        """The cheapest edits of a list: entries are changed, left out or put in, and statements
+        lose or get what is around them (a loop, a `with`)."""
+        start = 0
+        while start < min(len(mine), len(right)) and self.key(mine[start]) == self.key(right[start]):
+            start += 1
+        end = 0
+        while end < min(len(mine), len(right)) - start and self.key(mine[-1 - end]) == self.key(
+            right[-1 - end]
+        ):
+            end += 1
+        ours, theirs = mine[start : len(mine) - end], right[start : len(right) - end]
+        m, n = len(ours), len(theirs)
+        blocks = 0 < m <= 12 and 0 < n <= 12
+        best: dict[tuple[int, int], tuple[int, tuple]] = {(0, 0): (0, ())}
+
+        def offer(place: tuple[int, int], cost: int, before: tuple[int, int], plan: Plan) -> None:
+            total = best[before][0] + cost
+            if place not in best or total < best[place][0]:
+                best[place] = total, (before, plan)
+
+        for i, j in itertools.product(range(m + 1), range(n + 1)):
+            if i < m:
+                offer((i + 1, j), self.size(ours[i]), (i, j), Plan("gone", ours[i]))
+            if j < n:
+                offer((i, j + 1), self.size(theirs[j]), (i, j), Plan("come", right=theirs[j]))
+            if i < m and j < n:
+                cost, plan = self.one(ours[i], theirs[j])
+                offer((i + 1, j + 1), cost, (i, j), plan)
+                for k in range(1, 5) if blocks else ():
+                    for place in _bodies(ours[i]) if j + k <= n else ():
+                        inner = getattr(ours[i], place[0])
+                        cost, plans = self.many(inner, theirs[j : j + k])
+                        rest = self.size(ours[i]) - sum(map(self.size, inner)) + 1
+                        plan = Plan("off", ours[i], None, {place: plans})
+                        offer((i + 1, j + k), cost + rest, (i, j), plan)
+                    for place in _bodies(theirs[j]) if i + k <= m else ():
+                        inner = getattr(theirs[j], place[0])
+                        cost, plans = self.many(ours[i : i + k], inner)
+                        rest = self.size(theirs[j]) - sum(map(self.size, inner)) + 1
+                        plan = Plan("on", ours[i], theirs[j], {place: plans})
+                        offer((i + k, j + 1), cost + rest, (i, j), plan)
+        plans, place = [], (m, n)
+        while place != (0, 0):
+            place, plan = best[place][1]
+            plans.insert(0, plan)
+        same = [Plan("same", *pair) for pair in zip(mine[:start], right)]
+        rest = zip(mine[len(mine) - end :], right[len(right) - end :])
+        return best[m, n][0], [*same, *plans, *(Plan("same", *pair) for pair in rest)]
+
+
+def _children(node: ast.AST) -> Iterator[tuple[tuple[str, int | None], ast.expr]]:
+    for name, value in ast.iter_fields(node):
+        if isinstance(value, ast.expr):
+            yield (name, None), value
+        for number, one in enumerate(value if isinstance(value, list) else ()):
+            if isinstance(one, ast.expr):
+                yield (name, number), one
+
+
+def _bodies(node: ast.AST) -> list[tuple[str, None]]:
+    if not isinstance(node, (ast.For, ast.While, ast.If, ast.With)):
+        return []
+    return [(name, None) for name in ("body", "orelse") if getattr(node, name, None)]
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+def _own_names(tree: ast.AST) -> set[str]:
+    """Names that a text gives: of variables, arguments, helpers, and of what `self` has."""
+    found = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+                found.add(name)
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                found.add(f"self.{name}")
+    return found - {"self", "forward", "__init__"}
+
+
+class _Renamed(ast.NodeTransformer):
+    """Other names for those that a text gives itself."""
+
+    def __init__(self, names: dict[str, str]) -> None:
+        self.names = names
+
+    def visit(self, node: ast.AST) -> Any:
+        new = copy.copy(node)
+        for name, value in ast.iter_fields(node):
+            if isinstance(value, list):
+                value = [self.visit(v) if isinstance(v, ast.AST) else v for v in value]
+            setattr(new, name, self.visit(value) if isinstance(value, ast.AST) else value)
+        if place := _named(node):
+            name, key = place
+            new.was = key
+            setattr(new, name, self.names.get(key, key).removeprefix("self."))
+        return new
+
+
+def _named(node: ast.AST) -> tuple[str, str] | None:
+    """The field of a node that holds a name, and the name."""
+    match node:
+        case ast.Name(id=name):
+            return "id", name
+        case ast.arg(arg=name):
+            return "arg", name
+        case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            return "name", name
+        case ast.Attribute(value=ast.Name(id="self"), attr=name):
+            return "attr", f"self.{name}"
+    return None
+
+
+def _partners(plan: Any) -> Iterator[tuple[str, str]]:
+    """The names at places that correspond: (the solution's, the learner's)."""
+    if isinstance(plan, list):
+        for one in plan:
+            yield from _partners(one)
+    elif plan.kind in ("same", "swap", "parts"):
+        same = isinstance(plan.mine, ast.AST) and isinstance(plan.right, ast.AST)
+        if same and plan.kind == "same":
+            pairs = zip(ast.walk(plan.mine), ast.walk(plan.right))
+        else:
+            pairs = [(plan.mine, plan.right)]
+        yield from ((b.was, a.was) for a, b in pairs if hasattr(a, "was") and hasattr(b, "was"))
+    for part in plan.parts.values() if isinstance(plan, Plan) else ():
+        yield from _partners(part)
+
+
+def _with_names_of(mine: ast.Module, right: ast.Module) -> ast.Module:
+    """The solution's tree with the learner's names, as far as one can tell which is which."""
+    ours, theirs = map(_own_names, (mine, right))
+    both = [_Renamed(dict.fromkeys(names, "_")).visit(t) for names, t in ((ours, mine), (theirs, right))]
+    votes = Counter(_partners(_Differ().one(*both)[1]))
+    names: dict[str, str] = {}
+    ranked = sorted(votes, key=lambda pair: -votes[pair] - (pair[0] == pair[1]))
+    for name, other in ranked:
+        known = name in theirs and other in ours and name not in names
+        if known and other not in names.values() and ("self." in name) is ("self." in other):
+            names[name] = other
+    return _Renamed(names).visit(right)
+
+
+# --- what to try, and how to say it ---------------------------------------------------------------
+
+
+def _edits(plan: Any, around: tuple[Plan, ...] = (), line: int = 1) -> list[Plan]:
+    """All edits of a plan, each with its line and with what is around it."""
+    if isinstance(plan, list):
+        found = []
+        for one in plan:
+            found += _edits(one, around, line)
+            line = max(line, getattr(one.mine, "end_lineno", None) or 0)
+        return found
+    if plan.kind == "same":
+        return []
+    at = getattr(plan.mine, "lineno", None) or line
+    plan.around, plan.line = around, line if plan.kind == "come" else at
+    found = [] if plan.kind == "parts" else [plan]
+    for part in plan.parts.values():
+        found += _edits(part, (plan, *around), at)
+    return found
+
+
+def _text(node: Any) -> str:
+    if not isinstance(node, ast.AST):
+        return str(node)
+    text = ast.unparse(node)
+    return text.splitlines()[0] if isinstance(node, ast.stmt) and text else text
+
+
+def _grouped(edits: list[Plan]) -> list[list[Plan]]:
+    """Edits that are one: the same in several places, or a line that moves."""
+    groups: dict[tuple, list[Plan]] = defaultdict(list)
+    for edit in edits:
+        before = _text(edit.mine) if edit.mine is not None else ""
+        after = _text(edit.right) if edit.right is not None else ""
+        statement = isinstance(edit.mine or edit.right, ast.stmt)
+        moves = statement and edit.kind in ("gone", "come")
+        groups[("moves", before or after) if moves else (edit.kind, before, after)].append(edit)
+    return list(groups.values())
+
+
+def _where(edit: Plan) -> str:
+    """The statement of the learner's text in which an edit is."""
+    for plan in (edit, *edit.around):
+        if isinstance(plan.mine, ast.stmt):
+            return _text(plan.mine)
+    return ""
+
+
+def _said(group: list[Plan], solution: int, is_value: bool) -> str:
+    """What an edit changes, as the beginning of a sentence; or nothing if nobody should read it."""
+    edit = group[0]
+    sizes = _Differ()
+    if edit.right is not None and edit.kind != "off":
+        if sizes.size(edit.right) > SHARE * solution and edit.kind != "on":
+            return ""
+        owner = edit.around[0].mine if edit.around else None
+        if is_value and edit.kind == "swap" and isinstance(owner, (ast.Dict, ast.Assign, ast.Module)):
+            return ""  # this is the number itself
+    if isinstance(edit.mine or edit.right, ast.stmt) and edit.kind in ("gone", "come"):
+        kinds = {one.kind: one for one in group}
+        if len(kinds) == 2:
+            code = _text(kinds["gone"].mine)
+            come = kinds["come"].line
+            return f"with line {kinds['gone'].line}, `{code}`, moved behind line {come}"
+        code = _text(edit.mine or edit.right)
+        if len(code) > LONG:
+            return ""
+        if edit.kind == "gone":
+            return f"without line {edit.line}, `{code}`"
+        return f"with the line `{code}` after line {edit.line}"
+    if edit.kind == "off" and isinstance(edit.mine, ast.stmt):
+        return f"without `{_text(edit.mine)}` around it in line {edit.line}"
+    if edit.kind == "on" and isinstance(edit.right, ast.stmt):
+        return f"with `{_text(edit.right)}` around line {edit.line}"
+    if edit.kind == "come" and edit.around and edit.right in getattr(edit.around[0].right, "decorator_list", ()):
+        return f"with `@{_text(edit.right)}` above line {edit.line}"
+    statement = _where(edit)
+    first = f"in line {edit.line}"
+    if edit.kind in ("gone", "come"):
+        code = _text(edit.mine or edit.right)
+        owner = edit.around[0].mine if edit.around else None
+        if edit.kind == "gone" and statement.count(code) == 1 and len(code) > 1:
+            return f"{first} without `{code}`"
+        if edit.kind == "come" and isinstance(owner, ast.Call):
+            return f"{first} with `{code}` in `{_text(owner.func)}(…)`"
+    for plan in (edit, *edit.around):
+        if not isinstance(plan.mine, (ast.expr, ast.keyword, ast.stmt)):
+            continue
+        changed = built(plan, set(group))
+        if isinstance(changed, list):
+            continue
+        before, after = _text(plan.mine), _text(changed)
+        if before == after:
+            continue
+        if len(before) > LONG or len(after) > LONG:
+            break
+        plain = re.fullmatch(r"\W*\w{0,3}\W*", before)
+        if isinstance(plan.mine, ast.stmt) or (statement.count(before) == 1 and not plain):
+            return f"{first} with `{after}` in place of `{before}`"
+    return f"with a change in line {edit.line}, `{statement}`," if len(statement) <= LONG else ""
+
+
+def found(
+    source: str, solutions: Iterable[str], works: Callable[[str], bool], is_value: bool = False
+) -> str:
+    """What to change in a source so that it is right, in a sentence; or nothing.
+
+    solutions: right texts, of which the nearest is taken.
+    works: whether a source is right; it may raise an exception to end the search.
+    """
+    mine = parsed(source, is_value)
+    if mine is None:
+        return ""
+    head = _without_imports(mine)
+    compared = difflib.SequenceMatcher(b=_WORD.findall(ast.unparse(mine)), autojunk=False)
+    nearness = {}
+    for text in solutions:
+        if right := parsed(text, is_value):
+            more = _without_imports(right)
+            compared.set_seq1(_WORD.findall(ast.unparse(right)))
+            nearness[compared.ratio()] = f"{head}\n{more}", right
+    head, right = nearness[max(nearness)]
+    right = _with_names_of(mine, right)
+    plan = _Differ().one(mine, right)[1]
+    size = _Differ().size(right)
+
+    def tried(plan: Plan, groups: list[list[Plan]]) -> bool:
+        return works(f"{head}\n{ast.unparse(built(plan, set(itertools.chain(*groups))))}")
+
+    def words(groups: list[list[Plan]]) -> str:
+        said = [_said(group, size, is_value) for group in groups]
+        if not said or not all(said):
+            return ""
+        text = ", and ".join(said)
+        return f"{text[0].upper()}{text[1:].removesuffix(',')}, your answer is right."
+
+    groups = sorted(_grouped(_edits(plan)), key=lambda group: sum(map(_weight, group)))
+    for group in groups[:MOST_EDITS]:
+        if (said := words([group])) and tried(plan, [group]):
+            return said
+    if 1 < len(groups) <= MOST_TOGETHER:
+        left = list(groups)
+        for group in groups:
+            less = [one for one in left if one is not group]
+            if less and tried(plan, less):
+                left = less
+        return words(left) if len(left) <= 2 else ""
+    names = set(re.findall(r"\w+", ast.unparse(right)))
+
+    def strange(mutant: mutants.Mutant) -> bool:
+        """Whether it brings in what the solution does not have."""
+        return not names.issuperset(re.findall(r"\w+", mutant.change.after))
+
+    for mutant in sorted(mutants.mutants(ast.unparse(mine)), key=strange):
+        if works(f"{head}\n{mutant.source}"):
+            return words(_grouped(_edits(_Differ().one(mine, ast.parse(mutant.source))[1])))
+    return ""
+
+
+def _without_imports(tree: ast.Module) -> str:
+    """The imports of a text, which its tree loses."""
+    found = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    tree.body = [node for node in tree.body if node not in found]
+    return ast.unparse(ast.Module(found, []))
+
+
+def _weight(edit: Plan) -> int:
+    nodes = [n for n in (edit.mine, edit.right) if isinstance(n, ast.AST)]
+    return sum(len(list(ast.walk(node))) for node in nodes)
