@@ -22,7 +22,7 @@ from exercises import mutants
 
 MOST_COMPARED = 20_000  # pairs of nodes
 MOST_EDITS = 40  # texts with more differences are two ways to write the answer
-MOST_TOGETHER = 8  # edits of which two may be needed
+MOST_TOGETHER = 10  # edits of which two may be needed
 LONG = 76  # characters of code that a message shows
 SHARE = 0.4  # of the solution, that a message may show at most
 SHOWN = {"check", "hint", "solution", "use", "print", "display", "show", "plt", "plotting"}
@@ -135,8 +135,9 @@ def built(plan: Plan, done: set[Plan]) -> Any:
         case "parts":
             return mutants.changed(plan.mine, **{k: _part(p, done) for k, p in plan.parts.items()})
     (place, inner), *_ = plan.parts.items()
-    outer = plan.right if plan.kind == "on" else plan.mine
-    return _inside(outer, place, _part(inner, done)) if made is (plan.kind == "on") else _part(inner, done)
+    kept = _part(inner, done)
+    on = plan.kind == "on"
+    return _inside(plan.right if on else plan.mine, place, kept) if made is on else kept
 
 
 def _part(part: Any, done: set[Plan]) -> Any:
@@ -216,13 +217,11 @@ class _Differ:
     def aligned(self, mine: list, right: list) -> tuple[int, list[Plan]]:
         """The cheapest edits of a list: entries are changed, left out or put in, and statements
         lose or get what is around them (a loop, a `with`)."""
-        start = 0
-        while start < min(len(mine), len(right)) and self.key(mine[start]) == self.key(right[start]):
+        a, b = list(map(self.key, mine)), list(map(self.key, right))
+        start = end = 0
+        while start < min(len(a), len(b)) and a[start] == b[start]:
             start += 1
-        end = 0
-        while end < min(len(mine), len(right)) - start and self.key(mine[-1 - end]) == self.key(
-            right[-1 - end]
-        ):
+        while end < min(len(a), len(b)) - start and a[-1 - end] == b[-1 - end]:
             end += 1
         ours, theirs = mine[start : len(mine) - end], right[start : len(right) - end]
         m, n = len(ours), len(theirs)
@@ -348,7 +347,8 @@ def _partners(plan: Any) -> Iterator[tuple[str, str]]:
 def _with_names_of(mine: ast.Module, right: ast.Module) -> ast.Module:
     """The solution's tree with the learner's names, as far as one can tell which is which."""
     ours, theirs = map(_own_names, (mine, right))
-    both = [_Renamed(dict.fromkeys(names, "_")).visit(t) for names, t in ((ours, mine), (theirs, right))]
+    pairs = ((ours, mine), (theirs, right))
+    both = [_Renamed(dict.fromkeys(names, "_")).visit(tree) for names, tree in pairs]
     votes = Counter(_partners(_Differ().one(*both)[1]))
     names: dict[str, str] = {}
     ranked = sorted(votes, key=lambda pair: -votes[pair] - (pair[0] == pair[1]))
@@ -359,7 +359,7 @@ def _with_names_of(mine: ast.Module, right: ast.Module) -> ast.Module:
     return _Renamed(names).visit(right)
 
 
-# --- what to try, and how to say it ---------------------------------------------------------------
+# --- how to say it --------------------------------------------------------------------------------
 
 
 def _edits(plan: Any, around: tuple[Plan, ...] = (), line: int = 1) -> list[Plan]:
@@ -381,84 +381,97 @@ def _edits(plan: Any, around: tuple[Plan, ...] = (), line: int = 1) -> list[Plan
 
 
 def _text(node: Any) -> str:
+    """Code as a message shows it; of a statement that holds others its first line."""
     if not isinstance(node, ast.AST):
         return str(node)
     text = ast.unparse(node)
-    return text.splitlines()[0] if isinstance(node, ast.stmt) and text else text
+    text = text.splitlines()[0] if isinstance(node, ast.stmt) and text else text
+    return re.sub(r"\b1(0{4,})\.0\b", lambda match: f"1e{len(match[1])}", text)
+
+
+def _statement(edit: Plan) -> Plan | None:
+    """The statement in which an edit is; None if it is one."""
+    return next((plan for plan in edit.around if isinstance(plan.mine, ast.stmt)), None)
 
 
 def _grouped(edits: list[Plan]) -> list[list[Plan]]:
     """Edits that are one: the same in several places, or a line that moves."""
     groups: dict[tuple, list[Plan]] = defaultdict(list)
     for edit in edits:
-        before = _text(edit.mine) if edit.mine is not None else ""
-        after = _text(edit.right) if edit.right is not None else ""
-        statement = isinstance(edit.mine or edit.right, ast.stmt)
-        moves = statement and edit.kind in ("gone", "come")
+        before, after = ("" if n is None else _text(n) for n in (edit.mine, edit.right))
+        moves = isinstance(edit.mine or edit.right, ast.stmt) and edit.kind in ("gone", "come")
         groups[("moves", before or after) if moves else (edit.kind, before, after)].append(edit)
     return list(groups.values())
 
 
-def _where(edit: Plan) -> str:
-    """The statement of the learner's text in which an edit is."""
-    for plan in (edit, *edit.around):
-        if isinstance(plan.mine, ast.stmt):
-            return _text(plan.mine)
-    return ""
-
-
-def _said(group: list[Plan], solution: int, is_value: bool) -> str:
-    """What an edit changes, as the beginning of a sentence; or nothing if nobody should read it."""
-    edit = group[0]
-    sizes = _Differ()
-    if edit.right is not None and edit.kind != "off":
-        if sizes.size(edit.right) > SHARE * solution and edit.kind != "on":
-            return ""
-        owner = edit.around[0].mine if edit.around else None
-        if is_value and edit.kind == "swap" and isinstance(owner, (ast.Dict, ast.Assign, ast.Module)):
-            return ""  # this is the number itself
-    if isinstance(edit.mine or edit.right, ast.stmt) and edit.kind in ("gone", "come"):
-        kinds = {one.kind: one for one in group}
-        if len(kinds) == 2:
-            code = _text(kinds["gone"].mine)
-            come = kinds["come"].line
-            return f"with line {kinds['gone'].line}, `{code}`, moved behind line {come}"
-        code = _text(edit.mine or edit.right)
-        if len(code) > LONG:
-            return ""
-        if edit.kind == "gone":
-            return f"without line {edit.line}, `{code}`"
-        return f"with the line `{code}` after line {edit.line}"
-    if edit.kind == "off" and isinstance(edit.mine, ast.stmt):
-        return f"without `{_text(edit.mine)}` around it in line {edit.line}"
-    if edit.kind == "on" and isinstance(edit.right, ast.stmt):
-        return f"with `{_text(edit.right)}` around line {edit.line}"
-    if edit.kind == "come" and edit.around and edit.right in getattr(edit.around[0].right, "decorator_list", ()):
-        return f"with `@{_text(edit.right)}` above line {edit.line}"
-    statement = _where(edit)
-    first = f"in line {edit.line}"
-    if edit.kind in ("gone", "come"):
-        code = _text(edit.mine or edit.right)
-        owner = edit.around[0].mine if edit.around else None
-        if edit.kind == "gone" and statement.count(code) == 1 and len(code) > 1:
-            return f"{first} without `{code}`"
-        if edit.kind == "come" and isinstance(owner, ast.Call):
-            return f"{first} with `{code}` in `{_text(owner.func)}(…)`"
-    for plan in (edit, *edit.around):
-        if not isinstance(plan.mine, (ast.expr, ast.keyword, ast.stmt)):
-            continue
-        changed = built(plan, set(group))
-        if isinstance(changed, list):
+def _written(edits: list[Plan]) -> str:
+    """Edits of one statement as one: what is to be written in place of what."""
+    first, statement = edits[0], _statement(edits[0])
+    chain = [plan for plan in (first, *first.around) if all(plan in (e, *e.around) for e in edits)]
+    line = _text(statement.mine) if statement else ""
+    for plan in chain:
+        changed = built(plan, set(edits))
+        kind = isinstance(plan.mine, (ast.expr, ast.keyword, ast.stmt))
+        if not kind or isinstance(changed, list):
             continue
         before, after = _text(plan.mine), _text(changed)
-        if before == after:
-            continue
-        if len(before) > LONG or len(after) > LONG:
+        if max(len(before), len(after)) > LONG:
             break
-        plain = re.fullmatch(r"\W*\w{0,3}\W*", before)
-        if isinstance(plan.mine, ast.stmt) or (statement.count(before) == 1 and not plain):
-            return f"{first} with `{after}` in place of `{before}`"
-    return f"with a change in line {edit.line}, `{statement}`," if len(statement) <= LONG else ""
+        tiny = re.fullmatch(r"\W*\w{0,3}\W*", before)
+        if before != after and (plan is statement or (line.count(before) == 1 and not tiny)):
+            return f"In line {first.line}, write `{after}` in place of `{before}`."
+    if not line or len(line) > LONG or isinstance(statement.mine, (ast.FunctionDef, ast.ClassDef)):
+        return ""
+    return f"The mistake is in line {first.line}, `{line}`. All the rest is right."
+
+
+def _said(group: list[Plan]) -> str:
+    """What an edit changes, in a sentence."""
+    edit = group[0]
+    code, owner = _text(edit.mine or edit.right), edit.around[0] if edit.around else edit
+    kinds = {one.kind: one for one in group}
+    if len(kinds) == 2 and kinds["gone"].line == kinds["come"].line:
+        return f"Line {edit.line}, `{code}`, is in the wrong block: indent it otherwise."
+    if len(kinds) == 2:
+        return f"Move line {kinds['gone'].line}, `{code}`, behind line {kinds['come'].line}."
+    if isinstance(edit.mine or edit.right, ast.stmt) and len(code) <= LONG:
+        if edit.kind == "gone":
+            return f"Leave out line {edit.line}, `{code}`."
+        if edit.kind == "come":
+            return f"After line {edit.line}, add the line `{code}`."
+        if edit.kind == "off":
+            return f"Take away `{code}` in line {edit.line}, and keep what is inside."
+        if edit.kind == "on":
+            return f"Put line {edit.line} into `{_text(edit.right)}`."
+    if edit.kind == "come" and edit.right in getattr(owner.right, "decorator_list", ()):
+        return f"Above line {edit.line}, add `@{code}`."
+    if edit.kind == "come" and isinstance(owner.mine, ast.Call) and len(code) <= LONG:
+        return f"In line {edit.line}, add `{code}` to `{_text(owner.mine.func)}(…)`."
+    statement = _statement(edit)
+    if edit.kind == "gone" and statement and _text(statement.mine).count(code) == 1 < len(code):
+        return f"In line {edit.line}, leave out `{code}`."
+    text = _written([edit])
+    lines = sorted({one.line for one in group} - {edit.line})
+    more = f" Do the same in line {' and '.join(map(str, lines))}." if lines and text else ""
+    return f"{text}{more}"
+
+
+def _tells(edit: Plan, size: int, is_value: bool) -> bool:
+    """Whether an edit gives away too much: most of the solution, or the number that is asked for.
+
+    size: of the solution.
+    """
+    if edit.right is None or edit.kind in ("off", "on"):
+        return False
+    whole = edit.around and isinstance(edit.around[0].mine, (ast.Dict, ast.Assign, ast.Module))
+    return _size(edit.right) > SHARE * size or (is_value and edit.kind == "swap" and bool(whole))
+
+
+def _size(node: Any) -> int:
+    return sum(1 for _ in ast.walk(node)) if isinstance(node, ast.AST) else 1
+
+
+# --- what to try ----------------------------------------------------------------------------------
 
 
 def found(
@@ -482,30 +495,46 @@ def found(
             nearness[compared.ratio()] = f"{head}\n{more}", right
     head, right = nearness[max(nearness)]
     right = _with_names_of(mine, right)
-    plan = _Differ().one(mine, right)[1]
-    size = _Differ().size(right)
+    plan, size = _Differ().one(mine, right)[1], _size(right)
 
-    def tried(plan: Plan, groups: list[list[Plan]]) -> bool:
-        return works(f"{head}\n{ast.unparse(built(plan, set(itertools.chain(*groups))))}")
+    def tried(groups: Iterable[list[Plan]]) -> bool:
+        done = set(_flat(groups))
+        return bool(done) and works(f"{head}\n{ast.unparse(built(plan, done))}")
 
     def words(groups: list[list[Plan]]) -> str:
-        said = [_said(group, size, is_value) for group in groups]
-        if not said or not all(said):
+        if any(_tells(edit, size, is_value) for group in groups for edit in group):
             return ""
-        text = ", and ".join(said)
-        return f"{text[0].upper()}{text[1:].removesuffix(',')}, your answer is right."
+        places: dict[Any, list[list[Plan]]] = defaultdict(list)
+        for group in sorted(groups, key=lambda group: group[0].line):
+            inside = {_statement(edit) for edit in group}
+            places[inside.pop() if len(inside) == 1 else id(group)].append(group)
+        said = [
+            _said(some[0]) if len(some) == 1 or place is None else _written(list(_flat(some)))
+            for place, some in places.items()
+        ]
+        place = any(text.startswith("The mistake") for text in said)
+        if not all(said) or len(said) > 2 - place:
+            return ""
+        if len(said) == 2:
+            return f"Two changes make your answer right. (1) {said[0]} (2) {said[1]}"
+        return said[0] if place else f"{said[0]} Then your answer is right."
 
     groups = sorted(_grouped(_edits(plan)), key=lambda group: sum(map(_weight, group)))
     for group in groups[:MOST_EDITS]:
-        if (said := words([group])) and tried(plan, [group]):
+        if (said := words([group])) and tried([group]):
             return said
-    if 1 < len(groups) <= MOST_TOGETHER:
-        left = list(groups)
-        for group in groups:
-            less = [one for one in left if one is not group]
-            if less and tried(plan, less):
-                left = less
-        return words(left) if len(left) <= 2 else ""
+    lines: dict[Plan | None, list[list[Plan]]] = defaultdict(list)
+    for group in groups:
+        lines[_statement(group[0])].append(group)
+    for statement, inside in lines.items():
+        if statement and len(inside) > 1 and (said := words(inside)) and tried(inside):
+            return said
+    few = words(_fewest(groups, tried)) if 1 < len(groups) <= MOST_TOGETHER else ""
+    return few or _slip(mine, right, lambda source: works(f"{head}\n{source}"), words)
+
+
+def _slip(mine: ast.Module, right: ast.Module, works: Callable, words: Callable) -> str:
+    """A usual slip that is taken back in the learner's text; or nothing."""
     names = set(re.findall(r"\w+", ast.unparse(right)))
 
     def strange(mutant: mutants.Mutant) -> bool:
@@ -513,9 +542,30 @@ def found(
         return not names.issuperset(re.findall(r"\w+", mutant.change.after))
 
     for mutant in sorted(mutants.mutants(ast.unparse(mine)), key=strange):
-        if works(f"{head}\n{mutant.source}"):
+        if works(mutant.source):
             return words(_grouped(_edits(_Differ().one(mine, ast.parse(mutant.source))[1])))
     return ""
+
+
+def _flat(groups: Iterable[list[Plan]]) -> Iterator[Plan]:
+    return itertools.chain.from_iterable(groups)
+
+
+def _fewest(groups: list, works: Callable[[list], bool]) -> list:
+    """The groups that are needed: parts without which it works too are left out."""
+    parts = 2
+    while len(groups) > 1:
+        length = -(-len(groups) // parts)
+        for start in range(0, len(groups), length):
+            rest = groups[:start] + groups[start + length :]
+            if rest and works(rest):
+                groups, parts = rest, max(2, parts - 1)
+                break
+        else:
+            if length == 1:
+                break
+            parts = min(len(groups), 2 * parts)
+    return groups
 
 
 def _without_imports(tree: ast.Module) -> str:
@@ -526,5 +576,4 @@ def _without_imports(tree: ast.Module) -> str:
 
 
 def _weight(edit: Plan) -> int:
-    nodes = [n for n in (edit.mine, edit.right) if isinstance(n, ast.AST)]
-    return sum(len(list(ast.walk(node))) for node in nodes)
+    return sum(_size(node) for node in (edit.mine, edit.right) if node is not None)

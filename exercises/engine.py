@@ -99,9 +99,7 @@ class Exercise(texts.Text):
     check: Callable[..., str | None] | None = None
     slips: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # `slips.edited` explains
 
-    def run(
-        self, source: str, label: str = "cell", names: Mapping[str, Any] | None = None
-    ) -> Any:
+    def run(self, source: str, label: str = "cell", names: Mapping[str, Any] | None = None) -> Any:
         """The answer that `source` defines, run as a cell of the notebook (which has `names`)."""
         namespace: dict[str, Any] = {"__name__": "exercise", "torch": torch, "nn": nn, "F": F}
         for other in map(find, self.needs):
@@ -335,10 +333,15 @@ def evaluate(id: str, answer: Any, *, explain: bool = True) -> Result:
         raised = any(isinstance(observed.result, BaseException) for observed in watched.seen)
         unknown = isinstance(error, Unexplained)
         cause = _other_arguments(item, answer, raised) if unknown or raised else ""
+        advice = ""
         if explain and not cause and (unknown or raised):
-            cause = _cause(item, answer, watched.seen, arguments, search=unknown)
+            cause, advice = _cause(item, answer, watched.seen, arguments, search=unknown)
         difference = error.message if cause and unknown else str(error)
-        return Result("wrong", _in_order(cause, difference) or "the check failed.")
+        message = _in_order(f"{cause} {advice}".strip(), difference)
+        if explain and not (cause or unknown or raised):
+            advice = _correction(item, answer, arguments, CORRECTION_SECONDS / 2)
+            message = f"{message} {advice}".strip()
+        return Result("wrong", message or "the check failed.")
     except time_limit.TooLong as error:
         return Result(
             "wrong",
@@ -409,8 +412,11 @@ def _names(item: Exercise, answer: Any) -> set[str]:
     return _COMMON.union(re.findall(r"[A-Za-z_]\w*", f"{item.task} {item.stub} {own}"))
 
 
-def _cause(item: Exercise, answer: Any, seen: list, arguments: list, search: bool = True) -> str:
-    """The mistake with which the right answer does what the check has seen, in a sentence.
+def _cause(
+    item: Exercise, answer: Any, seen: list, arguments: list, search: bool = True
+) -> tuple[str, str]:
+    """The mistake with which the right answer does what the check has seen, in a sentence, and what
+    to change in the learner's text; or nothing.
 
     search: whether to look further than among the mistakes that the check's author knows.
     """
@@ -437,19 +443,20 @@ def _cause(item: Exercise, answer: Any, seen: list, arguments: list, search: boo
         yield from made((said, s) for words, s in sources if (said := slips.sayable(words, known)))
         yield from pairs
 
-    def explained(further: Iterator | None, known: Iterable) -> str:
+    def explained(further: Iterator | None, known: Iterable, seconds: float) -> str:
         if not seen:
             return ""
         return mistakes.explain(
-            check, item.reference, seen, item.seen, further, known, item.calls_changed
+            check, item.reference, seen, item.seen, further, known, item.calls_changed, seconds
         )
 
     with _undisturbed(), one_thread():  # Python warns of what is odd in a mutant
-        return (
-            explained(None, made(slips.edited(item.solution, item.slips)))
-            or _correction(item, answer, check)
-            or (explained(slipped(), ()) if search else "")
-        )
+        own = made(slips.edited(item.solution, item.slips))
+        words = explained(None, own, mistakes.SECONDS)
+        advice = _correction(item, answer, arguments)
+        if search and not words:
+            words = explained(slipped(), (), mistakes.SECONDS / (2 if advice else 1))
+    return words, advice
 
 
 def _text_of(item: Exercise, answer: Any) -> tuple[str, dict[str, Any]]:
@@ -469,11 +476,13 @@ def _text_of(item: Exercise, answer: Any) -> tuple[str, dict[str, Any]]:
     return "", {}
 
 
-def _correction(item: Exercise, answer: Any, check: Callable[[Any], None]) -> str:
+def _correction(
+    item: Exercise, answer: Any, arguments: list, seconds: float = CORRECTION_SECONDS
+) -> str:
     """What to change in the learner's text so that the check passes, in a sentence; or nothing."""
     text, around = _text_of(item, answer)
     is_value = not callable(answer) or isinstance(answer, nn.Module)
-    end = time.process_time() + CORRECTION_SECONDS
+    end = time.process_time() + seconds
 
     def works(source: str) -> bool:
         if time.process_time() > end:
@@ -483,7 +492,8 @@ def _correction(item: Exercise, answer: Any, check: Callable[[Any], None]) -> st
                 new = item.run(source, "correction", names)
                 if item.is_untouched(new):
                     return False
-                check(_copy(new))
+                with _undisturbed(), one_thread():
+                    item.check(_copy(new), *arguments)
         except Exception:
             return False
         return not seen.postponed
@@ -492,11 +502,9 @@ def _correction(item: Exercise, answer: Any, check: Callable[[Any], None]) -> st
         used = set(re.findall(r"[A-Za-z_]\w*", text)) & around.keys()
         shared = (type, types.ModuleType, types.FunctionType)
         names = {
-            n: v if isinstance(v, shared) else copy.deepcopy(v)
-            for n in used
-            for v in [around[n]]
+            n: v if isinstance(v, shared) else copy.deepcopy(v) for n in used for v in [around[n]]
         }
-        with time_limit.limited(2 * CORRECTION_SECONDS):
+        with time_limit.limited(2 * seconds):
             return corrections.found(text, item.solutions, works, is_value) if text else ""
     except (Exception, time_limit.TooLong):  # what cannot be copied, what takes too long
         return ""
