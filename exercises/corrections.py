@@ -28,6 +28,7 @@ SHARE = 0.4  # of the solution, that a message may show at most
 SHOWN = {"check", "hint", "solution", "use", "print", "display", "show", "plt", "plotting"}
 
 
+AROUND, BLOCKS = ("off", "on"), ("body", "orelse")
 _POOL = ("input", "kernel_size", "stride", "padding")
 POSITIONS = mutants.POSITIONS | {"max_pool2d": _POOL, "avg_pool2d": _POOL}
 
@@ -197,7 +198,7 @@ class _Differ:
                 cost += extra
             best = min(best, (cost, Plan("parts", mine, right, parts)), key=lambda found: found[0])
         if isinstance(mine, ast.expr) and isinstance(right, ast.expr):
-            for kind, outer, other in (("off", mine, right), ("on", right, mine)):
+            for kind, outer, other in zip(AROUND, (mine, right), (right, mine)):
                 for place, child in _children(outer):
                     rest = self.size(outer) - self.size(child) + 1
                     if rest < best[0]:
@@ -275,7 +276,7 @@ def _children(node: ast.AST) -> Iterator[tuple[tuple[str, int | None], ast.expr]
 def _bodies(node: ast.AST) -> list[tuple[str, None]]:
     if not isinstance(node, (ast.For, ast.While, ast.If, ast.With)):
         return []
-    return [(name, None) for name in ("body", "orelse") if getattr(node, name, None)]
+    return [(name, None) for name in BLOCKS if getattr(node, name, None)]
 
 
 # --- names ----------------------------------------------------------------------------------------
@@ -400,7 +401,8 @@ def _grouped(edits: list[Plan]) -> list[list[Plan]]:
     for edit in edits:
         before, after = ("" if n is None else _text(n) for n in (edit.mine, edit.right))
         moves = isinstance(edit.mine or edit.right, ast.stmt) and edit.kind in ("gone", "come")
-        groups[("moves", before or after) if moves else (edit.kind, before, after)].append(edit)
+        key = (before or after,) if moves else (edit.kind, before, after)
+        groups[key].append(edit)
     return list(groups.values())
 
 

@@ -51,7 +51,7 @@ def changed(*pairs):
         ),
         (
             ("        window = values[start : start + size]\n", "", "sum(window)", "sum(values)"),
-            "Two changes .*After line 4, add the line `window = values",
+            "Two changes .*After line 4, add the line `.* = values",
         ),
         (("    return", "        return"), "Line 7, `return kept`, is in the wrong block"),
         (
