@@ -25,7 +25,7 @@ MOST_EDITS = 40  # texts with more differences are two ways to write the answer
 MOST_TOGETHER = 10  # edits of which two may be needed
 LONG = 76  # characters of code that a message shows
 SHARE = 0.4  # of the solution, that a message may show at most
-SHOWN = {"check", "hint", "solution", "use", "print", "display", "show", "plt", "plotting"}
+SHOWN = {"check", "hint", "solution", "use", "print", "display", "plt", "plotting", "get_ipython"}
 
 
 AROUND, BLOCKS = ("off", "on"), ("body", "orelse")

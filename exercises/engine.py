@@ -61,7 +61,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exercises import corrections, mistakes, mutants, record, slips, texts, time_limit, trace
+from exercises import (
+    corrections,
+    errors,
+    mistakes,
+    mutants,
+    record,
+    slips,
+    texts,
+    time_limit,
+    trace,
+)
 from exercises.compare import (
     Unexplained,
     Unfinished,
@@ -78,6 +88,7 @@ from utils.language import say
 language.explain_exceptions()
 
 CORRECTION_SECONDS = 2.0  # for what is tried in the learner's text
+LONGEST = 4.5  # seconds for a diagnosis, about
 
 
 class WrongAnswer(texts.WithoutTraceback):
@@ -337,6 +348,8 @@ def evaluate(id: str, answer: Any, *, explain: bool = True) -> Result:
         if explain and not cause and (unknown or raised):
             cause, advice = _cause(item, answer, watched.seen, arguments, search=unknown)
         difference = error.message if cause and unknown else str(error)
+        if advice and "//" not in advice:  # the division is not at fault
+            difference = difference.removeprefix(errors.WHOLE).strip()
         message = _in_order(f"{cause} {advice}".strip(), difference)
         if explain and not (cause or unknown or raised):
             advice = _correction(item, answer, arguments, CORRECTION_SECONDS / 2)
@@ -452,10 +465,12 @@ def _cause(
 
     with _undisturbed(), one_thread():  # Python warns of what is odd in a mutant
         own = made(slips.edited(item.solution, item.slips))
+        end = time.process_time() + LONGEST
         words = explained(None, own, mistakes.SECONDS)
         advice = _correction(item, answer, arguments)
         if search and not words:
-            words = explained(slipped(), (), mistakes.SECONDS / (2 if advice else 1))
+            seconds = min(mistakes.SECONDS, max(0.5, end - time.process_time()))
+            words = explained(slipped(), (), seconds / (4 if advice else 1))
     return words, advice
 
 
@@ -483,12 +498,15 @@ def _correction(
     text, around = _text_of(item, answer)
     is_value = not callable(answer) or isinstance(answer, nn.Module)
     end = time.process_time() + seconds
+    shared = (type, types.ModuleType, types.FunctionType)  # of the rest each candidate gets its own
+    used = [(n, around[n]) for n in set(re.findall(r"[A-Za-z_]\w*", text)) & around.keys()]
 
     def works(source: str) -> bool:
         if time.process_time() > end:
             raise TimeoutError
         try:
             with contextlib.redirect_stdout(io.StringIO()), trace.watching(trace.Trace()) as seen:
+                names = {n: v if isinstance(v, shared) else copy.deepcopy(v) for n, v in used}
                 new = item.run(source, "correction", names)
                 if item.is_untouched(new):
                     return False
@@ -498,15 +516,12 @@ def _correction(
             return False
         return not seen.postponed
 
+    if not text or re.search(r"\b(open|save|write\w*|unlink|rmtree|system|subprocess)\(", text):
+        return ""
     try:
-        used = set(re.findall(r"[A-Za-z_]\w*", text)) & around.keys()
-        shared = (type, types.ModuleType, types.FunctionType)
-        names = {
-            n: v if isinstance(v, shared) else copy.deepcopy(v) for n in used for v in [around[n]]
-        }
-        with time_limit.limited(2 * seconds):
-            return corrections.found(text, item.solutions, works, is_value) if text else ""
-    except (Exception, time_limit.TooLong):  # what cannot be copied, what takes too long
+        with time_limit.limited(2 * seconds), _undisturbed():
+            return corrections.found(text, item.solutions, works, is_value)
+    except (Exception, time_limit.TooLong):  # what takes too long
         return ""
 
 
