@@ -22,6 +22,7 @@ from exercises import mutants
 
 MOST_COMPARED = 20_000  # pairs of nodes
 MOST_EDITS = 40  # texts with more differences are two ways to write the answer
+NEAREST = 2  # right texts that are compared
 MOST_TOGETHER = 10  # edits of which two may be needed
 LONG = 76  # characters of code that a message shows
 SHARE = 0.4  # of the solution, that a message may show at most
@@ -489,22 +490,52 @@ def found(
         return ""
     head = _without_imports(mine)
     compared = difflib.SequenceMatcher(b=_WORD.findall(ast.unparse(mine)), autojunk=False)
-    nearness = {}
+    known = []
     for text in solutions:
         if right := parsed(text, is_value):
             more = _without_imports(right)
             compared.set_seq1(_WORD.findall(ast.unparse(right)))
-            nearness[compared.ratio()] = f"{head}\n{more}", right
-    head, right = nearness[max(nearness)]
-    right = _with_names_of(mine, right)
-    plan, size = _Differ().one(mine, right)[1], _size(right)
+            known.append((compared.ratio(), f"{head}\n{more}", right))
+    seen: dict[str, bool] = {}
 
-    def tried(groups: Iterable[list[Plan]]) -> bool:
+    def once(text: str) -> bool:
+        if text not in seen:
+            seen[text] = works(text)
+        return seen[text]
+
+    nearest = sorted(known, key=lambda found: -found[0])[:NEAREST]
+    searches = [
+        _Search(ours, theirs, head, once, is_value)
+        for _, head, right in nearest
+        for ours, theirs in ((mine, right), (_short(mine), _short(right)))
+    ]
+    searches.sort(key=lambda search: search.cost)
+    for step in ("one", "line", "several", "slip"):
+        for search in searches if step in ("one", "line") else searches[:1]:
+            if said := getattr(search, step)():
+                return said
+    return ""
+
+
+class _Search:
+    """What is tried to make a text like one of the right texts."""
+
+    def __init__(
+        self, mine: ast.Module, right: ast.Module, head: str, works: Callable, is_value: bool
+    ) -> None:
+        right = _with_names_of(mine, right)
+        self.mine, self.right, self.head, self.works = mine, right, head, works
+        self.is_value, self.size = is_value, _size(right)
+        self.cost, self.plan = _Differ().one(mine, right)
+        groups = _grouped(_edits(self.plan))
+        self.groups = sorted(groups, key=lambda group: sum(map(_weight, group)))
+
+    def tried(self, groups: Iterable[list[Plan]]) -> bool:
         done = set(_flat(groups))
-        return bool(done) and works(f"{head}\n{ast.unparse(built(plan, done))}")
+        return bool(done) and self.works(f"{self.head}\n{ast.unparse(built(self.plan, done))}")
 
-    def words(groups: list[list[Plan]]) -> str:
-        if any(_tells(edit, size, is_value) for group in groups for edit in group):
+    def words(self, groups: list[list[Plan]]) -> str:
+        if any(_tells(edit, self.size, self.is_value) for edit in _flat(groups)):
             return ""
         places: dict[Any, list[list[Plan]]] = defaultdict(list)
         for group in sorted(groups, key=lambda group: group[0].line):
@@ -521,32 +552,94 @@ def found(
             return f"Two changes make your answer right. (1) {said[0]} (2) {said[1]}"
         return said[0] if place else f"{said[0]} Then your answer is right."
 
-    groups = sorted(_grouped(_edits(plan)), key=lambda group: sum(map(_weight, group)))
-    for group in groups[:MOST_EDITS]:
-        if (said := words([group])) and tried([group]):
-            return said
-    lines: dict[Plan | None, list[list[Plan]]] = defaultdict(list)
-    for group in groups:
-        lines[_statement(group[0])].append(group)
-    for statement, inside in lines.items():
-        if statement and len(inside) > 1 and (said := words(inside)) and tried(inside):
-            return said
-    few = words(_fewest(groups, tried)) if 1 < len(groups) <= MOST_TOGETHER else ""
-    return few or _slip(mine, right, lambda source: works(f"{head}\n{source}"), words)
+    def one(self) -> str:
+        """One edit, at all places where it can be made."""
+        for group in self.groups[:MOST_EDITS]:
+            if (said := self.words([group])) and self.tried([group]):
+                return said
+        return ""
+
+    def line(self) -> str:
+        """All edits of one statement."""
+        lines: dict[Plan | None, list[list[Plan]]] = defaultdict(list)
+        for group in self.groups:
+            lines[_statement(group[0])].append(group)
+        for statement, inside in lines.items():
+            several = statement and len(inside) > 1
+            if several and (said := self.words(inside)) and self.tried(inside):
+                return said
+        return ""
+
+    def several(self) -> str:
+        """Any edits, as few as make the text right."""
+        if not 1 < len(self.groups) <= MOST_TOGETHER:
+            return ""
+        return self.words(_fewest(self.groups, self.tried))
+
+    def slip(self) -> str:
+        """A usual slip that is taken back."""
+        names = set(re.findall(r"\w+", ast.unparse(self.right)))
+
+        def strange(mutant: mutants.Mutant) -> bool:
+            """Whether it brings in what the right text does not have."""
+            return not names.issuperset(re.findall(r"\w+", mutant.change.after))
+
+        for mutant in sorted(mutants.mutants(ast.unparse(self.mine)), key=strange):
+            if self.works(f"{self.head}\n{mutant.source}"):
+                plan = _Differ().one(self.mine, ast.parse(mutant.source))[1]
+                return self.words(_grouped(_edits(plan)))
+        return ""
 
 
-def _slip(mine: ast.Module, right: ast.Module, works: Callable, words: Callable) -> str:
-    """A usual slip that is taken back in the learner's text; or nothing."""
-    names = set(re.findall(r"\w+", ast.unparse(right)))
+def _short(tree: ast.Module) -> ast.Module:
+    """A copy in which several assignments in one line are several lines, and a value that is used
+    once stands where it is used."""
+    tree = copy.deepcopy(tree)
+    for node in list(ast.walk(tree)):
+        for name in BLOCKS:
+            if isinstance(block := getattr(node, name, None), list):
+                setattr(node, name, list(itertools.chain.from_iterable(map(_split, block))))
+    names = Counter(n.id for n in ast.walk(tree) if isinstance(n, ast.Name))
+    for node in list(ast.walk(tree)):
+        for name in BLOCKS:
+            block = getattr(node, name, None)
+            for number, line in reversed(list(enumerate(block if isinstance(block, list) else ()))):
+                match line:
+                    case ast.Assign(targets=[ast.Name(id=stored)], value=value) if (
+                        names[stored] == 2 and len(block) > number + 1
+                    ):
+                        calls = any(isinstance(n, (ast.Call, ast.Await)) for n in ast.walk(value))
+                        rest = block[number + 1 : number + 2 if calls else None]
+                        if any(_put(later, stored, value) for later in rest):
+                            del block[number]
+    return tree
 
-    def strange(mutant: mutants.Mutant) -> bool:
-        """Whether it brings in what the solution does not have."""
-        return not names.issuperset(re.findall(r"\w+", mutant.change.after))
 
-    for mutant in sorted(mutants.mutants(ast.unparse(mine)), key=strange):
-        if works(mutant.source):
-            return words(_grouped(_edits(_Differ().one(mine, ast.parse(mutant.source))[1])))
-    return ""
+def _split(line: ast.stmt) -> list[ast.stmt]:
+    match line:
+        case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)) if len(
+            targets
+        ) == len(values) and all(isinstance(t, ast.Name) for t in targets):
+            read = {n.id for v in values for n in ast.walk(v) if isinstance(n, ast.Name)}
+            if not read & {target.id for target in targets}:
+                pairs = zip(targets, values)
+                return [ast.copy_location(ast.Assign([t], v), line) for t, v in pairs]
+    return [line]
+
+
+def _put(tree: ast.AST, name: str, value: ast.expr) -> bool:
+    """Puts a value in the place of a name; False if it is not there."""
+    for node in ast.walk(tree):
+        for field_name, part in ast.iter_fields(node):
+            items = part if isinstance(part, list) else [part]
+            for number, one in enumerate(items):
+                if isinstance(one, ast.Name) and one.id == name:
+                    if isinstance(part, list):
+                        part[number] = value
+                    else:
+                        setattr(node, field_name, value)
+                    return True
+    return False
 
 
 def _flat(groups: Iterable[list[Plan]]) -> Iterator[Plan]:

@@ -51,7 +51,7 @@ def changed(*pairs):
         ),
         (
             ("        window = values[start : start + size]\n", "", "sum(window)", "sum(values)"),
-            "Two changes .*After line 4, add the line `.* = values",
+            r"In line 5, write `values\[start:start \+ size\]` in place of `values`",
         ),
         (("    return", "        return"), "Line 7, `return kept`, is in the wrong block"),
         (
@@ -81,6 +81,14 @@ def shrunk(values, size, rate=2):
 """
     wrong = other.replace("/ size", "/ 2")
     assert "in place of" in corrections.found(wrong, [SOLUTION, other], works)
+
+
+def test_a_text_with_more_or_fewer_names_is_compared_too():
+    """The right text keeps no window, and this one no size of the range."""
+    wrong = changed("range(0, len(values) - size + 1, rate)", "range(0, stop, rate)")
+    wrong = wrong.replace("    kept = []", "    kept, stop = [], len(values) - size")
+    said = corrections.found(wrong, [SOLUTION], works)
+    assert "`len(values) - size + 1` in place of `len(values) - size`" in said, said
 
 
 def test_a_usual_slip_is_taken_back_where_no_right_text_is_near():
