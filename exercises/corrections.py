@@ -392,8 +392,8 @@ def _text(node: Any) -> str:
 
 
 def _statement(edit: Plan) -> Plan | None:
-    """The statement in which an edit is; None if it is one."""
-    return next((plan for plan in edit.around if isinstance(plan.mine, ast.stmt)), None)
+    """The statement that an edit is or is in."""
+    return next((p for p in (edit, *edit.around) if isinstance(p.mine, ast.stmt)), None)
 
 
 def _grouped(edits: list[Plan]) -> list[list[Plan]]:
@@ -423,7 +423,7 @@ def _written(edits: list[Plan]) -> str:
         tiny = re.fullmatch(r"\W*\w{0,3}\W*", before)
         if before != after and (plan is statement or (line.count(before) == 1 and not tiny)):
             return f"In line {first.line}, write `{after}` in place of `{before}`."
-    if not line or len(line) > LONG or isinstance(statement.mine, (ast.FunctionDef, ast.ClassDef)):
+    if not line or len(line) > LONG or (first is not statement and hasattr(statement.mine, "body")):
         return ""
     return f"The mistake is in line {first.line}, `{line}`. All the rest is right."
 
