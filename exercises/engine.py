@@ -470,7 +470,7 @@ def _cause(
         advice = _correction(item, answer, arguments)
         if search and not words:
             seconds = min(mistakes.SECONDS, max(0.5, end - time.process_time()))
-            words = explained(slipped(), (), seconds / (4 if advice else 1))
+            words = explained(slipped(), (), seconds / (2 if advice else 1))
     return words, advice
 
 
