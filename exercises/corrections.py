@@ -30,6 +30,7 @@ SHOWN = {"check", "hint", "solution", "use", "print", "display", "plt", "plottin
 
 
 AROUND, BLOCKS = ("off", "on"), ("body", "orelse")
+STEPS = ("one", "line", "several", "slip")  # what is tried, the first two for each right text
 _POOL = ("input", "kernel_size", "stride", "padding")
 POSITIONS = mutants.POSITIONS | {"max_pool2d": _POOL, "avg_pool2d": _POOL}
 
@@ -510,8 +511,8 @@ def found(
         for ours, theirs in ((mine, right), (_short(mine), _short(right)))
     ]
     searches.sort(key=lambda search: search.cost)
-    for step in ("one", "line", "several", "slip"):
-        for search in searches if step in ("one", "line") else searches[:1]:
+    for step in STEPS:
+        for search in searches if step in STEPS[:2] else searches[:1]:
             if said := getattr(search, step)():
                 return said
     return ""
