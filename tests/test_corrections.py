@@ -1,8 +1,11 @@
 """What to change in the learner's own text so that it is right."""
 
+import linecache
 import re
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from exercises import corrections, engine
 
@@ -136,3 +139,39 @@ def test_a_text_is_that_of_the_answer_that_is_checked():
     item.run(item.solution.replace("dim=1", "dim=0"))  # another answer, made later
     said = engine.evaluate(item.id, lambda features, weight, classes: features.mean(dim=1)).message
     assert "Then your answer is right" not in said
+
+
+def test_in_a_notebook_the_cell_of_the_answer_is_found(monkeypatch):
+    """Of a function by its code, of a value among the cells that ran."""
+    item, name = engine.find("gap.4"), "/tmp/ipykernel_1/2.py"
+    source = item.solution.replace("dim=1", "dim=0") + "\ncheck('gap.4', class_map)"
+    text = source.partition("\ncheck")[0]
+    monkeypatch.setitem(linecache.cache, name, (1, None, source.splitlines(keepends=True), name))
+    namespace = {"torch": torch}
+    exec(compile(text, name, "exec"), namespace)
+    said = engine.evaluate(item.id, namespace[item.answer]).message
+    assert re.search(r"In line \d+, write `.*dim=1.*Then your answer is right\.", said), said
+
+    item = engine.find("lenet.3")
+    cells = ["1 + 1", item.solution.replace("// 2", "// 3"), f"check('lenet.3', {item.answer})"]
+    assert cells[1] != item.solution
+    value = item.run(cells[1], "cell of a notebook")
+    shell = SimpleNamespace(user_ns={"In": cells, item.answer: value})
+    monkeypatch.setattr(engine.notebook, "shell", lambda: shell)
+    said = engine.evaluate(item.id, value).message
+    assert re.search(r"write `.*// 2.* in place of `.*// 3", said), said
+
+
+def test_a_candidate_changes_nothing_of_the_learners(monkeypatch):
+    item, kept = engine.find("gap.4"), []
+    wrong = item.solution.replace("    mix =", "    kept.append(1)\n    mix =").replace(
+        "dim=1", "dim=0"
+    )
+    name = "/tmp/ipykernel_1/3.py"
+    monkeypatch.setitem(linecache.cache, name, (1, None, wrong.splitlines(keepends=True), name))
+    namespace = {"torch": torch, "kept": kept}
+    exec(compile(wrong, name, "exec"), namespace)
+    engine.evaluate(item.id, namespace[item.answer], explain=False)
+    calls = len(kept)
+    assert "Then your answer is right" in engine.evaluate(item.id, namespace[item.answer]).message
+    assert len(kept) == 2 * calls  # those of the check itself
