@@ -22,6 +22,7 @@ from exercises import mutants
 
 MOST_COMPARED = 20_000  # pairs of nodes
 MOST_EDITS = 40  # texts with more differences are two ways to write the answer
+MOST_PAIRED = 6  # edits of one statement of which two are tried
 NEAREST = 2  # right texts that are compared
 MOST_TOGETHER = 10  # edits of which two may be needed
 LONG = 76  # characters of code that a message shows
@@ -561,14 +562,15 @@ class _Search:
         return ""
 
     def line(self) -> str:
-        """All edits of one statement."""
+        """All edits of one statement, or two of them."""
         lines: dict[Plan | None, list[list[Plan]]] = defaultdict(list)
         for group in self.groups:
             lines[_statement(group[0])].append(group)
         for statement, inside in lines.items():
-            several = statement and len(inside) > 1
-            if several and (said := self.words(inside)) and self.tried(inside):
-                return said
+            pairs = itertools.combinations(inside, 2) if 2 < len(inside) <= MOST_PAIRED else ()
+            for some in (inside, *map(list, pairs)) if statement and len(inside) > 1 else ():
+                if (said := self.words(some)) and self.tried(some):
+                    return said
         return ""
 
     def several(self) -> str:
