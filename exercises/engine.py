@@ -484,7 +484,8 @@ def _text_of(item: Exercise, answer: Any) -> tuple[str, dict[str, Any]]:
     code = next((f for f in map(inspect.unwrap, functions) if hasattr(f, "__code__")), None)
     if code is not None and "ipy" in code.__code__.co_filename:  # a cell, also in Colab
         return "".join(linecache.getlines(code.__code__.co_filename)), code.__globals__
-    if shell := notebook.shell():
+    shell = notebook.shell()
+    if shell and shell.user_ns.get(item.answer) is answer:
         stores = re.compile(rf"^{item.answer}\b.*=", re.MULTILINE)
         cells = [text for text in shell.user_ns.get("In", ()) if stores.search(text)]
         return (cells or [""])[-1], shell.user_ns
