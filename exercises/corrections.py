@@ -466,8 +466,10 @@ def _tells(edit: Plan, size: int, is_value: bool) -> bool:
 
     size: of the solution.
     """
-    if edit.right is None or edit.kind in ("off", "on"):
+    if edit.right is None or edit.kind == "off":
         return False
+    if edit.kind == "on":
+        return _size(edit.right) - _size(edit.mine) > SHARE * size
     whole = edit.around and isinstance(edit.around[0].mine, (ast.Dict, ast.Assign, ast.Module))
     return _size(edit.right) > SHARE * size or (is_value and edit.kind == "swap" and bool(whole))
 

@@ -122,6 +122,14 @@ def test_the_number_that_is_asked_for_is_not_told():
     assert not corrections.found(wrong, [right], same, is_value=True)
 
 
+def test_most_of_the_solution_is_not_told():
+    wrong = """
+def shrunk(values, size, rate=2):
+    return [values[0]]
+"""
+    assert not corrections.found(wrong, [SOLUTION], works)
+
+
 def test_a_check_ends_with_what_to_change():
     item = engine.find("gap.4")
     wrong = item.solution.replace("dim=1", "dim=0")
