@@ -296,7 +296,7 @@ def conv2d(image, kernel, stride, padding):
         (
             "neither stride nor padding",
             "def conv2d(i, k, s, p):\n    return F.conv2d(i[None, None], k[None, None])[0, 0]\n",
-            r"mistake is in.*return F",
+            r"neither `stride` nor `padding`",
         ),
         (
             "stride for the rows",
@@ -312,7 +312,7 @@ def conv2d(image, kernel, stride, padding):
             "dilation",
             "def conv2d(i, k, s, p):\n"
             "    return F.conv2d(i[None, None], k[None, None], None, 1, p, s)[0, 0]\n",
-            r"mistake is in.*return F",
+            r"called dilation",
         ),
         (
             "padding above and on the left",

@@ -60,6 +60,13 @@ SLIPS = {
         "You turn the kernel round before you lay it on. Mathematicians call that a convolution; "
         "torch, and this chapter, lay it on as it is.": ("* kernel)", "* kernel.flip(0, 1))"),
         "You do not use `stride`.": (FIRST, f"stride = 1; {FIRST}"),
+        "You use neither `stride` nor `padding`.": (FIRST, f"stride, padding = 1, 0; {FIRST}"),
+        "`stride` is between the pixels of a patch here (that is called dilation); it is the "
+        "distance from one patch to the next.": (
+            "    rows =",
+            "    return F.conv2d(padded[None, None], kernel[None, None], dilation=stride)[0, 0]\n"
+            "    rows =",
+        ),
         "You use `stride` for the rows only; it holds for the columns too.": (
             *(COLUMNS, COLUMNS.replace(" // stride", "")),
             *(PLACE, "row * stride, column"),
