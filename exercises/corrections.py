@@ -31,7 +31,12 @@ SHOWN = {"check", "hint", "solution", "use", "print", "display", "plt", "plottin
 
 
 AROUND, BLOCKS = ("off", "on"), ("body", "orelse")
-STEPS = ("one", "line", "several", "slip")  # what is tried, the first two for each right text
+STEPS = {
+    "one": 4,
+    "line": 4,
+    "several": 2,
+    "slip": 1,
+}  # what is tried, with how many pairs of texts
 _POOL = ("input", "kernel_size", "stride", "padding")
 POSITIONS = mutants.POSITIONS | {"max_pool2d": _POOL, "avg_pool2d": _POOL}
 
@@ -244,7 +249,8 @@ class _Differ:
                 offer((i, j + 1), self.size(theirs[j]), (i, j), Plan("come", right=theirs[j]))
             if i < m and j < n:
                 cost, plan = self.one(ours[i], theirs[j])
-                offer((i + 1, j + 1), cost, (i, j), plan)
+                if plan.kind != "swap" or not isinstance(plan.mine, ast.stmt):
+                    offer((i + 1, j + 1), cost, (i, j), plan)
                 for k in range(1, 5) if blocks else ():
                     for place in _bodies(ours[i]) if j + k <= n else ():
                         inner = getattr(ours[i], place[0])
@@ -455,8 +461,8 @@ def _said(group: list[Plan]) -> str:
     statement = _statement(edit)
     if edit.kind == "gone" and statement and _text(statement.mine).count(code) == 1 < len(code):
         return f"In line {edit.line}, leave out `{code}`."
-    text = _written([edit])
-    lines = sorted({one.line for one in group} - {edit.line})
+    text = _written([one for one in group if _statement(one) is statement])
+    lines = sorted({one.line for one in group if _statement(one) is not statement})
     more = f" Do the same in line {' and '.join(map(str, lines))}." if lines and text else ""
     return f"{text}{more}"
 
@@ -469,7 +475,9 @@ def _tells(edit: Plan, size: int, is_value: bool) -> bool:
     if edit.right is None or edit.kind == "off":
         return False
     if edit.kind == "on":
-        return _size(edit.right) - _size(edit.mine) > SHARE * size
+        inside = next(iter(edit.parts.values()))
+        kept = [plan.right for plan in (inside if isinstance(inside, list) else [inside])]
+        return _size(edit.right) - sum(map(_size, kept)) > SHARE * size
     whole = edit.around and isinstance(edit.around[0].mine, (ast.Dict, ast.Assign, ast.Module))
     return _size(edit.right) > SHARE * size or (is_value and edit.kind == "swap" and bool(whole))
 
@@ -514,8 +522,8 @@ def found(
         for ours, theirs in ((mine, right), (_short(mine), _short(right)))
     ]
     searches.sort(key=lambda search: search.cost)
-    for step in STEPS:
-        for search in searches if step in STEPS[:2] else searches[:1]:
+    for step, most in STEPS.items():
+        for search in searches[:most]:
             if said := getattr(search, step)():
                 return said
     return ""

@@ -66,6 +66,11 @@ def changed(*pairs):
             "Two changes make your answer right",
         ),
         (("rate=2", "rate=3"), "write .*rate=2"),
+        (
+            ("values[start : start + size]", "values[start - 1 : start - 1 + size]"),
+            r"write `values\[start:start \+ size\]` in place of|write `start:start \+ size` in",
+        ),
+        (("    kept = []", "    values = values[1:]\n    kept = []"), "Leave out line 3"),
     ],
 )
 def test_one_place_in_the_learners_text_is_named(edits, words):
