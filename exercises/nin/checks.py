@@ -596,6 +596,8 @@ SLIPS["nin.5"] = {
     "the ReLU on the class maps does harm.": (*_AFTER_3X3, *_AFTER_1X1),
     "The ReLU on the class maps is gone, but so is the one before the last convolution, which did "
     "no harm.": _AFTER_1X1,
+    "The ReLU on the class maps is gone, but so is the one after the 3×3 convolution, which did no "
+    "harm.": _AFTER_3X3,
     **{
         f"{name} on the class maps {what}. {_NEEDLESS}": (_POOL, f"        nn.{layer},\n{_POOL}")
         for name, layer, what in _ACTIVATIONS
@@ -647,6 +649,13 @@ SLIPS["nin.5"] = {
         _HEAD,
         "        nn.Conv2d(32, num_classes, 1),\n",
     ),
+    "The 3×3 convolution of the head is 1×1 now; only a ReLU was to go.": (
+        "nn.Conv2d(32, num_classes, 3, padding=1)",
+        "nn.Conv2d(32, num_classes, 1)",
+    ),
+    "`nn.Flatten()` is gone: two axes of length 1 are left, and the shape of logits is "
+    "(N, num_classes).": (_FLATTEN, ""),
+    "The pooling is gone: `nn.Flatten()` alone makes one logit of each position.": (_POOL, ""),
     **{
         f"A linear layer takes the place of the average pooling{also}. The pooling was sound.": (
             *edits,
@@ -755,6 +764,7 @@ _Y, _ROOT = "y = weight * (x - mean) / torch.sqrt(var + eps) + bias", "torch.sqr
 _TRAINING = "    if training:\n"
 _USE = "    mean, var, weight, bias = ("
 _RESULT = "return y, running_mean, running_var"
+_MOVED = "        running_mean = (1"
 
 
 def _over(dims: tuple[int, ...]) -> tuple[str, str]:
@@ -785,9 +795,17 @@ SLIPS["nin.6"] = {
         "correction=1",
     ),
     "The division is by the variance; it should be by its square root.": (_ROOT, "(var + eps)"),
+    "The variance is the mean of the squares of `x`; the mean is to be subtracted before.": (
+        _STATISTICS[1],
+        "var = x.square().mean(dim=(0, 2, 3))",
+    ),
     "`eps` is missing in evaluation; it belongs to both modes.": (
         _ROOT,
         "torch.sqrt(var + (eps if training else 0))",
+    ),
+    "The running variance takes the batch's mean; it should take its variance.": (
+        "momentum * unbiased",
+        "momentum * mean",
     ),
     "`eps` is missing: a channel without variance is divided by zero.": (_ROOT, "torch.sqrt(var)"),
     "`eps` is added to the root; it should be added to the variance, under the root.": (
@@ -796,6 +814,8 @@ SLIPS["nin.6"] = {
     ),
     "The argument `eps` is not used: it is always 0.00001.": (_ROOT, "torch.sqrt(var + 1e-5)"),
     "The mean is not subtracted.": ("(x - mean)", "x"),
+    "The mean is subtracted, but nothing is divided.": (f" / {_ROOT}", ""),
+    "It multiplies by the root of the variance, where it should divide.": ("/ torch", "* torch"),
     "In training the running statistics are used; there those of the batch count.": (
         _USE,
         "    mean, var = before\n" + _USE,
@@ -839,6 +859,8 @@ SLIPS["nin.6"] = {
     ),
     "`training` is not used: in evaluation, too, the batch's statistics are used, and the running "
     "values move.": (_TRAINING, "    if True:\n"),
+    "`training` is the wrong way round: in training the running values are used, in evaluation "
+    "those of the batch.": (_TRAINING, "    if not training:\n"),
     "`momentum` is the wrong way round: it is the share of the batch in the new running values, "
     "and 1 - momentum that of the old ones.": (
         _TRAINING,
@@ -861,6 +883,14 @@ SLIPS["nin.6"] = {
         _TRAINING,
         f"    momentum = 0.1\n{_TRAINING}",
     ),
+    "The running values are added to the batch's share whole; they should be multiplied by "
+    "1 - momentum.": ("(1 - momentum) * running", "running"),
+    "The batch's values are added whole; they should be multiplied by `momentum`.": (
+        "+ momentum * mean",
+        "+ mean",
+        "+ momentum * unbiased",
+        "+ unbiased",
+    ),
     "The running variance takes a standard deviation; it should take the variance.": (
         "* unbiased",
         "* unbiased.sqrt()",
@@ -879,7 +909,18 @@ SLIPS["nin.6"] = {
             ("x.shape[1]", "C, the number of channels"),
         )
     },
+    "The factor n / (n - 1) is turned around: yours is (n - 1) / n.": (
+        "momentum * unbiased",
+        "momentum * var * (1 - x.shape[1] / x.numel())",
+    ),
+    "The running mean and the running variance take the values of each other.": (
+        "* mean\n",
+        "* unbiased\n",
+        _MOVE_VAR,
+        _MOVE_VAR.replace("unbiased", "mean"),
+    ),
     "`weight` and `bias` are not used.": ("weight * (x", "(x", ") + bias", ")"),
+    "`weight` is not used.": ("weight * (x", "(x"),
     "`bias` is not used.": (") + bias", ")"),
     "`weight` and `bias` have changed places: multiply by `weight`, then add `bias`.": (
         "y = weight *",
@@ -891,6 +932,7 @@ SLIPS["nin.6"] = {
         _Y,
         "y = weight * ((x - mean) / torch.sqrt(var + eps) + bias)",
     ),
+    "`bias` is subtracted; it should be added.": (") + bias", ") - bias"),
     "Only the normalised tensor comes back; the task asks for it and the two running values.": (
         _RESULT,
         "return y",
@@ -902,6 +944,10 @@ SLIPS["nin.6"] = {
     "The result comes back last; it should be the first of the three.": (
         _RESULT,
         "return running_mean, running_var, y",
+    ),
+    "Mean and variance of this batch come back; the running values are asked for.": (
+        _RESULT,
+        "return y, mean.flatten(), var.flatten()",
     ),
 }
 
