@@ -461,8 +461,8 @@ def _said(group: list[Plan]) -> str:
     statement = _statement(edit)
     if edit.kind == "gone" and statement and _text(statement.mine).count(code) == 1 < len(code):
         return f"In line {edit.line}, leave out `{code}`."
-    text = _written([one for one in group if _statement(one) is statement])
-    lines = sorted({one.line for one in group if _statement(one) is not statement})
+    text = _written([one for one in group if one.line == edit.line])
+    lines = sorted({one.line for one in group} - {edit.line})
     more = f" Do the same in line {' and '.join(map(str, lines))}." if lines and text else ""
     return f"{text}{more}"
 
@@ -551,11 +551,11 @@ class _Search:
             return ""
         places: dict[Any, list[list[Plan]]] = defaultdict(list)
         for group in sorted(groups, key=lambda group: group[0].line):
-            inside = {_statement(edit) for edit in group}
-            places[inside.pop() if len(inside) == 1 else id(group)].append(group)
+            inside = {(_statement(edit), edit.line) for edit in group}
+            places[inside.pop() if len(inside) == 1 else (None, id(group))].append(group)
         said = [
-            _said(some[0]) if len(some) == 1 or place is None else _written(list(_flat(some)))
-            for place, some in places.items()
+            _said(some[0]) if len(some) == 1 or not place else _written(list(_flat(some)))
+            for (place, _), some in places.items()
         ]
         place = any(text.startswith("The mistake") for text in said)
         if not all(said) or len(said) > 2 - place:
