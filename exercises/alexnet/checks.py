@@ -777,6 +777,8 @@ def _below(text: str) -> tuple[str, str]:
 
 _EVERY = "range(i - n // 2, i + n // 2 + 1)"
 SLIPS["alexnet.5"] = {
+    "At the first and the last maps the neighbours come from the other end. There are none: the "
+    "sum is shorter there.": (_NEAR, f"maps[:, [j % maps.shape[1] for j in {_EVERY}]]"),
     "Alpha is divided by n, or the mean of n squares is taken in place of their sum. That is what "
     "torch does; the paper multiplies the sum by alpha itself.": _below(
         "(k + alpha / n * total) ** beta"
