@@ -30,7 +30,7 @@ SHARE = 0.4  # of the solution, that a message may show at most
 SHOWN = {"check", "hint", "solution", "use", "print", "display", "plt", "plotting", "get_ipython"}
 
 
-AROUND, BLOCKS = ("off", "on"), ("body", "orelse")
+AROUND, BLOCKS, TOO_MUCH = ("off", "on"), ("body", "orelse"), "gone"
 STEPS = {
     "one": 4,
     "line": 4,
@@ -249,8 +249,7 @@ class _Differ:
                 offer((i, j + 1), self.size(theirs[j]), (i, j), Plan("come", right=theirs[j]))
             if i < m and j < n:
                 cost, plan = self.one(ours[i], theirs[j])
-                if plan.kind != "swap" or not isinstance(plan.mine, ast.stmt):
-                    offer((i + 1, j + 1), cost, (i, j), plan)
+                offer((i + 1, j + 1), cost, (i, j), plan)
                 for k in range(1, 5) if blocks else ():
                     for place in _bodies(ours[i]) if j + k <= n else ():
                         inner = getattr(ours[i], place[0])
@@ -472,7 +471,7 @@ def _tells(edit: Plan, size: int, is_value: bool) -> bool:
 
     size: of the solution.
     """
-    if edit.right is None or edit.kind == "off":
+    if edit.right is None or edit.kind in ("off", "gone"):
         return False
     if edit.kind == "on":
         inside = next(iter(edit.parts.values()))
@@ -567,8 +566,11 @@ class _Search:
     def one(self) -> str:
         """One edit, at all places where it can be made."""
         for group in self.groups[:MOST_EDITS]:
-            if (said := self.words([group])) and self.tried([group]):
-                return said
+            line = group[0] if len(group) == 1 and isinstance(group[0].mine, ast.stmt) else None
+            for kind in (TOO_MUCH, line.kind) if line and line.kind == "swap" else (group[0].kind,):
+                group[0].kind = kind  # a line may be too much where another one is missing
+                if (said := self.words([group])) and self.tried([group]):
+                    return said
         return ""
 
     def line(self) -> str:
