@@ -34,10 +34,12 @@ translated.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import copy
 import dis
 import importlib
 import inspect
+import io
 import itertools
 import json
 import keyword
@@ -45,6 +47,7 @@ import linecache
 import os
 import random
 import re
+import time
 import types
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -58,7 +61,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exercises import mistakes, mutants, record, slips, texts, time_limit, trace
+from exercises import (
+    corrections,
+    errors,
+    mistakes,
+    mutants,
+    record,
+    slips,
+    texts,
+    time_limit,
+    trace,
+)
 from exercises.compare import (
     Unexplained,
     Unfinished,
@@ -73,6 +86,9 @@ from utils import language, notebook
 from utils.language import say
 
 language.explain_exceptions()
+
+CORRECTION_SECONDS = 2.0  # for what is tried in the learner's text
+LONGEST = 4.5  # seconds for a diagnosis, about
 
 
 class WrongAnswer(texts.WithoutTraceback):
@@ -94,17 +110,20 @@ class Exercise(texts.Text):
     check: Callable[..., str | None] | None = None
     slips: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # `slips.edited` explains
 
-    def run(self, source: str, label: str = "cell") -> Any:
-        """The answer that `source` defines, run as a cell of the notebook."""
+    def run(self, source: str, label: str = "cell", names: Mapping[str, Any] | None = None) -> Any:
+        """The answer that `source` defines, run as a cell of the notebook (which has `names`)."""
         namespace: dict[str, Any] = {"__name__": "exercise", "torch": torch, "nn": nn, "F": F}
         for other in map(find, self.needs):
             namespace[other.answer] = other.reference()
+        namespace |= names or {}
         for kind, text in (("given", self.given), (label, source)):
             name = f"<{kind} of {self.id}>"
             linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
             exec(compile(text, name, "exec", dont_inherit=True), namespace)
         if self.answer not in namespace:
             raise NameError(f"{self.id}: the {label} does not define {self.answer}.")
+        if label == "cell":
+            _texts[self.id] = (namespace[self.answer], source)
         return namespace[self.answer]
 
     def reference(self) -> Any:
@@ -136,6 +155,13 @@ class Exercise(texts.Text):
         return {}
 
     @cached_property
+    def solutions(self) -> list[str]:
+        """The texts of right answers."""
+        known = importlib.import_module(f"exercises.{self.group}.answers").right_answers
+        given = [answer for _, answer in known.get(self.id, ())]
+        return [self.solution, *(text for text in given if isinstance(text, str))]
+
+    @cached_property
     def calls_changed(self) -> list[mistakes.Candidate]:
         return list(mistakes.calls_changed(self.reference(), self.seen))
 
@@ -146,6 +172,8 @@ class Exercise(texts.Text):
         with _undisturbed():
             return mistakes.seen_by(lambda answer: self.check(answer, *arguments), self.reference())
 
+
+_texts: dict[str, tuple[Any, str]] = {}  # the last answers that were made from a text
 
 # --- finding --------------------------------------------------------------------------------------
 
@@ -316,10 +344,17 @@ def evaluate(id: str, answer: Any, *, explain: bool = True) -> Result:
         raised = any(isinstance(observed.result, BaseException) for observed in watched.seen)
         unknown = isinstance(error, Unexplained)
         cause = _other_arguments(item, answer, raised) if unknown or raised else ""
+        advice = ""
         if explain and not cause and (unknown or raised):
-            cause = _cause(item, answer, watched.seen, arguments, search=unknown)
+            cause, advice = _cause(item, answer, watched.seen, arguments, search=unknown)
         difference = error.message if cause and unknown else str(error)
-        return Result("wrong", _in_order(cause, difference) or "the check failed.")
+        if advice and "//" not in advice:  # the division is not at fault
+            difference = difference.removeprefix(errors.WHOLE).strip()
+        message = _in_order(f"{cause} {advice}".strip(), difference)
+        if explain and not (cause or unknown or raised):
+            advice = _correction(item, answer, arguments, CORRECTION_SECONDS / 2)
+            message = f"{message} {advice}".strip()
+        return Result("wrong", message or "the check failed.")
     except time_limit.TooLong as error:
         return Result(
             "wrong",
@@ -390,8 +425,11 @@ def _names(item: Exercise, answer: Any) -> set[str]:
     return _COMMON.union(re.findall(r"[A-Za-z_]\w*", f"{item.task} {item.stub} {own}"))
 
 
-def _cause(item: Exercise, answer: Any, seen: list, arguments: list, search: bool = True) -> str:
-    """The mistake with which the right answer does what the check has seen, in a sentence.
+def _cause(
+    item: Exercise, answer: Any, seen: list, arguments: list, search: bool = True
+) -> tuple[str, str]:
+    """The mistake with which the right answer does what the check has seen, in a sentence, and what
+    to change in the learner's text; or nothing.
 
     search: whether to look further than among the mistakes that the check's author knows.
     """
@@ -404,7 +442,7 @@ def _cause(item: Exercise, answer: Any, seen: list, arguments: list, search: boo
         for key in sources:
             if key not in item.candidates:
                 words, source = key
-                new = mistakes.Candidate(words, lambda source=source: item.run(source))
+                new = mistakes.Candidate(words, lambda source=source: item.run(source, "slip"))
                 item.candidates[key] = new
             yield item.candidates[key]
 
@@ -418,14 +456,74 @@ def _cause(item: Exercise, answer: Any, seen: list, arguments: list, search: boo
         yield from made((said, s) for words, s in sources if (said := slips.sayable(words, known)))
         yield from pairs
 
-    if not seen:
-        return ""
-    own = made(slips.edited(item.solution, item.slips))
-    further = slipped() if search else None
-    with _undisturbed(), one_thread():  # Python warns of what is odd in a mutant
+    def explained(further: Iterator | None, known: Iterable, seconds: float) -> str:
+        if not seen:
+            return ""
         return mistakes.explain(
-            check, item.reference, seen, item.seen, further, own, item.calls_changed
+            check, item.reference, seen, item.seen, further, known, item.calls_changed, seconds
         )
+
+    with _undisturbed(), one_thread():  # Python warns of what is odd in a mutant
+        own = made(slips.edited(item.solution, item.slips))
+        end = time.process_time() + LONGEST
+        words = explained(None, own, mistakes.SECONDS)
+        advice = _correction(item, answer, arguments)
+        if search and not words:
+            seconds = min(mistakes.SECONDS, max(0.5, end - time.process_time()))
+            words = explained(slipped(), (), seconds / (2 if advice else 1))
+    return words, advice
+
+
+def _text_of(item: Exercise, answer: Any) -> tuple[str, dict[str, Any]]:
+    """The text of the cell that an answer comes from, or nothing; and the names that it finds."""
+    value, text = _texts.get(item.id, (None, ""))
+    if value is answer:
+        return text, {}
+    kind = answer if isinstance(answer, type) else type(answer)
+    functions = [answer, *vars(kind).values()]
+    code = next((f for f in map(inspect.unwrap, functions) if hasattr(f, "__code__")), None)
+    if code is not None and "ipy" in code.__code__.co_filename:  # a cell, also in Colab
+        return "".join(linecache.getlines(code.__code__.co_filename)), code.__globals__
+    shell = notebook.shell()
+    if shell and shell.user_ns.get(item.answer) is answer:
+        stores = re.compile(rf"^{item.answer}\b.*=", re.MULTILINE)
+        cells = [text for text in shell.user_ns.get("In", ()) if stores.search(text)]
+        return (cells or [""])[-1], shell.user_ns
+    return "", {}
+
+
+def _correction(
+    item: Exercise, answer: Any, arguments: list, seconds: float = CORRECTION_SECONDS
+) -> str:
+    """What to change in the learner's text so that the check passes, in a sentence; or nothing."""
+    text, around = _text_of(item, answer)
+    is_value = not callable(answer) or isinstance(answer, nn.Module)
+    end = time.process_time() + seconds
+    shared = (type, types.ModuleType, types.FunctionType)  # of the rest each candidate gets its own
+    used = [(n, around[n]) for n in set(re.findall(r"[A-Za-z_]\w*", text)) & around.keys()]
+
+    def works(source: str) -> bool:
+        if time.process_time() > end:
+            raise TimeoutError
+        try:
+            with contextlib.redirect_stdout(io.StringIO()), trace.watching(trace.Trace()) as seen:
+                names = {n: v if isinstance(v, shared) else copy.deepcopy(v) for n, v in used}
+                new = item.run(source, "correction", names)
+                if item.is_untouched(new):
+                    return False
+                with _undisturbed(), one_thread():
+                    item.check(_copy(new), *arguments)
+        except Exception:
+            return False
+        return not seen.postponed
+
+    if not text or re.search(r"\b(open|save|write\w*|unlink|rmtree|system|subprocess)\(", text):
+        return ""
+    try:
+        with time_limit.limited(2 * seconds), _undisturbed():
+            return corrections.found(text, item.solutions, works, is_value)
+    except (Exception, time_limit.TooLong):  # what takes too long
+        return ""
 
 
 # The last answer checked, so that `use` in the same cell need not check it again.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+WHOLE = "A size or place has to be a whole number: `/` gives 4.0 where `//` gives 4."
 # (in the message, in the line of the learner's code, what it means); {0} is the first group found
 MEANINGS = (
     (
@@ -194,7 +195,7 @@ MEANINGS = (
         r"|must be tuple of ints, ?but got float|!tuple of \(float"
         r"|slice indices must be integers|zeros\(\) takes 1 positional argument but 2",
         r"",
-        "A size or place has to be a whole number: `/` gives 4.0 where `//` gives 4.",
+        WHOLE,
     ),
     (
         r"expanded size of the tensor \(0\)|shape '\[0",

@@ -31,7 +31,7 @@ from exercises import compare, repairs, trace
 from exercises.compare_modules import alike_modules
 from exercises.trace import Alike, Compared, Seen, Trace, Unlike
 
-SECONDS = 4.0  # for all candidates of one answer
+SECONDS = 3.0  # for all candidates of one answer
 FURTHER = 0.5  # seconds to look for another mistake that does the same, after one was found
 
 
@@ -541,6 +541,7 @@ def explain(
     mutants: Iterator[Candidate] | None,
     known: Iterable[Candidate] = (),
     calls: Iterable[Candidate] = (),
+    seconds: float = SECONDS,
 ) -> str:
     """The mistake with which the right answer does what was seen, in a sentence; or nothing.
 
@@ -552,8 +553,9 @@ def explain(
         mutants: slips in the solution's text. None: only those that are known are tried.
         known: those that the check's author knows; they come first.
         calls: `calls_changed`.
+        seconds: how long to look.
     """
-    end = time.process_time() + SECONDS
+    end = time.process_time() + seconds
     telling = _is_telling(seen, right)
     same = loosely if telling else alike
     if len(seen) <= len(right) and all(same(s.result, r.result) for s, r in zip(seen, right)):
@@ -562,7 +564,7 @@ def explain(
     if mutants is None:
         pass  # the check knows what is wrong; its author may know why
     elif telling or any(isinstance(observed.result, Compared) for observed in seen):
-        soon = time.process_time() + SECONDS / 2  # the rest is for what comes after
+        soon = time.process_time() + seconds / 2  # the rest is for what comes after
         words = words or _matching(check, iter(calls), seen, same, soon)
     elif len(re.findall(r"\d+", str(seen[-1].result))) < 2:
         mutants = ()  # many mistakes lead to this exception: its text has no sizes in it

@@ -452,7 +452,6 @@ def alexnet_2(answer):
 # --- alexnet.3: two groups ------------------------------------------------------------------------
 
 
-_ZIP = "zip(maps.chunk(2, dim=1), weight.chunk(2), bias.chunk(2))"
 _CARDS = "torch.cat(cards, dim=1)"
 _SECOND_MAPS = ("maps.chunk(2, dim=1)", "maps.chunk(2, dim=1)[1:] * 2")
 SLIPS["alexnet.3"] = {
@@ -466,11 +465,6 @@ SLIPS["alexnet.3"] = {
         "maps.chunk(2, dim=1)",
         "maps.chunk(2, dim=1)[::-1]",
     ),
-    "The halves of the kernels, with their biases, have changed places.": (
-        *("weight.chunk(2)", "weight.chunk(2)[::-1]"),
-        *("bias.chunk(2)", "bias.chunk(2)[::-1]"),
-    ),
-    "The halves of the kernels have changed places.": ("weight.chunk(2)", "weight.chunk(2)[::-1]"),
     **{
         f"Both cards use the {name} half of the kernels{more}.": (
             *("weight.chunk(2)", f"weight.chunk(2)[{part}] * 2"),
@@ -486,12 +480,7 @@ SLIPS["alexnet.3"] = {
         _CARDS,
         "sum(cards)",
     ),
-    "The two results are averaged; they should be one after the other, as maps.": (
-        _CARDS,
-        "sum(cards) / 2",
-    ),
     "Only the first card's maps come back.": (_CARDS, "cards[0]"),
-    "Only the second card's maps come back.": (_CARDS, "cards[1]"),
     "The two cards' maps come back as two tensors; join them along axis 1.": (_CARDS, "cards"),
     "The maps of the two cards take turns; the first card's should come first.": (
         _CARDS,
@@ -517,39 +506,17 @@ SLIPS["alexnet.3"] = {
         "bias.chunk(2)",
         "(bias.chunk(2)[0], 0 * bias.chunk(2)[1])",
     ),
-    "The bias is added twice.": (_CARDS, f"{_CARDS} + bias[:, None, None]"),
     "The two halves of the bias have changed places.": ("bias.chunk(2)", "bias.chunk(2)[::-1]"),
     "Both cards add the first half of the bias.": ("bias.chunk(2)", "bias.chunk(2)[:1] * 2"),
-    "Both cards add the second half of the bias.": ("bias.chunk(2)", "bias.chunk(2)[1:] * 2"),
     "The padding is not used.": (", padding=padding", ""),
-    "The padding is taken for the stride.": (
-        "padding=padding",
-        "stride=max(1, padding)",
-    ),
-    "The padding is used for the stride as well.": (
-        "padding=padding",
-        "padding=padding, stride=max(1, padding)",
-    ),
     "The maps are dealt out in turn (every other one); each card has one half of them, in order.": (
         "maps.chunk(2, dim=1)",
         "(maps[:, ::2], maps[:, 1::2])",
-    ),
-    "The biases are dealt out in turn (every other one); each card has one half of them.": (
-        "bias.chunk(2)",
-        "(bias[::2], bias[1::2])",
     ),
     "The kernels are dealt out in turn (every other one); each card has one half of them, in "
     "order.": (
         *("weight.chunk(2)", "(weight[::2], weight[1::2])"),
         *("bias.chunk(2)", "(bias[::2], bias[1::2])"),
-    ),
-    "The second half begins one map too early, and the last map is left out.": (
-        "maps.chunk(2, dim=1)",
-        "(maps[:, : maps.shape[1] // 2], maps[:, maps.shape[1] // 2 - 1 : -1])",
-    ),
-    "The second half of the kernels begins one kernel too early.": (
-        "weight.chunk(2)",
-        "(weight.chunk(2)[0], weight[len(weight) // 2 - 1 : -1])",
     ),
     "Every kernel sees both halves of the maps, with the same weights.": (
         _CARDS,
@@ -578,27 +545,10 @@ SLIPS["alexnet.3"] = {
         "(a, b), (v, w), (c, d) = maps.split(2, dim=1), weight.split(2), bias.split(2)\n"
         "    halves = zip((a, b), (v, w), (c, d))",
     ),
-    "`split(2)` cuts the maps into pieces of 2; `chunk(2, dim=1)` cuts into 2 pieces.": (
-        "halves = zip(maps.chunk(2, dim=1),",
-        "a, b = maps.split(2, dim=1)\n    halves = zip((a, b),",
-    ),
     "The bias is added along the wrong axis, the width: give it the shape (1, channels, 1, 1), as "
     "by `bias[:, None, None]`.": (
         *("b, padding", "None, padding"),
         *(_CARDS, f"{_CARDS} + bias"),
-    ),
-    "Each half of the bias is added along the wrong axis, the width: give it the shape (1, "
-    "channels, 1, 1), as by `bias[:, None, None]`.": (
-        "b, padding=padding)",
-        "None, padding=padding) + b",
-    ),
-    "The kernels have changed places, and both cards add the first half of the bias.": (
-        *("weight.chunk(2)", "weight.chunk(2)[::-1]"),
-        *("bias.chunk(2)", "bias.chunk(2)[:1] * 2"),
-    ),
-    "The padding is not used, and the second card's maps come first.": (
-        *(", padding=padding", ""),
-        *(_CARDS, "torch.cat(cards[::-1], dim=1)"),
     ),
 }
 
@@ -814,7 +764,6 @@ def alexnet_4(answer):
 _NEAR = "maps[:, max(0, i - n // 2) : i + n // 2 + 1]"
 _SQUARES = "near.square().sum(dim=1)"
 _BELOW = "(k + alpha * total) ** beta"
-_LOOP = "for i in range(maps.shape[1]):"
 _RESULT = "torch.stack(results, dim=1)"
 
 
@@ -828,6 +777,8 @@ def _below(text: str) -> tuple[str, str]:
 
 _EVERY = "range(i - n // 2, i + n // 2 + 1)"
 SLIPS["alexnet.5"] = {
+    "At the first and the last maps the neighbours come from the other end. There are none: the "
+    "sum is shorter there.": (_NEAR, f"maps[:, [j % maps.shape[1] for j in {_EVERY}]]"),
     "Alpha is divided by n, or the mean of n squares is taken in place of their sum. That is what "
     "torch does; the paper multiplies the sum by alpha itself.": _below(
         "(k + alpha / n * total) ** beta"
@@ -836,10 +787,6 @@ SLIPS["alexnet.5"] = {
     "the sum by alpha itself.": _below("(k + alpha / 5 * total) ** beta"),
     "Two things are as in torch, not as in the paper: alpha is divided by n, and 1 is in the place "
     "of `k`.": _below("(1 + alpha / n * total) ** beta"),
-    "The mean over the neighbours that exist is taken; the paper has their sum.": (
-        _SQUARES,
-        "near.square().mean(dim=1)",
-    ),
     "Alpha is multiplied by n. That is for torch's layer, which divides by n again.": _below(
         "(k + alpha * n * total) ** beta"
     ),
@@ -847,10 +794,6 @@ SLIPS["alexnet.5"] = {
     "`k` is not used: there is a 1 in its place.": _below("(1 + alpha * total) ** beta"),
     "`k` is not used: it is always 2.": _below("(2 + alpha * total) ** beta"),
     "`alpha` is not used: it is always 1e-4.": _below("(k + 1e-4 * total) ** beta"),
-    "`k` goes into the sum as well, once for each neighbour; the formula adds it once, to alpha · "
-    "sum.": (_SQUARES, "(k + near.square()).sum(dim=1)"),
-    "`k` goes into the sum, and is added once for each neighbour; the formula adds it once, to "
-    "alpha · sum.": (_SQUARES, "(k + near.square()).sum(dim=1)", "(k + alpha", "(alpha"),
     "`k` is missing.": _below("(alpha * total) ** beta"),
     "`k` is multiplied, not added: the formula has k + alpha · sum.": _below(
         "(k * alpha * total) ** beta"
@@ -889,63 +832,15 @@ SLIPS["alexnet.5"] = {
     "The maps are divided by the root of the sum of squares (their length); k, alpha and beta are "
     "missing.": _below("total.sqrt()"),
     "The sum of the squares is squared once more.": _below("(k + alpha * total**2) ** beta"),
-    "The maps are multiplied by the bracket; they should be divided by it.": (
-        f"/ {_BELOW}",
-        f"* {_BELOW}",
-    ),
-    "The power beta is taken of the whole fraction; it belongs to the bracket below alone.": (
-        f"maps[:, i] / {_BELOW}",
-        "(maps[:, i] / (k + alpha * total)) ** beta",
-    ),
-    "This is the divisor alone; the maps should be divided by it.": (
-        f"maps[:, i] / {_BELOW}",
-        _BELOW,
-    ),
-    "The map above is squared; only those in the sum are.": ("maps[:, i] /", "maps[:, i] ** 2 /"),
     "The sum goes over neighbouring images, axis 0; it should go over neighbouring maps, axis 1.": (
         *("results = []", "results, maps = [], maps.transpose(0, 1)"),
         *(_RESULT, f"{_RESULT}.transpose(0, 1)"),
-    ),
-    "This is one over the divisor; the map itself is missing above.": ("maps[:, i] /", "1 /"),
-    "The values are not squared.": (_SQUARES, "near.sum(dim=1)"),
-    "The absolute values are summed; the formula squares them.": (
-        _SQUARES,
-        "near.abs().sum(dim=1)",
-    ),
-    "The sum is squared; the formula squares each value first and then sums.": (
-        _SQUARES,
-        "near.sum(dim=1).square()",
-    ),
-    "The largest square is taken, not the sum of the squares.": (
-        _SQUARES,
-        "near.square().amax(dim=1)",
-    ),
-    "Each neighbour is multiplied by the map itself; the formula squares each value.": (
-        _SQUARES,
-        "(near * maps[:, i : i + 1]).sum(dim=1)",
-    ),
-    "Only the map itself is summed; its neighbours are missing.": (_SQUARES, "maps[:, i].square()"),
-    "The map itself is left out of the sum.": (_SQUARES, f"{_SQUARES} - maps[:, i].square()"),
-    "The sum goes over everything: over images and positions too (a `.sum()` without an axis). It "
-    "should go over the neighbouring maps alone, axis 1.": (_SQUARES, "near.square().sum()"),
-    "The sum goes over the images too; it should go over the neighbouring maps alone, axis 1.": (
-        _SQUARES,
-        "near.square().sum(dim=(0, 1))",
-    ),
-    "The sum goes over the positions too; it should go over the neighbouring maps alone, axis 1.": (
-        _SQUARES,
-        "near.square().sum(dim=(1, 2, 3), keepdim=True)[:, 0]",
-    ),
-    "The sum keeps its axis (keepdim), and the maps get an axis too many.": (
-        _SQUARES,
-        "near.square().sum(dim=1, keepdim=True)",
     ),
     "The sum goes over neighbouring positions of the same map; it should go over neighbouring maps "
     "at the same position.": (
         _SQUARES,
         "n * n * F.avg_pool2d(maps[:, i : i + 1].square(), n, 1, n // 2)[:, 0]",
     ),
-    "The sum goes over all maps; it should go over n of them.": (_NEAR, "maps"),
     "The last neighbour is missing: a slice ends before its second number.": _window(
         "i - n // 2", "i + n // 2"
     ),
@@ -965,13 +860,6 @@ SLIPS["alexnet.5"] = {
     "The sum looks n // 2 maps ahead and not back.": _window("i", "i + n // 2 + 1"),
     "`n` is not used: the window always has 5 maps.": _window("i - 2", "i + 3"),
     "`n` is not used: the window always has 3 maps.": _window("i - 1", "i + 2"),
-    "At the first maps the slice begins with a negative number, which Python counts from the end, "
-    "and so it is empty. Begin at max(0, i - n // 2).": (
-        _NEAR,
-        "maps[:, i - n // 2 : i + n // 2 + 1]",
-    ),
-    "At the first and the last maps the neighbours come from the other end. There are none: the "
-    "sum is shorter there.": (_NEAR, f"maps[:, [j % maps.shape[1] for j in {_EVERY}]]"),
     "At the first and the last maps the border map is counted again. The sum is shorter there.": (
         _NEAR,
         f"maps[:, [min(max(j, 0), maps.shape[1] - 1) for j in {_EVERY}]]",
@@ -990,46 +878,11 @@ SLIPS["alexnet.5"] = {
         f"maps[:, i] / {_BELOW}",
         f"maps[:, i] / {_BELOW} * (n // 2 <= i < maps.shape[1] - n // 2)",
     ),
-    "The first and the last maps, which lack a neighbour, are left as they are; the neighbours "
-    "that exist count.": (
-        f"maps[:, i] / {_BELOW}",
-        f"maps[:, i] / ({_BELOW} if n // 2 <= i < maps.shape[1] - n // 2 else 1)",
-    ),
     "The maps before this one are already normalised when their squares are summed. Write the "
     "results into another tensor than the one that is read.": (
         *("results = []", "results, maps = [], maps.clone()"),
         *(f"results.append(maps[:, i] / {_BELOW})", f"maps[:, i] = maps[:, i] / {_BELOW}"),
         *(_RESULT, "maps"),
-    ),
-    "The loop ends too early: the last n - 1 maps are missing.": (
-        _LOOP,
-        "for i in range(maps.shape[1] - n + 1):",
-    ),
-    "The loop goes over n maps; it should go over all of them.": (
-        _LOOP,
-        "for i in range(min(n, maps.shape[1])):",
-    ),
-    "The maps are joined with `cat`, which lays them side by side; `stack` makes the new axis.": (
-        _RESULT,
-        "torch.cat(results, dim=1)",
-    ),
-    "The maps are joined along the axis of the images; their axis is 1.": (
-        _RESULT,
-        "torch.cat(results)",
-    ),
-    "The maps are stacked along axis 0; their axis is 1.": (_RESULT, "torch.stack(results)"),
-    "A list comes back; join its maps with torch.stack along axis 1.": (_RESULT, "results"),
-    "`k`, `alpha` and `beta` are not used: the paper's values are in the code.": (
-        "results = []",
-        "results, k, alpha, beta = [], 2.0, 1e-4, 0.75",
-    ),
-    "None of the four numbers is used: the paper's values are in the code.": (
-        "results = []",
-        "results, n, k, alpha, beta = [], 5, 2.0, 1e-4, 0.75",
-    ),
-    "The arguments come in torch's order (n, alpha, beta, k); the task's is n, k, alpha, beta.": (
-        "results = []",
-        "results, k, alpha, beta = [], beta, k, alpha",
     ),
 }
 
@@ -1393,10 +1246,6 @@ _GROUPLESS = ("padding=1, groups=2", "padding=1")
 SLIPS["alexnet.7"] = {
     "Dropout is still on in evaluation mode: `F.dropout` has to be told the mode.": _STILL,
     "conv4 has lost its two groups; in_channels was wrong, not groups.": _GROUPLESS,
-    "conv4 has lost its two groups, and dropout is still on in evaluation mode.": (
-        *_GROUPLESS,
-        *_STILL,
-    ),
     "conv4 has lost its two groups, and dropout is gone altogether.": (
         *_GROUPLESS,
         *("0.5, self.training", "0.0"),
@@ -1454,17 +1303,9 @@ SLIPS["alexnet.7"] = {
         _HIDDEN,
         "F.relu(self.fc5(F.dropout(maps.flatten(1), 0.5, self.training)))",
     ),
-    "There is dropout on the input of fc5 as well; it was on its output only.": (
-        "maps.flatten(1)",
-        "F.dropout(maps.flatten(1), 0.5, self.training)",
-    ),
     "Dropout is on the logits; it was on the output of fc5.": (
         *(_HIDDEN, "F.relu(self.fc5(maps.flatten(1)))"),
         *("self.fc6(hidden)", "F.dropout(self.fc6(hidden), 0.5, self.training)"),
-    ),
-    "Dropout is there twice; once is right.": (
-        "self.fc6(hidden)",
-        "self.fc6(F.dropout(hidden, 0.5, self.training))",
     ),
     "Dropout is there twice, and the `F.dropout` that was there is still on in evaluation mode.": (
         *_STILL,
@@ -1490,18 +1331,6 @@ SLIPS["alexnet.7"] = {
         *("3, stride=2", "3, stride=2, ceil_mode=True"),
         *_THREE,
         *_STILL,
-    ),
-    "The poolings have padding now, so that the last maps are 4×4. The poolings were right; fc5 "
-    "expects too many inputs.": ("3, stride=2", "3, 2, 1", "48 * 2 * 2", "48 * 4 * 4"),
-    "Another pooling brings the last maps to 3×3, so that fc5 fits. The maps were right, 2×2; fc5 "
-    "expects too many inputs.": (
-        "maps.flatten(1)",
-        "F.adaptive_avg_pool2d(maps, 3).flatten(1)",
-        *_THREE,
-    ),
-    "The last pooling is gone; it was right.": (
-        *("self.pool(F.relu(self.conv4(maps)))", "F.relu(self.conv4(maps))"),
-        *("48 * 2 * 2", "48 * 6 * 6"),
     ),
     "The ReLU after fc5 is gone; it was right.": (
         "F.relu(self.fc5(maps.flatten(1)))",

@@ -476,10 +476,6 @@ SLIPS["gap.4"] = {
         _MAP,
         f"{_MAP} / features[0, 0].numel()",
     ),
-    "The weights go through a softmax first; they are used as they are.": (
-        "mix * features",
-        "mix.softmax(dim=1) * features",
-    ),
     "All images get the map of the first image's class; each has its own class in `classes`.": (
         "weight[classes]",
         "weight[classes[:1].expand(len(classes))]",
@@ -487,18 +483,6 @@ SLIPS["gap.4"] = {
     "All images get the map of class 0; `classes` says which.": (
         "weight[classes]",
         "weight[torch.zeros_like(classes)]",
-    ),
-    "Image number n gets the map of class n; `classes` says which.": (
-        "weight[classes]",
-        "weight[torch.arange(len(classes))]",
-    ),
-    "Each class is one too large: they are numbered from 0, as the rows of `weight` are.": (
-        "weight[classes]",
-        "weight[(classes + 1) % len(weight)]",
-    ),
-    "Each class is one too small: they are numbered from 0, as the rows of `weight` are.": (
-        "weight[classes]",
-        "weight[classes - 1]",
     ),
     "`classes` is not used: each image gets the class that its logits favour.": (
         "weight[classes]",
@@ -510,22 +494,9 @@ SLIPS["gap.4"] = {
     ),
     "The maps of all classes are there, with the classes last; for each image only that of its "
     "class is asked for.": (_MAP, "torch.einsum('ck,nkhw->nhwc', weight, features)"),
-    "Each image gets the sum of the maps of all classes; `classes` says which it is.": (
-        _MAP,
-        "torch.einsum('ck,nkhw->nhw', weight, features)",
-    ),
-    "The maps of all the classes in `classes` are there for every image: (N, N, H, W). Image n "
-    "needs only that of its own class.": (
-        _MAP,
-        "torch.einsum('ck,nkhw->nchw', weight[classes], features)",
-    ),
     "The weights are not used: this is the plain sum of the features.": (
         _MAP,
         "features.sum(dim=1)",
-    ),
-    "The weights are not used: this is the average of the features.": (
-        _MAP,
-        "features.mean(dim=1)",
     ),
     "The channels are weighted, but not summed: the result should be (N, H, W).": (
         _MAP,
@@ -534,10 +505,6 @@ SLIPS["gap.4"] = {
     "The positions are averaged as well: these are logits without bias, and a map is asked for.": (
         _MAP,
         f"{_MAP}.mean(dim=(1, 2))",
-    ),
-    "The positions are summed as well: one number is left of each map.": (
-        _MAP,
-        "(mix * features).sum(dim=(1, 2, 3))",
     ),
     **{
         f"The weights are (N, K). They need two axes of length 1 at the end, to fit features of "
@@ -571,10 +538,6 @@ SLIPS["gap.4"] = {
         _MAP,
         "(mix * features)[torch.arange(len(mix)), mix[:, :, 0, 0].argmax(dim=1)]",
     ),
-    "The average of the weights of all classes is subtracted; the weights are used as they are.": (
-        "weight[classes]",
-        "(weight - weight.mean(dim=0))[classes]",
-    ),
     "The last channel is missing in the sum.": (_MAP, "(mix * features)[:, :-1].sum(dim=1)"),
     "The map is standardised (mean and standard deviation); the task asks for the plain sum.": (
         _MAP,
@@ -588,7 +551,6 @@ SLIPS["gap.4"] = {
     ),
     "48 channels are fixed in your code; take K from `features.shape`, or use `[:, :, None, None]`"
     ".": (_MIX, "weight[classes].view(-1, 48, 1, 1)"),
-    "Only the map of the first image is returned; every image has one.": (_MAP, f"{_MAP}[0]"),
     "Height and width have changed places.": (_MAP, f"{_MAP}.transpose(1, 2)"),
 }
 
@@ -633,11 +595,6 @@ SLIPS["gap.5"] = {
     },
     "The bias is added twice.": (_BIAS, "layer.bias.copy_(2 * linear.bias)"),
     "The bias is subtracted.": (_BIAS, "layer.bias.copy_(-linear.bias)"),
-    "The bias is not that of `linear`: a fresh layer has a random one.": (_BIAS, "pass"),
-    "The weights are not those of `linear`: a fresh layer has random ones.": (
-        f"layer.weight.copy_({_COPY})",
-        "pass",
-    ),
     "Nothing is copied: weight and bias are those of a fresh layer, which are random.": (
         f"layer.weight.copy_({_COPY})",
         "pass",
@@ -650,12 +607,6 @@ SLIPS["gap.5"] = {
         for count in (12, 56, 49)
         for what, sign in (("divided", "/"), ("multiplied", "*"))
     },
-    "Weight and bias are divided by the number of positions. The averaging does that already.": (
-        _COPY,
-        f"{_COPY} / 49",
-        "linear.bias)",
-        "linear.bias / 49)",
-    ),
     "The weight is transposed and brought back into its shape with `reshape`: its numbers are in "
     "other places.": (
         _COPY,
@@ -694,22 +645,6 @@ SLIPS["gap.5"] = {
         f"{_COPY} + linear.bias[:, None, None, None]",
         _BIAS,
         "pass",
-    ),
-    "There is a frame of zeros: padding has no place at a 1×1 convolution.": (
-        "kernel_size=1)",
-        "kernel_size=1, padding=1)",
-    ),
-    "The layer has a stride of 2, which skips positions.": (
-        "kernel_size=1)",
-        "kernel_size=1, stride=2)",
-    ),
-    "The pooling is in it: the maps come out averaged already. The layer should give maps.": (
-        "return layer",
-        "return nn.Sequential(layer, nn.AdaptiveAvgPool2d(1))",
-    ),
-    "The pooling and the flattening are in it: logits come out. The layer should give maps.": (
-        "return layer",
-        "return nn.Sequential(layer, nn.AdaptiveAvgPool2d(1), nn.Flatten())",
     ),
     "There is a ReLU on the maps: the average of a map after a ReLU is not the logit.": (
         "return layer",
@@ -815,10 +750,6 @@ SLIPS["gap.6"] = {
     "This is the box around everything above the threshold; only the largest connected part is "
     "asked for.": ("parts == largest", "parts > 0"),
     "Positions below the threshold are kept; those above it are asked for.": ("s > t", "s < t"),
-    "The box is around the whole map; only the largest part is asked for.": (
-        "parts == largest",
-        "parts > -1",
-    ),
     **{
         f"This is the part {what}; the part with the most positions is asked for.": (_LARGEST, code)
         for what, code in {
@@ -1042,10 +973,6 @@ SLIPS["gap.7"] = {
         _HEIGHT,
         _PLAIN_HEIGHT,
     ),
-    "Only the height is kept from going below zero; the width needs `max(…, 0)` too.": (
-        _WIDTH,
-        _PLAIN_WIDTH,
-    ),
     "`max(width * height, 0)` comes too late: two negative sides have a positive product. Take "
     "`max(…, 0)` of both.": (
         _WIDTH,
@@ -1053,17 +980,7 @@ SLIPS["gap.7"] = {
         _HEIGHT,
         f"{_PLAIN_HEIGHT}\n    width, height = max(width * height, 0), 1",
     ),
-    "The absolute value of a negative side is taken; boxes apart share nothing, so take "
-    "`max(…, 0)`.": (_WIDTH, f"abs({_PLAIN_WIDTH})", _HEIGHT, f"abs({_PLAIN_HEIGHT})"),
     "The shared part is counted twice in the union: take it away once.": (_UNION, "sum(areas)"),
-    "The shared part is taken away twice from the union; once is right.": (
-        _UNION,
-        "(sum(areas) - 2 * width * height)",
-    ),
-    "The shared part is added to the union; it has to be taken away once.": (
-        _UNION,
-        "(sum(areas) + width * height)",
-    ),
     "The sides are one pixel too long: right and bottom are behind the last pixel already.": (
         f"{_PLAIN_WIDTH},",
         f"{_PLAIN_WIDTH} + 1,",
@@ -1101,13 +1018,6 @@ SLIPS["gap.7"] = {
         _HEIGHT,
         "max(min(a[3], b[3]) - max(a[0], b[0]), 0)",
     ),
-    "Left and right edges are taken the wrong way round: the shared part begins at the larger left "
-    "edge and ends at the smaller right edge (`max` and `min` have changed places).": (
-        _WIDTH,
-        "max(max(a[2], b[2]) - min(a[0], b[0]), 0)",
-        _HEIGHT,
-        "max(max(a[3], b[3]) - min(a[1], b[1]), 0)",
-    ),
     "Boxes count as apart unless a corner of the second lies inside the first; one can contain the "
     "other, or they cross.": (
         _IOU,
@@ -1136,7 +1046,6 @@ SLIPS["gap.7"] = {
         _IOU,
         f"return {_SHARED} / areas[0] + areas[1] - {_SHARED}",
     ),
-    "The root of the IoU is returned.": (_IOU, f"return ({_IOU[7:]}) ** 0.5"),
 }
 
 

@@ -59,18 +59,13 @@ SLIPS = {
     "lenet.1": {
         "You turn the kernel round before you lay it on. Mathematicians call that a convolution; "
         "torch, and this chapter, lay it on as it is.": ("* kernel)", "* kernel.flip(0, 1))"),
-        "You turn the kernel round, left to right; it is laid on as it is.": (
-            *("* kernel)", "* kernel.flip(1))"),
-        ),
-        "You turn the kernel round, top to bottom; it is laid on as it is.": (
-            *("* kernel)", "* kernel.flip(0))"),
-        ),
         "You do not use `stride`.": (FIRST, f"stride = 1; {FIRST}"),
-        "You do not use `padding`.": (FIRST, f"padding = 0; {FIRST}"),
-        "The number of positions follows the stride, but the patches begin in neighbouring rows "
-        "and columns: the patch of row r begins at r * stride.": (PLACE, "row, column"),
-        "The patch of row r begins at r * stride, not at r + stride.": (
-            *(PLACE, "row + stride, column + stride"),
+        "You use neither `stride` nor `padding`.": (FIRST, f"stride, padding = 1, 0; {FIRST}"),
+        "`stride` is between the pixels of a patch here (that is called dilation); it is the "
+        "distance from one patch to the next.": (
+            "    rows =",
+            "    return F.conv2d(padded[None, None], kernel[None, None], dilation=stride)[0, 0]\n"
+            "    rows =",
         ),
         "You use `stride` for the rows only; it holds for the columns too.": (
             *(COLUMNS, COLUMNS.replace(" // stride", "")),
@@ -79,12 +74,6 @@ SLIPS = {
         "You use `stride` for the columns only; it holds for the rows too.": (
             *(ROWS, ROWS.replace(" // stride", "")),
             *(PLACE, "row, column * stride"),
-        ),
-        "`stride` is between the pixels of a patch here (that is called dilation); it is the "
-        "distance from one patch to the next.": (
-            "    rows =",
-            "    return F.conv2d(padded[None, None], kernel[None, None], dilation=stride)[0, 0]\n"
-            "    rows =",
         ),
         "Your output is as large as for stride 1, with zeros between the sums. With a stride it is "
         "smaller: (n - k) // stride + 1 rows, and each place gets a sum.": (
@@ -100,18 +89,6 @@ SLIPS = {
             *("range(columns)", "range(0, columns, stride)"),
             *(PLACE, "row, column"),
         ),
-        "Your loops step over the output by the stride, so most of its places stay zero; "
-        "they have to reach every place.": (
-            *("range(rows)", "range(0, rows, stride)"),
-            *("range(columns)", "range(0, columns, stride)"),
-        ),
-        "You pad below and on the right only; all four sides get `padding` rows or columns.": (
-            *(LARGER, "torch.zeros(height + padding, width + padding)"),
-            *(IMAGE, "padded[:height, :width] = image"),
-        ),
-        "Your padding is below and on the right only; it belongs on all four sides.": (
-            *(IMAGE, "padded[:height, :width] = image"),
-        ),
         "Zeros are above and on the left only, or the kernel never comes to those on the other "
         "sides: the padded image is larger by 2 · padding.": (
             *(LARGER, "torch.zeros(height + padding, width + padding)"),
@@ -120,58 +97,15 @@ SLIPS = {
             *(LARGER, "torch.zeros(height, width + 2 * padding)"),
             *(IMAGE, "padded[:, padding : padding + width] = image"),
         ),
-        "You pad above and below only; left and right belong to it too.": (
-            *(LARGER, "torch.zeros(height + 2 * padding, width)"),
-            *(IMAGE, "padded[padding : padding + height] = image"),
-        ),
         "You set the outer rows and columns of the image itself to zero. Padding puts new ones "
         "around the image, which makes it larger.": (
             *(LARGER, "torch.zeros(height, width)"),
             *(IMAGE, f"padded[{INSIDE}, {INSIDE}] = image[{INSIDE}, {INSIDE}]"),
         ),
-        "You pad with the pixels of the edge; padding is made of zeros.": (
-            *(IMAGE, 'padded = F.pad(image[None], 4 * [padding], mode="replicate")[0]'),
-        ),
-        "You pad with the image's own pixels, mirrored; padding is made of zeros.": (
-            *(IMAGE, 'padded = F.pad(image[None], 4 * [padding], mode="reflect")[0]'),
-        ),
-        "You pad with ones; padding is made of zeros.": ("torch.zeros(height", "torch.ones(height"),
-        "You pad twice as much: each of the four sides gets `padding` rows or columns.": (
-            *(FIRST, f"padding = 2 * padding; {FIRST}"),
-        ),
-        "Your last row is missing.": (ROWS, ROWS[:-4]),
-        "Your last column is missing.": (COLUMNS, COLUMNS[:-4]),
-        "You use neither `stride` nor `padding`.": (FIRST, f"stride, padding = 1, 0; {FIRST}"),
-        "You pad by half the kernel although no padding is asked for: `padding` says how much.": (
-            *(FIRST, f"padding = kernel.shape[0] // 2; {FIRST}"),
-        ),
-        "You pad by half the kernel where no padding is asked for (padding is 0).": (
-            *(FIRST, f"padding = padding or kernel.shape[0] // 2; {FIRST}"),
-        ),
         "The slice [padding:-padding] is empty where the padding is 0: write padding : padding + "
         "height.": (IMAGE, "padded[padding:-padding, padding:-padding] = image"),
-        "You take the image for a square: its width is image.shape[1].": (
-            *(FIRST, "height = width = image.shape[0]"),
-        ),
-        "You take the image for a square: its height is image.shape[0].": (
-            *(FIRST, "height = width = image.shape[1]"),
-        ),
-        "You take the image for a square: its height is used for its width too.": (
-            *(COLUMNS, ROWS.replace("kernel.shape[0]", "kernel.shape[1]")),
-        ),
-        "You take the kernel for a square: its width is kernel.shape[1].": (
-            *("kernel.shape[1]", "kernel.shape[0]"),
-        ),
-        "The number of columns goes by the kernel's height; its width is kernel.shape[1].": (
-            *(COLUMNS, COLUMNS.replace("kernel.shape[1]", "kernel.shape[0]")),
-        ),
         "Your last row and your last column are missing: n - k + 1 positions, not n - k.": (
             *("stride + 1", "stride"),
-        ),
-        "Your loops stop one position early: the last row and the last column stay zero. "
-        "range(n) already ends at n - 1.": (
-            *("range(rows)", "range(rows - 1)"),
-            *("range(columns)", "range(columns - 1)"),
         ),
         "Your loops stop one position early: a patch may also begin at n - k itself, and "
         "range(n - k) ends before it. So the last row and the last column stay zero.": (
@@ -180,14 +114,6 @@ SLIPS = {
         ),
         "The + 1 belongs after the division: (n - k) // stride + 1 positions, not "
         "(n - k + 1) // stride.": (") // stride + 1", " + 1) // stride"),
-        "You round the number of positions up, and the last patch hangs over the edge; `//` "
-        "rounds down.": (
-            *(f"rows = {ROWS[:-4]}", "rows = -(-(padded.shape[0] - kernel.shape[0]) // stride)"),
-            *(
-                f"columns = {COLUMNS[:-4]}",
-                "columns = -(-(padded.shape[1] - kernel.shape[1]) // stride)",
-            ),
-        ),
         "You also count positions where the kernel hangs over the edge. They are left out: round "
         "the number of steps down, with `//`.": (
             *(f"rows = {ROWS[:-4]}", "rows = -(-(padded.shape[0] - kernel.shape[0]) // stride)"),
@@ -197,51 +123,11 @@ SLIPS = {
             ),
             *(PRODUCTS, "(patch * kernel[: patch.shape[0], : patch.shape[1]]).sum()"),
         ),
-        "You count the positions for the image without its padding; use height and width of the "
-        "padded image.": ("(padded.shape", "(image.shape"),
         "You make as many rows and columns as the image has; near its end a patch no longer fits "
         "into it.": (ROWS, "height", COLUMNS, "width"),
-        "The patches are cut from the image without its padding.": ("padded[top", "image[top"),
-        "You transpose the kernel's numbers: patch and kernel are multiplied place by place.": (
-            *("* kernel)", "* kernel.T)"),
-        ),
-        "`@` multiplies matrices, rows by columns. Patch and kernel are multiplied place by "
-        "place, with `*`.": ("patch * kernel", "patch @ kernel"),
-        "`@` multiplies matrices, here with the kernel transposed. Patch and kernel are multiplied "
-        "place by place, with `*`.": ("patch * kernel", "patch @ kernel.T"),
-        "You multiply the patch in place (`*=`). A slice is a part of the padded image, so later "
-        "patches read products in place of pixels: write `patch * kernel`.": (
-            *(PRODUCTS, "patch.mul_(kernel).sum()"),
-        ),
         "The sums pile up from place to place: begin each place with a sum of 0.": (
             *(PRODUCTS, f"{PRODUCTS} + output.flatten()[: row * columns + column][-1:].sum()"),
         ),
-        "The sums of a row pile up from place to place: begin each place with a sum of 0.": (
-            *(PRODUCTS, f"{PRODUCTS} + output[row, :column][-1:].sum()"),
-        ),
-        "You write a whole grid of products into one place; add the products up with `.sum()`.": (
-            "(patch * kernel).sum()",
-            "patch * kernel",
-        ),
-        "You take the mean of the products; a convolution takes their sum.": (".sum()", ".mean()"),
-        "You divide by the sum of the kernel; a convolution only adds the products up.": (
-            *(".sum()", ".sum() / kernel.sum()"),
-        ),
-        "You multiply the products with each other; a convolution adds them up.": (
-            *(".sum()", ".prod()"),
-        ),
-        "You keep the largest product; a convolution adds the products up.": (".sum()", ".max()"),
-        "You keep the last product only; a convolution adds all products up.": (
-            *("(patch * kernel).sum()", "(patch * kernel)[-1, -1]"),
-        ),
-        "You multiply the sum of the patch by the sum of the kernel; multiply place by place "
-        "first, then add up.": ("(patch * kernel).sum()", "patch.sum() * kernel.sum()"),
-        "You add pixels and weights; multiply them, then add up.": ("patch *", "patch +"),
-        "You add the pixels of the patch without the weights of the kernel.": (
-            *("(patch * kernel)", "patch"),
-        ),
-        "The output holds whole numbers only: make it with torch.zeros(rows, columns), without an "
-        "integer dtype.": ("zeros(rows, columns)", "zeros(rows, columns, dtype=torch.int64)"),
         "Only the first number is there: the `return` is inside the loops.": (
             *(LAST, f"{LAST[:-18]}\n            return output"),
         ),
@@ -349,13 +235,8 @@ SLIPS = {
         ),
         "The weights do not move: nobody calls `loss.backward()`, which computes the gradients "
         "that `step()` follows.": (BACK, ""),
-        "`step()` comes before `backward()`: it moves the weights before the gradients of this "
-        "batch are computed.": (f"{BACK}\n    {STEP}", f"{STEP}\n    {BACK}"),
         "The loss is computed after the step, not before it.": (
             *("return loss", "return F.cross_entropy(model(images), labels)"),
-        ),
-        "The returned loss is still tied to the graph; return a number, loss.item().": (
-            *("loss.item()", "loss"),
         ),
         # One of the three repairs is made: the way on that most people take.
         "Nobody calls `optimizer.zero_grad()`: the gradients of all batches add up. And the "
@@ -372,12 +253,6 @@ SLIPS = {
         ),
         "You add up the losses of the images; `F.cross_entropy` takes their mean by itself "
         '(without `reduction="sum"`).': ("labels)", 'labels, reduction="sum")'),
-        "You multiply the mean loss by the number of images; the mean is asked for.": (
-            *("loss.item()", "loss.item() * len(labels)"),
-        ),
-        "You divide by the number of images once more; `F.cross_entropy` gives the mean.": (
-            *("labels)", "labels) / len(labels)"),
-        ),
         "You return the loss divided by the number of images once more; `F.cross_entropy` gives "
         "the mean.": ("loss.item()", "loss.item() / len(labels)"),
         "The sign has changed: a step now makes the loss larger.": ("= F.cross", "= -F.cross"),
@@ -390,8 +265,6 @@ SLIPS = {
         "takes logits and does both.": (LOSS, "F.nll_loss(logits.softmax(1), labels)"),
         "The log-softmax goes along the images (dim=0); it has to go along the classes, as "
         "`F.cross_entropy` does by itself.": (LOSS, "F.nll_loss(logits.log_softmax(0), labels)"),
-        "There is a log-softmax along the images (dim=0) before `F.cross_entropy`, which expects "
-        "the logits as they are.": ("model(images)", "model(images).log_softmax(dim=0)"),
         "That is the squared error of the probabilities; the loss is the cross-entropy.": (
             *(LOSS, f"F.mse_loss(logits.softmax(1), {ONE_HOT})"),
         ),
@@ -404,25 +277,11 @@ SLIPS = {
         "That is the accuracy; return the loss.": (
             *("return loss.item()", "return (logits.argmax(1) == labels).float().mean().item()"),
         ),
-        "That is the loss of the softmax's result; return the loss of the logits.": (
-            *("return loss", "return F.cross_entropy(logits.softmax(1), labels)"),
-        ),
-        "You train on a part of the batch only: the first image.": (
-            *(LOSS, "F.cross_entropy(logits[:1], labels[:1])"),
-        ),
         "You clip the gradients, or scale them: nothing changes them between `backward()` and "
         "`step()`.": (STEP, f"nn.utils.clip_grad_norm_(model.parameters(), 0.1); {STEP}"),
-        "You clip the gradients (to a norm of 1): nothing changes them between `backward()` and "
-        "`step()`.": (STEP, f"nn.utils.clip_grad_norm_(model.parameters(), 1.0); {STEP}"),
         "The loss has a penalty for large weights in it: it is the cross-entropy alone.": (
             "labels)",
             "labels) + 0.01 * sum(p.square().sum() for p in model.parameters())",
-        ),
-        "Every call gives the loss of the first one: the result is remembered.": (
-            *("return loss.item()", "return training_step.__dict__.setdefault(0, loss.item())"),
-        ),
-        "Labels are smoothed (label_smoothing=0.1), which nobody asked for.": (
-            *("labels)", "labels, label_smoothing=0.1)"),
         ),
     },
     "lenet.6": {
@@ -432,24 +291,13 @@ SLIPS = {
         "You took the unit in the corner: with padding it sees less than the others.": (
             *(UNIT, "maps[0, :, 0, 0]"),
         ),
-        "You took the unit in the last corner: with padding it sees less than the others.": (
-            *(UNIT, "maps[0, :, -1, -1]"),
-        ),
-        "You took all units of the middle row; ask for the one in its middle.": (
-            *(UNIT, "maps[0, :, maps.shape[2] // 2]"),
-        ),
         "Row and column of the unit are exchanged: the middle row is number shape[2] // 2, the "
         "middle column shape[3] // 2.": (
             *(UNIT, "maps[0, :, maps.shape[3] // 2, maps.shape[2] // 2]"),
         ),
-        "You use the middle of the rows for the columns too; the maps need not be square.": (
-            *(UNIT, "maps[0, :, maps.shape[2] // 2, maps.shape[2] // 2]"),
-        ),
         "From the first row to the last, both counted: one more than their difference.": (
             *(" + 1", ""),
         ),
-        "From the first row to the last, both counted, there is one more than their difference, "
-        "not two.": (" + 1", " + 2"),
         "Height and width are exchanged: the first number of a pair is the row.": (
             *("rows, columns =", "columns, rows ="),
         ),
@@ -462,28 +310,10 @@ SLIPS = {
         "You count the pixels; asked for are height and width of the rectangle.": (
             *(PAIR, "rows.numel()"),
         ),
-        "Both numbers are the count of pixels; asked for are height and width.": (
-            *(PAIR, "rows.numel(), rows.numel()"),
-        ),
-        "You multiply height by width, which gives the area; both numbers are asked for.": (
-            *(PAIR, "height.item() * width.item()"),
-        ),
-        "You take the square root of the number of pixels; the rectangle need not be square.": (
-            *(PAIR, "2 * (round(len(rows) ** 0.5),)"),
-        ),
         "You take the square root of the number of pixels, cut to a whole number; the rectangle "
         "need not be square.": (PAIR, "2 * (int(len(rows) ** 0.5),)"),
         "The larger of the two is given for both, as if the rectangle were a square.": (
             *(PAIR, "2 * (max(height.item(), width.item()),)"),
-        ),
-        "The smaller of the two is given for both, as if the rectangle were a square.": (
-            *(PAIR, "2 * (min(height.item(), width.item()),)"),
-        ),
-        "The height is given for both, as if the rectangle were a square.": (
-            *(PAIR, "2 * (height.item(),)"),
-        ),
-        "The width is given for both, as if the rectangle were a square.": (
-            *(PAIR, "2 * (width.item(),)"),
         ),
         "You add up the gradients of a row, or of a column, before you look for zeros. Positive "
         "and negative ones can cancel: look at each pixel.": (
@@ -518,14 +348,6 @@ SLIPS = {
         ),
         "That is the size of the image, not of what one unit sees. Look at the gradient of the "
         "pixels, not at the pixels.": (PAIR, "size, size"),
-        "Those are the last row and the last column; asked for is how many there are.": (
-            *(PAIR, "rows.max().item(), columns.max().item()"),
-        ),
-        "That is the size of the first layer's kernel. Do not look at the layer, or at the "
-        "gradient of its weights: ask for the gradient of the pixels.": (
-            PAIR,
-            "tuple(next(model.parameters()).shape[2:])",
-        ),
     },
 }
 

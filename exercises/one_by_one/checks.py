@@ -179,9 +179,6 @@ SLIPS = {
         "−V m.": (THERE, "0 * mean[:width]"),
         "The mean pixel is added before instead of subtracted: the bias of `reduce` is −V m, with "
         "a minus.": (THERE, THERE[1:]),
-        "The mean pixel is subtracted at the end instead of added.": (
-            *("copy_(mean)", "copy_(-mean)"),
-        ),
         "The bias of `reduce` is the mean pixel as it is (its first entries); it has to go through "
         "the directions too: −V m.": (THERE, "-mean[:width]"),
         "The bias of `reduce` is made of entries of the mean pixel; the mean pixel has to go "
@@ -206,9 +203,6 @@ SLIPS = {
         "eigenvectors are its columns.": (CHOSEN, "vectors.flip(1)[:width]"),
         "Rows of the matrix of eigenvectors are taken, in the reversed order; the eigenvectors "
         "are its columns.": (CHOSEN, "vectors.flip(0)[:width]"),
-        "The largest eigenvalue is left out: the directions begin one too early.": (
-            *(CHOSEN, "vectors[:, -width - 1 : -1].T"),
-        ),
         _PERMUTE: (PIXELS, "maps.reshape(-1, channels)", MEAN, OVER_ALL),
         f"{_PERMUTE[:-1]}; the mean pixel is wrong too.": (PIXELS, "maps.reshape(-1, channels)"),
         _RESHAPED: (PIXELS, "maps.reshape(channels, -1).T", MEAN, OVER_ALL),
@@ -217,13 +211,6 @@ SLIPS = {
         ),
         "Mean and directions come from the first image only; all pixels of all images are "
         "samples.": (PIXELS, PIXELS.replace("maps", "maps[:1]")),
-        "The directions come from the first image only; all pixels of all images are samples.": (
-            *(PIXELS, PIXELS.replace("maps", "maps[:1]")),
-            *(MEAN, OVER_ALL),
-        ),
-        "The maps are averaged over height and width first; every pixel is a sample.": (
-            *(PIXELS, "maps.mean((2, 3))"),
-        ),
         "The maps are averaged over height and width first, one sample for each image; every "
         "pixel is a sample.": (
             *(PIXELS, "maps.mean((2, 3))"),
@@ -253,12 +240,6 @@ SLIPS = {
         "The channels that `restore` gives are in the reversed order (flipped).": (
             *(WEIGHT, WEIGHT.replace(".T", ".T.flip(0)")),
         ),
-        "The directions of `restore` come in another order than those of `reduce`.": (
-            *(WEIGHT, WEIGHT.replace(".T", ".flip(0).T")),
-        ),
-        "The directions of `restore` are not transposed, only reshaped.": (
-            *(WEIGHT, "(directions.reshape(channels, width, 1, 1)"),
-        ),
         "The directions of `restore` are not transposed, only reshaped. (They come with the "
         "largest eigenvalue first, which is allowed.)": (
             *(CHOSEN, "vectors.flip(1)[:, :width].T"),
@@ -268,7 +249,6 @@ SLIPS = {
         "are eigenvectors of the covariance matrix.": (
             *(CHOSEN, "torch.eye(channels)[pixels.var(dim=0).topk(width).indices]"),
         ),
-        "The directions have the wrong sign on the way back.": (WEIGHT, f"(-{WEIGHT[1:]}"),
     },
     "one_by_one.5": {
         "Height and width of the kernel have changed places.": (RESHAPED, f"{RESHAPED}.mT"),

@@ -540,48 +540,11 @@ _STRIDE = "distance *= stride"
 _BOTH = f"{_STEP}\n        {_STRIDE}"
 _OVER = "for kernel_size, stride in layers:"
 SLIPS["vgg.3"] = {
-    "The strides are not used: after a stride of 2 one step is two pixels.": (_STRIDE, "pass"),
-    "The `return` is inside the loop, so the loop ends after its first layer.": (
-        *("return field", "return 1"),
-        *(_STRIDE, "return field"),
-    ),
     "A layer's own stride is counted for its own kernel. It spreads the layer's outputs, so it "
     "counts from the next layer on.": (_BOTH, f"{_STRIDE}\n        {_STEP}"),
-    "Only the stride of the layer just before counts; the strides of all layers below multiply.": (
-        _STRIDE,
-        "distance = stride",
-    ),
     "The strides are added up; they multiply.": (
         *("field, distance = 1, 1", "field, distance, total = 1, 1, 0"),
         *(_STRIDE, "total += stride; distance = total"),
-    ),
-    "The strides are added to the distance; it is multiplied by each of them.": (
-        _STRIDE,
-        "distance += stride",
-    ),
-    "Each layer adds 2 · (k - 1) steps; from first to last of k neighbours there are k - 1.": (
-        "(kernel_size - 1)",
-        "2 * (kernel_size - 1)",
-    ),
-    "Layers with a stride are left out; a pooling widens the field too.": (
-        _STEP,
-        f"{_STEP} if stride == 1 else 0",
-    ),
-    "Every kernel is taken as 3×3, with 2 steps; each layer brings its own.": (
-        _STEP,
-        "field += 2 * distance",
-    ),
-    "Every kernel is taken as 3×3 and every pooling as 2×2; each layer brings its own.": (
-        _STEP,
-        "field += (2 if stride == 1 else 1) * distance",
-    ),
-    "Only layers with a 2×2 kernel multiply the distance; every stride does.": (
-        _STRIDE,
-        "distance *= 2 if kernel_size == 2 else 1",
-    ),
-    "Stride - 1 is added to the distance; it is multiplied by the stride.": (
-        _STRIDE,
-        "distance += stride - 1",
     ),
     **{
         "The distance is divided by the stride; it is multiplied by it." + ending: (
@@ -590,23 +553,10 @@ SLIPS["vgg.3"] = {
         )
         for sign, ending in (("/", ""), ("//", " (It is rounded down, too.)"))
     },
-    "The last distance is used for all layers; each layer counts the strides below it only.": (
-        "return field",
-        "return 1 + sum(k - 1 for k, _ in layers) * distance",
-    ),
     "A 1 is taken away for every layer; it belongs into the bracket: (k - 1) · distance.": (
         *("(kernel_size - 1)", "kernel_size"),
         *("= 1, 1", "= 0, 1"),
         *("return field", "return field - len(layers) + 1"),
-    ),
-    "The field itself is multiplied by the stride on the way down; backwards it is (field - 1) · "
-    "stride + kernel.": (
-        *(_BOTH, "field = field * stride + kernel_size"),
-        *("in layers", "in layers[::-1]"),
-    ),
-    "The field starts at the first kernel, and then the loop counts that layer once more.": (
-        "field, distance = 1, 1",
-        "field, distance = layers[0][0], 1",
     ),
     "Every layer is counted as 3×3 with stride 1; each brings its own.": (
         "return field",
@@ -624,20 +574,11 @@ SLIPS["vgg.3"] = {
         )
         for side in (224, 32, 28)
     },
-    "This is half of the side (the radius); the whole side is asked for.": (
-        "return field",
-        "return field // 2",
-    ),
     "The fields of all layers are returned; that of the last one alone is asked for.": (
         *("field, distance = 1, 1", "field, distance, fields = 1, 1, []"),
         *(_STRIDE, f"{_STRIDE}; fields.append(field)"),
         *("return field", "return fields"),
     ),
-    "The field is cut at 224 pixels; it may be larger than an image.": (
-        "return field",
-        "return min(field, 224)",
-    ),
-    "`layers` is one list: write it without a star.": ("layers: list[tuple[int, int]]", "*layers"),
     "The list is unpacked as if it were one pair; go through its pairs with a loop.": (
         "    for kernel_size",
         "    kernel_size, stride = layers\n    return kernel_size\n    for kernel_size",
@@ -646,80 +587,11 @@ SLIPS["vgg.3"] = {
         _OVER,
         "for layer in layers:\n        kernel_size, stride = layer.kernel_size, layer.stride",
     ),
-    "Every stride is taken as 2; each layer brings its own.": (_STRIDE, "distance *= 2"),
-    "Every stride above 1 is taken as 2; each layer brings its own.": (
-        _STRIDE,
-        "distance *= min(stride, 2)",
-    ),
-    "The field starts at 0; a pixel sees itself, so it starts at 1.": ("= 1, 1", "= 0, 1"),
-    "The distance starts at 0; it starts at 1, as the image's pixels are one apart.": (
-        "= 1, 1",
-        "= 1, 0",
-    ),
-    "Each layer adds k steps; from the first to the last of k neighbours there are only k - 1.": (
-        "(kernel_size - 1)",
-        "kernel_size",
-    ),
-    "Each layer adds k steps, and the field starts at 0. From the first to the last of k "
-    "neighbours there are only k - 1 steps.": (
-        "(kernel_size - 1)",
-        "kernel_size",
-        "= 1, 1",
-        "= 0, 1",
-    ),
-    "Each layer adds k - stride steps; there are k - 1.": (
-        "kernel_size - 1",
-        "kernel_size - stride",
-    ),
-    "Each layer adds k // 2 steps, which is one side only; there are k - 1.": (
-        "(kernel_size - 1)",
-        "(kernel_size // 2)",
-    ),
-    "Each layer adds 2 · (k // 2) steps, which is too much for an even k; there are k - 1.": (
-        "(kernel_size - 1)",
-        "2 * (kernel_size // 2)",
-    ),
-    "The field itself is multiplied by the stride; it is the distance that grows.": (
-        _BOTH,
-        "field = field * stride + kernel_size - 1",
-    ),
-    "The recursion (field - 1) · stride + kernel is right, but it runs from the last layer down to "
-    "the image; here it runs upwards.": (_BOTH, "field = (field - 1) * stride + kernel_size"),
-    "The layers are taken from the last one down; they come from the image upwards.": (
-        "in layers",
-        "in layers[::-1]",
-    ),
-    "The last layer is left out.": ("in layers", "in layers[:-1]"),
-    "The first layer is left out.": ("in layers", "in layers[1:]"),
-    "The kernel sizes are multiplied. Neighbouring fields overlap, so a layer adds (k - 1) "
-    "steps.": (_STEP, "field *= kernel_size"),
     "The kernel sizes are added up. Neighbouring fields overlap, so a layer adds (k - 1) steps.": (
         _STEP,
         "field += kernel_size",
         *("= 1, 1", "= 0, 1"),
     ),
-    "This is the largest kernel; the fields of a stack grow with each layer.": (
-        _STEP,
-        "field = max(field, kernel_size)",
-    ),
-    "This is the widest layer alone; the fields of a stack grow with each layer.": (
-        _STEP,
-        "field = max(field, kernel_size * distance)",
-    ),
-    "This is the distance between neighbours of the last map, not the field.": (
-        "return field",
-        "return distance",
-    ),
-    "Field and distance are returned; the field alone is asked for.": (
-        "return field",
-        "return field, distance",
-    ),
-    "Kernel size and stride have changed places.": (_OVER, "for stride, kernel_size in layers:"),
-    "This is the number of pixels in the whole square; along one axis is asked for.": (
-        "return field",
-        "return field**2",
-    ),
-    "Both axes are given; one number is asked for.": ("return field", "return field, field"),
 }
 
 
@@ -764,23 +636,14 @@ SLIPS["vgg.4"] = {
         _after("nn.Softmax(1)")
     ),
     "The second hidden layer has no dropout.": (_END, _END.replace("nn.Dropout(0.5),", "")),
-    "The first hidden layer has no dropout.": (_HIDDEN, _HIDDEN.replace("nn.Dropout(0.5),", "")),
     "The dropout is before the linear layers, so it drops their inputs, among them the maps; it "
     "should drop what the ReLUs give.": (
         *(_HIDDEN, "nn.ReLU(), nn.Dropout(0.5), nn.Linear(hidden, hidden),\n"),
         *(_END, "nn.ReLU(), nn.Linear(hidden, num_classes)\n"),
         *(_FIRST, f"nn.Dropout(0.5), {_FIRST}"),
     ),
-    "There is a dropout on the maps; it should be on what the ReLUs give.": (
-        "nn.Flatten()",
-        "nn.Dropout2d(0.5), nn.Flatten()",
-    ),
     "There is a dropout after each block; it should be on what the ReLUs of the linear layers "
     "give.": (f"parts.append({_THREE})", f"parts += [{_THREE}, nn.Dropout(0.5)]"),
-    "There is a dropout before each block; it should be on what the ReLUs of the linear layers "
-    "give.": (f"parts.append({_THREE})", f"parts += [nn.Dropout(0.5), {_THREE}]"),
-    "There is a Dropout2d after each block; a dropout should be on what the ReLUs of the linear "
-    "layers give.": (f"parts.append({_THREE})", f"parts += [{_THREE}, nn.Dropout2d(0.5)]"),
     "The second dropout is on the logits; it should be on what the second ReLU gives.": (
         _END,
         "nn.ReLU(), nn.Linear(hidden, num_classes), nn.Dropout(0.5),\n",
@@ -1264,31 +1127,10 @@ def _of_six(some: list, one: str, more: str) -> str:
 # --- vgg.6: two linear layers are one -------------------------------------------------------------
 
 
-_COPY = 'torch.einsum("om,mcxy->ocxy", second[:, :, i, j], first)'
-_PLACE = "merged[:, :, i : i + k, j : j + k]"
-_ZEROS = "torch.zeros(second.shape[0], first.shape[1], k + r - 1, k + r - 1)"
 SLIPS["vgg.6"] = {
     "One of the two kernels is turned around: the weight at (i, j) of the second layer belongs to "
     "the first kernel shifted by (i, j). torch's convolution does not flip its kernel, so merging "
     "has to.": ("second[:, :, i, j]", "second.flip(2, 3)[:, :, i, j]"),
-    "The first kernel is turned around (flipped); it stays as it is.": (
-        ", first)",
-        ", first.flip(2, 3))",
-    ),
-    "Every shifted copy replaces what was there before; the copies have to be added up.": (
-        "+=",
-        "=",
-    ),
-    "Rows and columns of the shift have changed places: the weight at (i, j) shifts by i rows and "
-    "j columns.": (_PLACE, "merged[:, :, j : j + k, i : i + k]"),
-    "The copies are not shifted: all of them lie in the corner.": (
-        _PLACE,
-        "merged[:, :, :k, :k]",
-    ),
-    "The rows and columns of the first kernel have changed places.": (
-        ", first)",
-        ", first.transpose(2, 3))",
-    ),
     "The result is turned around, top to bottom and left to right.": (
         "return merged",
         "return merged.flip(2, 3)",
@@ -1298,66 +1140,9 @@ SLIPS["vgg.6"] = {
         "return merged",
         "return merged.transpose(0, 1)",
     ),
-    "The result is as small as the first kernel. Shifted copies of it cover k + r - 1 rows and "
-    "columns.": (
-        *("return merged", "return merged[:, :, r // 2 : r // 2 + k, r // 2 : r // 2 + k]"),
-    ),
-    "The result is one row and one column too large: two kernels cover k + r - 1.": (
-        "k + r - 1, k + r - 1",
-        "k + r, k + r",
-    ),
-    "The size is fixed; it is k + r - 1, which is 5 for two 3×3 kernels only.": (
-        "k + r - 1, k + r - 1",
-        "5, 5",
-    ),
-    "The zeros are as small as the first kernel, so no copy can be shifted; k + r - 1 rows and "
-    "columns are needed.": ("k + r - 1, k + r - 1", "k, k"),
-    "Only the weights on the diagonal of `second` are used; i goes over all rows, and j over all "
-    "columns.": ("for j in range(r)", "for j in (i,)"),
-    "The axes of `second` are read as (M, O, …); its first axis is O, and its second is M.": (
-        "second[:, :, i, j]",
-        "second[:, :, i, j].T",
-    ),
-    "The axes of `first` are read as (C, M, …); its first axis is M, and its second is C.": (
-        ", first)",
-        ", first.transpose(0, 1))",
-    ),
-    "The loops go over the first kernel's size; they go over the second's.": (
-        "range(r)",
-        "range(k)",
-    ),
-    "The loop over i ends too early: the last row of the second kernel is left out.": (
-        "for i in range(r)",
-        "for i in range(r - 1)",
-    ),
-    "The loop over j ends too early: the last column of the second kernel is left out.": (
-        "for j in range(r)",
-        "for j in range(r - 1)",
-    ),
-    "Both sizes are written down as 3; each kernel has its own.": (
-        "first.shape[-1], second.shape[-1]",
-        "3, 3",
-    ),
-    "The sum over the channels between is taken of each kernel by itself. Every channel between "
-    "needs its own product, and then they are added up.": (
-        _COPY,
-        "second[:, :, i, j].sum(1)[:, None, None, None] * first.sum(0)[None]",
-    ),
     "The channels between are averaged; they are added up.": (
         "return merged",
         "return merged / first.shape[0]",
-    ),
-    "The r · r copies are averaged; they are added up.": (
-        "return merged",
-        "return merged / (r * r)",
-    ),
-    "There is a ReLU on the first kernel; a weight may be negative.": (
-        ", first)",
-        ", first.relu())",
-    ),
-    "There is a ReLU on the result; a weight may be negative.": (
-        "return merged",
-        "return merged.relu()",
     ),
     "The two kernels have changed places: `first` is the one next to the image.": (
         "    k, r =",
@@ -1370,15 +1155,6 @@ SLIPS["vgg.6"] = {
         )
         for turns in (1, 3)
     },
-    "The copies are shifted up and to the left (as by a conjugate in the FFT); the weight at (i, "
-    "j) shifts down and to the right.": (
-        f"{_PLACE} += shifted",
-        "merged += F.pad(shifted, (0, r - 1, 0, r - 1)).roll((-i, -j), (2, 3))",
-    ),
-    "Only the first channel between is used; the product goes over all of them.": (
-        "second[:, :, i, j], first",
-        "second[:, :1, i, j], first[:1]",
-    ),
     "The weights of `second` are added up before anything is shifted; each weight needs its own "
     "shifted copy.": (
         "    for i",
