@@ -70,5 +70,6 @@ def test_photographs_are_torchvisions_own_numbers():
     rows = network_tables.photographs()
     assert rows["resnet50"]["first"] == pytest.approx(76.13)
     assert rows["resnet50"]["top1"] > rows["resnet50"]["first"] + 4
+    assert rows["resnet50"]["pixels"] == 224 and rows["efficientnet_b4"]["pixels"] == 380
     assert "vit_h_14" not in rows  # its weights saw other images, too
     assert all(row["top1"] >= row["first"] for row in rows.values())

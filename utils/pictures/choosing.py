@@ -217,7 +217,7 @@ def differences(points: Mapping[str, Sequence[float]], deviation: float) -> Figu
     with plotting.style():
         size = (plotting.NARROW, 0.42 * len(points) + 1.3)
         figure, axis = plt.subplots(figsize=size, layout="constrained")
-        label = f"other images could do this\n(two deviations, {2 * deviation:.1f} points)"
+        label = f"other images could do this\n(two standard deviations, {2 * deviation:.1f} points)"
         axis.axvspan(-2 * deviation, 2 * deviation, color="0.88", zorder=0, label=label)
         axis.axvline(0, color="0.35", linewidth=1, zorder=1)
         for row, values in enumerate(points.values()):
@@ -235,12 +235,12 @@ def tosses(leads: Tensor, measured: float, band: float) -> Figure:
         figure, axis = plt.subplots(figsize=(plotting.NARROW, 3.0), layout="constrained")
         values, counts = leads.unique(return_counts=True)
         width = (values.diff().min().item() if len(values) > 1 else 0.1) * 0.9
-        axis.axvspan(-band, band, color="0.9", zorder=0, label="95 of 100 tosses")
-        look = {"width": width, "color": "0.5", "label": f"{len(leads):,} tosses"}
+        axis.axvspan(-band, band, color="0.9", zorder=0, label="95 of 100 repeats")
+        look = {"width": width, "color": "0.5", "label": f"{len(leads):,} repeats"}
         axis.bar(values.tolist(), counts.tolist(), **look)
         axis.axvline(measured, color="black", linewidth=2, label="our two networks")
         edge = 1.15 * max(abs(measured), leads.abs().max().item())
-        axis.set(xlim=(-edge, edge), xlabel="lead (points)", ylabel="number of tosses")
+        axis.set(xlim=(-edge, edge), xlabel="lead (points)", ylabel="number of repeats")
         figure.legend(loc="outside lower center", ncols=3)
     return figure
 

@@ -156,23 +156,22 @@ def photographs() -> dict[str, dict[str, Any]]:
     """One row for each network of torchvision with weights from ImageNet alone.
 
     As torchvision states them: `macs` and `parameters`; `top1`, the accuracy in percent of its best
-    such weights on ImageNet's validation images, each with its own training and image size;
-    `first`, that of its first weights. Nothing is downloaded.
+    such weights on ImageNet's validation images, each with its own training and image size; this
+    size, `pixels`; `first`, the accuracy of its first weights. Nothing is downloaded.
     """
     from torchvision import models
 
     rows = {}
     for name in models.list_models(module=models):
-        known = [
-            w.meta for w in models.get_model_weights(name) if w.name.startswith("IMAGENET1K_V")
-        ]
+        known = [w for w in models.get_model_weights(name) if w.name.startswith("IMAGENET1K_V")]
         if not known:
             continue
-        accuracies = [meta["_metrics"]["ImageNet-1K"]["acc@1"] for meta in known]
+        accuracies = [w.meta["_metrics"]["ImageNet-1K"]["acc@1"] for w in known]
         best = known[accuracies.index(max(accuracies))]
         rows[name] = {
-            "macs": best["_ops"] * 1e9,
-            "parameters": best["num_params"],
+            "macs": best.meta["_ops"] * 1e9,
+            "parameters": best.meta["num_params"],
+            "pixels": best.transforms().crop_size[0],
             "top1": max(accuracies),
             "first": accuracies[0],
         }
