@@ -109,7 +109,7 @@ WORDS = {
         interrupted="not into a half fetched one",
         not_fetched="git could not fetch {addresses[0]}: is it installed, and the internet on "
         "(Kaggle: ",
-        instead="Settings)? Or unpack the course's ZIP file and open this notebook in there.",
+        instead="Settings)? Or unpack the ZIP file of the course and open this notebook in there.",
     ),
     "zh": Words(
         folder="chapters_zh",
