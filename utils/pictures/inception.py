@@ -211,7 +211,7 @@ def silenced(whole: float, without: Mapping[str, float]) -> Figure:
 
 
 def _place(axis: plt.Axes, row: int, number: int, entry: Mapping[str, Any]) -> None:
-    """Loss by zeros and by the fair test, one above the other and joined by a line."""
+    """Loss by zeros and by the re-estimated test, one above the other and joined by a line."""
     shock, fair = (entry[way]["median"] for way in ("zero", "mean_re_estimated"))
     axis.plot([fair, shock], [row, row], color="0.6", linewidth=1.5, zorder=1)
     look = {"color": COLOURS[number], "marker": MARKERS[number], "linestyle": "none"}
@@ -220,7 +220,7 @@ def _place(axis: plt.Axes, row: int, number: int, entry: Mapping[str, Any]) -> N
 
 
 def lost(report: Mapping[str, Any], names: Mapping[str, str]) -> Figure:
-    """Points lost without a branch, with zeros (open) and in the fair test (filled); medians.
+    """Points lost without a branch, with zeros (open) and in the re-estimated test (filled); medians.
 
     report: "points_lost" of results/inception.json; names: the branches as one reads them.
     """
@@ -253,7 +253,7 @@ def lost(report: Mapping[str, Any], names: Mapping[str, str]) -> Figure:
         looks += [
             plt.Line2D([], [], color="black", marker="o", linestyle="none",
                        markerfacecolor=colour, label=label)
-            for colour, label in (("white", "zeros"), ("black", "fair test"))
+            for colour, label in (("white", "zeros"), ("black", "re-estimated"))
         ]  # fmt: skip
         figure.legend(handles=looks, loc="outside lower center", ncols=6, fontsize=11)
     return figure
