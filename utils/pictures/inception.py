@@ -220,7 +220,7 @@ def _place(axis: plt.Axes, row: int, number: int, entry: Mapping[str, Any]) -> N
 
 
 def lost(report: Mapping[str, Any], names: Mapping[str, str]) -> Figure:
-    """Points lost without a branch, with zeros (open) and in the re-estimated test (filled); medians.
+    """Points lost without a branch: zeros (open), the re-estimated test (filled); medians.
 
     report: "points_lost" of results/inception.json; names: the branches as one reads them.
     """
@@ -263,14 +263,14 @@ def lost(report: Mapping[str, Any], names: Mapping[str, str]) -> Figure:
 
 
 def scales(report: Mapping[str, Any]) -> Figure:
-    """Every run of the networks with equal MACs; and all four branches minus one, seed by seed.
+    """Every run of the networks with equal MACs; and all four branches minus each, seed by seed.
 
     report: results/inception/scales.json. A dot is one seed, a bar the median. The seeds of a row
     lie one above the other, so the same seed has the same height in every row.
     """
     with plotting.style(dpi=94):
         figure, (left, right) = plt.subplots(
-            1, 2, figsize=(WIDTH, 3.9), sharey=True, width_ratios=(3, 2), layout="constrained"
+            1, 2, figsize=(WIDTH, 4.7), sharey=True, width_ratios=(3, 2), layout="constrained"
         )
         labels = []
         for row, (name, entry) in enumerate(report["networks"].items()):
