@@ -5,9 +5,10 @@
   first weights. The same weights, images and steps, with the auxiliary losses and without them:
   gradients module by module at the start and early in training (dropout off), loss and accuracy
   on validation images by step.
-- "scales": four small networks with the same stem, depth and number of modules, and the same MACs
-  to 1 %. Their modules have all four branches, or one of them alone, made wider. Learning rates
-  from a search on validation images with other seeds; then test accuracy, paired by seed.
+- "scales": five small networks with the same stem, depth and number of modules, and the same MACs
+  to 1 %. Their modules have all four branches, or one of them alone, made wider, or all four with
+  a 3x3 in the place of the 5x5. Learning rates from a search on validation images with other seeds;
+  then test accuracy, paired by seed.
 - "branches": a trained `googlenet_small`. One branch of one module (or of all modules) is
   replaced by zeros or by the mean of each of its feature maps; accuracy as it is then, and after
   the batch norms behind it have been re-estimated on training images.
@@ -304,12 +305,13 @@ def run_branches(seed: int) -> dict:
 
 SCALES_FILE = "inception/scales.json"
 SCALES = dict(train_images=4_000, validation_images=5_000, epochs=3, batch_size=100)
-# What each network is called in figures, and its only kernel size.
+# What each network is called in figures, and its only kernel size; None: four branches.
 SCALE_NETWORKS: dict[str, tuple[str, int | None]] = {
     "all": ("all four branches", None),
     "one": ("only 1×1", 1),
     "three": ("only 3×3", 3),
     "five": ("only 5×5", 5),
+    "no_five": ("four branches, no 5×5", None),
 }
 RATES = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
 FIRST_TRIED = (0.05, 0.1, 0.2)  # then the next one beyond the best, while it is at an end
@@ -338,12 +340,30 @@ def widths(kernel_size: int) -> dict[str, int]:
     return found
 
 
+def without_five() -> dict[str, tuple]:
+    """Widths of the four branches if a 3x3 takes the place of the 5x5.
+
+    As many maps come out of each branch; the reduction of the third is wider, so the MACs agree.
+    """
+    channels, found = 16, {}
+    for place, (one, three, (few, out), pool) in SMALL_MODULES.items():
+        wider = round(few * (channels + 25 * out) / (channels + 9 * out))
+        found[place] = (one, three, (wider, out), pool)
+        channels = one + three[1] + out + pool
+    return found
+
+
 def scale_network(name: str) -> networks.ImageClassifier:
-    """`googlenet_small`, with the modules of one branch in the place of its own."""
+    """`googlenet_small`, with other modules in the place of its own."""
     network, kernel_size = networks.build("googlenet_small"), SCALE_NETWORKS[name][1]
+    channels = 16
+    if name == "no_five":
+        for place, chosen in without_five().items():
+            module = Inception(channels, *chosen, kernel_size_of_five=3, batch_norm=True)
+            setattr(network.features, f"inception{place}", module)
+            channels = module.out_channels
     if kernel_size is None:
         return network
-    channels = 16
     for place, out in widths(kernel_size).items():
         setattr(network.features, f"inception{place}", one_branch(channels, kernel_size, out))
         channels = out
@@ -404,16 +424,18 @@ def report_scales(content: dict) -> None:
     """Summaries of the runs so far, and the pairs of runs with the same seed."""
     for entry in content["networks"].values():
         entry |= common.summaries(entry["runs"], "test_accuracy")
-    against = [("all", name) for name in ("one", "three", "five")]
+    against = [("all", name) for name in ("one", "three", "five", "no_five")]
+    against.append(("no_five", "three"))
     content["pairs"] = common.pairs(content["networks"], against, "test_accuracy")
 
 
 def measure_scales(seeds: int, mapping: Callable) -> None:
-    head = common.header("Small networks with the same MACs: all four branches, or one of them")
+    head = common.header("Small networks with the same MACs: four branches, or one of them")
     same = dict(recipe=SCALES, rates=RATES, search_seeds=SEARCH_SEEDS)
     stored = common.Stored(SCALES_FILE, head, report=report_scales, **same)
     for name, (label, kernel_size) in SCALE_NETWORKS.items():
-        chosen = SMALL_MODULES if kernel_size is None else widths(kernel_size)
+        chosen = SMALL_MODULES if name == "all" else without_five()
+        chosen = chosen if kernel_size is None else widths(kernel_size)
         fields = {"label": label, "widths": chosen, **common.size(scale_network(name))}
         stored.entry("networks", name, **fields)
     for name, entry in stored.content["networks"].items():

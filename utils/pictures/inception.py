@@ -211,7 +211,7 @@ def silenced(whole: float, without: Mapping[str, float]) -> Figure:
 
 
 def _place(axis: plt.Axes, row: int, number: int, entry: Mapping[str, Any]) -> None:
-    """Loss by zeros and by the fair test, one above the other and joined by a line."""
+    """Loss by zeros and by the re-estimated test, one above the other and joined by a line."""
     shock, fair = (entry[way]["median"] for way in ("zero", "mean_re_estimated"))
     axis.plot([fair, shock], [row, row], color="0.6", linewidth=1.5, zorder=1)
     look = {"color": COLOURS[number], "marker": MARKERS[number], "linestyle": "none"}
@@ -220,7 +220,7 @@ def _place(axis: plt.Axes, row: int, number: int, entry: Mapping[str, Any]) -> N
 
 
 def lost(report: Mapping[str, Any], names: Mapping[str, str]) -> Figure:
-    """Points lost without a branch, with zeros (open) and in the fair test (filled); medians.
+    """Points lost without a branch: zeros (open), the re-estimated test (filled); medians.
 
     report: "points_lost" of results/inception.json; names: the branches as one reads them.
     """
@@ -253,7 +253,7 @@ def lost(report: Mapping[str, Any], names: Mapping[str, str]) -> Figure:
         looks += [
             plt.Line2D([], [], color="black", marker="o", linestyle="none",
                        markerfacecolor=colour, label=label)
-            for colour, label in (("white", "zeros"), ("black", "fair test"))
+            for colour, label in (("white", "zeros"), ("black", "re-estimated"))
         ]  # fmt: skip
         figure.legend(handles=looks, loc="outside lower center", ncols=6, fontsize=11)
     return figure
@@ -263,14 +263,14 @@ def lost(report: Mapping[str, Any], names: Mapping[str, str]) -> Figure:
 
 
 def scales(report: Mapping[str, Any]) -> Figure:
-    """Every run of the networks with equal MACs; and all four branches minus one, seed by seed.
+    """Every run of the networks with equal MACs; and all four branches minus each, seed by seed.
 
     report: results/inception/scales.json. A dot is one seed, a bar the median. The seeds of a row
     lie one above the other, so the same seed has the same height in every row.
     """
     with plotting.style(dpi=94):
         figure, (left, right) = plt.subplots(
-            1, 2, figsize=(WIDTH, 3.9), sharey=True, width_ratios=(3, 2), layout="constrained"
+            1, 2, figsize=(WIDTH, 4.7), sharey=True, width_ratios=(3, 2), layout="constrained"
         )
         labels = []
         for row, (name, entry) in enumerate(report["networks"].items()):
