@@ -156,7 +156,7 @@ def test_networks_of_one_scale_cost_as_much_and_follow_from_their_runs(monkeypat
     """`benchmarks.inception` has a second file."""
     shutil.copytree(STORED, folder, dirs_exist_ok=True)
     monkeypatch.delattr(training, "fit")
-    start("inception", monkeypatch, "scales", "--seeds", "4")  # what every network has
+    start("inception", monkeypatch, "scales")
     content = content_of(folder / inception.SCALES_FILE)
     assert content == content_of(STORED / inception.SCALES_FILE)
     for entry in content["networks"].values():
