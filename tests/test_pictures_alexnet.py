@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from utils import networks
+from utils import networks, results
 from utils.pictures import alexnet as pictures
 from utils.plotting.evidence import fields
 from utils.topics.photos import Answer
@@ -48,6 +48,39 @@ def test_the_temple_is_a_photograph_of_the_size_asked_for():
     assert photograph.shape == (3, 227, 227)
     assert 0 <= photograph.min() < 0.1 < 0.9 < photograph.max() <= 1
     assert (photograph[0] - photograph[2]).abs().mean() > 0.05  # red and blue differ
+
+
+def test_pieces_are_drawn_beside_their_photograph():
+    photograph = pictures.cat(256)
+    assert photograph.shape == (3, 256, 256) and 0 <= photograph.min() < photograph.max() <= 1
+    pieces = [photograph[:, :224, :224], photograph[:, 32:, 32:].flip(2)]
+    figure = pictures.augmented(photograph, pieces)
+    assert titles(figure) == ["256×256", "224×224", "224×224"]
+    for axis, picture in zip(figure.axes, (photograph, *pieces)):
+        np.testing.assert_allclose(drawn(axis), picture.permute(1, 2, 0))
+
+
+def test_all_runs_are_drawn_and_equal_seeds_joined():
+    loss, accuracy = pictures.on_new_images().axes
+    conditions = results.load("alexnet.json")["regularisation"]["conditions"]
+    for axis, part, factor in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
+        assert len(axis.lines) == 10  # for each seed a line, and its circles
+        for number, line in enumerate(axis.lines):
+            runs = [entry["runs"][number // 2] for entry in conditions.values()]
+            expected = [factor * run[f"validation_{part}"] for run in runs]
+            np.testing.assert_allclose(line.get_ydata(), expected)
+            low, high = axis.get_ylim()
+            assert low < min(expected) and max(expected) < high
+
+
+def test_dropout_and_augmentation_lower_the_loss_from_every_seed_as_the_chapter_says():
+    conditions = results.load("alexnet.json")["regularisation"]["conditions"]
+    runs = {name: entry["runs"] for name, entry in conditions.items()}
+    assert all([run["seed"] for run in part] == [0, 1, 2, 3, 4] for part in runs.values())
+    for neither, dropout, augmentation, both in zip(*runs.values()):
+        single = dropout["validation_loss"], augmentation["validation_loss"]
+        assert both["validation_loss"] < min(single) and max(single) < neither["validation_loss"]
+        assert both["validation_accuracy"] < neither["validation_accuracy"] - 0.01
 
 
 def test_a_map_is_drawn_after_each_layer_beside_three_windows_of_the_filter():

@@ -242,6 +242,25 @@ def overfitting() -> Figure:
     return figure
 
 
+def on_new_images() -> Figure:
+    """Loss and accuracy on new images with dropout and augmentation; a line joins equal seeds."""
+    conditions = results.load("alexnet.json")["regularisation"]["conditions"]
+    runs = [entry["runs"] for entry in conditions.values()]
+    with plotting.style(title=11):
+        figure, axes = plt.subplots(1, 2, figsize=(plotting.WIDTH, 3.2), layout="constrained")
+        for axis, part, factor in zip(axes, ("loss", "accuracy"), (1, 100)):
+            for same_seed in zip(*runs):
+                values = [factor * run[f"validation_{part}"] for run in same_seed]
+                axis.plot(values, color="0.75", linewidth=1, zorder=1)
+                axis.plot(values, **plotting.line(0) | {"linestyle": "", "markersize": 6})
+            names = [name.replace("augmentation", "augmen-\ntation") for name in conditions]
+            axis.set_xticks(range(len(names)), names)
+            axis.set_xlim(-0.3, len(names) - 0.7)
+        axes[0].set(title="loss on new images (lower is better)", ylim=(0, 1.2))
+        axes[1].set(title="accuracy on new images (%)", ylim=(75, 85))
+    return figure
+
+
 # --- photographs and filters ----------------------------------------------------------------------
 
 CORNER, SHOWN = (24, 95), 19  # the part of the temple that is enlarged: row, column, side in pixels
@@ -252,6 +271,26 @@ def temple(side: int) -> Tensor:
     whole = photos.example("china")
     square = whole.crop((0, 0, whole.height, whole.height))  # the temple is on the left
     return pretrained.as_bytes(square.resize((side, side)))[0] / 255
+
+
+def cat(side: int) -> Tensor:
+    """A photograph (3, side, side) of a cat, with values from 0 to 1."""
+    whole = photos.example("chelsea")
+    square = whole.crop((60, 0, 60 + whole.height, whole.height))  # its head
+    return pretrained.as_bytes(square.resize((side, side)))[0] / 255
+
+
+def augmented(photograph: Tensor, pieces: Sequence[Tensor]) -> Figure:
+    """A photograph (3, H, W), and pieces of it, some of them mirrored."""
+    with plotting.style():
+        figure, axes = plotting.axes(1, 1 + len(pieces), height=1.9)
+        for axis, picture in zip(axes, (photograph, *pieces)):
+            axis.imshow(picture.permute(1, 2, 0).numpy())
+            _bare(axis, f"{picture.shape[1]}×{picture.shape[2]}")
+        axes[0].set_xlabel("the photograph")
+        for number, axis in enumerate(axes[1:], start=1):
+            axis.set_xlabel(f"version {number}")
+    return figure
 
 
 def stripes(angle: float, width: float = 7.0, size: int = 11) -> Tensor:
