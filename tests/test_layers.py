@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 import torch
 from torch import nn
 
@@ -45,3 +46,22 @@ def test_times_of_every_kind_and_threads_as_before():
     assert set(found["a"]) == {"full 3x3", "batch norm", "ReLU", "depthwise", "1x1", "rest"}
     assert all(value >= 0 for value in found["b"].values())
     assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "pixels", "most"),
+    [
+        ("mobilenet_v1", 1, 224, (32 + 64) * 112**2),
+        ("mobilenet_v1", 0.25, 96, (8 + 16) * 48**2),
+        ("mobilenet_v2", 1, 224, 96 * 112**2 + 96 * 56**2),
+    ],
+)
+def test_input_and_output_of_one_convolution(name, width, pixels, most):
+    """As chapter 9 counts RAM. No block with a shortcut needs as much, its input included."""
+    with torch.device("meta"):
+        model = networks.build(name, width=width)
+        found = layers.calls(model, torch.empty(1, 3, pixels, pixels))
+    found = [call for call in found if isinstance(call.layer, nn.Conv2d)]
+    assert max(call.input.numel() + call.output.numel() for call in found) == most
+    if name == "mobilenet_v2":
+        assert most > (24 + 144 + 144) * 56**2
