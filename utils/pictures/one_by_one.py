@@ -90,7 +90,8 @@ def clock(measured: Mapping[str, Any]) -> Figure:
 def ways(trained: Mapping[str, Mapping[str, Any]]) -> Figure:
     """MACs of each way, and a mark for each seed: seconds of training, accuracy from 0 to 1."""
     with plotting.style(title=10):
-        figure, axes = plt.subplots(1, 3, figsize=(WIDE, 2.1), sharey=True, layout="constrained")
+        size = (WIDE, 0.6 + 0.5 * len(trained))
+        figure, axes = plt.subplots(1, 3, figsize=size, sharey=True, layout="constrained")
         for row, one in enumerate(trained.values()):
             look = {"color": BLUE, "edgecolor": "black", "height": 0.5}
             axes[0].barh(row, one["macs"] / 1e6, **look)
