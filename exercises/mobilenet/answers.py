@@ -1159,6 +1159,11 @@ def in_slices(maps, expand, depthwise, project, slices):
         ),
         ("cut off", quantised(result="steps.to(torch.int8), scale"), r"cut off, not rounded"),
         ("rounded down", quantised(result="steps.floor().to(torch.int8), scale"), r"rounded down"),
+        (
+            "a sum of zero",
+            quantised(zero="torch.where(weight.flatten(1).sum(1) == 0, 1.0, scale)"),
+            r"write `scale` in place of",
+        ),
         ("128", quantised(scale="weight.abs().flatten(1).amax(dim=1) / 128"), r"divides by 128"),
         ("255", quantised(scale="weight.abs().flatten(1).amax(dim=1) / 255"), r"divides by 255"),
         (

@@ -1065,6 +1065,7 @@ def mobilenet_7(answer):
         weight.mul_(torch.logspace(-2, 1, len(weight)).reshape(-1, *[1] * (weight.ndim - 1)))
     zeros = torch.randn(3, 2, 3, 3)
     zeros[1] = 0
+    zeros[2] = torch.tensor([-1.0, 0.0, 1.0])  # an edge filter: its sum is 0, it is not
     parts = ("the tensor of integers", "the tensor of scales")
     same = partial(same_results, answer, _quantise, parts=parts, tolerance=1e-6)
     _expect_pair(answer, weights[0])
