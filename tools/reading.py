@@ -41,7 +41,6 @@ STILL_LONGER = {  # cells of Markdown that are not yet shortened; none is added
     "one_by_one-6-help",
     "one_by_one-2-help",
     "one_by_one-7-help",
-    "5-see-overfitting",
     "one_by_one-8-help",
     "5-sources",  # 05
     "choosing-7-help",  # 10
