@@ -915,6 +915,24 @@ def _expect_arguments_kept(answer: Callable, cases: tuple, got: list) -> None:
                     f"{describe_call(answer, *case)} changes its argument {name[number]} in place; "
                     "it should leave what it is given as it is, and return something new."
                 )
+            now, then = _settings(after), _settings(before)
+            for setting in (key for key in then if now.get(key) != then[key]):
+                name = [*_argument_names(answer, len(case)), *["a layer"] * len(case)][number]
+                raise Wrong(
+                    f"{describe_call(answer, *case)} gives the right numbers, but it leaves {name} "
+                    f"changed: its `{setting}` was {then[setting]} and is {now.get(setting)}. Who "
+                    "uses the layer next gets something else. Leave the layer as it is."
+                )
+
+
+def _settings(value: Any) -> dict[str, Any]:
+    """What a module is set to, such as its stride; not its mode."""
+    found = {}
+    for name, module in value.named_modules() if isinstance(value, nn.Module) else ():
+        for key, setting in vars(module).items():
+            if key != "training" and not key.startswith("_") and not callable(setting):
+                found[f"{name}.{key}".strip(".")] = setting
+    return found
 
 
 def _first_difference(

@@ -1030,6 +1030,26 @@ def test_the_argument_that_is_changed_in_place_is_named():
     assert "changes its argument `scale` in place" in text
 
 
+@pytest.mark.parametrize("setting, new", [("groups", 1), ("stride", (2, 2)), ("dilation", (3, 3))])
+def test_the_setting_that_is_left_changed_is_named(setting, new):
+    def answer(x, layer):
+        right = layer(x)
+        setattr(layer, setting, new)
+        return right
+
+    case = (torch.ones(1, 4, 7, 7), torch.nn.Conv2d(4, 4, 3, groups=4))
+    text = message_of(compare.same_results, answer, lambda x, layer: layer(x), case)
+    assert f"it leaves `layer` changed: its `{setting}` was" in text and f"is {new}." in text
+
+
+def test_the_mode_may_change():
+    def answer(x, layer):
+        return layer.eval()(x)
+
+    case = (torch.ones(2, 4), torch.nn.Sequential(torch.nn.Linear(4, 4)))
+    compare.same_results(answer, lambda x, layer: layer(x), case)
+
+
 @pytest.mark.parametrize(
     "function",
     [
