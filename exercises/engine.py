@@ -320,11 +320,13 @@ def _copy(answer: Any) -> Any:
     return answer.cpu() if isinstance(answer, nn.Module) else answer
 
 
-def evaluate(id: str, answer: Any, *, explain: bool = True) -> Result:
+def evaluate(id: str, answer: Any, *, explain: bool = True, correct: bool = True) -> Result:
     """Checks an answer without printing, counting or raising anything.
 
     explain: whether to look for the mistake where the check itself does not know it, which takes
     up to `mistakes.SECONDS`.
+    correct: whether to look in the learner's text too for what has to be changed, which takes up to
+    `CORRECTION_SECONDS`.
     """
     item = find(id)
     if item.check is None:
@@ -346,12 +348,14 @@ def evaluate(id: str, answer: Any, *, explain: bool = True) -> Result:
         cause = _other_arguments(item, answer, raised) if unknown or raised else ""
         advice = ""
         if explain and not cause and (unknown or raised):
-            cause, advice = _cause(item, answer, watched.seen, arguments, search=unknown)
+            cause, advice = _cause(
+                item, answer, watched.seen, arguments, search=unknown, correct=correct
+            )
         difference = error.message if cause and unknown else str(error)
         if advice and "//" not in advice:  # the division is not at fault
             difference = difference.removeprefix(errors.WHOLE).strip()
         message = _in_order(f"{cause} {advice}".strip(), difference)
-        if explain and not (cause or unknown or raised):
+        if explain and correct and not (cause or unknown or raised):
             advice = _correction(item, answer, arguments, CORRECTION_SECONDS / 2)
             message = f"{message} {advice}".strip()
         return Result("wrong", message or "the check failed.")
@@ -426,12 +430,18 @@ def _names(item: Exercise, answer: Any) -> set[str]:
 
 
 def _cause(
-    item: Exercise, answer: Any, seen: list, arguments: list, search: bool = True
+    item: Exercise,
+    answer: Any,
+    seen: list,
+    arguments: list,
+    search: bool = True,
+    correct: bool = True,
 ) -> tuple[str, str]:
     """The mistake with which the right answer does what the check has seen, in a sentence, and what
     to change in the learner's text; or nothing.
 
     search: whether to look further than among the mistakes that the check's author knows.
+    correct: whether to look for what to change.
     """
 
     def check(answer: Any) -> None:
@@ -467,7 +477,7 @@ def _cause(
         own = made(slips.edited(item.solution, item.slips))
         end = time.process_time() + LONGEST
         words = explained(None, own, mistakes.SECONDS)
-        advice = _correction(item, answer, arguments)
+        advice = _correction(item, answer, arguments) if correct else ""
         if search and not words:
             seconds = min(mistakes.SECONDS, max(0.5, end - time.process_time()))
             words = explained(slipped(), (), seconds / (2 if advice else 1))

@@ -9,13 +9,13 @@ does.
 
 import json
 import random
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from chinese import english_left
+from told import matches, told
 
 from exercises import engine
 
@@ -38,7 +38,12 @@ def result_of(answer):
         value = item.run(answer["source"])
     except Exception as error:  # the cell itself fails, and the learner sees that
         return engine.Result("wrong", f"{type(error).__name__}: {error}")
-    return engine.evaluate(item.id, value)
+    return told(item.id, value, pattern(answer))
+
+
+def pattern(answer):
+    """What a message that names the mistake matches."""
+    return f"(?i){answer.get('must', '')}"
 
 
 @pytest.mark.parametrize("id", EXERCISES)
@@ -55,8 +60,7 @@ def test_right_answers_are_accepted_and_mistakes_named(id):
             continue
         if left := english_left(result.message):
             problems.append(f"stays English in Chinese: {left}\n{result.message}")
-        named = re.search(answer["must"], result.message, re.IGNORECASE | re.DOTALL)
-        if bool(named) == ("missed" in answer):
+        if bool(matches(pattern(answer), result)) == ("missed" in answer):
             what = "is named now" if named else "is not named"
             problems.append(f"{what}: {answer['mistake']}\n{result.message}")
     assert not problems, "\n\n".join(problems)
