@@ -1,4 +1,4 @@
-"""`cam`, which learners copy from chapter 6: torchvision's networks, and what must stay as it was."""
+"""`cam`, which learners copy from chapter 6: with networks of torchvision, and what it leaves."""
 
 import nbformat
 import pytest
