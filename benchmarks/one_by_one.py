@@ -376,32 +376,31 @@ def detour_runs(seed: int) -> list[dict]:
 
 # --- the ReLU in the middle of the detour ---------------------------------------------------------
 
-RELU_WIDTHS = {"whole": (8,), "head": (8, 32)}  # maps between the two layers
+RELU_WIDTH = 8  # maps between the two layers
+RELU_PARTS = ("whole", "head")
 
 
-def relu_network(part: str, way: str, width: int, seed: int) -> nn.Sequential:
-    first = [first_layers(DETOUR_RECIPE["channels"])] if part == "whole" else []
-    return nn.Sequential(*first, headed(way, width, seed))
-
-
-def relu_runs(seed: int) -> list[dict]:
-    """With and without the ReLU, from the same first weights: whole networks, and heads.
+def relu_runs(part: str, seed: int) -> list[dict]:
+    """With and without the ReLU, from the same first weights.
 
     The heads stand on the maps of a network with a direct layer, as in `detour_runs`.
     """
     splits, runs = common.load(DETOUR_RECIPE, seed), []
-    direct, _ = common.train(partial(whole, "direct"), splits.train, DETOUR_RECIPE, seed)
-    heads = computed_once(direct[0].eval(), splits, seed)
-    batches = {"whole": (splits.train, splits.validation), "head": heads}
-    for part, (train, validation) in batches.items():
-        for width in RELU_WIDTHS[part]:
-            for way in ("detour", "no_relu"):
-                build = partial(relu_network, part, way, width, seed)
-                model, history = common.train(build, train, DETOUR_RECIPE, seed)
-                run = {"seed": seed, "part": part, "way": way, "width": width}
-                right = common.accuracy(model, validation)
-                runs.append(run | {"status": history.status, "accuracy": right})
+    train, validation = splits.train, splits.validation
+    if part == "head":
+        direct, _ = common.train(partial(whole, "direct"), train, DETOUR_RECIPE, seed)
+        train, validation = computed_once(direct[0].eval(), splits, seed)
+    for way in ("detour", "no_relu"):
+        build = partial(relu_network, part, way, seed)
+        model, history = common.train(build, train, DETOUR_RECIPE, seed)
+        run = {"seed": seed, "way": way, "status": history.status}
+        runs.append(run | {"accuracy": common.accuracy(model, validation)})
     return runs
+
+
+def relu_network(part: str, way: str, seed: int) -> nn.Sequential:
+    first = [first_layers(DETOUR_RECIPE["channels"])] if part == "whole" else []
+    return nn.Sequential(*first, headed(way, RELU_WIDTH, seed))
 
 
 # --- results --------------------------------------------------------------------------------------
@@ -453,26 +452,25 @@ def report_detour(content: dict) -> None:
 
 
 def report_relu(content: dict) -> None:
-    runs = [run for seed in sorted(content["runs"], key=int) for run in content["runs"][seed]]
     content["found"] = {}
-    for part, width in dict.fromkeys((run["part"], run["width"]) for run in runs):
-        with_relu, without = (
-            [run for run in runs if (run["part"], run["width"], run["way"]) == (part, width, way)]
-            for way in ("detour", "no_relu")
-        )
-        points = common.summarise(common.differences(without, with_relu, "accuracy"), digits=2)
-        content["found"].setdefault(part, {})[f"width_{width}"] = {
-            "detour": common.summaries(with_relu, "accuracy"),
+    for part, own in content["runs"].items():
+        runs = [run for seed in sorted(own, key=int) for run in own[seed]]
+        detours, without = ([r for r in runs if r["way"] == way] for way in ("detour", "no_relu"))
+        points = common.summarise(common.differences(without, detours, "accuracy"), digits=2)
+        content["found"][part] = {
+            "detour": common.summaries(detours, "accuracy"),
             "no_relu": common.summaries(without, "accuracy"),
             "points_ahead_without": points | {"higher": sum(v > 0 for v in points["runs"])},
         }
 
 
 def run_relu(head: dict, seeds: range) -> None:
-    stored = common.Stored(FILE, head, "relu", report=report_relu, recipe=DETOUR_RECIPE)
+    recipe = DETOUR_RECIPE | {"width": RELU_WIDTH}
+    stored = common.Stored(FILE, head, "relu", report=report_relu, recipe=recipe)
     runs = stored.content.setdefault("runs", {})
     for seed in seeds:
-        stored.once(runs, str(seed), relu_runs, seed)
+        for part in RELU_PARTS:
+            stored.once(runs.setdefault(part, {}), str(seed), relu_runs, part, seed)
     stored.save()
 
 
