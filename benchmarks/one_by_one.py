@@ -9,6 +9,7 @@ clock        5x5 from 192 to 32 channels on 28x28, directly and by way of 16 cha
 detour       a 5x5 layer on the 64 maps of trained first layers that stay fixed: directly, behind
              a 1x1 layer, or reading few of the maps. The same trained as a whole, and a network
              with few maps from the start, at equal MACs.
+relu         the detour with the ReLU in its middle and without: trained as a whole, and as heads.
 
 Runs with the same seed are pairs: same images, same order, same trained features. Writes
 results/one_by_one.json; finished runs are kept. Accuracy is that on the validation images.
@@ -314,6 +315,9 @@ def middle(way: str, width: int, seed: int) -> nn.Module:
         return five(channels)
     if way == "detour":
         return detour(channels, channels, width)
+    if way == "no_relu":
+        reduce, _, large = detour(channels, channels, width)
+        return nn.Sequential(reduce, large)
     generator = torch.Generator().manual_seed(seed)
     return nn.Sequential(Pick(torch.randperm(channels, generator=generator)[:width]), five(width))
 
@@ -345,6 +349,12 @@ def timed(build: Callable[[], nn.Module], train, validation, seed: int) -> tuple
     return model, {"status": history.status, "seconds": seconds, "accuracy": right}
 
 
+def computed_once(features: nn.Module, splits: data.Splits, seed: int) -> tuple[Features, Features]:
+    """The maps of these first layers, for training and for validation."""
+    train = Features(*computed(features, splits.train), DETOUR_RECIPE["batch_size"], seed)
+    return train, Features(*computed(features, splits.validation), 500, None)
+
+
 def detour_runs(seed: int) -> list[dict]:
     """Whole networks; and heads on the maps of the direct one, whose first layers then stay."""
     recipe, runs = DETOUR_RECIPE, []
@@ -354,8 +364,7 @@ def detour_runs(seed: int) -> list[dict]:
         model, run = timed(partial(whole, name), splits.train, splits.validation, seed)
         runs.append({"seed": seed, "part": "whole", "way": name} | run)
         features = features or model[0].eval()
-    train = Features(*computed(features, splits.train), recipe["batch_size"], seed)
-    validation = Features(*computed(features, splits.validation), 500, None)
+    train, validation = computed_once(features, splits, seed)
     ways = [("direct", recipe["channels"])]
     ways += [(way, width) for way in ("detour", "pick") for width in DETOUR_WIDTHS]
     for way, width in ways:
@@ -363,6 +372,35 @@ def detour_runs(seed: int) -> list[dict]:
         _, run = timed(build, train, validation, seed)
         runs.append({"seed": seed, "part": "head", "way": f"{way}_{width}"} | run)
     return runs
+
+
+# --- the ReLU in the middle of the detour ---------------------------------------------------------
+
+RELU_WIDTH = 8  # maps between the two layers
+RELU_PARTS = ("whole", "head")
+
+
+def relu_runs(part: str, seed: int) -> list[dict]:
+    """With and without the ReLU, from the same first weights.
+
+    The heads stand on the maps of a network with a direct layer, as in `detour_runs`.
+    """
+    splits, runs = common.load(DETOUR_RECIPE, seed), []
+    train, validation = splits.train, splits.validation
+    if part == "head":
+        direct, _ = common.train(partial(whole, "direct"), train, DETOUR_RECIPE, seed)
+        train, validation = computed_once(direct[0].eval(), splits, seed)
+    for way in ("detour", "no_relu"):
+        build = partial(relu_network, part, way, seed)
+        model, history = common.train(build, train, DETOUR_RECIPE, seed)
+        run = {"seed": seed, "way": way, "status": history.status}
+        runs.append(run | {"accuracy": common.accuracy(model, validation)})
+    return runs
+
+
+def relu_network(part: str, way: str, seed: int) -> nn.Sequential:
+    first = [first_layers(DETOUR_RECIPE["channels"])] if part == "whole" else []
+    return nn.Sequential(*first, headed(way, RELU_WIDTH, seed))
 
 
 # --- results --------------------------------------------------------------------------------------
@@ -413,6 +451,29 @@ def report_detour(content: dict) -> None:
             }
 
 
+def report_relu(content: dict) -> None:
+    content["found"] = {}
+    for part, own in content["runs"].items():
+        runs = [run for seed in sorted(own, key=int) for run in own[seed]]
+        detours, without = ([r for r in runs if r["way"] == way] for way in ("detour", "no_relu"))
+        points = common.summarise(common.differences(without, detours, "accuracy"), digits=2)
+        content["found"][part] = {
+            "detour": common.summaries(detours, "accuracy"),
+            "no_relu": common.summaries(without, "accuracy"),
+            "points_ahead_without": points | {"higher": sum(v > 0 for v in points["runs"])},
+        }
+
+
+def run_relu(head: dict, seeds: range) -> None:
+    recipe = DETOUR_RECIPE | {"width": RELU_WIDTH}
+    stored = common.Stored(FILE, head, "relu", report=report_relu, recipe=recipe)
+    runs = stored.content.setdefault("runs", {})
+    for seed in seeds:
+        for part in RELU_PARTS:
+            stored.once(runs.setdefault(part, {}), str(seed), relu_runs, part, seed)
+    stored.save()
+
+
 def run_detour(head: dict, seeds: range) -> None:
     stored = common.Stored(FILE, head, "detour", report=report_detour, recipe=DETOUR_RECIPE)
     runs = stored.content.setdefault("runs", {})
@@ -448,7 +509,13 @@ def run_overfitting(head: dict, seeds: range) -> None:
     stored.save()
 
 
-PARTS = {"clock": run_clock, "pca": run_pca, "overfitting": run_overfitting, "detour": run_detour}
+PARTS = {
+    "clock": run_clock,
+    "pca": run_pca,
+    "overfitting": run_overfitting,
+    "detour": run_detour,
+    "relu": run_relu,
+}
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ FILES = {
 ARGUMENTS = {
     "accuracy": ["lenet"],
     "mobilenet": ["twins", "blocks", "int8"],
-    "one_by_one": ["pca", "overfitting", "detour"],
+    "one_by_one": ["pca", "overfitting", "detour", "relu"],
     **{name: ["--processes", "1"] for name in ("loss_log", "lottery", "shuffled_pixels")},
 }
 # The parts that are tried.
