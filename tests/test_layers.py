@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from utils import networks, summary
+from utils import networks, results, summary
 from utils.topics import layers
 
 
@@ -46,6 +46,22 @@ def test_times_of_every_kind_and_threads_as_before():
     assert set(found["a"]) == {"full 3x3", "batch norm", "ReLU", "depthwise", "1x1", "rest"}
     assert all(value >= 0 for value in found["b"].values())
     assert torch.get_num_threads() == threads
+
+
+def test_divided_of_all_kinds_and_of_some():
+    found = {"a": {"1x1": 6.0, "ReLU": 2.0}, "b": {"1x1": 3.0, "depthwise": 1.0}}
+    assert layers.divided(found, "a", "b") == 2
+    assert layers.divided(found, "a", "b", ["1x1"]) == 2
+    assert layers.divided(found, "a", "b", ["1x1", "depthwise"]) == 1.5
+
+
+def test_stored_factors_are_those_of_which_chapter_9_speaks():
+    found = layers.stored_factors(results.load("mobilenet.json"))
+    assert 2 < found["small network: a training step"] < found["small network: MACs"] - 5
+    time, folded = found["full 3×3 to v1: time"], found["- batch norm folded"]
+    assert 4.5 < time < folded < 6 < found["- convolutions alone"] < 7.5
+    assert found["full 3×3 to v1: MACs"] == pytest.approx(8.56, abs=0.01)
+    assert found["v1 to v2: time"] < 1.1 < 1.6 < found["- in onnxruntime"] < found["v1 to v2: MACs"]
 
 
 @pytest.mark.parametrize(

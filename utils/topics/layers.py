@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,47 @@ def macs(network: nn.Module, input_shape: Sequence[int]) -> dict[str, float]:
         which = kind(layers[row.name])
         found[which] = found.get(which, 0) + row.macs / 1e6
     return found
+
+
+def divided(
+    found: Mapping[str, Mapping[str, float]],
+    first: str,
+    second: str,
+    kinds: Sequence[str] | None = None,
+) -> float:
+    """How many times less `second` has than `first`, of these kinds of layer or of all."""
+    both = [
+        sum(value for kind, value in found[name].items() if kinds is None or kind in kinds)
+        for name in (first, second)
+    ]
+    return both[0] / both[1]
+
+
+def stored_factors(report: Mapping[str, Any]) -> dict[str, float]:
+    """What results/mobilenet.json says of the rows of chapter 9's table: divided by how much."""
+    speed, twins = report["speed"], report["twins"]
+    network, parts = speed["network_224"], speed["kinds_224"]
+
+    def faster(name: str) -> float:
+        return float(network[name]["times_faster"]["median"])
+
+    medians = {
+        name: {kind: part["milliseconds"]["median"] for kind, part in parts[name].items()}
+        for name in ("full", "v1")
+    }
+    v1, v2 = network["v1_channels_last"], network["v2_channels_last"]
+    in_onnx = [speed[f"int8_{name}_224"]["float"]["milliseconds"] for name in ("v1", "v2")]
+    return {
+        "small network: MACs": twins["times_fewer_macs"],
+        "small network: a training step": twins["times_faster"],
+        "full 3×3 to v1: MACs": v1["times_fewer_macs"],
+        "full 3×3 to v1: time": faster("v1_channels_last"),
+        "- batch norm folded": faster("v1_folded_against_full_folded"),
+        "- convolutions alone": divided(medians, "full", "v1", ["full", "depthwise", "pointwise"]),
+        "v1 to v2: MACs": v1["macs"] / v2["macs"],
+        "v1 to v2: time": faster("v2_channels_last_against_v1_channels_last"),
+        "- in onnxruntime": in_onnx[0] / in_onnx[1],
+    }
 
 
 def milliseconds(network: nn.Module, images: Tensor) -> dict[str, float]:
