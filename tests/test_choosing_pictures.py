@@ -34,7 +34,7 @@ def test_tosses_show_the_lead_and_all_tosses():
 
 def test_twice_draws_both_medians():
     first, second = {"a": [1.0, 2.0, 9.0]}, {"a": [-1.0, 0.5, 3.0]}
-    axis = choosing.twice(first, second, deviation=0.3).axes[0]
+    axis = choosing.twice(first, second, band=0.6).axes[0]
     assert [list(line.get_xdata()) for line in axis.lines[-2:]] == [[2.0], [0.5]]
 
 

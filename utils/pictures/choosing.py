@@ -207,18 +207,18 @@ def only_one_right(
     return figure
 
 
-def differences(points: Mapping[str, Sequence[float]], deviation: float) -> Figure:
+def differences(points: Mapping[str, Sequence[float]], band: float) -> Figure:
     """Differences of accuracy with the same seed, a row for each pair and a dot for each seed.
 
     Args:
         points: differences in percentage points.
-        deviation: standard deviation that the choice of the images gives; the band is twice it.
+        band: how far the choice of the images can move a difference, in points.
     """
     with plotting.style():
         size = (plotting.NARROW, 0.42 * len(points) + 1.3)
         figure, axis = plt.subplots(figsize=size, layout="constrained")
-        label = f"other images could do this\n(two standard deviations, {2 * deviation:.1f} points)"
-        axis.axvspan(-2 * deviation, 2 * deviation, color="0.88", zorder=0, label=label)
+        label = f"the luck of the images (the band, {band:.2f} points)"
+        axis.axvspan(-band, band, color="0.88", zorder=0, label=label)
         axis.axvline(0, color="0.35", linewidth=1, zorder=1)
         for row, values in enumerate(points.values()):
             heights = [row + 0.11 * (index - (len(values) - 1) / 2) for index in range(len(values))]
@@ -246,18 +246,18 @@ def tosses(leads: Tensor, measured: float, band: float) -> Figure:
 
 
 def twice(
-    first: Mapping[str, Sequence[float]], second: Mapping[str, Sequence[float]], deviation: float
+    first: Mapping[str, Sequence[float]], second: Mapping[str, Sequence[float]], band: float
 ) -> Figure:
     """Median differences on the validation images and on the test images, a row for each pair.
 
     Args:
         first, second: differences in points by pair, of the validation and of the test images.
-        deviation: standard deviation that the choice of the validation images gives.
+        band: how far the choice of the validation images can move a difference.
     """
     with plotting.style():
         size = (plotting.NARROW, 0.36 * len(first) + 1.3)
         figure, axis = plt.subplots(figsize=size, layout="constrained")
-        axis.axvspan(-2 * deviation, 2 * deviation, color="0.9", zorder=0)
+        axis.axvspan(-band, band, color="0.9", zorder=0)
         axis.axvline(0, color="0.35", linewidth=1, zorder=1)
         middle = [[median(run[pair]) for pair in first] for run in (first, second)]
         rows = range(len(first))
