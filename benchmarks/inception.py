@@ -5,10 +5,11 @@
   first weights. The same weights, images and steps, with the auxiliary losses and without them:
   gradients module by module at the start and early in training (dropout off), loss and accuracy
   on validation images by step.
-- "scales": five small networks with the same stem, depth and number of modules, and the same MACs
-  to 1 %. Their modules have all four branches, or one of them alone, made wider, or all four with
-  a 3x3 in the place of the 5x5. Learning rates from a search on validation images with other seeds;
-  then test accuracy, paired by seed.
+- "scales": small networks with the same stem, depth and number of modules, and the same MACs to
+  1 %. Their modules have all four branches, or one of them alone, made wider. The controls have as
+  many maps as all four: with a 3x3 in the place of the 5x5, without the max pooling before the
+  projection, both, or a 3x3 alone behind a narrower 1x1. Learning rates from a search on validation
+  images with other seeds; then test accuracy, paired by seed.
 - "branches": a trained `googlenet_small`. One branch of one module (or of all modules) is
   replaced by zeros or by the mean of each of its feature maps; accuracy as it is then, and after
   the batch norms behind it have been re-estimated on training images.
@@ -312,16 +313,20 @@ SCALE_NETWORKS: dict[str, tuple[str, int | None]] = {
     "three": ("only 3×3", 3),
     "five": ("only 5×5", 5),
     "no_five": ("four branches, no 5×5", None),
+    "no_pooling": ("no pooling: 1×1, 3×3, 5×5", None),
+    "one_and_three": ("only 1×1 and 3×3", None),
+    "three_as_many": ("only 3×3, as many maps", 3),
 }
+WITHOUT_FIVE = ("no_five", "one_and_three")
+WITHOUT_POOLING = ("no_pooling", "one_and_three")
 RATES = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
 FIRST_TRIED = (0.05, 0.1, 0.2)  # then the next one beyond the best, while it is at an end
 SEARCH_SEEDS = (100, 101)  # none of those that are reported
 TIMED = dict(images=100, rounds=15)
 
 
-def one_branch(in_channels: int, kernel_size: int, out_channels: int) -> nn.Sequential:
-    """One branch of an Inception module alone; the 1x1 before it makes half as many maps."""
-    few = out_channels // 2
+def one_branch(in_channels: int, kernel_size: int, few: int, out_channels: int) -> nn.Sequential:
+    """One branch of an Inception module alone; the 1x1 before it makes `few` maps."""
     return named(
         reduce=convolution(in_channels, few, 1, batch_norm=True),
         conv=convolution(few, out_channels, kernel_size, batch_norm=True),
@@ -340,6 +345,18 @@ def widths(kernel_size: int) -> dict[str, int]:
     return found
 
 
+def as_many_maps(kernel_size: int) -> dict[str, tuple[int, int]]:
+    """Widths of the 1x1 and of the convolution if the latter makes as many maps as all four."""
+    channels, found = 16, {}
+    for place, given in SMALL_MODULES.items():
+        module = Inception(channels, *given)
+        wanted = sum(p.numel() for p in module.parameters() if p.ndim == 4)
+        out = module.out_channels
+        found[place] = (round(wanted / (channels + kernel_size**2 * out)), out)
+        channels = out
+    return found
+
+
 def without_five() -> dict[str, tuple]:
     """Widths of the four branches if a 3x3 takes the place of the 5x5.
 
@@ -353,19 +370,33 @@ def without_five() -> dict[str, tuple]:
     return found
 
 
+def scale_widths(name: str) -> dict[str, tuple | int]:
+    """What the modules of a network are made of."""
+    kernel_size = SCALE_NETWORKS[name][1]
+    if name == "three_as_many":
+        return as_many_maps(kernel_size)
+    if kernel_size is not None:
+        return widths(kernel_size)
+    return without_five() if name in WITHOUT_FIVE else SMALL_MODULES
+
+
 def scale_network(name: str) -> networks.ImageClassifier:
     """`googlenet_small`, with other modules in the place of its own."""
     network, kernel_size = networks.build("googlenet_small"), SCALE_NETWORKS[name][1]
     channels = 16
-    if name == "no_five":
-        for place, chosen in without_five().items():
+    if name in WITHOUT_FIVE:
+        for place, chosen in scale_widths(name).items():
             module = Inception(channels, *chosen, kernel_size_of_five=3, batch_norm=True)
             setattr(network.features, f"inception{place}", module)
             channels = module.out_channels
+    if name in WITHOUT_POOLING:  # the projection becomes a second 1x1: maps and MACs stay
+        for place in SMALL_MODULES:
+            getattr(network.features, f"inception{place}").branch4.pool = nn.Identity()
     if kernel_size is None:
         return network
-    for place, out in widths(kernel_size).items():
-        setattr(network.features, f"inception{place}", one_branch(channels, kernel_size, out))
+    for place, chosen in scale_widths(name).items():
+        few, out = chosen if isinstance(chosen, tuple) else (chosen // 2, chosen)
+        setattr(network.features, f"inception{place}", one_branch(channels, kernel_size, few, out))
         channels = out
     network.classifier = average_and_linear(channels, 10, 0.2)
     return network
@@ -424,8 +455,9 @@ def report_scales(content: dict) -> None:
     """Summaries of the runs so far, and the pairs of runs with the same seed."""
     for entry in content["networks"].values():
         entry |= common.summaries(entry["runs"], "test_accuracy")
-    against = [("all", name) for name in ("one", "three", "five", "no_five")]
-    against.append(("no_five", "three"))
+    against = [("all", name) for name in SCALE_NETWORKS if name != "all"]
+    against += [("no_five", "three"), ("one_and_three", "three"), ("three_as_many", "three")]
+    against.append(("one_and_three", "three_as_many"))
     content["pairs"] = common.pairs(content["networks"], against, "test_accuracy")
 
 
@@ -433,9 +465,8 @@ def measure_scales(seeds: int, mapping: Callable) -> None:
     head = common.header("Small networks with the same MACs: four branches, or one of them")
     same = dict(recipe=SCALES, rates=RATES, search_seeds=SEARCH_SEEDS)
     stored = common.Stored(SCALES_FILE, head, report=report_scales, **same)
-    for name, (label, kernel_size) in SCALE_NETWORKS.items():
-        chosen = SMALL_MODULES if name == "all" else without_five()
-        chosen = chosen if kernel_size is None else widths(kernel_size)
+    for name, (label, _) in SCALE_NETWORKS.items():
+        chosen = scale_widths(name)
         fields = {"label": label, "widths": chosen, **common.size(scale_network(name))}
         stored.entry("networks", name, **fields)
     for name, entry in stored.content["networks"].items():

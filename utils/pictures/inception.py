@@ -266,20 +266,23 @@ def scales(report: Mapping[str, Any]) -> Figure:
     """Every run of the networks with equal MACs; and all four branches minus each, seed by seed.
 
     report: results/inception/scales.json. A dot is one seed, a bar the median. The seeds of a row
-    lie one above the other, so the same seed has the same height in every row.
+    lie one above the other, so the same seed has the same height in every row. All four, those of
+    one branch and the controls have a colour and a mark each, and a line between them.
     """
     with plotting.style(dpi=94):
         figure, (left, right) = plt.subplots(
-            1, 2, figsize=(WIDTH, 4.7), sharey=True, width_ratios=(3, 2), layout="constrained"
+            1, 2, figsize=(WIDTH, 6.4), sharey=True, width_ratios=(3, 2), layout="constrained"
         )
-        labels = []
+        labels, groups = [], []
         for row, (name, entry) in enumerate(report["networks"].items()):
             parameters = f"{entry['parameters'] / 1e3:.0f},000 parameters"
             labels.append(f"{entry['label']}\n{parameters}")
-            _seeds(left, row, [100 * run["test_accuracy"] for run in entry["runs"]])
+            groups.append(0 if name == "all" else 1 if name in ("one", "three", "five") else 2)
+            look = {"color": COLOURS[groups[-1]], "marker": MARKERS[groups[-1]]}
+            _seeds(left, row, [100 * run["test_accuracy"] for run in entry["runs"]], look)
             if name != "all":
                 pair = report["pairs"][f"all_minus_{name}"]["test_accuracy"]
-                _seeds(right, row, pair["runs"])
+                _seeds(right, row, pair["runs"], look)
         left.set_yticks(range(len(labels)), labels, fontsize=11)
         left.set(ylim=(len(labels) - 0.45, -0.55))
         left.set_xlabel("test accuracy (%)", fontsize=11)
@@ -288,15 +291,15 @@ def scales(report: Mapping[str, Any]) -> Figure:
         right.set_xlabel("all four minus this (points)", fontsize=11)
         for axis in (left, right):
             axis.tick_params(axis="y", length=0)
-            for row in range(1, len(labels)):
-                axis.axhline(row - 0.5, color="0.9", linewidth=0.8, zorder=0)
+            for row, (above, below) in enumerate(itertools.pairwise(groups), 1):
+                shade = "0.9" if above == below else "0.4"
+                axis.axhline(row - 0.5, color=shade, linewidth=0.8, zorder=0)
     return figure
 
 
-def _seeds(axis: plt.Axes, row: int, values: Sequence[float]) -> None:
+def _seeds(axis: plt.Axes, row: int, values: Sequence[float], look: Mapping[str, Any]) -> None:
     places = [row + 0.5 * ((n + 0.5) / len(values) - 0.5) for n in range(len(values))]
-    look = {"color": COLOURS[row], "marker": MARKERS[row], "linestyle": "none", "markersize": 6}
-    axis.plot(values, places, alpha=0.75, **look)
+    axis.plot(values, places, alpha=0.75, linestyle="none", markersize=6, **look)
     axis.vlines(median(values), row - 0.34, row + 0.34, color="black", linewidth=2)
 
 
