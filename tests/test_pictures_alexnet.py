@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from utils import networks, results
 from utils.pictures import alexnet as pictures
 from utils.plotting.evidence import fields
+from utils.topics import photos
 from utils.topics.photos import Answer
 
 
@@ -83,6 +84,17 @@ def test_dropout_and_augmentation_lower_the_loss_from_every_seed_as_the_chapter_
         assert both["validation_accuracy"] < neither["validation_accuracy"] - 0.01
 
 
+def test_what_each_addition_brought_is_what_all_pairs_share():
+    assert pictures.brought() == {"dropout": "lower loss", "augmentation": "lower loss"}
+
+
+def test_a_guess_is_shown_beside_what_was_found():
+    found = {"pixels": 195, "MACs": "36%"}
+    expected = "pixels: 195 (your guess: 40)\nMACs: 36% (no guess yet)"
+    for guesses in ({"pixels": 40, "MACs": ...}, {"pixels": 40, "other": "x"}):
+        assert pictures.compared(guesses, found) == expected
+
+
 def test_a_map_is_drawn_after_each_layer_beside_three_windows_of_the_filter():
     photograph, kernel = torch.rand(3, 227, 227), pictures.stripes(0)
     sides = {"conv1": 55, "pool1": 27, "pool2": 13, "pool5": 6}
@@ -148,6 +160,25 @@ def test_the_filters_of_the_puzzle_look_for_what_the_chapter_says():
     assert green > 0 > red + blue
     red, green, blue = channel["D"].sum((1, 2))
     assert red > 0 > green
+
+
+def test_switching_off_filters_does_what_the_chapter_says():
+    weight = networks.build("squeezenet", pretrained=True).features.conv1.weight.detach()
+    order = pictures.colourful(weight.flip(1)).argsort()
+    first = []
+    for off in (order[:0], order[32:], order[:32]):  # none, the most colourful, the greyest
+        network = networks.build("squeezenet", pretrained=True)
+        with torch.no_grad():
+            network.features.conv1.weight[off] = 0
+            network.features.conv1.bias[off] = 0
+        names = ("chelsea", "coffee", "flower")
+        answers = [photos.answers(network, photos.example(name), best=1)[0] for name in names]
+        first.append([answer.name for answer in answers])
+    assert first == [
+        ["Egyptian cat", "espresso", "brain coral"],
+        ["Egyptian cat", "espresso", "golf ball"],
+        ["goldfish", "consomme", "jellyfish"],
+    ]
 
 
 def test_answers_are_written_below_their_photographs():

@@ -261,6 +261,35 @@ def on_new_images() -> Figure:
     return figure
 
 
+def brought() -> dict[str, str]:
+    """What dropout and augmentation each did to new images in every one of the stored pairs."""
+    conditions = results.load("alexnet.json")["regularisation"]["conditions"]
+    found = {}
+    for way in ("dropout", "augmentation"):
+        pairs = list(zip(conditions["neither"]["runs"], conditions[way]["runs"], strict=True))
+        lower = all(run["validation_loss"] < plain["validation_loss"] for plain, run in pairs)
+        higher = all(
+            run["validation_accuracy"] > plain["validation_accuracy"] for plain, run in pairs
+        )
+        names = {
+            (True, True): "both",
+            (True, False): "lower loss",
+            (False, True): "higher accuracy",
+        }
+        found[way] = names.get((lower, higher), "neither")
+    return found
+
+
+def compared(guesses: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """A line for each thing found, with the reader's guess beside it; `...` is no guess."""
+    lines = []
+    for name, value in found.items():
+        guess = guesses.get(name, ...)
+        beside = "no guess yet" if guess is ... else f"your guess: {guess}"
+        lines.append(f"{name}: {value} ({beside})")
+    return "\n".join(lines)
+
+
 # --- photographs and filters ----------------------------------------------------------------------
 
 CORNER, SHOWN = (24, 95), 19  # the part of the temple that is enlarged: row, column, side in pixels
