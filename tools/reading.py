@@ -44,9 +44,6 @@ STILL_LONGER = {  # cells of Markdown that are not yet shortened; none is added
     "one_by_one-8-help",
     "5-sources",  # 05
     "choosing-7-help",  # 10
-    "loop-1-help",
-    "loop-3-help",
-    "loop-8-help",  # 11
 }
 LINES_OF_CODE = 25
 WORDS_IN_A_SENTENCE = 14  # on average
