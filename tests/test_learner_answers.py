@@ -61,7 +61,7 @@ def test_right_answers_are_accepted_and_mistakes_named(id):
         if left := english_left(result.message):
             problems.append(f"stays English in Chinese: {left}\n{result.message}")
         if bool(matches(pattern(answer), result)) == ("missed" in answer):
-            what = "is named now" if named else "is not named"
+            what = "is named now" if "missed" in answer else "is not named"
             problems.append(f"{what}: {answer['mistake']}\n{result.message}")
     assert not problems, "\n\n".join(problems)
 
