@@ -219,7 +219,23 @@ def make(answer: Any, *args: Any, **kwargs: Any) -> nn.Module:
             f"{type(module).__name__} cannot be used: `__init__` has to begin with "
             "`super().__init__()`, which prepares a module."
         )
+    if args or kwargs:  # without any, one network is asked for, and it may be an old one
+        _expect_new_layers(module, answer, args, kwargs)
     return module
+
+
+def _expect_new_layers(module: nn.Module, answer: Callable, args: tuple, kwargs: dict) -> None:
+    """A second call has to give layers of its own."""
+    with trace.unwatched(), torch.random.fork_rng(devices=[]):
+        again = call(answer, *args, **kwargs)
+    if not isinstance(again, nn.Module) or again is module:
+        return  # torch's own layers give themselves; what gives no module has its own message
+    if {*map(id, module.parameters())} & {*map(id, again.parameters())}:
+        raise Wrong(
+            f"{describe_call(answer, *args, **kwargs)} gives layers of an earlier call again, so "
+            "two networks would share their weights. Make the layers, and the list of them, inside "
+            "the function: then each call makes new ones."
+        )
 
 
 class _Recorder(TorchDispatchMode):

@@ -30,6 +30,12 @@ def answers(group, kind):
     return {f"{id} {name}": (id, *rest) for id, entries in found for name, *rest in entries}
 
 
+# Exercises whose answer makes a network of its arguments.
+BUILDERS = ("lenet.4", "vgg.2", "vgg.4", "nin.2", "one_by_one.9", "inception.1", "inception.3")
+BUILDERS += ("inception.8", "resnet.2", "resnet.3", "resnet.5", "resnet.6")
+BUILDERS += ("mobilenet.2", "mobilenet.4", "choosing.7")
+
+
 def pytest_generate_tests(metafunc):
     """Tests run through all groups, or through those that -k names: whoever works on one exercise
     waits for no other chapter."""
@@ -37,12 +43,14 @@ def pytest_generate_tests(metafunc):
     groups = [group for group in texts.groups() if group in words and "not" not in words]
     groups = groups or texts.groups()
     every = [text for group in groups for text in texts.read(group)]
-    (name,) = {"group", "id", "wrong", "right"}.intersection(metafunc.fixturenames)
+    (name,) = {"group", "id", "builder", "wrong", "right"}.intersection(metafunc.fixturenames)
     match name:
         case "group":
             cases = {group: group for group in groups}
         case "id":
             cases = {text.id: text.id for text in every if not text.is_question}
+        case "builder":
+            cases = {id: id for id in BUILDERS if id.partition(".")[0] in groups}
         case "wrong" | "right":
             cases = {}
             for group in groups:
@@ -120,6 +128,17 @@ def test_other_right_answers_are_accepted(right):
     result = engine.evaluate(id, made(id, answer))
     assert result.outcome == "right", result.message
     assert not english_left(result.message), result.message
+
+
+def test_layers_that_two_networks_would_share_are_named(builder):
+    """The solution, but what has been made once is given again."""
+    item = engine.find(builder)
+    layer = re.search(r"nn\.(Conv2d|Linear)\(", item.solution)[0]
+    source = item.solution.replace(layer, "made_once(")
+    head = f"from functools import cache\nmade_once = cache({layer[:-1]})\n"
+    result = engine.evaluate(builder, item.run(head + source), explain=False)
+    assert result.outcome == "wrong"
+    assert re.search("share|same weights", result.message), result.message
 
 
 def test_nothing_belongs_to_an_exercise_that_does_not_exist(group):

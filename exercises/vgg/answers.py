@@ -259,6 +259,19 @@ wrong_answers = {
     ],
     "vgg.2": [
         (
+            "one convolution at two places",
+            """
+def vgg_block(in_channels, out_channels, kernel_sizes="33"):
+    first, *rest = map(int, kernel_sizes)
+    parts, made = [nn.Conv2d(in_channels, out_channels, first, padding=first // 2), nn.ReLU()], {}
+    for k in rest:
+        conv = made.setdefault(k, nn.Conv2d(out_channels, out_channels, k, padding=k // 2))
+        parts += [conv, nn.ReLU()]
+    return nn.Sequential(*parts, nn.MaxPool2d(2))
+""",
+            r"one for each digit.*used twice shares its weights",
+        ),
+        (
             "a list outside",
             "parts = []\n"
             + block(
@@ -833,6 +846,12 @@ class vgg_block(nn.Module):
         ),
     ],
     "vgg.4": [
+        (
+            "equal blocks are one",
+            "from functools import cache\nmade_once = cache(vgg_block)\n"
+            + network(block="made_once(in_channels, width, digits)"),
+            r"share",
+        ),
         (
             "the three dots",
             network(classifier="nn.Linear(..., hidden), nn.ReLU(), nn.Linear(hidden, num_classes)"),
