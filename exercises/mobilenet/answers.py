@@ -473,7 +473,7 @@ class separable(nn.Module):
         (
             "one block for all",
             v1() + "\nfrom functools import cache\nseparable = cache(separable)\n",
-            r"gives the same weights",
+            r"would share their weights",
         ),
         ("ReLU6 at the end", v1(f="nn.ReLU6()"), r"there is a ReLU6 where a ReLU is right"),
         ("leaky", v1(c="nn.LeakyReLU()"), r"there is a leaky ReLU where a ReLU is right"),
