@@ -354,7 +354,10 @@ def test_modules_stay_as_they_are():
     block(torch.rand(1, 3, 6, 6)).sum().backward()
     before = copy.deepcopy(block.state_dict())
     gradient = block.conv.weight.grad.clone()
-    assert outcome("fake.2", lambda in_channels: block)[0] == "right"
+    given = [block]  # for the first call; another one gets its own
+    builder = answer("fake.2")
+    assert outcome("fake.2", lambda n: given.pop() if given else builder(n))[0] == "right"
+    assert not given
     assert not block.training
     assert all(torch.equal(before[name], value) for name, value in block.state_dict().items())
     assert torch.equal(block.conv.weight.grad, gradient)
