@@ -1395,6 +1395,63 @@ def repaired_vgg(num_classes=10):
     ],
     "vgg.6": [
         (
+            "the middle weight alone",
+            """
+def merge(first, second):
+    k, r = first.shape[-1], second.shape[-1]
+    middle = torch.einsum("om,mcxy->ocxy", second[:, :, r // 2, r // 2], first)
+    b = (r - 1) // 2
+    return F.pad(middle, (b, r - 1 - b, b, r - 1 - b))
+""",
+            r"Nothing of `second` counts in your result but second\[:, :, 1, 1\]\.",
+        ),
+        (
+            "one loop for rows and columns",
+            """
+def merge(first, second):
+    k, r = first.shape[-1], second.shape[-1]
+    merged = torch.zeros(second.shape[0], first.shape[1], k + r - 1, k + r - 1)
+    for i in range(r):
+        there = merged[:, :, i : i + k, i : i + k]
+        there += torch.einsum("om,mcxy->ocxy", second[:, :, i, i], first)
+    return merged
+""",
+            r"but second\[:, :, 0, 0\], second\[:, :, 1, 1\], second\[:, :, 2, 2\]\.",
+        ),
+        (
+            "no shifts",
+            """
+def merge(first, second):
+    k, r = first.shape[-1], second.shape[-1]
+    merged = torch.zeros(second.shape[0], first.shape[1], k + r - 1, k + r - 1)
+    merged[:, :, :k, :k] = torch.einsum("om,mcxy->ocxy", second.sum((2, 3)), first)
+    return merged
+""",
+            r"all copies lie at the same place, \[0, 0\]",
+        ),
+        (
+            "an FFT one too small",
+            """
+def merge(first, second):
+    k, r = first.shape[-1], second.shape[-1]
+    n = k + r - 2
+    a, b = torch.fft.rfft2(first, s=(n, n)), torch.fft.rfft2(second, s=(n, n))
+    found = torch.fft.irfft2(torch.einsum("omxy,mcxy->ocxy", b, a), s=(n, n))
+    return F.pad(found, (0, 1, 0, 1))
+""",
+            r"goes around the border",
+        ),
+        (
+            "interpolated",
+            """
+def merge(first, second):
+    k, r = first.shape[-1], second.shape[-1]
+    large = F.interpolate(first, size=(k + r - 1, k + r - 1), mode="bilinear")
+    return torch.einsum("om,mcxy->ocxy", second.mean((2, 3)), large)
+""",
+            r"single 1 should give a shifted copy",
+        ),
+        (
             "the diagonal alone",
             """
 def merge(first, second):

@@ -1,11 +1,12 @@
 """Checks of chapter 03: VGG."""
 
 import inspect
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -1142,14 +1143,6 @@ SLIPS["vgg.6"] = {
         )
         for turns in (1, 3)
     },
-    "The weights of `second` are added up before anything is shifted; each weight needs its own "
-    "shifted copy.": (
-        "    for i",
-        '    p = torch.einsum("om,mcxy->ocxy", second.sum((2, 3)), first)\n'
-        "    q = (r - 1) // 2\n"
-        "    return F.pad(p, (q, r - 1 - q, q, r - 1 - q))\n"
-        "    for i",
-    ),
     "The two kernels are added; each weight of the second lays a shifted copy of the first into "
     "the result.": ("    for i", "    return first + second\n    for i"),
 }
@@ -1166,7 +1159,7 @@ def vgg_6(answer, reference):
         weights(4, 3, 2, 3, 1),  # the end of a block of configuration C
         weights(3, 2, 3, 5, 3),
     ]
-    same_results(answer, reference, *cases, explain=_explain_merged)
+    same_results(answer, reference, *cases, explain=partial(_explain_merged, answer))
     first, second = cases[1]
     images = torch.randn(2, 3, 9, 8)
     merged = torch.as_tensor(call(answer, first, second))
@@ -1197,7 +1190,61 @@ def _small(first: Tensor, second: Tensor) -> Iterator[tuple[str, Tensor]]:
     )
 
 
-def _explain_merged(case: tuple, mine: object, right: Tensor) -> str:
+def _explain_copies(answer: Callable, right: str) -> str:
+    """What one weight of `second` alone lays into the result, where it is not the right copy."""
+    size, found = 3, {}
+    first = torch.arange(1.0, 10).reshape(1, 1, size, size)
+    for i, j in itertools.product(range(size), repeat=2):
+        second = torch.zeros(1, 1, size, size)
+        second[0, 0, i, j] = 1
+        with trace.unwatched():
+            found[i, j] = torch.as_tensor(call(answer, first, second)).real.reshape(5, 5)
+
+    def copy_at(row: int, column: int) -> Tensor:
+        rows = torch.arange(5).reshape(5, 1) - row
+        columns = torch.arange(5) - column
+        inside = (rows >= 0) & (rows < size) & (columns >= 0) & (columns < size)
+        return torch.where(inside, 1.0 + size * rows + columns, 0.0)
+
+    places = list(itertools.product(range(size), repeat=2))
+    at = {
+        weight: [place for place in places if close(mine, copy_at(*place), 1e-3)]
+        for weight, mine in found.items()
+    }
+    none = [weight for weight, mine in found.items() if not mine.abs().max() > 1e-3]
+    used = [weight for weight in found if weight not in none]
+    if none and used and all(at[weight] == [weight] for weight in used):
+        few = used if len(used) < len(none) else none
+        which = ", ".join(f"second[:, :, {i}, {j}]" for i, j in few)
+        if few is used:
+            raise Wrong(f"Nothing of `second` counts in your result but {which}. {right}")
+        raise Wrong(f"These weights do not count in your result: {which}. {right}")
+    shifts = {place for there in at.values() for place in there}
+    if all(at.values()) and len(shifts) == 1:
+        raise Wrong(
+            "The weights of `second` are added up before anything is shifted: all copies lie at "
+            f"the same place, {[*shifts.pop()]}. {right}"
+        )
+    lost = [w for w in used if not at[w]]
+    if (
+        lost
+        and len(lost) < len(used)
+        and all(close(found[w].sum(), first.sum(), 1e-3) for w in lost)
+    ):
+        raise Wrong(
+            f"The copy for second[:, :, {lost[0][0]}, {lost[0][1]}] goes around the border: what "
+            f"hangs over on one side comes in on the other. Make the result large enough first. "
+            f"{right}"
+        )
+    if len(lost) == len(found):
+        return (
+            "A `second` with a single 1 should give a shifted copy of `first`; yours has other "
+            f"values. {right}"
+        )
+    return right
+
+
+def _explain_merged(answer: Callable, case: tuple, mine: object, right: Tensor) -> str:
     if isinstance(mine, Tensor) and mine.shape != right.shape:
         (_, c, _, k), (o, _, _, size) = case[0].shape, case[1].shape
         cause, found = "", tuple(mine.shape)
@@ -1223,10 +1270,11 @@ def _explain_merged(case: tuple, mine: object, right: Tensor) -> str:
     if isinstance(mine, nn.Module):
         return "The weight alone is asked for, not a layer that holds it."
     if isinstance(mine, Tensor):
-        return (
+        text = (
             "The right kernel is a sum of r · r copies of the first, each shifted to (i, j) and "
             "multiplied by second[:, :, i, j]."
         )
+        return _explain_copies(answer, text) if right.shape[2:] == (5, 5) else text
     return ""
 
 
