@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from chinese import english_left
 
 from exercises import corrections, engine
 
@@ -79,6 +80,7 @@ def test_one_place_in_the_learners_text_is_named(edits, words):
     said = corrections.found(source, [SOLUTION], works)
     words = words.replace("kept", "means").replace("window", "part")
     assert re.search(words, said) if words else not said, said
+    assert not english_left(said), said
 
 
 def test_the_nearest_of_the_right_texts_is_taken():
