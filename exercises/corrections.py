@@ -185,6 +185,8 @@ class _Differ:
         """The cost (how many nodes are concerned) and the plan of the cheapest edits."""
         if self.key(mine) == self.key(right):
             return 0, Plan("same", mine, right)
+        if not hasattr(mine, "lineno"):
+            return self.cheapest(mine, right)  # Python may have one object for it at many places
         pair = id(mine), id(right)
         if pair not in self.known:
             self.known[pair] = self.cheapest(mine, right)
@@ -403,11 +405,20 @@ def _statement(edit: Plan) -> Plan | None:
     return next((p for p in (edit, *edit.around) if isinstance(p.mine, ast.stmt)), None)
 
 
+def _place(edit: Plan) -> tuple[Plan | None, int]:
+    """What is said in one sentence: a line of a statement, or the head of a function."""
+    statement = _statement(edit)
+    head = statement and isinstance(statement.mine, ast.FunctionDef)
+    return statement, statement.line if head else edit.line
+
+
 def _grouped(edits: list[Plan]) -> list[list[Plan]]:
     """Edits that are one: the same in several places, or a line that moves."""
     groups: dict[tuple, list[Plan]] = defaultdict(list)
     for edit in edits:
         before, after = ("" if n is None else _text(n) for n in (edit.mine, edit.right))
+        if not (before or after):  # operators
+            before, after = type(edit.mine).__name__, type(edit.right).__name__
         moves = isinstance(edit.mine or edit.right, ast.stmt) and edit.kind in ("gone", "come")
         key = (before or after,) if moves else (edit.kind, before, after)
         groups[key].append(edit)
@@ -455,12 +466,13 @@ def _said(group: list[Plan]) -> str:
             return f"Put line {edit.line} into `{_text(edit.right)}`."
     if edit.kind == "come" and edit.right in getattr(owner.right, "decorator_list", ()):
         return f"Above line {edit.line}, add `@{code}`."
-    if edit.kind == "come" and isinstance(owner.mine, ast.Call) and len(code) <= LONG:
-        return f"In line {edit.line}, add `{code}` to `{_text(owner.mine.func)}(…)`."
     statement = _statement(edit)
-    if edit.kind == "gone" and statement and _text(statement.mine).count(code) == 1 < len(code):
-        return f"In line {edit.line}, leave out `{code}`."
-    text = _written([one for one in group if one.line == edit.line])
+    if edit.kind == "come" and isinstance(owner.mine, ast.Call) and len(code) <= LONG:
+        text = f"In line {edit.line}, add `{code}` to `{_text(owner.mine.func)}(…)`."
+    elif edit.kind == "gone" and statement and _text(statement.mine).count(code) == 1 < len(code):
+        text = f"In line {edit.line}, leave out `{code}`."
+    else:
+        text = _written([one for one in group if one.line == edit.line])
     lines = sorted({one.line for one in group} - {edit.line})
     more = f" Do the same in line {' and '.join(map(str, lines))}." if lines and text else ""
     return f"{text}{more}"
@@ -549,9 +561,14 @@ class _Search:
         if any(_tells(edit, self.size, self.is_value) for edit in _flat(groups)):
             return ""
         places: dict[Any, list[list[Plan]]] = defaultdict(list)
+        concerned = Counter(place for group in groups for place in set(map(_place, group)))
         for group in sorted(groups, key=lambda group: group[0].line):
-            inside = {(_statement(edit), edit.line) for edit in group}
-            places[inside.pop() if len(inside) == 1 else (None, id(group))].append(group)
+            inside = set(map(_place, group))
+            if len(inside) > 1 and all(concerned[place] == 1 for place in inside):
+                places[None, id(group)].append(group)
+                continue
+            for place in inside:
+                places[place].append([edit for edit in group if _place(edit) == place])
         said = [
             _said(some[0]) if len(some) == 1 or not place else _written(list(_flat(some)))
             for (place, _), some in places.items()

@@ -115,6 +115,53 @@ def shrunk(values, size, rate=2):
     assert said == "In line 7, write `size` in place of `size - 1`. Then your answer is right."
 
 
+TWICE = """
+def total(a, b, size):
+    first = scaled(a, by=size)
+    second = scaled(b, by=size)
+    if size > 0 and a > b:
+        return first - second
+    return first + second
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("scaled", "other", "In line 3, write `scaled` in place of `other`. Do the same in line 4"),
+        (", by=size", "", r"In line 3, add `by=size` to `scaled(…)`. Do the same in line 4"),
+        ("size > 0 and", "size > 0 or", "In line 5, write `size > 0 and a > b` in place of"),
+        (
+            "(a, b, size)",
+            "(b,\n    a,\n    size=1)",
+            "In line 2, write `def total(a, b, size):` in",
+        ),
+    ],
+)
+def test_every_place_of_a_change_is_said_and_no_other(old, new, words):
+    def values(source):
+        def scaled(value, by=1):
+            return value * by
+
+        namespace = {"scaled": scaled, "other": lambda value, by=1: value * by + 1}
+        exec(source, namespace)
+        cases = [(3, 2, 4), (1, 2, 3), (2, 1, 0), (2, 2, 2), (5, 9, -1)]
+        return [namespace["total"](*case) for case in cases]
+
+    right = values(TWICE)
+    wrong = TWICE.replace(old, new)
+    assert values(wrong) != right
+
+    def as_it_should(source):
+        try:
+            return values(source) == right
+        except (SyntaxError, TypeError, NameError):
+            return False
+
+    said = corrections.found(wrong, [TWICE], as_it_should)
+    assert said.startswith(words), said
+
+
 def test_the_number_that_is_asked_for_is_not_told():
     right = 'sizes = {"first": (28 - 3) // 2 + 1, "second": 28 - 4}'
 
