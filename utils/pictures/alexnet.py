@@ -272,11 +272,11 @@ def brought() -> dict[str, str]:
             run["validation_accuracy"] > plain["validation_accuracy"] for plain, run in pairs
         )
         names = {
-            (True, True): "both",
+            (True, True): "both effects",
             (True, False): "lower loss",
             (False, True): "higher accuracy",
         }
-        found[way] = names.get((lower, higher), "neither")
+        found[way] = names.get((lower, higher), "no effect")
     return found
 
 
