@@ -48,6 +48,20 @@ def test_times_of_every_kind_and_threads_as_before():
     assert torch.get_num_threads() == threads
 
 
+def test_time_of_a_call_is_the_mean_without_the_first(monkeypatch):
+    threads, seen = torch.get_num_threads(), []
+    times = iter([2.0, 2.5])
+    monkeypatch.setattr(layers, "clock", lambda: next(times))
+    found = layers.milliseconds_a_call(
+        lambda images: seen.append((images.sum().item(), torch.get_num_threads())),
+        torch.ones(2, 3),
+        calls=5,
+    )
+    assert found == pytest.approx(100)
+    assert seen == [(6.0, 1)] * 6
+    assert torch.get_num_threads() == threads
+
+
 def test_divided_of_all_kinds_and_of_some():
     found = {"a": {"1x1": 6.0, "ReLU": 2.0}, "b": {"1x1": 3.0, "depthwise": 1.0}}
     assert layers.divided(found, "a", "b") == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -124,6 +124,21 @@ def milliseconds(network: nn.Module, images: Tensor) -> dict[str, float]:
         for hook in hooks:
             hook.remove()
     return spent
+
+
+def milliseconds_a_call(run: Callable[[Tensor], object], images: Tensor, calls: int) -> float:
+    """Processor time of one `run(images)` on one thread: the mean of `calls` after a warm-up."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            run(images)  # warms up
+            start = clock()
+            for _ in range(calls):
+                run(images)
+            return 1000 * (clock() - start) / calls
+    finally:
+        torch.set_num_threads(threads)
 
 
 def fastest(
