@@ -440,10 +440,26 @@ def _written(edits: list[Plan]) -> str:
             break
         tiny = re.fullmatch(r"\W*\w{0,3}\W*", before)
         if before != after and (plan is statement or (line.count(before) == 1 and not tiny)):
+            if plan is not statement:
+                after = _in_brackets(line, before, after, _text(built(statement, set(edits))))
             return f"In line {first.line}, write `{after}` in place of `{before}`."
     if not line or len(line) > LONG or (first is not statement and hasattr(statement.mine, "body")):
         return ""
     return f"The mistake is in line {first.line}, `{line}`. All the rest is right."
+
+
+def _in_brackets(line: str, before: str, after: str, wanted: str) -> str:
+    """What is to be written in place of `before`: in brackets where they change the meaning."""
+
+    def tree(text: str) -> str:
+        try:
+            return ast.dump(ast.parse(text + " pass" * text.endswith(":")))
+        except SyntaxError:
+            return ""
+
+    in_place = tree(line.replace(before, after))
+    needed = in_place != tree(wanted) == tree(line.replace(before, f"({after})"))
+    return f"({after})" if needed else after
 
 
 def _said(group: list[Plan]) -> str:

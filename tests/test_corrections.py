@@ -83,6 +83,19 @@ def test_one_place_in_the_learners_text_is_named(edits, words):
     assert not english_left(said), said
 
 
+def test_what_is_written_in_place_of_something_gets_the_brackets_it_needs():
+    wrong = "saved = 2 * (49 - 27) * pairs"
+    right = "saved = (49 - 3 * 9) * pairs"
+
+    def same(source):
+        namespace = {"pairs": 5}
+        exec(source, namespace)
+        return namespace.get("saved") == 110
+
+    said = corrections.found(wrong, [right], same)
+    assert said.startswith("In line 1, write `(49 - 3 * 9)` in place of `2 * (49 - 27)`."), said
+
+
 def test_the_nearest_of_the_right_texts_is_taken():
     other = """
 def shrunk(values, size, rate=2):

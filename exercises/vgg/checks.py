@@ -310,10 +310,13 @@ def _explain_channels(module: nn.Module, in_channels: int, what: str) -> None:
     given, giver = in_channels, "the images have"
     for number, layer in enumerate(_convolutions(module), start=1):
         if layer.in_channels not in (given, 0):  # 0: a lazy layer before its first call
-            raise Wrong(
-                f"Convolution {number} of {what} takes {layer.in_channels} channels, but "
-                f"{giver} {given}."
+            text = (
+                f"Convolution {number} of {what} takes {layer.in_channels} channels, but {giver} "
+                f"{given}."
             )
+            if number == 1 and layer.in_channels == 3:
+                text = f"`in_channels` is not used. {text}"
+            raise Wrong(text)
         given, giver = layer.out_channels, f"convolution {number} gives"
 
 
@@ -1117,8 +1120,8 @@ def _of_six(some: list, one: str, more: str) -> str:
 
 SLIPS["vgg.6"] = {
     "One of the two kernels is turned around: the weight at (i, j) of the second layer belongs to "
-    "the first kernel shifted by (i, j). torch's convolution does not flip its kernel, so merging "
-    "has to.": ("second[:, :, i, j]", "second.flip(2, 3)[:, :, i, j]"),
+    "the first kernel shifted by (i, j). (A merge by `F.conv2d` turns one kernel, because that "
+    "function moves the other way.)": ("second[:, :, i, j]", "second.flip(2, 3)[:, :, i, j]"),
     "The result is turned around, top to bottom and left to right.": (
         "return merged",
         "return merged.flip(2, 3)",
