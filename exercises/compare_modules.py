@@ -456,7 +456,21 @@ def _matchings(
             buffers = paired(*(tensors(modules, "named_buffers") for modules in orders))
             yield parameters + (buffers or [])
 
-    # Any order among the parameters of one shape, as long as there are few orders to try.
+    # Any order among the layers of one shape, then among the parameters of one shape, as long as
+    # there are few orders to try.
+    def held(module: nn.Module) -> list[Tensor]:
+        return tensors([module], "named_parameters") + tensors([module], "named_buffers")
+
+    def shapes(module: nn.Module) -> list:
+        return [_essential(t) for t in held(module)]
+
+    ours, theirs = (sorted(filter(held, modules), key=shapes) for modules in by_call)
+    if [*map(shapes, ours)] == [*map(shapes, theirs)]:
+        groups = [list(group) for _, group in itertools.groupby(ours, shapes)]
+        if math.prod(math.factorial(len(group)) for group in groups) <= MOST_ORDERS:
+            for orders in itertools.product(*map(itertools.permutations, groups)):
+                partners = zip(itertools.chain(*orders), theirs)
+                yield [pair for a, b in partners for pair in zip(held(a), held(b))]
     buffers = paired(*(tensors(modules, "named_buffers") for modules in by_call)) or []
     mine, right = (
         sorted(tensors(modules, "named_parameters"), key=_essential) for modules in by_call

@@ -101,6 +101,7 @@ def call(function: Callable, *args: Any, what: str | None = None, **kwargs: Any)
         raise Wrong(f"{what} is not possible: {problem}")
     given = (*args, *kwargs.values())
     before = trace.kept(given) if trace.is_recording() else given
+    recording = torch.is_grad_enabled()
     try:
         result = function(*args, **kwargs)
     except (Wrong, Unfinished):
@@ -128,6 +129,12 @@ def call(function: Callable, *args: Any, what: str | None = None, **kwargs: Any)
         raise Unexplained(text) from error
     if result is Ellipsis:
         raise Unfinished(f"{what} still gives `...`.")
+    if torch.is_grad_enabled() is not recording:
+        torch.set_grad_enabled(recording)
+        raise Wrong(
+            f"{what} leaves gradients switched {'off' if recording else 'on'} for the whole "
+            "program. Use `with torch.no_grad():`, which ends by itself."
+        )
     trace.see(result, before)
     return result
 

@@ -1045,6 +1045,16 @@ def test_the_setting_that_is_left_changed_is_named(setting, new):
     assert f"it leaves `layer` changed: its `{setting}` was" in text and f"is {new}." in text
 
 
+def test_gradients_that_are_left_switched_off_are_named():
+    def answer(x):
+        torch.set_grad_enabled(False)
+        return x * 2
+
+    text = message_of(compare.same_results, answer, lambda x: x * 2, (torch.ones(3),))
+    assert "leaves gradients switched off for the whole program" in text
+    assert torch.is_grad_enabled()
+
+
 def test_the_mode_may_change():
     def answer(x, layer):
         return layer.eval()(x)

@@ -945,6 +945,13 @@ def zero_pad(maps, out_channels, stride=2):
         ("a number", "lengthen = 3", r"A function is expected"),
     ],
     "resnet.8": [
+        (
+            "the first 100 images",
+            without(
+                value="right[:100].float().mean().item()",
+            ),
+            r"",
+        ),
         ("training mode", without(mode="network.train()"), r"training mode"),
         ("as it comes", without(mode="pass"), r"training mode"),
         ("never put back", without(back="pass"), r"stay away"),
@@ -1112,6 +1119,25 @@ def BasicBlock(channels):
         ),
     ],
     "resnet.3": [
+        (
+            "paths in a ModuleDict, the shortcut first",
+            """
+class DownBlock(nn.Module):
+    def __init__(self, in_channels, out_channels, stride=2):
+        super().__init__()
+
+        def conv_norm(c, k, s):
+            conv = nn.Conv2d(c, out_channels, k, stride=s, padding=k // 2, bias=False)
+            return [conv, nn.BatchNorm2d(out_channels)]
+
+        shortcut = nn.Sequential(*conv_norm(in_channels, 1, stride))
+        branch = [*conv_norm(in_channels, 3, stride), nn.ReLU(), *conv_norm(out_channels, 3, 1)]
+        self.paths = nn.ModuleDict({"shortcut": shortcut, "branch": nn.Sequential(*branch)})
+
+    def forward(self, maps):
+        return F.relu(sum(path(maps) for path in self.paths.values()))
+""",
+        ),
         ("repaired", down()),
         (
             "sliced",
