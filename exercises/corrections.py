@@ -386,8 +386,10 @@ def _edits(plan: Any, around: tuple[Plan, ...] = (), line: int = 1) -> list[Plan
     at = getattr(plan.mine, "lineno", None) or line
     plan.around, plan.line = around, line if plan.kind == "come" else at
     found = [] if plan.kind == "parts" else [plan]
-    for part in plan.parts.values():
-        found += _edits(part, (plan, *around), at)
+    for name, part in plan.parts.items():
+        inside = getattr(plan.mine, name, None) if name in BLOCKS else None
+        start = inside[0].lineno - 1 if isinstance(inside, list) and inside else at
+        found += _edits(part, (plan, *around), start)
     return found
 
 
@@ -445,6 +447,8 @@ def _written(edits: list[Plan]) -> str:
             return f"In line {first.line}, write `{after}` in place of `{before}`."
     if not line or len(line) > LONG or (first is not statement and hasattr(statement.mine, "body")):
         return ""
+    if any(edit.kind == "on" for edit in edits):
+        return ""  # what is missing around a part need not belong to this line
     return f"The mistake is in line {first.line}, `{line}`. All the rest is right."
 
 
@@ -465,10 +469,14 @@ def _in_brackets(line: str, before: str, after: str, wanted: str) -> str:
 def _said(group: list[Plan]) -> str:
     """What an edit changes, in a sentence."""
     edit = group[0]
+    if edit.kind in ("come", "swap") and hasattr(edit.right, "body"):
+        return ""  # its first line would not tell
     code, owner = _text(edit.mine or edit.right), edit.around[0] if edit.around else edit
     kinds = {one.kind: one for one in group}
     if len(kinds) == 2 and kinds["gone"].line == kinds["come"].line:
         return f"Line {edit.line}, `{code}`, is in the wrong block: indent it otherwise."
+    if len(kinds) == 2 and kinds["gone"].line == kinds["come"].line + 1:
+        return ""
     if len(kinds) == 2:
         return f"Move line {kinds['gone'].line}, `{code}`, behind line {kinds['come'].line}."
     if isinstance(edit.mine or edit.right, ast.stmt) and len(code) <= LONG:
@@ -621,6 +629,8 @@ class _Search:
     def several(self) -> str:
         """Any edits, as few as make the text right."""
         if not 1 < len(self.groups) <= MOST_TOGETHER:
+            return ""
+        if not self.tried(self.groups):
             return ""
         return self.words(_fewest(self.groups, self.tried))
 

@@ -175,6 +175,43 @@ def test_every_place_of_a_change_is_said_and_no_other(old, new, words):
     assert said.startswith(words), said
 
 
+STEP = """
+def step(
+    values, limit
+):
+    'One step.'
+    values = sorted(values)
+    total = sum(values)
+    for n in range(len(values)):
+        values[n] -= limit
+    return total + values[0]
+"""
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [
+        ("    values = sorted(values)\n", "After line 5, add the line `values = sorted(values)`."),
+        ("    total = sum(values)\n", "After line 6, add the line `total = sum(values)`."),
+        # A loop is more than its first line.
+        ("    for n in range(len(values)):\n        values[n] -= limit\n", ""),
+    ],
+)
+def test_a_line_that_is_missing_is_said_where_it_belongs(lost, words):
+    def results(source):
+        namespace = {}
+        try:
+            exec(source, namespace)
+            return [namespace["step"](values, 8) for values in ([3, 2, 5], [9, 1], [4, 4, 1])]
+        except (NameError, KeyError, TypeError):
+            return None
+
+    wrong = STEP.replace(lost, "")
+    assert results(wrong) != results(STEP)
+    said = corrections.found(wrong, [STEP], lambda source: results(source) == results(STEP))
+    assert said.startswith(words) if words else not said, said
+
+
 def test_the_number_that_is_asked_for_is_not_told():
     right = 'sizes = {"first": (28 - 3) // 2 + 1, "second": 28 - 4}'
 
