@@ -129,11 +129,11 @@ def call(function: Callable, *args: Any, what: str | None = None, **kwargs: Any)
         raise Unexplained(text) from error
     if result is Ellipsis:
         raise Unfinished(f"{what} still gives `...`.")
-    if torch.is_grad_enabled() is not recording:
-        torch.set_grad_enabled(recording)
+    if recording and not torch.is_grad_enabled():
+        torch.set_grad_enabled(True)
         raise Wrong(
-            f"{what} leaves gradients switched {'off' if recording else 'on'} for the whole "
-            "program. Use `with torch.no_grad():`, which ends by itself."
+            f"{what} leaves gradients switched off for the whole program. Use `with "
+            "torch.no_grad():`, which ends by itself."
         )
     trace.see(result, before)
     return result

@@ -649,7 +649,7 @@ class vgg_block(nn.Module):
         (
             "k // 2",
             field("field += k // 2 * distance; distance *= s"),
-            r"write `k - 1` in place of `k // 2`",
+            r"write `\(k - 1\)` in place of `k // 2`",
         ),
         (
             "field * s",
@@ -745,7 +745,7 @@ class vgg_block(nn.Module):
         (
             "twice",
             field("field += 2 * (k - 1) * distance; distance *= s"),
-            r"write `k - 1` in place of `2 \* \(k - 1\)`",
+            r"write `\(k - 1\)` in place of `2 \* \(k - 1\)`",
         ),
         (
             "no poolings",
