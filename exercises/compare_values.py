@@ -942,9 +942,9 @@ def _expect_arguments_kept(answer: Callable, cases: tuple, got: list) -> None:
             for setting in (key for key in then if now.get(key) != then[key]):
                 name = [*_argument_names(answer, len(case)), *["a layer"] * len(case)][number]
                 raise Wrong(
-                    f"{describe_call(answer, *case)} gives the right numbers, but it leaves {name} "
-                    f"changed: its `{setting}` was {then[setting]} and is {now.get(setting)}. Who "
-                    "uses the layer next gets something else. Leave the layer as it is."
+                    f"{describe_call(answer, *case)} leaves {name} changed: its `{setting}` was "
+                    f"{then[setting]} and is {now.get(setting)}. Who uses the layer next gets "
+                    "something else. Leave the layer as it is."
                 )
 
 
@@ -953,7 +953,7 @@ def _settings(value: Any) -> dict[str, Any]:
     found = {}
     for name, module in value.named_modules() if isinstance(value, nn.Module) else ():
         for key, setting in vars(module).items():
-            if key != "training" and not key.startswith("_") and not callable(setting):
+            if key != "training" and isinstance(setting, (int, float, str, tuple)):
                 found[f"{name}.{key}".strip(".")] = setting
     return found
 

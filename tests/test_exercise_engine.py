@@ -1042,7 +1042,21 @@ def test_the_setting_that_is_left_changed_is_named(setting, new):
 
     case = (torch.ones(1, 4, 7, 7), torch.nn.Conv2d(4, 4, 3, groups=4))
     text = message_of(compare.same_results, answer, lambda x, layer: layer(x), case)
-    assert f"it leaves `layer` changed: its `{setting}` was" in text and f"is {new}." in text
+    assert f"leaves `layer` changed: its `{setting}` was" in text and f"is {new}." in text
+
+
+def test_wrong_numbers_are_not_called_right_where_a_setting_is_left_changed():
+    def answer(x, layer):
+        layer.stride = (2, 2)
+        return layer(x)
+
+    layer = torch.nn.Conv2d(4, 4, 3)
+    layer.seen = torch.ones(3)  # no setting, and no single truth value
+    text = message_of(
+        compare.same_results, answer, lambda x, layer: layer(x), (torch.ones(1, 4, 7, 7), layer)
+    )
+    assert "leaves `layer` changed: its `stride` was (1, 1)" in text
+    assert "right numbers" not in text
 
 
 def test_gradients_that_are_left_switched_off_are_named():
