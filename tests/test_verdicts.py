@@ -68,3 +68,5 @@ def test_runs_that_do_not_belong_together_are_refused():
         verdicts.judge([0.9, 0.9], [0.8, 0.8])
     with pytest.raises(ValueError, match="seeds, images"):
         verdicts.judge([answers(900)], [answers(910, images=2000)[:900]])
+    with pytest.raises(ValueError, match="d and images"):
+        verdicts.judge([0.9, 0.9], [0.8, 0.8], d=0.06)

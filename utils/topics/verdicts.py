@@ -49,10 +49,11 @@ def judge(
         pairs: how many pairs of networks you compare at once.
 
     Raises:
-        ValueError: the two have another number of seeds or images.
+        ValueError: the two have another number of seeds or images, or `images` is missing.
     """
     a, b = (np.array([np.asarray(run, dtype=float) for run in runs]) for runs in (first, second))
-    if a.shape != b.shape or a.ndim != (2 if d is None else 1):
+    given = 2 if d is None else 1 if images else None  # axes
+    if a.shape != b.shape or a.ndim != given:
         raise ValueError(
             f"first has the shape {a.shape} and second {b.shape}: give both as (seeds, images); "
             "or as (seeds,), with d and images."
