@@ -55,7 +55,6 @@ if __name__ == "__main__":
 
 import contextlib
 import subprocess
-import webbrowser
 from pathlib import Path
 
 from tools import (
@@ -67,6 +66,7 @@ from tools import (
     data_files,
     environment,
     exit_code,
+    jupyterlab,
     programs,
     say,
 )
@@ -108,60 +108,12 @@ def hand_over(command, **variables):
 
 
 def lab(options):
-    passed = [argument for argument in options.passed if argument != "--cpu"]
-    passed = choose_language(passed)
-    python = environment.prepare(cpu="--cpu" in options.passed)
+    passed = jupyterlab.choose_language(options.passed)
+    python = environment.prepare(cpu="--cpu" in passed)
     data_files.check_sizes()
-    chosen = language.language()
-    command, variables = programs.jupyterlab(python, language=chosen)
-    if not has_browser():
-        say("No browser was found here: open the address that JupyterLab prints below.")
-        command.append("--no-browser")
-    if not any(argument.endswith(".ipynb") for argument in passed):
-        # Not as a file to open: then the address that is printed would lead to an empty launcher.
-        first = "chapters/00_start_here.ipynb"
-        if chosen == "zh" and (ROOT / "chapters_zh" / "00_start_here.ipynb").exists():
-            first = "chapters_zh/00_start_here.ipynb"
-        command.append(f"--LabApp.default_url=/lab/tree/{first}")
-    return hand_over([*command, *passed], **variables)
-
-
-def choose_language(arguments):
-    """Keep the choice of `--language zh` (or en), and return the other arguments."""
-    others, wanted = [], None
-    for argument in arguments:
-        name, sign, value = argument.partition("=")
-        if wanted == "":
-            wanted = argument
-        elif name == "--language":
-            wanted = value if sign else ""
-        else:
-            others.append(argument)
-    if wanted is not None:
-        if wanted not in language.LANGUAGES:
-            names = " or ".join(language.LANGUAGES)
-            raise CourseError(f"--language is {names}, not {wanted!r}: write `--language zh`.")
-        try:
-            language.store(wanted)
-        except OSError as error:
-            path = language.settings_path()
-            raise CourseError(
-                f"{path} cannot be written ({error.strerror}), so the language is not kept: "
-                f"set the variable COURSE_LANGUAGE to {wanted} instead."
-            ) from None
-    return others
-
-
-def has_browser():
-    """Whether a window can open; a browser in the terminal would only be in the way."""
-    on_screen = os.name == "nt" or sys.platform == "darwin" or "BROWSER" in os.environ
-    if not (on_screen or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return False
-    try:
-        webbrowser.get()
-    except webbrowser.Error:
-        return False
-    return True
+    passed = [argument for argument in passed if argument != "--cpu"]
+    command, variables = jupyterlab.command(python, passed)
+    return hand_over(command, **variables)
 
 
 def test(options):
@@ -174,36 +126,18 @@ def test(options):
     return hand_over([environment.prepare(), "-m", "pytest", "--nbval", *passed], **variables)
 
 
-def run_tool(options):
-    return hand_over([environment.prepare(), "-m", *TOOLS[options.command], *options.passed])
-
-
-def doctor(options):
-    """Check the course's own environment where there is one, otherwise this Python."""
-    own = environment.missing(environment.requirements()) and environment.VENV.exists()
-    problem = environment.venv_problem() if own else ""
-    if problem:
-        todo = "which makes it anew" if environment.made_by_course() else "after you deleted it"
-        say(f"problem: Python: .venv {problem}: run `{COMMAND} setup`, {todo}.")
-        return 1
-    if own:
-        environment.mend_moved()
-    else:
-        environment.check_parts()
-    python = str(environment.venv_python()) if own else sys.executable
-    left_out = {"COURSE_LEFT_OUT": " ".join(programs.left_out())}
-    code = subprocess.call(
-        [python, "-m", "tools.doctor"], cwd=ROOT, env={**programs.environ(), **left_out}
-    )
-    if code not in (0, 1):
-        say(
-            f"problem: Python crashed in the next check (code {code}): remove .venv and run "
-            f"`{COMMAND} setup`."
-        )
-    return min(abs(code), 1)
+def tool(*module):
+    """What runs a module of tools/ on the command's arguments."""
+    return lambda options: hand_over([environment.prepare(), "-m", *module, *options.passed])
 
 
 # --- what runs in any Python ----------------------------------------------------------------------
+
+
+def doctor(options):
+    from tools import doctor
+
+    return doctor.check_course()
 
 
 def setup(options):
@@ -269,38 +203,39 @@ COMMANDS = {
     "progress": (progress, "show which exercises are right, wrong, open, not tried", None),
     "reset": (reset, "put an exercise or a whole chapter back to its start", None),
     "update": (update, "fetch the newest course; your answers stay", None),
-    "cards": (run_tool, "make cards for Anki of all questions and terms", "[FILE]"),
+    "cards": (tool("tools.recall"), "make cards for Anki of all questions and terms", "[FILE]"),
     "mark": (
-        run_tool,
+        tool("tools.marking"),
         "for teachers: run a class's notebooks and count the right answers",
         "FOLDER CHAPTER",
     ),
     "run": (
-        run_tool,
+        tool("tools.authoring", "run"),
         "for authors: execute chapters and store their outputs",
         "[--overwrite] [CHAPTER ...]",
     ),
-    "results": (run_tool, "for authors: bring the numbers in the text up to date", "[--check]"),
+    "results": (
+        tool("tools.numbers_in_text"),
+        "for authors: bring the numbers in the text up to date",
+        "[--check]",
+    ),
     "translate": (
-        run_tool,
+        tool("tools.translation", "renew"),
         "for authors: bring the Chinese edition in step with the English",
         "[--check]",
     ),
-    "site": (run_tool, "for authors: build the web site into _site/", "[FOLDER]"),
-    "pdf": (run_tool, "for authors: print the course into a PDF file, with Chromium", "[FILE]"),
-    "licences": (run_tool, "for authors: list the licences of all packages", ""),
-    "address": (run_tool, "for authors: change the repository's address", "OWNER/NAME"),
-}
-TOOLS = {
-    "cards": ["tools.recall"],
-    "mark": ["tools.marking"],
-    "run": ["tools.authoring", "run"],
-    "results": ["tools.numbers_in_text"],
-    "translate": ["tools.translation", "renew"],
-    "site": ["tools.site.build"],
-    "pdf": ["tools.site.pdf"],
-    "licences": ["tools.licences"],
-    "address": ["tools.address"],
+    "site": (tool("tools.site.build"), "for authors: build the web site into _site/", "[FOLDER]"),
+    "pdf": (
+        tool("tools.site.pdf"),
+        "for authors: print the course into a PDF file, with Chromium",
+        "[FILE]",
+    ),
+    "licences": (tool("tools.licences"), "for authors: list the licences of all packages", ""),
+    "address": (
+        tool("tools.address"),
+        "for authors: change the repository's address",
+        "OWNER/NAME",
+    ),
 }
 HELP = (["-h"], ["--help"])
 

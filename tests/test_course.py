@@ -32,6 +32,7 @@ from tools import (
     data_files,
     doctor,
     environment,
+    jupyterlab,
     programs,
     update,
 )
@@ -1179,7 +1180,7 @@ def handed_over(monkeypatch):
     commands = []
     monkeypatch.setattr(course, "hand_over", lambda command, **v: commands.append((command, v)))
     monkeypatch.setattr(environment, "prepare", lambda cpu=False: "python")
-    monkeypatch.setattr(course, "has_browser", lambda: True)
+    monkeypatch.setattr(jupyterlab, "has_browser", lambda: True)
     monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
     return commands
 
@@ -1204,7 +1205,7 @@ def test_lab_opens_chapter_0_and_passes_arguments_on(handed_over, monkeypatch):
 
 
 def test_lab_as_root_and_without_a_browser(handed_over, monkeypatch, capsys):
-    monkeypatch.setattr(course, "has_browser", lambda: False)
+    monkeypatch.setattr(jupyterlab, "has_browser", lambda: False)
     monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
     course.main(["lab"])
     (command, _), out = handed_over.pop(), capsys.readouterr().out
@@ -1216,10 +1217,10 @@ def test_lab_as_root_and_without_a_browser(handed_over, monkeypatch, capsys):
 def test_browser_needs_a_screen(monkeypatch):
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
         monkeypatch.delenv(name, raising=False)
-    assert not course.has_browser()
+    assert not jupyterlab.has_browser()
     monkeypatch.setenv("DISPLAY", ":0")
-    monkeypatch.setattr(course.webbrowser, "get", lambda: "a browser")
-    assert course.has_browser()
+    monkeypatch.setattr(jupyterlab.webbrowser, "get", lambda: "a browser")
+    assert jupyterlab.has_browser()
 
 
 @pytest.mark.parametrize("size", [None, 17])

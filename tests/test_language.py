@@ -22,7 +22,7 @@ from chinese import recogniser as all_messages
 
 import course
 from exercises import engine, texts
-from tools import CourseError, programs
+from tools import CourseError, jupyterlab
 from tools.translation import blocks, messages, sources
 from utils import language, notebook
 from utils.columns import columns, wrapped
@@ -429,7 +429,7 @@ def test_exceptions_of_the_course_are_shown_in_chinese(chinese, monkeypatch):
 )
 def test_the_command_keeps_the_choice(monkeypatch, tmp_path, arguments, others, chosen):
     monkeypatch.setattr(language, "settings_path", lambda root=None: tmp_path / "settings.json")
-    assert course.choose_language(arguments) == others
+    assert jupyterlab.choose_language(arguments) == others
     assert language.stored() == chosen
 
 
@@ -437,7 +437,7 @@ def test_the_command_keeps_the_choice(monkeypatch, tmp_path, arguments, others, 
 def test_another_language_is_refused(monkeypatch, tmp_path, arguments):
     monkeypatch.setattr(language, "settings_path", lambda root=None: tmp_path / "settings.json")
     with pytest.raises(CourseError, match="--language is en or zh, not"):
-        course.choose_language(arguments)
+        jupyterlab.choose_language(arguments)
     assert not (tmp_path / "settings.json").exists()
 
 
@@ -471,9 +471,9 @@ def test_jupyterlab_opens_the_chapter_of_the_language(monkeypatch, tmp_path):
 
 def test_jupyterlab_gets_chinese_menus():
     """What JupyterLab itself reads of the settings."""
-    _, variables = programs.jupyterlab(sys.executable, {}, language="zh")
+    _, variables = jupyterlab.server(sys.executable, {}, language="zh")
     code = "from jupyterlab_server.settings_utils import _get_overrides as f; print(f('none')[0])"
-    for settings, menus in ((variables, "zh_CN"), (programs.jupyterlab("")[1], "")):
+    for settings, menus in ((variables, "zh_CN"), (jupyterlab.server("")[1], "")):
         environ = {**os.environ, "JUPYTER_CONFIG_PATH": settings["JUPYTER_CONFIG_PATH"]}
         done = subprocess.run(
             [sys.executable, "-c", code], env=environ, capture_output=True, encoding="utf-8"

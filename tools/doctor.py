@@ -1,6 +1,7 @@
 """One line for each thing that the course needs: in order, or a problem and what to do.
 
-python -m tools.doctor      checks the Python that runs it; `course.py doctor` chooses which
+python -m tools.doctor      checks the Python that runs it; `course.py doctor` calls
+                            `check_course`, which chooses
 """
 
 from __future__ import annotations
@@ -10,11 +11,37 @@ import platform
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from tools import COMMAND, ROOT, CourseError, data_files, environment, programs, say, trial
+
+
+def check_course() -> int:
+    """Check the course's own environment where there is one, otherwise this Python."""
+    own = environment.missing(environment.requirements()) and environment.VENV.exists()
+    problem = environment.venv_problem() if own else ""
+    if problem:
+        todo = "which makes it anew" if environment.made_by_course() else "after you deleted it"
+        say(f"problem: Python: .venv {problem}: run `{COMMAND} setup`, {todo}.")
+        return 1
+    if own:
+        environment.mend_moved()
+    else:
+        environment.check_parts()
+    python = str(environment.venv_python()) if own else sys.executable
+    left_out = {"COURSE_LEFT_OUT": " ".join(programs.left_out())}
+    code = subprocess.call(
+        [python, "-m", "tools.doctor"], cwd=ROOT, env={**programs.environ(), **left_out}
+    )
+    if code not in (0, 1):
+        say(
+            f"problem: Python crashed in the next check (code {code}): remove .venv and run "
+            f"`{COMMAND} setup`."
+        )
+    return min(abs(code), 1)
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from tools import ROOT, CourseError
+from tools import CourseError
 
 # Python's own: they name modules and folders of another Python, or switch off what code relies on
 # (assertions, for example). matplotlib's: figures would open elsewhere, or nowhere.
@@ -110,30 +110,3 @@ def pip_environ(python: str) -> dict[str, str]:
         if value := given.get(variable) or found.get(name):
             plain[variable] = value
     return {**plain, "PIP_CONFIG_FILE": os.devnull}
-
-
-def jupyterlab(
-    python: str, given: Mapping[str, str] = os.environ, language: str = "en"
-) -> tuple[list[str], dict[str, str]]:
-    """The command that starts JupyterLab on the course, and its variables.
-
-    language: "zh" makes its menus Chinese if the language pack is installed and the user has chosen
-    no other language in the menu.
-    """
-    command = [python, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}"]
-    # Nothing leaves this machine: JupyterLab would ask its makers for news and newer versions.
-    command.append("--LabApp.news_url=None")
-    command.append("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.append("--allow-root")  # as in a container; JupyterLab refuses otherwise
-    # .jupyter/ switches off the question whether it may ask for news, and has the kernel python3:
-    # that of the Python that runs JupyterLab. A user's kernel of that name would come first.
-    own, variables = str(ROOT / ".jupyter"), {}
-    for name in ("JUPYTER_CONFIG_PATH", "JUPYTER_PATH"):
-        variables[name] = os.pathsep.join(filter(None, [own, given.get(name, "")]))
-    if language == "zh":
-        settings = os.path.join(own, "zh")
-        variables["JUPYTER_CONFIG_PATH"] = os.pathsep.join(
-            [settings, variables["JUPYTER_CONFIG_PATH"]]
-        )
-    return command, variables

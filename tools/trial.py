@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tools import COMMAND, ROOT, CourseError, programs, say
+from tools import COMMAND, ROOT, CourseError, jupyterlab, programs, say
 
 PATIENCE = 120  # seconds for each step
 
@@ -67,7 +67,7 @@ def attempt(environ: Mapping[str, str], last: str = "cell") -> Problem | None:
 
     last: the step after which it is over.
     """
-    command, variables = programs.jupyterlab(sys.executable, environ)
+    command, variables = jupyterlab.server(sys.executable, environ)
     variables = {"PYTHONUTF8": "1", **programs.environ(environ), **variables}
     token = uuid.uuid4().hex
     command += ["--no-browser", f"--ServerApp.port={free_port()}", "--ServerApp.log_level=INFO"]
