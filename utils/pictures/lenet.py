@@ -139,6 +139,30 @@ def answers(image: Tensor, kernels: Mapping[str, Tensor], maps: Sequence[Tensor]
     return figure
 
 
+def learned(image: Tensor, kernels: Tensor, maps: Tensor) -> Figure:
+    """An image (H, W), and below each kernel (N, K, K) its map of this image (N, H, W).
+
+    Grey is zero in a kernel, and each has the scale of its own largest weight. A map goes from its
+    smallest number, black, to its largest, white.
+    """
+    with plotting.style():
+        figure, axes = _figure(2.3, 2, 1 + len(kernels))
+        beginning, *above = axes[: 1 + len(kernels)]
+        below = axes[1 + len(kernels) :]
+        beginning.set_axis_off()
+        below[0].imshow(image.numpy())
+        below[0].set_xlabel("image", fontsize=10)
+        for number, (small, large) in enumerate(zip(above, below[1:])):
+            limit = float(kernels[number].abs().max())
+            small.imshow(kernels[number].numpy(), vmin=-limit, vmax=limit)
+            small.set_title(f"kernel {number + 1}", fontsize=10)
+            large.imshow(maps[number].numpy())
+            large.set_xlabel(f"map {number + 1}", fontsize=10)
+        for axis in (*above, *below):
+            _bare(axis)
+    return figure
+
+
 def _places(grid: Tensor) -> list[tuple[int, int]]:
     return [(row, column) for row in range(grid.shape[0]) for column in range(grid.shape[1])]
 
