@@ -36,6 +36,10 @@ VARIANTS = {
     "d2l": ("as in D2L", {}),
     "no_last_relu": ("no ReLU on the logits", {"final_relu": False}),
     "he": ("He initialisation", {"initialisation": "he"}),
+    "he_no_last_relu": (
+        "He initialisation, no ReLU on the logits",
+        {"initialisation": "he", "final_relu": False},
+    ),
     "batch_norm": ("batch norm", {"batch_norm": True}),
 }
 CHANCE = math.log(10)

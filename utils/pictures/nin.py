@@ -22,6 +22,9 @@ RUNS = {
     **{"no ReLU, He's weights": 3, "batch norm": 4, "biases of zero": 6},
 }
 
+# The rows of the lottery's figure, from the most stuck runs to none.
+LOTTERY = ("d2l", "no_last_relu", "he", "he_no_last_relu", "batch_norm")
+
 
 def _bare(axis: Axes) -> None:
     axis.set(xticks=[], yticks=[])
@@ -172,7 +175,8 @@ def inside_stuck_runs() -> Figure:
 
 def lottery() -> Figure:
     """The end of every run of the lottery: accuracy, and whether it got stuck or learned."""
-    variants = results.load("lottery_nin.json")["variants"]
+    entries = results.load("lottery_nin.json")["variants"]
+    rows = [entries[name] for name in LOTTERY if name in entries]
     marks = {
         "stuck": {"marker": "X", "color": "black", "markersize": 5.5, "mec": "white", "mew": 0.4},
         "slow": {"marker": "o", "color": plotting.COLOURS[4], "markersize": 4.5},
@@ -181,7 +185,7 @@ def lottery() -> Figure:
     names = {"stuck": "stuck", "slow": "slow: below 50%", "learned": "learned: 50% or more"}
     with plotting.style():
         figure, axis = plt.subplots(figsize=(WIDTH, 4.4), layout="constrained")
-        for row, variant in enumerate(variants.values()):
+        for row, variant in enumerate(rows):
             runs = sorted(variant["runs"], key=lambda run: run["accuracy"])
             for number, run in enumerate(runs):
                 height = row + ((number * 0.618) % 1 - 0.5) * 0.8
@@ -189,7 +193,7 @@ def lottery() -> Figure:
         for status, look in marks.items():
             axis.plot([], [], linestyle="", label=names[status], **look)
         axis.axvline(10, color="black", linestyle=":", linewidth=1)
-        axis.set_yticks(range(len(variants)), [v["label"] for v in variants.values()])
+        axis.set_yticks(range(len(rows)), [v["label"].replace(", ", ",\n") for v in rows])
         axis.invert_yaxis()
         axis.set(xlabel="validation accuracy after two epochs (%)")
         figure.legend(loc="outside lower center", ncols=3)
