@@ -447,7 +447,7 @@ def test_jupyterlab_opens_the_chapter_of_the_language(monkeypatch, tmp_path):
 
     started = []
     monkeypatch.setattr(course, "hand_over", start)
-    monkeypatch.setattr(course, "ROOT", tmp_path)
+    monkeypatch.setattr(jupyterlab, "ROOT", tmp_path)
     monkeypatch.setattr(course.environment, "prepare", lambda cpu=False: "python")
     monkeypatch.setattr(course.data_files, "check_sizes", lambda: None)
     options = types.SimpleNamespace(passed=[])
