@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -440,14 +441,22 @@ print("goes on")
 """
 
 
-def with_workers(tmp_path, photos, code, **options):
-    script = tmp_path / "script.py"
-    script.write_text(WORKERS + code + GOES_ON, encoding="utf-8")
-    return subprocess.run(
-        [sys.executable, str(script), str(photos), str(tmp_path / "run.pt")],
-        capture_output=True, text=True, timeout=240, start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def done_with_workers(tmp_path_factory, many_photos):
+    """The finished process of each case. They mostly wait, so several run at once."""
+
+    def run(case, folder):
+        script = folder / "script.py"
+        script.write_text(WORKERS + INTERRUPTED[case] + GOES_ON, encoding="utf-8")
+        return subprocess.run(
+            [sys.executable, str(script), str(many_photos), str(folder / "run.pt")],
+            capture_output=True, text=True, timeout=240, start_new_session=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(3) as threads:
+        folders = [tmp_path_factory.mktemp("workers") for _ in INTERRUPTED]
+        return dict(zip(INTERRUPTED, threads.map(run, INTERRUPTED, folders)))
 
 
 @pytest.fixture(scope="module")
@@ -517,8 +526,8 @@ else:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals for a group of processes")
 @pytest.mark.parametrize("case", INTERRUPTED)
-def test_after_an_interrupt_workers_read_on(tmp_path, many_photos, case):
-    done = with_workers(tmp_path, many_photos, INTERRUPTED[case])
+def test_after_an_interrupt_workers_read_on(done_with_workers, case):
+    done = done_with_workers[case]
     assert done.returncode == 0 and done.stdout.endswith("goes on\n"), done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 

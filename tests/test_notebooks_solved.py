@@ -13,7 +13,6 @@ import stored
 from exercises import engine
 from tools import authoring
 
-
 START = """%reset -f
 import matplotlib.pyplot as plt
 plt.show = lambda: plt.close("all")
