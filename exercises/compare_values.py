@@ -462,6 +462,8 @@ def expect_number(
             isinstance(x, numbers.Real) for x in answer
         )
         more = " Add them up." if terms and _equal(sum(answer), right, tolerance) else ""
+        if isinstance(answer, Tensor) and answer.dtype == torch.bool:
+            more = " Its mean is the share of True: `.float().mean().item()`."
         raise Wrong(f"A number is expected, not {describe(answer)}.{more}")
     if math.isnan(answer):
         raise Wrong("This is not a number (nan), as 0/0 or infinity minus infinity gives.")
@@ -580,7 +582,16 @@ def expect_keys(answer: Any, keys: Iterable) -> None:
     """`answer` must be a dictionary with these keys, and may have others."""
     keys = list(keys)
     if not isinstance(answer, Mapping):
-        raise Wrong(f"A dictionary with the keys {_all(keys)} is expected, not {describe(answer)}.")
+        brackets = ""
+        if isinstance(plain(answer), numbers.Number):
+            brackets = (
+                " Does a loop store each result with `name = …`? With `name[key] = …` the "
+                "dictionary stays, and gets an entry."
+            )
+        raise Wrong(
+            f"A dictionary with the keys {_all(keys)} is expected, not {describe(answer)}."
+            f"{brackets}"
+        )
     missing = [key for key in keys if key not in answer]
     if missing and all(str(key) in answer for key in keys):
         raise Wrong(f"The keys are texts; they should be numbers: {keys[0]} and not '{keys[0]}'.")
@@ -643,6 +654,8 @@ def expect_numbers(
             swapped = f" The two have changed places: {_all([key, k])}."
             there = plain(answer[k])
             known_there = isinstance(there, numbers.Real) and _equal(there, number, 0.0)
+            if known_there and value in known:
+                known[value] += swapped
             more[value] = f"This is the number for {_all([k])}.{swapped if known_there else ''}"
         allowed = of(tolerance, key, 0.0)
         known |= {

@@ -480,6 +480,9 @@ def _said(group: list[Plan]) -> str:
     if len(kinds) == 2:
         return f"Move line {kinds['gone'].line}, `{code}`, behind line {kinds['come'].line}."
     if isinstance(edit.mine or edit.right, ast.stmt) and len(code) <= LONG:
+        if edit.kind == "gone" and hasattr(edit.mine, "body"):
+            first, last = edit.mine.lineno, edit.mine.end_lineno
+            return f"Leave out lines {first} to {last}, `{code}` with all that is inside."
         if edit.kind == "gone":
             return f"Leave out line {edit.line}, `{code}`."
         if edit.kind == "come":
@@ -487,7 +490,15 @@ def _said(group: list[Plan]) -> str:
         if edit.kind == "off":
             return f"Take away `{code}` in line {edit.line}, and keep what is inside."
         if edit.kind == "on":
-            return f"Put line {edit.line} into `{_text(edit.right)}`."
+            (place, inside), *_ = edit.parts.items()
+            rest = [name for name in BLOCKS if name != place[0] and getattr(edit.right, name, None)]
+            ours = [plan.mine for plan in inside if isinstance(plan.mine, ast.stmt)]
+            if rest or len(ours) < len(inside):
+                return ""  # more comes than what is around
+            first, last = ours[0].lineno, ours[-1].end_lineno
+            if first == last:
+                return f"Put line {first} into `{_text(edit.right)}`."
+            return f"Put lines {first} to {last} into `{_text(edit.right)}`."
     if edit.kind == "come" and edit.right in getattr(owner.right, "decorator_list", ()):
         return f"Above line {edit.line}, add `@{code}`."
     statement = _statement(edit)
@@ -559,9 +570,20 @@ def found(
     searches.sort(key=lambda search: search.cost)
     for step, most in STEPS.items():
         for search in searches[:most]:
-            if said := getattr(search, step)():
-                return said
+            said = getattr(search, step)()
+            if said and _is_literal(said, ast.unparse(mine)) and not (is_value and "`{" in said):
+                return said  # (a whole dictionary would give away all its numbers)
     return ""
+
+
+def _is_literal(said: str, text: str) -> bool:
+    """Whether what a sentence tells to replace or to leave out is in the learner's text like that.
+
+    A value that was put in the place of its name is not.
+    """
+    around = Counter(re.findall(r"(?:Take away|into) (`.*?`)", said))  # taken away and put back
+    told = re.findall(r"(?:in place of|leave out) `(.*?)`(?=[.;,]|$| )", said)
+    return all(part in text for part in told) and max(around.values(), default=0) < 2
 
 
 class _Search:

@@ -351,13 +351,16 @@ def evaluate(id: str, answer: Any, *, explain: bool = True, correct: bool = True
             cause, advice = _cause(
                 item, answer, watched.seen, arguments, search=unknown, correct=correct
             )
+        if cause and advice.startswith("Two changes") and not mistakes.is_found(cause):
+            advice = ""  # what is written for the mistake says more
         difference = error.message if cause and unknown else str(error)
         if advice and "//" not in advice:  # the division is not at fault
             difference = difference.removeprefix(errors.WHOLE).strip()
         message = _in_order(f"{cause} {advice}".strip(), difference)
         if explain and correct and not (cause or unknown or raised):
             advice = _correction(item, answer, arguments, CORRECTION_SECONDS / 2)
-            message = f"{message} {advice}".strip()
+            if not advice.startswith("Two changes"):  # the check's own words say more
+                message = f"{message} {advice}".strip()
         return Result("wrong", message or "the check failed.")
     except time_limit.TooLong as error:
         return Result(

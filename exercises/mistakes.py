@@ -533,6 +533,11 @@ def seen_by(check: Callable, answer: Any) -> list[Seen]:
     return watched.seen
 
 
+def is_found(cause: str) -> bool:
+    """Whether a cause is in the words of the search, not in those of an exercise."""
+    return cause.startswith(("your answer gives exactly", "in your module"))
+
+
 def explain(
     check: Callable,
     reference: Callable[[], Any],

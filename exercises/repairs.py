@@ -233,7 +233,9 @@ def explain(
         moved = _moved(answer, shapes[0])
         words = "a reshape (or `view`) mixes up the numbers where `permute` has to move the axes"
         whole = [(words, _Permuted(answer))]
-        words = "`forward` does something in train mode only (`self.training`), not in eval mode"
+        words = (
+            "`forward` does something in one mode only (`self.training`); do it in both, or never"
+        )
         whole += [(words, _AlwaysTraining(answer))]
         words = "`F.batch_norm` does not know the mode; give it `training=self.training`"
         whole += [(words, _InMode(answer))]

@@ -370,7 +370,7 @@ def conv2d(image, kernel, stride, padding):
                 rows="-(-(padded.shape[0] - kernel.shape[0]) // stride) + 1",
                 columns="-(-(padded.shape[1] - kernel.shape[1]) // stride) + 1",
             ),
-            r"Two changes.*\(padded\.shape\[0\] - kernel\.shape\[0\]\) // stride",
+            r"positions where the kernel hangs over the edge",
         ),
         (
             "as large as the image",
@@ -1048,7 +1048,23 @@ class ChannelsLast(nn.Module):
         (
             "the largest output",
             receptive_field("maps[0].sum(0).max()"),
-            r"^You look at another unit for each random image",
+            r"^You look at another unit or channel for each random image",
+        ),
+        (
+            "one unit before the middle",
+            receptive_field("maps[0, :, (maps.shape[2] - 1) // 2, (maps.shape[3] - 1) // 2].sum()"),
+            r"maps.shape\[2\] // 2, maps.shape\[3\] // 2\]` in place of",
+        ),
+        (
+            "an image without its first axis",
+            receptive_field()
+            .replace("randn(1, 1,", "randn(1,")
+            .replace("grad[0, 0]", "grad[0]")
+            .replace(
+                "[0, :, maps.shape[2] // 2, maps.shape[3] // 2]",
+                "[:, maps.shape[1] // 2, maps.shape[2] // 2]",
+            ),
+            r"^The network gets an image of shape \(1, 18, 18\)",
         ),
         (
             "doubled from the middle",

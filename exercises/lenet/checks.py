@@ -112,6 +112,17 @@ SLIPS = {
             *("range(rows)", "range(-(-(padded.shape[0] - kernel.shape[0]) // stride))"),
             *("range(columns)", "range(-(-(padded.shape[1] - kernel.shape[1]) // stride))"),
         ),
+        "Your loops stop one position early: a patch may also begin at n - k itself, and "
+        "`range(n - k)` ends before it: write `range(0, n - k + 1, stride)`.": (
+            *(ROWS, "-(-(padded.shape[0] - kernel.shape[0]) // stride)"),
+            *(COLUMNS, "-(-(padded.shape[1] - kernel.shape[1]) // stride)"),
+        ),
+        "The zeros are put around the result; padding puts them around the image, before the "
+        "kernel is laid on.": (
+            *(LARGER, "torch.zeros(height, width)"),
+            *(IMAGE, "padded[:] = image"),
+            *(LAST, f"{LAST[:-7]} F.pad(output, 4 * (padding,))"),
+        ),
         "The + 1 belongs after the division: (n - k) // stride + 1 positions, not "
         "(n - k + 1) // stride.": (") // stride + 1", " + 1) // stride"),
         "You also count positions where the kernel hangs over the edge. They are left out: round "
@@ -412,7 +423,7 @@ def lenet_2(answer, reference):
         12,
         common={
             0: "Coefficient and bias are not trainable: they have to be `nn.Parameter`s and "
-            "attributes of the module.",
+            f"attributes of the module.{_in_lists(module)}",
             2: "One coefficient and one bias serve all six maps; each map has its own.",
             7: "One number, coefficient or bias, serves all six maps; each map has its own.",
             1: "There is one number only, and it serves all six maps; each map has its own: a "
@@ -450,6 +461,17 @@ def lenet_2(answer, reference):
     return "12 parameters for 6 maps, and it starts as average pooling."
 
 
+def _in_lists(module: nn.Module) -> str:
+    """Which attribute hides parameters in a list of Python, in a sentence; or nothing."""
+    for name, value in vars(module).items():
+        if isinstance(value, (list, tuple)) and any(isinstance(v, nn.Parameter) for v in value):
+            return (
+                f" A module does not look into the list `self.{name}`: use `nn.ParameterList`, or "
+                "one parameter with a number for each map."
+            )
+    return ""
+
+
 def _one_of_two(module: nn.Module) -> str:
     """Whether the one number that a module has for each map is a coefficient or a bias."""
     module = copy.deepcopy(module)
@@ -471,7 +493,11 @@ def lenet_3(answer, reference):
     kernels = "A map has a grid of 25 weights for each map that it reads, not one for all."
     small = "A grid of 5×5 has 25 weights, not 5."
     common = {
-        "no_padding": {23: plus_one, 28: "That is the size with padding 2."},
+        "no_padding": {
+            23: plus_one,
+            26: "A kernel of 3 pixels takes 2 away; this one has 5 pixels and takes 4.",
+            28: "That is the size with padding 2.",
+        },
         "padding_2": {27: plus_one, 26: both_sides, 24: "That is the size without padding."},
         "stride_2": {
             13: plus_one,
@@ -485,7 +511,7 @@ def lenet_3(answer, reference):
             12: plus_one,
             12.5: f"{down} {plus_one}",
             13.5: down,
-            14: down,
+            14: f"{down} (Half of 28 would be right for a window of 2 pixels; this one has 3.)",
             26: "That is the size with stride 1.",
             9: "That is the size with stride 3; with stride 2 the windows overlap.",
             5: "You gave the window the output of the line before; it reads an image of 28 × 28.",
@@ -889,7 +915,9 @@ def lenet_6(answer, reference):
         (nn.Conv2d(1, 2, (9, 5), padding=(4, 0)), 9),
         (nn.Conv2d(1, 2, (5, 9), padding=(0, 4)), 9),
         # All its gradients are small.
-        (_with_weights(nn.Conv2d(1, 2, (4, 2)), lambda w: _alike(w, 0.002)), 12),
+        (_with_weights(nn.Conv2d(1, 2, (4, 2), bias=False), lambda w: _alike(w, 2e-5)), 12),
+        # One unit before the middle sees less, because the padding is on one side.
+        (nn.Sequential(nn.ZeroPad2d((4, 0, 4, 0)), nn.Conv2d(1, 2, 5)), 8),
         # The weights of its first row and of its last column add up to 0, as for an edge.
         (_with_weights(nn.Conv2d(1, 2, 3), lambda w: EDGE.expand_as(w)), 11),
     )
@@ -918,8 +946,9 @@ def lenet_6(answer, reference):
             results |= {tuple(map(int, answer(model, size))) for _ in range(10)}
         if len(results) > 1 and size != 20:  # behind a tanh the gradient depends on the image
             raise Wrong(
-                "You look at another unit for each random image, such as the one with the largest "
-                "output. Take the one in row H // 2 and column W // 2."
+                "You look at another unit or channel for each random image, such as the one with "
+                "the largest output. Take row H // 2 and column W // 2, and add up over the "
+                "channels."
             )
         if size == 11:  # no gradient is small
             return ""
@@ -943,7 +972,7 @@ def lenet_6(answer, reference):
             raise Wrong("You count positive gradients only; a negative gradient is not zero.")
         if signs == (False, True):
             raise Wrong("You count negative gradients only; a positive gradient is not zero.")
-        if sees_all(lambda w: 1000 * w) or sees_all(_same_size):
+        if sees_all(lambda w: 1000 * w) or sees_all(lambda w: 1e5 * w) or sees_all(_same_size):
             raise Wrong(small)
         if sees_all(lambda w: 0.3 * torch.ones_like(w)):
             raise Wrong("Some gradients that are not zero do not count.")
@@ -951,6 +980,11 @@ def lenet_6(answer, reference):
 
     same_results(answer, reference, *cases, explain=explain)
     given = images_of(*cases[0])
+    if given[0].ndim != 4:
+        raise Wrong(
+            f"The network gets an image of shape {tuple(given[0].shape)}. Give it one of shape "
+            "(1, 1, size, size): the first number counts the images, and many networks need it."
+        )
     if all(images.unique().numel() <= 2 for images in given):
         raise Wrong(
             f"All pixels of your image are {describe(given[0].flatten()[0])}: a constant image, "

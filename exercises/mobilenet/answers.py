@@ -620,7 +620,7 @@ class separable(nn.Module):
                 forward="both = self.skip and self.training\n"
                 "        return maps + self.branch(maps) if both else self.branch(maps)"
             ),
-            r"in train mode only \(`self.training`\)",
+            r"in one mode only \(`self.training`\)",
         ),
         ("groups in the sixth place", inverted(deep="stride, 1, wide,"), r"sixth argument"),
         (

@@ -1183,6 +1183,9 @@ def nin_7(answer):
         "zero, for every image.": lambda: mistaken(
             lambda maps: int((~maps.flatten(2).all(2).all(0)).sum())
         ),
+        "You add up the numbers of the dead classes; count how many there are, with `len`.": (
+            lambda: mistaken(lambda maps: int((~maps.flatten(2).any(2).any(0)).nonzero().sum()))
+        ),
         "You look at the first image only; a logit is dead if it is zero for every image.": (
             lambda: mistaken(lambda maps: _dead(maps[:1]))
         ),

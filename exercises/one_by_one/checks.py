@@ -171,7 +171,9 @@ SLIPS = {
         "These are the directions with the smallest eigenvalues: torch.linalg.eigh gives them in "
         "ascending order, so the largest are the last.": (CHOSEN, "vectors[:, :width].T"),
         "The mean pixel is neither subtracted before nor added afterwards: both layers lack their "
-        "bias.": (THERE, "0 * mean[:width]", *NO_BACK),
+        "bias. (Or `restore` adds only what the directions keep of the mean; add all of it.)": (
+            *(THERE, "0 * mean[:width]", *NO_BACK),
+        ),
         "The mean pixel is subtracted, but not added again: `restore` needs it as its bias.": (
             NO_BACK
         ),
@@ -452,7 +454,7 @@ def _look_for_random_parts(answer: Callable) -> Callable[[tuple, Any, Any], str]
             raise Wrong(random)
         if got[0].shape == right[0].shape:
             off = (got[0] - right[0]).detach()
-            if close(off, off[:1, :, :1, :1].expand_as(off)):
+            if close(off, off[:1, :, :1, :1].expand_as(off)) and not close(off, 0 * off):
                 return "The kernel is right; only the bias is wrong."
         return ""
 
@@ -611,8 +613,34 @@ def one_by_one_2(answer):
 
 def one_by_one_3(answer):
     def explain(case: tuple, got: Any, right: Tensor) -> str:
-        if not isinstance(got, Tensor) or got.shape != right.shape:
+        if not isinstance(got, Tensor):
             return ""
+        if got.shape != right.shape:
+            if (
+                got.ndim == 3
+                and got.numel() == right.numel()
+                and close(got.flatten(), right.flatten())
+            ):
+                raise Wrong(
+                    "The numbers are right and in the right order, but a last reshape cuts them "
+                    "into another shape: leave it out."
+                )
+            return ""
+        photo, matrix = case
+        low, high = right.min(), right.max()
+        if close(got, (right - low) / (high - low)):
+            raise Wrong(
+                "The result is stretched to the range from 0 to 1; `recolour` gives the mixture "
+                "as it is."
+            )
+        mixed = photo.clone()
+        for channel in range(3):
+            mixed[..., channel] = mixed @ matrix[channel]
+        if close(got, mixed):
+            raise Wrong(
+                "A channel is mixed from channels that are new already: you write into the tensor "
+                "that you read. Keep the photo as it is, and write into another tensor."
+            )
         off = (got - right).detach().flatten(0, 1)
         if close(off, off[:1].expand_as(off)):
             raise Wrong(
@@ -852,8 +880,8 @@ def one_by_one_6(answer):
                 1 / 4: _HOW[name],
                 1.0: "This is the share that is read; asked for is the share that is not.",
                 3 / 4: (
-                    "After the first layer three quarters are skipped, or averaged away. But a "
-                    "pixel counts as read when it has been mixed into one that is."
+                    "The output is smaller by three quarters, but that does not tell what was "
+                    "read: a pixel counts as read when it has been mixed into one that is."
                 ),
             }
         else:
@@ -986,8 +1014,10 @@ def one_by_one_7(answer):
         )
     if not any(given.values()):
         raise Wrong(
-            "You have False everywhere. Are the images really shuffled? Does the comparison allow "
-            "too large a difference? At least one network has a weight for every place."
+            "You have False everywhere. Are the images really shuffled? Is `images` still as it "
+            "was? (`flatten` gives no copy: what is written into it changes the images too.) Does "
+            "the comparison allow too large a difference? At least one network has a weight for "
+            "every place."
         )
     if all(given[name] is not _NOTICES[name] for name in _NOTICES):
         raise Wrong(
@@ -1016,6 +1046,11 @@ def one_by_one_9(answer):
             same_outputs(block, _detour(*arguments), shape)
         except Unexplained:
             found = [m.bias for m in block.modules() if isinstance(m, nn.Conv2d)]
+            if len(found) > 2:
+                raise Wrong(
+                    f"Your detour has {len(found)} convolutions; it should have two: a 1×1 layer, "
+                    f"and the 5×5 layer, which gives out_channels itself. {layers(block)}"
+                ) from None
             if found and any(bias is None for bias in found):
                 raise Wrong(
                     "A convolution has no bias. Both have one here, as nn.Conv2d has without "
