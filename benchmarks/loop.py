@@ -4,7 +4,8 @@
 processes, stopped and resumed) and in ways with a mistake, and writes down the loss of every step.
 `rates` trains a small network with four batch sizes and several learning rates, all for as many
 epochs. `warm_up` trains it with a small batch, at the best of three rates, and with a large batch,
-whose rate is the same, is multiplied as the batch was, or rises to that value first. Writes
+whose rate is the same, is multiplied as the batch was, or rises to that value first. `compiled`
+times steps with `torch.compile` and without, in turns, and the first call. Writes
 results/loop.json. Finished runs are kept, so an interrupted benchmark goes on.
 
     python -m benchmarks.loop
@@ -14,6 +15,9 @@ from __future__ import annotations
 
 import copy
 import itertools
+import os
+import tempfile
+import time
 from collections.abc import Callable
 
 import torch
@@ -47,6 +51,7 @@ WARM_UP = dict(
     schedule="constant, after a rise in a line over a share of the steps",
 )
 SMALL, LARGE, RISE = 64, 1_024, 0.2
+COMPILED = dict(networks=["lenet", "nin_small", "resnet_small"], batch_size=128, steps=20)
 
 
 # --- one run in several ways ----------------------------------------------------------------------
@@ -235,8 +240,38 @@ def report_warm_up(content: dict) -> None:
         content["best_rate"] = float(max(tried, key=tried.get))
 
 
+# --- torch.compile --------------------------------------------------------------------------------
+
+
+def compiled(recipe: dict, name: str) -> dict:
+    """Seconds of the first call, and how many times as long a step takes without compiling.
+
+    Steps of forward and backward pass, on one thread of the CPU, in turns. Nothing that was
+    compiled before is used again.
+    """
+    images = torch.randn(recipe["batch_size"], 1, 28, 28)
+    labels = torch.randint(10, (recipe["batch_size"],))
+    torch.manual_seed(0)
+    model = networks.build(name)
+    fast = torch.compile(model)
+
+    def step(network: nn.Module) -> float:
+        start = time.perf_counter()
+        F.cross_entropy(network(images), labels).backward()
+        return time.perf_counter() - start
+
+    first = step(fast)
+    pairs = [(step(model), step(fast)) for _ in range(recipe["steps"])]
+    return {
+        "first_call": round(first, 1),
+        "seconds": common.summarise([round(plain, 4) for plain, _ in pairs]),
+        "times_faster": common.summarise([round(plain / other, 3) for plain, other in pairs]),
+    }
+
+
 def main() -> None:
-    arguments = common.parser(__doc__, names=["paths", "rates", "warm_up"], seeds=3, processes=1)
+    names = ["paths", "rates", "warm_up", "compiled"]
+    arguments = common.parser(__doc__, names=names, seeds=3, processes=1)
     options = arguments.parse_args()
     head = common.header("One run in several ways; batch size and learning rate")
     if "paths" in options.names:
@@ -271,6 +306,15 @@ def main() -> None:
                 found.complete(
                     name, runs, seeds, with_rise, WARM_UP, *way.values(), mapping=mapping
                 )
+        found.save()
+    if "compiled" in options.names:
+        torch.set_num_threads(1)
+        found = common.Stored(FILE, head, "compiled", recipe=COMPILED)
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+            for name in COMPILED["networks"]:
+                measured = found.content.setdefault("networks", {})
+                found.once(measured, name, compiled, COMPILED, name)
         found.save()
 
 
