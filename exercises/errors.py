@@ -121,6 +121,12 @@ MEANINGS = (
         "has not run on something computed from it.",
     ),
     (
+        r"(max|min)\(\)( arg is an| iterable argument is) empty",
+        r"",
+        "`{0}` gets nothing to choose from: no entry meets your condition. Compare its numbers "
+        "with those in the table, and their units.",
+    ),
+    (
         r"does not require grad",
         r"",
         "Something cuts the result off from what the gradient is asked for: a tensor without "

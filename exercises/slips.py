@@ -164,12 +164,15 @@ def _replaced(change: Change, context: str) -> str:
         lost = ast.unparse(old.right if after == ast.unparse(old.left) else old.left)
         return f"`{mark} {lost}` is left out, so that only `{after}` is there{_inside(context)}"
     if isinstance(old, ast.UnaryOp) and after == ast.unparse(old.operand):
+        if isinstance(old.op, ast.Not):
+            return f"`not` before `{after}` is missing"
         return f"the minus sign before `{after}` is missing"
     new_value = getattr(new, "value", None)
     if isinstance(new, ast.Return) and isinstance(new_value, ast.UnaryOp):
-        new = new_value
-    if isinstance(new, ast.UnaryOp) and isinstance(new.op, ast.USub):
-        return "the result has the wrong sign"
+        if isinstance(new_value.op, ast.USub):
+            return "the result has the wrong sign"
+    if after in (f"-{before}", f"-({before})"):
+        return f"`{before}` has the wrong sign{_inside(context)}"
     if change.role.startswith("default of "):
         return f"the default of `{change.role.split()[-1]}` is {after}, not {before}"
     if change.role.endswith("[]") and isinstance(old, ast.Constant):

@@ -371,11 +371,17 @@ def choosing_3(answer, reference):
         _expect_time(value, gives, rounds)
     clock = _Clock()
     network, what = _Timed(clock), "latency(network, images, clock=clock)"
+    frozen = next(network.parameters()).requires_grad_(False)
     call(answer, network, torch.randn(3, 1, 2, 2), clock=clock, what=what)
     if network.calls != 23:
         raise Wrong(
             f"{what} calls the network {network.calls} times; with 3 calls that are not timed and "
             "rounds=20, the default in the first line of the stub, it should be 23."
+        )
+    if frozen.requires_grad:
+        raise Wrong(
+            "A parameter that was frozen (`requires_grad` False) can be trained now. Use `with "
+            "torch.inference_mode():`, which leaves the parameters as they are."
         )
     return "Slow first calls, accidents and modes do not disturb it."
 
@@ -389,6 +395,7 @@ def _expect_time(value: Any, gives: str, rounds: int) -> None:
     adds = "The clock is read once before the loop, so the times add up: read it in each round."
     common = {
         right / 1e6: "This is divided by 1000; a second has 1000 milliseconds, so multiply.",
+        right / 1e9: "The clock gives seconds, not nanoseconds: 1000 times that are milliseconds.",
         0.0: "This is rounded to whole seconds; give milliseconds, with their fraction.",
         2.0: "This is rounded to whole milliseconds; give their fraction too.",
         **dict.fromkeys((2.4, 2.38, 2.37), "This is rounded; give all digits."),
@@ -761,14 +768,20 @@ def _expect_best(
     for message, (others, other, low) in (readings or {}).items():
         if chosen == _best(others, other, low):
             raise Wrong(f'"{key}": {chosen} fits. {message}')
+    names = ""
+    if chosen in (min(rows), max(rows)):
+        names = (
+            " (Of names `max` and `min` take the last and the first of the alphabet, unless `key=` "
+            "says what to compare.)"
+        )
     if lowest:
         raise Wrong(
             f'"{key}": {chosen} fits, but another one that fits has a lower `{column}`. Take the '
-            "lowest."
+            f"lowest.{names}"
         )
     raise Wrong(
         f'"{key}": {chosen} fits, but another one that fits has a higher `{column}`. Take the '
-        "highest."
+        f"highest.{names}"
     )
 
 
@@ -940,9 +953,14 @@ def _logits(network: nn.Module, images: Tensor, mode: str) -> Tensor:
             f"shape {wanted} are expected.{missing}"
         )
     if tuple(logits.shape) != wanted:
+        flat = ""
+        if logits.ndim > 2 and logits.numel() == math.prod(wanted):
+            flat = " An `nn.Flatten()` at the end takes the axes of size 1 away."
+        elif logits.ndim == 2:
+            flat = " There are ten classes."
         raise Wrong(
             f"In {mode} mode your network gives the shape {tuple(logits.shape)} for images "
-            f"{shape}; logits of shape {wanted} are expected."
+            f"{shape}; logits of shape {wanted} are expected.{flat}"
         )
     if not torch.isfinite(logits).all():
         raise Wrong(f"In {mode} mode some logits are not numbers (NaN or infinite).")
@@ -1057,7 +1075,7 @@ def _expect_own_start(first: nn.Module, second: nn.Module, seeded: bool) -> None
     }:
         raise Wrong(
             "Two calls of build() give the same weights, the very same tensors. Create all layers "
-            "inside the function."
+            "inside the function, and let nothing (such as `functools.cache`) keep the network."
         )
     if not [p for p in first.parameters() if p.requires_grad]:
         raise Wrong("The network has no parameter that could be trained.")
@@ -1076,7 +1094,7 @@ def _expect_own_start(first: nn.Module, second: nn.Module, seeded: bool) -> None
             why = (
                 "A seed is set inside build(): leave it out."
                 if seeded
-                else "So it was trained before, or is a fixed table."
+                else "So it was trained before, or is a fixed table, or a copy of one network."
             )
             raise Wrong(
                 f"`{name}` starts with the same values (or nearly) in two networks. {why} Every "
