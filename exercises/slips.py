@@ -168,9 +168,8 @@ def _replaced(change: Change, context: str) -> str:
             return f"`not` before `{after}` is missing"
         return f"the minus sign before `{after}` is missing"
     new_value = getattr(new, "value", None)
-    if isinstance(new, ast.Return) and isinstance(new_value, ast.UnaryOp):
-        if isinstance(new_value.op, ast.USub):
-            return "the result has the wrong sign"
+    if isinstance(new, ast.Return) and isinstance(getattr(new_value, "op", None), ast.USub):
+        return "the result has the wrong sign"
     if after in (f"-{before}", f"-({before})"):
         return f"`{before}` has the wrong sign{_inside(context)}"
     if change.role.startswith("default of "):
