@@ -708,6 +708,47 @@ def test_images_that_the_changed_network_cannot_take_are_another_run(tmp_path):
         train(network(2), checkpoint=path)
 
 
+class Stubborn(Varied):
+    """A network that computes in single precision, whatever it is given."""
+
+    def forward(self, x):
+        return super().forward(x.float())
+
+
+class Chancy(nn.Module):
+    """A block that is left out by chance, one whose gradient can be cut, and a limit."""
+
+    def __init__(self, rate=0.2, cut=False, limit=6.0):
+        super().__init__()
+        self.one, self.two, self.last = nn.Linear(64, 8), nn.Linear(8, 8), nn.Linear(8, 10)
+        self.rate, self.cut, self.limit = rate, cut, limit
+
+    def forward(self, x):
+        x = self.one(x.flatten(1))
+        if not (self.training and torch.rand(()) < self.rate):
+            x = (x.detach() if self.cut else x) + self.two(x)
+        return self.last(x.clamp(max=self.limit))
+
+
+@pytest.mark.parametrize(
+    "kind, change",
+    [
+        (Stubborn, {"shortcut": False}),
+        (Chancy, {"rate": 0.4}),
+        (Chancy, {"cut": True}),
+        (Chancy, {"limit": 20.0}),
+    ],
+)
+def test_what_two_images_in_double_precision_do_not_show_is_another_run(kind, change):
+    saved = behaviour.behaviour(kind(), (1, 8, 8))
+    assert saved["answers"] and not behaviour.difference(saved, kind())
+    assert "its forward gives other numbers" in behaviour.difference(saved, kind(**change))
+    del saved["more"]  # of an older course, which saw less
+    assert kind is Stubborn or not behaviour.difference(saved, kind(**change))
+    saved["answers"] = {}
+    assert not behaviour.difference(saved, kind(**change))
+
+
 class Closure(nn.Module):
     """Uses layers that a copy of it does not copy."""
 
