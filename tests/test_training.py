@@ -14,6 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from utils import data, device, diagnosis, training
 from utils.device import Precision
@@ -935,6 +936,31 @@ def test_batches_of_the_course_tell_what_they_are(tmp_path):
     settings = checkpoints.read_file(path)["settings"]
     assert (settings["train_dataset"], settings["train_images"]) == ("fashion_mnist", 100)
     assert settings["train_shuffle"] is True
+
+
+def own_loader(images, labels, **_):
+    return DataLoader(TensorDataset(images.float(), labels), batch_size=64)
+
+
+@pytest.mark.parametrize("make", [data.Batches, own_loader])
+def test_other_data_of_the_same_kind_are_another_run(tmp_path, make):
+    images, labels = (255 * torch.rand(128, 1, 8, 8)).byte(), torch.arange(128) % 10
+    path = tmp_path / "run.pt"
+
+    def run(images=images, labels=labels, mean=0.2):
+        batches = make(images, labels, batch_size=64, mean=[mean], std=[0.3], device="cpu")
+        return train(make_linear(), batches, checkpoint=path, stop_when_stuck=False)
+
+    history = run()
+    assert run() == history
+    changes = [{"images": images.flip(0)}, {"labels": 9 - labels}, {"mean": 0.8}]
+    for change in changes if make is data.Batches else changes[:2]:
+        with pytest.raises(CheckpointError, match=r"other training data.*another file name"):
+            run(**change)
+    content = checkpoints.read_file(path)
+    del content["data"]  # of an older course
+    checkpoints.write_file(path, content)
+    assert run(labels=9 - labels) == history
 
 
 def test_a_checkpoint_that_cannot_be_written_is_noticed_before_training(tmp_path):

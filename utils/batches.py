@@ -93,6 +93,10 @@ class _Epochs:
             first, last = (images * (self._rank + i) // self._ranks for i in (0, 1))
             yield slice(start + first, start + last)
 
+    def known_by(self) -> list[Tensor]:
+        """Tensors whose first rows tell these data from others; nothing is read for them."""
+        return [self.labels, self._scale, self._shift]
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._count:,} images in {len(self)} batches)"
 
@@ -158,6 +162,9 @@ class Batches(_Epochs):
         self.images = images.to(device)
         self.labels = labels.to(device, torch.int64)
         self._scale, self._shift = _scale_and_shift(mean, std, images.shape[1], device)
+
+    def known_by(self) -> list[Tensor]:
+        return [*super().known_by(), self.images]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         order, generator = self._begin()

@@ -76,8 +76,8 @@ def _add_more(more: dict[str, torch.Tensor], network: nn.Module, images: torch.T
     before = torch.default_generator.manual_seed(0).get_state()
     _answer(network, images, "training")
     if not torch.equal(before, torch.default_generator.get_state()):
-        for draw in range(_DRAWS):
-            more[f"draw {draw}"] = _answer(network, images, "training", seed=None)
+        draws = [_answer(network, images, "training", seed=None) for _ in range(_DRAWS)]
+        more["draws"] = torch.stack(draws)
     weights = [w.requires_grad_() for w in network.parameters() if w.is_floating_point()]
     answer = _answer(network, images, "training")
     loss = (answer * _fixed("loss", answer.shape, 1.0)).sum()
@@ -112,7 +112,7 @@ def difference(saved: dict[str, Any], model: nn.Module) -> str:
         return f"the first difference is {name}: {saved['layers'][name]} there, " + (
             f"{here['layers'][name]} here"
         )
-    return "its layers are the same, but its forward gives other numbers"
+    return "its layers are the same, but its forward gives other numbers or gradients"
 
 
 def _bare(model: nn.Module) -> nn.Module:
