@@ -368,6 +368,12 @@ def test_an_image_that_cannot_be_read(photos, num_workers):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("num_workers", [-1, 1.5, "2"])
+def test_a_number_of_workers_that_makes_no_sense(photos, num_workers):
+    with pytest.raises(ValueError, match=f"from 0 on, or None, not {num_workers!r}"):
+        load_photos(photos, num_workers=num_workers)
+
+
 def test_a_folder_of_another_layout(photos, tmp_path):
     with pytest.raises(DataError, match=r"not a folder of images: expected train/<class>/\*\.jpg"):
         load_photos(photos / "train")
@@ -509,6 +515,19 @@ fit(Slow(), splits)
 for child in children():
     child.kill()
 time.sleep(0.3)
+""",
+    "killed while nobody reads": """
+opened, kept = iter(splits.train), []
+next(opened)
+try:
+    children()[0].kill()
+    time.sleep(5)
+except data.DataError as error:
+    assert "was ended from outside" in str(error) and "\\n" not in str(error), error
+    kept.append(error)
+else:
+    raise AssertionError
+opened.close()
 """,
     "killed in a fit": """
 kept = []

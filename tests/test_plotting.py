@@ -328,6 +328,13 @@ def test_the_font_that_a_learner_chose_wins(fonts, tmp_path, setting, missing):
     assert families == ["learner hei", "DejaVu Sans", "WenQuanYi Zen Hei"]
 
 
+@pytest.mark.parametrize("latex", [None, "/usr/bin/latex"])
+def test_a_setting_that_needs_latex_is_left_out_where_there_is_none(monkeypatch, latex):
+    monkeypatch.setattr(look.shutil, "which", lambda name: latex)
+    with plt.rc_context({"text.usetex": True}), plotting.style():
+        assert plt.rcParams["text.usetex"] is (latex is not None)
+
+
 def test_branches_are_joined_and_their_channels_added():
     pool = ("3×3 max\npool, 192", "pool")
     figure = plotting.branches(

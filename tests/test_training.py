@@ -14,6 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from utils import data, device, diagnosis, training
 from utils.device import Precision
@@ -708,6 +709,47 @@ def test_images_that_the_changed_network_cannot_take_are_another_run(tmp_path):
         train(network(2), checkpoint=path)
 
 
+class Stubborn(Varied):
+    """A network that computes in single precision, whatever it is given."""
+
+    def forward(self, x):
+        return super().forward(x.float())
+
+
+class Chancy(nn.Module):
+    """A block that is left out by chance, one whose gradient can be cut, and a limit."""
+
+    def __init__(self, rate=0.2, cut=False, limit=6.0):
+        super().__init__()
+        self.one, self.two, self.last = nn.Linear(64, 8), nn.Linear(8, 8), nn.Linear(8, 10)
+        self.rate, self.cut, self.limit = rate, cut, limit
+
+    def forward(self, x):
+        x = self.one(x.flatten(1))
+        if not (self.training and torch.rand(()) < self.rate):
+            x = (x.detach() if self.cut else x) + self.two(x)
+        return self.last(x.clamp(max=self.limit))
+
+
+@pytest.mark.parametrize(
+    "kind, change",
+    [
+        (Stubborn, {"shortcut": False}),
+        (Chancy, {"rate": 0.4}),
+        (Chancy, {"cut": True}),
+        (Chancy, {"limit": 20.0}),
+    ],
+)
+def test_what_two_images_in_double_precision_do_not_show_is_another_run(kind, change):
+    saved = behaviour.behaviour(kind(), (1, 8, 8))
+    assert saved["answers"] and not behaviour.difference(saved, kind())
+    assert "its forward gives other numbers" in behaviour.difference(saved, kind(**change))
+    del saved["more"]  # of an older course, which saw less
+    assert kind is Stubborn or not behaviour.difference(saved, kind(**change))
+    saved["answers"] = {}
+    assert not behaviour.difference(saved, kind(**change))
+
+
 class Closure(nn.Module):
     """Uses layers that a copy of it does not copy."""
 
@@ -894,6 +936,31 @@ def test_batches_of_the_course_tell_what_they_are(tmp_path):
     settings = checkpoints.read_file(path)["settings"]
     assert (settings["train_dataset"], settings["train_images"]) == ("fashion_mnist", 100)
     assert settings["train_shuffle"] is True
+
+
+def own_loader(images, labels, **_):
+    return DataLoader(TensorDataset(images.float(), labels), batch_size=64)
+
+
+@pytest.mark.parametrize("make", [data.Batches, own_loader])
+def test_other_data_of_the_same_kind_are_another_run(tmp_path, make):
+    images, labels = (255 * torch.rand(128, 1, 8, 8)).byte(), torch.arange(128) % 10
+    path = tmp_path / "run.pt"
+
+    def run(images=images, labels=labels, mean=0.2):
+        batches = make(images, labels, batch_size=64, mean=[mean], std=[0.3], device="cpu")
+        return train(make_linear(), batches, checkpoint=path, stop_when_stuck=False)
+
+    history = run()
+    assert run() == history
+    changes = [{"images": images.flip(0)}, {"labels": 9 - labels}, {"mean": 0.8}]
+    for change in changes if make is data.Batches else changes[:2]:
+        with pytest.raises(CheckpointError, match=r"other training data.*another file name"):
+            run(**change)
+    content = checkpoints.read_file(path)
+    del content["data"]  # of an older course
+    checkpoints.write_file(path, content)
+    assert run(labels=9 - labels) == history
 
 
 def test_a_checkpoint_that_cannot_be_written_is_noticed_before_training(tmp_path):

@@ -7,6 +7,7 @@ images. A folder of images is too large for that and streams through a DataLoade
 
 import contextlib
 import copy
+import functools
 import os
 import re
 import signal
@@ -92,6 +93,10 @@ class _Epochs:
             first, last = (images * (self._rank + i) // self._ranks for i in (0, 1))
             yield slice(start + first, start + last)
 
+    def known_by(self) -> list[Tensor]:
+        """Tensors whose first rows tell these data from others; nothing is read for them."""
+        return [self.labels, self._scale, self._shift]
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._count:,} images in {len(self)} batches)"
 
@@ -157,6 +162,9 @@ class Batches(_Epochs):
         self.images = images.to(device)
         self.labels = labels.to(device, torch.int64)
         self._scale, self._shift = _scale_and_shift(mean, std, images.shape[1], device)
+
+    def known_by(self) -> list[Tensor]:
+        return [*super().known_by(), self.images]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         order, generator = self._begin()
@@ -249,8 +257,12 @@ class StreamedBatches(_Epochs):
         self._scale, self._shift = _scale_and_shift(mean, std, 3, self.device)
         if num_workers is None:
             num_workers = 0 if sys.platform == "win32" else min(4, os.cpu_count() or 1)
+        if not isinstance(num_workers, Integral) or num_workers < 0:
+            raise ValueError(
+                f"num_workers is a whole number from 0 on, or None, not {num_workers!r}."
+            )
         self._files = _ImageFiles(paths, labels, self.image_size, augment)
-        self._num_workers = num_workers
+        self._num_workers = int(num_workers)
         self._loader = self._make_loader()
 
     def share(self, rank: int, ranks: int) -> Self:
@@ -271,7 +283,10 @@ class StreamedBatches(_Epochs):
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         with _interrupts_held_back():  # for the workers: they end when this process tells them
+            before = _child_handler()
             batches = iter(self._loader)
+            if (theirs := _child_handler()) is not before:  # torch's, which raises anywhere
+                signal.signal(signal.SIGCHLD, functools.partial(_say_in_one_sentence, theirs))
         try:
             yield from self._on_device(batches)
         finally:  # torch would raise the death of a worker that it still knows anywhere later
@@ -312,6 +327,18 @@ def worker_problem(error: Exception) -> DataError | None:
             "num_workers, or num_workers=0."
         )
     return None
+
+
+def _child_handler() -> Any:
+    """What is called when a process of this one ends; None on Windows."""
+    return signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
+
+
+def _say_in_one_sentence(handler: Any, number: int, frame: Any) -> None:
+    try:
+        handler(number, frame)
+    except RuntimeError as error:
+        raise worker_problem(error) or error from None
 
 
 @contextlib.contextmanager

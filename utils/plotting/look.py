@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,6 +50,7 @@ def style(dpi: int = 110, title: float = 10.5) -> Iterator[None]:
 
     Fonts that were chosen before, in a notebook or in matplotlibrc, stay the first choice. A
     character that they lack comes from DejaVu Sans, and a Chinese one from any font that has it.
+    Without a LaTeX on this machine matplotlib draws the text itself.
     """
     with plt.rc_context(
         {
@@ -61,6 +63,7 @@ def style(dpi: int = 110, title: float = 10.5) -> Iterator[None]:
             "axes.prop_cycle": cycler(color=COLOURS),
             "image.cmap": "gray",
             "legend.frameon": False,
+            "text.usetex": plt.rcParams["text.usetex"] and shutil.which("latex") is not None,
         }
     ):
         yield

@@ -3,8 +3,9 @@
 Two networks may have the same layers and weights of the same shapes and compute otherwise: with
 another stride or another slope, or without a shortcut. Here a copy of the network gets weights that
 depend on their names alone and answers two images that are always the same. It does so in double
-precision on the CPU, so that all machines give the same numbers except for rounding. Nothing of the
-network itself is touched, nor are random numbers.
+precision on the CPU, so that all machines give the same numbers except for rounding; a network that
+insists on single precision gets that. Nothing of the network itself is touched, nor are random
+numbers. Hooks that a learner has added are not called, as they may store what they see.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.random import fork_rng
 
-_TOLERANCE = 1e-6  # relative to the largest number; eps=1e-5 or 1e-6 in batch norm is 5e-6
+# Relative to the largest number; eps=1e-5 or 1e-6 in batch norm is 5e-6.
+_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
+_DRAWS = 8  # of a network with random numbers of its own: a rare event should be among them
 _DROPOUTS = [
     *(F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout),
     *(torch.dropout, torch.feature_dropout, torch.alpha_dropout, torch.feature_alpha_dropout),
@@ -36,26 +39,51 @@ def behaviour(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
 
     Returns:
         "answers": logits in evaluation and in training, and the running averages after training;
-        empty where the network gives none. "layers": each layer as it prints. "frozen": the names
-        of weights that are not trained.
+        empty where the network gives none. "more": answers to brighter images, gradients, and
+        further draws of random numbers, as far as they can be had; files of an older course lack
+        it. "layers": each layer as it prints. "frozen": the names of weights that are not trained.
     """
     model = _bare(model)
     layers = {n: _printed(m) for n, m in model.named_modules() if not any(m.children())}
     frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
-    answers = {}
-    try:
-        network = _with_fixed_weights(model)
-        with torch.device("cpu"), fork_rng(devices=[]):
-            images = _fixed("images", (2, *shape), 1.0)
-            for part in ("evaluation", "training"):
-                torch.default_generator.manual_seed(0)  # torch.manual_seed would reseed CUDA too
-                answers[part] = _answer(network.train(part == "training"), images)
-        for name, buffer in network.named_buffers():
-            if buffer.is_floating_point():
-                answers[f"{name} after training"] = buffer.detach().flatten()[:16].clone()
-    except Exception:  # whatever a learner's network raises away from its own device
-        answers = {}
-    return {"shape": list(shape), "answers": answers, "layers": layers, "frozen": frozen}
+    answers, more = {}, {}
+    for dtype in _TOLERANCE:
+        # Whatever a learner's network raises away from its own device and precision.
+        with contextlib.suppress(Exception), torch.device("cpu"), fork_rng(devices=[]):
+            network = _with_fixed_weights(model, dtype)
+            images = _fixed("images", (2, *shape), 1.0).to(dtype)
+            answers = _answers(network, images)
+            with contextlib.suppress(Exception):
+                _add_more(more, network, images)
+            break
+    return {
+        "shape": list(shape), "answers": answers, "more": more, "layers": layers, "frozen": frozen
+    }  # fmt: skip
+
+
+def _answers(network: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    answers = {part: _answer(network, images, part) for part in ("evaluation", "training")}
+    if any(answer.requires_grad for answer in answers.values()):
+        raise ValueError("weights from outside of the copy, which training changes, take part")
+    for name, buffer in network.named_buffers():
+        if buffer.is_floating_point():
+            answers[f"{name} after training"] = buffer.detach().flatten()[:16].clone()
+    return answers
+
+
+def _add_more(more: dict[str, torch.Tensor], network: nn.Module, images: torch.Tensor) -> None:
+    more["bright"] = _answer(network, 20 * images, "evaluation")  # beyond the limits of a clamp
+    before = torch.default_generator.manual_seed(0).get_state()
+    _answer(network, images, "training")
+    if not torch.equal(before, torch.default_generator.get_state()):
+        draws = [_answer(network, images, "training", seed=None) for _ in range(_DRAWS)]
+        more["draws"] = torch.stack(draws)
+    weights = [w.requires_grad_() for w in network.parameters() if w.is_floating_point()]
+    answer = _answer(network, images, "training")
+    loss = (answer * _fixed("loss", answer.shape, 1.0)).sum()
+    gradients = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
+    # In one piece: beside the others a gradient that is 0 but for rounding has no weight.
+    more["gradients"] = torch.cat([g.flatten()[:16] for g in gradients])
 
 
 def difference(saved: dict[str, Any], model: nn.Module) -> str:
@@ -67,8 +95,14 @@ def difference(saved: dict[str, Any], model: nn.Module) -> str:
     if frozen:
         place = "there" if frozen[0] in saved["frozen"] else "here"
         return f"the weights {frozen[0]} are frozen {place} alone"
-    if there or answers:
-        same = there.keys() == answers.keys() and all(map(_close, there.values(), answers.values()))
+    if there or (answers and "more" in saved):  # an older course had no answers in float32
+        more = saved.get("more", {})
+        same = there.keys() == answers.keys() and all(
+            close(numbers, here[part][name])
+            for part, there in (("answers", there), ("more", more))
+            for name, numbers in there.items()
+            if name in here[part]
+        )
     else:
         same = not changed
     if same:
@@ -78,7 +112,7 @@ def difference(saved: dict[str, Any], model: nn.Module) -> str:
         return f"the first difference is {name}: {saved['layers'][name]} there, " + (
             f"{here['layers'][name]} here"
         )
-    return "its layers are the same, but its forward gives other numbers"
+    return "its layers are the same, but its forward gives other numbers or gradients"
 
 
 def _bare(model: nn.Module) -> nn.Module:
@@ -96,14 +130,14 @@ def _printed(layer: nn.Module) -> str:
     return re.sub(r",? ?inplace=(True|False)", "", repr(layer))  # which changes no number
 
 
-def _with_fixed_weights(model: nn.Module) -> nn.Module:
-    """A copy on the CPU, in double precision, without the hooks that a learner has added."""
+def _with_fixed_weights(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy on the CPU, in this precision, without the hooks that a learner has added."""
     memo: dict[int, Any] = {}  # what deepcopy takes for the copy of an object
     stored = model.state_dict(keep_vars=True)
     for module in model.modules():
         for name, value in vars(module).items():
             if isinstance(value, torch.Tensor):
-                memo[id(value)] = _on_cpu(value)
+                memo[id(value)] = _on_cpu(value, dtype)
             elif isinstance(value, torch.Generator):
                 memo[id(value)] = torch.Generator().manual_seed(0)
             elif name.endswith("_hooks") and isinstance(value, OrderedDict):
@@ -111,12 +145,12 @@ def _with_fixed_weights(model: nn.Module) -> nn.Module:
                 own = [(k, h) for k, h in value.items() if type(h).__module__.startswith("torch.")]
                 memo[id(value)] = OrderedDict(own)
         for buffer in module.buffers(recurse=False):
-            memo[id(buffer)] = _on_cpu(buffer)
+            memo[id(buffer)] = _on_cpu(buffer, dtype)
     for name, value in stored.items():
         if not isinstance(value, torch.Tensor):
             continue
         if value.is_floating_point():
-            fixed = _fixed(name, value.shape)
+            fixed = _fixed(name, value.shape).to(dtype)
             if isinstance(value, nn.Parameter):
                 fixed = nn.Parameter(fixed, requires_grad=False)
             memo[id(value)] = fixed
@@ -125,9 +159,9 @@ def _with_fixed_weights(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model, memo)
 
 
-def _on_cpu(tensor: torch.Tensor) -> torch.Tensor:
+def _on_cpu(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     copied = tensor.detach().to("cpu", copy=True)
-    return copied.double() if copied.is_floating_point() else copied
+    return copied.to(dtype) if copied.is_floating_point() else copied
 
 
 def _fixed(name: str, shape: tuple[int, ...], size: float | None = None) -> torch.Tensor:
@@ -147,16 +181,18 @@ def _fixed(name: str, shape: tuple[int, ...], size: float | None = None) -> torc
     return 0.4 * numbers - 0.1 if name.endswith("bias") else 0.5 + numbers
 
 
-def _answer(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+def _answer(
+    network: nn.Module, images: torch.Tensor, part: str, seed: int | None = 0
+) -> torch.Tensor:
+    if seed is not None:
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed CUDA too
+    network.train(part == "training")
     # A part of the network may be compiled.
     known = "torch._dynamo" in sys.modules
     eager = torch.compiler.set_stance("force_eager") if known else contextlib.nullcontext()
     off = torch.autocast("cpu", enabled=False)
     with eager, off, torch.enable_grad(), _DropoutByFormula():
-        answer = network(images)
-    if answer.requires_grad:
-        raise ValueError("weights from outside of the copy, which training changes, take part")
-    return answer.detach().clone()
+        return network(images).clone()
 
 
 class _DropoutByFormula(TorchFunctionMode):
@@ -171,9 +207,11 @@ class _DropoutByFormula(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def _close(there: torch.Tensor, here: torch.Tensor) -> bool:
+def close(there: torch.Tensor, here: torch.Tensor) -> bool:
+    """Whether these numbers are the same but for rounding."""
     if there.shape != here.shape:
         return False
     finite = there[there.isfinite()].abs()
-    limit = _TOLERANCE * float(finite.max()) if len(finite) else 0.0
-    return torch.allclose(there, here, rtol=0, atol=limit, equal_nan=True)
+    tolerance = max(_TOLERANCE.get(numbers.dtype, 0.0) for numbers in (there, here))
+    limit = tolerance * float(finite.max()) if len(finite) else 0.0
+    return torch.allclose(there.double(), here.double(), rtol=0, atol=limit, equal_nan=True)

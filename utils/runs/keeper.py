@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from utils import language
 from utils.runs import behaviour, checkpoints
@@ -40,6 +41,7 @@ class Keeper:
         self.last_good: dict[str, Any] = {}
         self.trouble = ""
         self.epochs_in_file = 0
+        self.data = [] if self.path is None else _first_rows(train)
         self.behaviour: dict[str, Any] | None = None  # known when the run has seen images
 
     def save(self, history: History) -> None:
@@ -68,6 +70,7 @@ class Keeper:
                     "format": checkpoints.FORMAT,
                     "network": checkpoints.fingerprint(self.model),
                     "behaviour": self.behaviour,
+                    "data": self.data,
                     "model": self.last_good,
                     "settings": self.settings,
                     "history": history.to_dict(),
@@ -94,6 +97,7 @@ class Keeper:
         checkpoints.check_network(self.path, saved["network"], self.model)
         self._check_behaviour(saved.get("behaviour"))  # None: no epoch yet, or of an older course
         self._check_settings(saved["settings"])
+        self._check_data(saved.get("data", []))  # an older course stored none
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.run.scaler.load_state_dict(saved["scaler"])
@@ -135,6 +139,16 @@ class Keeper:
                 "this run another file name, or delete the file to start anew."
             )
 
+    def _check_data(self, saved: list[torch.Tensor]) -> None:
+        if saved and self.data:
+            same = len(saved) == len(self.data)
+            if not (same and all(map(behaviour.close, saved, self.data))):
+                raise CheckpointError(
+                    f"{self.path} belongs to a run with other training data: the first images, "
+                    "their labels, or mean and std are not the same. Give this run another file "
+                    "name, or delete the file to start anew."
+                )
+
     def check_finite(self, trained: Evaluation, checked: Evaluation | None) -> None:
         losses = [e.loss for e in (trained, checked) if e is not None]
         if not all(map(math.isfinite, losses)) or not is_finite(self.model):
@@ -166,3 +180,16 @@ class Keeper:
             if history.status == "finished" and self.team.rank == 0:
                 print(language.translate(lost))  # fit prints the message of any other ending
             history.message = f"{history.message} {lost}".strip()
+
+
+def _first_rows(train) -> list[torch.Tensor]:
+    """Some of the data behind `train`, where they can be had without going through the batches.
+
+    A batch itself may come by chance, and to take one would use up random numbers of the run.
+    """
+    dataset = getattr(train, "dataset", None)
+    if type(dataset) is TensorDataset:
+        tensors = dataset.tensors
+    else:
+        tensors = train.known_by() if hasattr(train, "known_by") else ()
+    return [tensor.detach()[:64].flatten()[:4096].cpu().float() for tensor in tensors]
