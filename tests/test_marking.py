@@ -54,6 +54,8 @@ def test_a_notebook_is_found_by_its_name_or_its_exercises(tmp_path):
     for left in (
         "__MACOSX/ada/._00_start_here.ipynb",
         "@eaDir/00_start_here.ipynb",
+        "_gsdata_/00_start_here.ipynb",
+        "~snapshot/00_start_here.ipynb",
         "._陈伟 00_start_here.ipynb",
         ".fay.ipynb",
         "lost+found/00_start_here.ipynb",
