@@ -387,8 +387,8 @@ def _from_folder(folder: str | Path | None) -> tuple:
         except FileNotFoundError as error:
             if empty := re.search(r"for the classes (.+)\. ", str(error)):
                 raise DataError(
-                    f"{_shown(Path(folder) / part)} has no picture such as .jpg or .png in {empty[1]}: "
-                    "fill such a folder, or delete it if it is no class."
+                    f"{_shown(Path(folder) / part)} has no picture such as .jpg or .png in "
+                    f"{empty[1]}: fill such a folder, or delete it if it is no class."
                 ) from None
             raise DataError(
                 f"{_shown(Path(folder))} is not a folder of images: {layout} in it ({error})."
