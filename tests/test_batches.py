@@ -270,6 +270,8 @@ LEFT_BEHIND = (
     "lost+found/0.png",
     "$RECYCLE.BIN/S-1-5/0.png",
     "#recycle/0.png",
+    "_gsdata_/0.png",
+    "~snapshot/0.png",
     ".DS_Store",
     "Thumbs.db",
     "ant/._0.png",
@@ -296,6 +298,15 @@ def test_what_systems_leave_in_a_folder_is_no_data(photos):
         path.rename(path.with_name(f".{path.name}"))
     with pytest.raises(DataError, match=r"class folder in .*val"):
         load_photos(hidden)
+
+
+@pytest.mark.parametrize("name", ["New folder", "ant"])
+def test_a_class_without_a_picture_is_named(photos, name):
+    for path in (photos / "train").glob(f"{name}/*"):
+        path.rename(path.with_suffix(".heic"))
+    (photos / "train" / name).mkdir(exist_ok=True)
+    with pytest.raises(DataError, match=rf"train has no picture such as .* in {name}: fill "):
+        load_photos(photos)
 
 
 def test_a_class_may_be_called_almost_anything(photos):

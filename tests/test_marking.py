@@ -54,6 +54,8 @@ def test_a_notebook_is_found_by_its_name_or_its_exercises(tmp_path):
     for left in (
         "__MACOSX/ada/._00_start_here.ipynb",
         "@eaDir/00_start_here.ipynb",
+        "_gsdata_/00_start_here.ipynb",
+        "~snapshot/00_start_here.ipynb",
         "._陈伟 00_start_here.ipynb",
         ".fay.ipynb",
         "lost+found/00_start_here.ipynb",
@@ -67,13 +69,42 @@ def test_a_notebook_is_found_by_its_name_or_its_exercises(tmp_path):
         hand_in(tmp_path, left, notebook(RIGHT))  # fmt: skip
     hand_in(tmp_path, "fay.ipynb", notebook(RIGHT))  # and a folder of the same name
     hand_in(tmp_path, "fay/00_start_here.ipynb", notebook(RIGHT))
+    hand_in(tmp_path, "ivy/00_START_HERE.IPYNB", notebook(RIGHT))  # as Windows may call it
+    hand_in(tmp_path, "jan.IPYNB", notebook(RIGHT))
     (tmp_path / "eve").mkdir(exist_ok=True)
     (tmp_path / "eve" / "essay.ipynb").write_text("my essay", encoding="utf-8")
     (tmp_path / "list.txt").write_text("ada, bob", encoding="utf-8")
     found = marking.handed_in(tmp_path, STEM)
     assert {name: len(paths) for name, paths in found.items()} == {
-        "ada": 1, "bob": 1, "dan": 1, "eve": 0, "fay": 2, "陈伟 00_start_here": 1,
+        "ada": 1, "bob": 1, "dan": 1, "eve": 0, "fay": 2, "ivy": 1, "jan": 1,
+        "陈伟 00_start_here": 1,
     }  # fmt: skip
+
+
+def test_of_a_whole_course_the_notebook_with_answers_counts(tmp_path, as_if_run):
+    names = ("chapters/{}", "chapters/{}-Copy1", "chapters_zh/{}", "backups/2026-11-30/{}")
+    for learner, answered in {"ada": 2, "bob": 0, "eve": None, "fay": 3}.items():
+        for number, name in enumerate(names):
+            answers = OTHER_WORDS if number in (answered, 3) else {}
+            hand_in(tmp_path, f"{learner}/one-by-one/{name.format(STEM)}.ipynb", notebook(answers))
+    hand_in(tmp_path, f"gus/chapters/{STEM}.ipynb", notebook(OTHER_WORDS))
+    hand_in(tmp_path, f"gus/chapters_zh/{STEM}.ipynb", notebook(WRONG))
+    found = marking.handed_in(tmp_path, STEM)
+    chosen = {name: [path.parent.name for path in paths] for name, paths in found.items()}
+    assert chosen.pop("gus") == ["chapters", "chapters_zh"]
+    assert chosen == {
+        "ada": ["chapters_zh"], "bob": ["chapters"], "eve": ["chapters"], "fay": ["chapters"],
+    }  # fmt: skip
+    (look,) = marking.mark(found["gus"], STEM, tmp_path).look
+    assert f"(gus/chapters/{STEM}.ipynb, gus/chapters_zh/{STEM}.ipynb): leave one" in look
+
+
+def test_only_a_backup_is_left_and_one_that_cannot_be_read_counts(tmp_path):
+    backup = hand_in(tmp_path, f"ada/backups/2026-11-30/{STEM}.ipynb", notebook(OTHER_WORDS))
+    hand_in(tmp_path, f"bob/chapters/{STEM}.ipynb", notebook({}))
+    damaged = hand_in(tmp_path, f"bob/{STEM}.ipynb", notebook(OTHER_WORDS))
+    damaged.write_text("{", encoding="utf-8")
+    assert marking.handed_in(tmp_path, STEM) == {"ada": [backup], "bob": [damaged]}
 
 
 @pytest.fixture
@@ -168,11 +199,12 @@ def test_the_files_hold_every_learner(tmp_path, as_if_run, capsys):
     [
         (["nowhere", STEM], "There is no folder"),
         ([".", "04_nim"], "There is no chapter 04_nim; there are 00_start_here, "),
-        (["empty", STEM], "is empty: it should hold"),
+        (["empty", STEM], "each learner. Unpack ZIP files first."),
     ],
 )
 def test_what_cannot_be_marked_is_said(arguments, expected, tmp_path, monkeypatch, capsys):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "ada.zip").touch()
     monkeypatch.chdir(tmp_path)
     assert marking.main(arguments) == 1
     printed = capsys.readouterr().err

@@ -502,8 +502,13 @@ NOTEBOOKS = {
     "dead": (as_file(["import os\n\nos._exit(1)"]), ["Cell 0"], DIED),
     "syntax": (as_file(["a = (1", "b = 2", "assert b == 2"]), ["Cell 0"], "SyntaxError"),
     "cut": (WHOLE[: len(WHOLE) // 2], ["readable"], "cut.ipynb is not a notebook that can be"),
-    "empty": ("", ["readable"], "(it is not JSON): put a copy in its place"),
-    "merged": (MERGED, ["readable"], "git has left the marks of a merge in it"),
+    "empty": ("", ["readable"], "(it is not JSON): put a copy in its place, delete it, or move it"),
+    "04_nin": (
+        MERGED, ["readable"],
+        "git has left the marks of a merge in it): put a copy in its place, or the course's own "
+        "with `git checkout -- chapters/04_nin.ipynb`, which has none of your answers.",
+    ),
+    "mine/01_lenet": ("", ["readable"], "in its place, delete it, or move it out of the course."),
     "list": ("[1, 2]", ["readable"], "list.ipynb is not a notebook that can be read"),
     "future": (as_file(["f = 6"], nbformat=9), ["readable"], "future.ipynb is not a notebook"),
     "bare": (BARE, ["readable"], "bare.ipynb is not a notebook that can be read"),

@@ -147,6 +147,8 @@ def test_a_chapter_in_a_clone_fetches_nothing(published, tmp_path):
 @pytest.mark.parametrize("missing", ["git", "network"])
 def test_without_git_or_network_the_first_cell_says_what_to_do(missing, tmp_path):
     variables = {"PATH": str(tmp_path)}
+    (tmp_path / LAST_FILE).parent.mkdir()
+    (tmp_path / LAST_FILE).touch()  # a learner's own project
     if missing == "network":
         url = f"https://github.com/{address.repository()}"
         setting = {"KEY_0": "url.file:///nowhere.insteadOf", "VALUE_0": url, "COUNT": "1"}
@@ -195,10 +197,15 @@ def test_a_whole_copy_has_its_last_file():
         ("one-by-one-main (1)", "."),
         ("one-by-one-1.0", "notebooks"),
         ("one-by-one-main", "one-by-one-main/chapters"),
+        ("my-course", "."),
+        ("One-By-One-main", "."),
     ],
 )
 def test_a_copy_from_a_zip_file_is_found(tmp_path, copy, notebook):
     folder, root = tmp_path / notebook, tmp_path / copy
+    for other in (".", "one-by-one", "a"):  # half a copy, and projects that have such a file too
+        (tmp_path / other / LAST_FILE).parent.mkdir(parents=True)
+        (tmp_path / other / LAST_FILE).touch()
     ignored = shutil.ignore_patterns("__pycache__", "site")
     for name in ("utils", "exercises", "tools"):
         shutil.copytree(ROOT / name, root / name, ignore=ignored)

@@ -4,9 +4,11 @@ The course of these tests is a small git repository with two chapters, and the l
 real clone of it. Each test changes both and looks at what comes together.
 """
 
+import ast
 import copy
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -343,6 +345,37 @@ def test_a_real_chapter_that_was_cleaned_is_not_doubled(stem, kind):
     assert sorted(taken.answers) == sorted(progress.exercises()[stem])
     assert not (taken.own or taken.edited or taken.beside)
     assert [*map(same_words, texts(merged))] == texts(old)
+
+
+def formatted(nb):
+    """Other quotes, tabs and breaks of lines, which are no part of the code, in each code cell."""
+    for cell in nb["cells"]:
+        if cell["cell_type"] == "code":
+            text = source(cell)
+            other = text if "#" in text else ast.unparse(ast.parse(text))
+            cell["source"] = re.sub(
+                "^(?: {4})+", lambda m: "\t" * (len(m[0]) // 4), other, flags=re.M
+            )
+
+
+@pytest.mark.parametrize("stem", stored.STEMS)
+@pytest.mark.parametrize("kind", ["tags", "metadata", "metadata and ids", "nbstripout"])
+def test_what_a_formatter_changes_is_no_edit(stem, kind):
+    new = plain(stored.chapter(stem))
+    old = cleaned(plain(authoring.filled(stored.chapter(stem))), kind)
+    formatted(old)
+    merged, taken = take_over(old, new)
+    assert sorted(taken.answers) == sorted(progress.exercises()[stem])
+    assert not (taken.own or taken.edited or taken.beside)
+    for cell, course in zip(merged["cells"], new["cells"], strict=True):
+        assert source(cell) == source(course) or cells.role(cell) == "stub"
+
+
+def test_a_comment_in_a_cell_of_the_course_is_an_edit():
+    for kind in ("tags", "metadata", "metadata and ids"):
+        old = answer(chapter(), "print(1)  # mine", "code")
+        merged, _ = take_over(cleaned(old, kind), chapter())
+        assert "print(1)  # mine" in "\n".join(texts(merged))
 
 
 @pytest.mark.parametrize("kind", CLEANED)

@@ -79,22 +79,34 @@ def cells(notebook: Mapping, role: str) -> dict[str, str]:
 
 
 def handed_in(folder: Path, stem: str) -> dict[str, list[Path]]:
-    """`{learner: the notebooks that may be this chapter}`, whatever their names are."""
+    """`{learner: the notebooks that may be this chapter}`, whatever their names are.
+
+    Of several, as in a whole course, untouched ones and what an update has backed up do not count.
+    """
     ids = {e.id for e in checked(stem)}
+    stubs = {plain(texts.find(id, language).stub) for id in ids for language in LANGUAGES}
 
     def may_be(path: Path) -> bool:
         return stem in path.stem or bool(ids & cells(read(path), "task").keys())
+
+    def counts(path: Path) -> bool:
+        answers = {plain(text) for text in cells(read(path), "stub").values()}
+        return not answers or not answers <= stubs
+
+    def chosen(paths: Sequence[Path]) -> list[Path]:
+        paths = [p for p in paths if "backups" not in p.relative_to(folder).parts] or paths
+        return [*filter(counts, paths)] or [*paths[:1]]
 
     learners: dict[str, list[Path]] = {}
     for place in sorted(folder.iterdir()):
         if is_left(place.name):
             continue
         if place.is_dir():
-            paths = matching(place, "**/*.ipynb")
+            paths = matching(place, "**/*.[iI][pP][yY][nN][bB]")
             learners.setdefault(place.name, []).extend(filter(may_be, paths))
-        elif place.suffix == ".ipynb":
+        elif place.suffix.lower() == ".ipynb":
             learners.setdefault(place.stem, []).extend(filter(may_be, [place]))
-    return learners
+    return {learner: chosen(paths) for learner, paths in learners.items()}
 
 
 def same_code(one: str, other: str) -> bool:
@@ -152,7 +164,7 @@ def mark(paths: Sequence[Path], stem: str, folder: Path) -> Mark:
     """Run one learner's notebook and say what a person has to look at."""
     result = Mark()
     if len(paths) != 1:
-        names = ", ".join(path.name for path in paths)
+        names = ", ".join(path.relative_to(folder).as_posix() for path in paths)
         result.look.append(
             f"{len(paths)} notebooks of {stem} ({names}): leave one"
             if paths
@@ -207,7 +219,9 @@ def mark_class(folder: Path, stem: str) -> int:
         raise CourseError(f"There is no folder {folder}: {what}")
     learners = handed_in(folder, stem)
     if not learners:
-        raise CourseError(f"{folder} is empty: {what}")
+        raise CourseError(
+            f"{folder} holds no folder and no notebook: {what} Unpack ZIP files first."
+        )
     marks: dict[str, Mark] = {}
     try:
         for learner, paths in learners.items():

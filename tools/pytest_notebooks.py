@@ -19,8 +19,10 @@ import pytest
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile
 
+from exercises import texts
 from tools import ROOT, cells
 from tools.clone import is_authors
+from tools.update import FOLDERS
 
 OUTCOMES = {"right": "solved", "wrong": "wrong", "open": "open"}  # and the columns' heads
 
@@ -120,10 +122,10 @@ class Cell(IPyNbCell):
             return True
         if cells.outputs_fingerprint(ref) == self.record:
             return super().compare_outputs(test, ref, skip_compare)  # says what differs
-        texts = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in test]
+        printed = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in test]
         self.comparison_traceback = [
             "The course's own run of the same code gave another output than this one:",
-            "".join(texts),
+            "".join(printed),
         ]
         return False
 
@@ -169,10 +171,14 @@ def _why_unreadable(path, error):
         reason = "git has left the marks of a merge in it"
     elif "JSON" in reason:
         reason = "it is not JSON"
+    place = path.parent.name
+    remedy = "delete it, or move it out of the course"
+    if path.parent.parent == ROOT and place in FOLDERS and path.stem in texts.chapters():
+        own = f"`git checkout -- {place}/{path.name}`"
+        remedy = f"or the course's own with {own}, which has none of your answers"
     return (
         f"{path.name} is not a notebook that can be read ({reason[:100]}): put a copy in its "
-        f"place, or the course's own with `git checkout -- chapters/{path.name}`, which has none "
-        "of your answers."
+        f"place, {remedy}."
     )
 
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 import ast
 import copy
 import difflib
+import io
 import re
+import tokenize
+import warnings
 from collections.abc import Iterator, Mapping
 
 from tools import cells
@@ -38,6 +41,24 @@ def plain(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines()).strip()
 
 
+def content(cell: Mapping) -> str:
+    """The text of a cell without what formatters change too: of code its syntax tree and comments.
+
+    Quotes, tabs and the breaks of lines make no difference.
+    """
+    text = plain(source(cell))
+    if cell["cell_type"] != "code":
+        return text
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about a learner's code
+            parts = [ast.dump(ast.parse(text))]
+        tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+        return "\n".join(parts + [t.string for t in tokens if t.type == tokenize.COMMENT])
+    except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError):
+        return text  # half written, or with a line for the shell
+
+
 class _Recognition:
     def __init__(self, nb: dict, chapter: Mapping | None) -> None:
         known = {id_of(cell): cell for cell in (chapter or {}).get("cells", [])}
@@ -47,6 +68,7 @@ class _Recognition:
         listed = cells.as_shipped(chapter or {})
         self.course = {*self.was, *(listed or known)}  # ids; others are those of a learner's cells
         self.texts = {id: plain(source(cell)) for id, cell in known.items()}
+        self.contents = {id: content(cell) for id, cell in known.items()}
 
     def open(self) -> Iterator[dict]:
         """The cells that are not known yet."""
@@ -74,7 +96,7 @@ class _Recognition:
         name, short = id_of(cell), plain(text)
         if fingerprint(short) == self.was.get(name):
             lines = short
-        elif short == self.texts.get(name):
+        elif content(cell) == self.contents.get(name):
             lines = source(self.known[name])
         if lines != text:
             cell["source"] = lines.splitlines(keepends=True)
@@ -90,18 +112,18 @@ class _Recognition:
             cell["metadata"] |= {"exercise": f"{generated[1]}.{generated[2]}", "role": generated[3]}
         elif role := cells.role(self.known.get(name, {"metadata": {}})):
             cell["metadata"]["role"] = role
-        if self.texts.get(name) == plain(source(cell)):
+        if self.contents.get(name) == content(cell):
             cell["source"] = source(self.known[name]).splitlines(keepends=True)
         return True
 
     def by_text(self) -> None:
         places: dict[tuple[str, str], list[str]] = {}
         for name, cell in self.known.items():
-            places.setdefault((cell["cell_type"], self.texts[name]), []).append(name)
+            places.setdefault((cell["cell_type"], self.contents[name]), []).append(name)
         shipped = {text: name for name, text in self.was.items()}
         for cell in list(self.open()):
             text = plain(source(cell))
-            names = places.get((cell["cell_type"], text), [])
+            names = places.get((cell["cell_type"], content(cell)), [])
             if free := [name for name in names if name not in self.found]:
                 self.name(cell, free[0])
             elif not self.by_id and (name := shipped.get(fingerprint(text))):

@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import hashlib
 import os
+import re
 import socket
 import zlib
 from dataclasses import dataclass
@@ -384,6 +385,11 @@ def _from_folder(folder: str | Path | None) -> tuple:
         try:
             parts.append(_images_in(Path(folder).expanduser() / part))
         except FileNotFoundError as error:
+            if empty := re.search(r"for the classes (.+)\. ", str(error)):
+                raise DataError(
+                    f"{_shown(Path(folder) / part)} has no picture such as .jpg or .png in "
+                    f"{empty[1]}: fill such a folder, or delete it if it is no class."
+                ) from None
             raise DataError(
                 f"{_shown(Path(folder))} is not a folder of images: {layout} in it ({error})."
             ) from None

@@ -18,6 +18,7 @@ NAMES = {
     "@tmp",
     "__macosx",
     "__pycache__",
+    "_gsdata_",
     "desktop.ini",
     "ehthumbs.db",
     "ehthumbs_vista.db",
@@ -29,6 +30,7 @@ NAMES = {
     "system volume information",
     "temporary items",
     "thumbs.db",
+    "~snapshot",
 }
 
 
