@@ -386,7 +386,7 @@ def test_processes_on_a_mac_stay_on_the_cpu(monkeypatch):
     [
         (
             {},
-            "not MASTER_ADDR and MASTER_PORT: start them with torchrun, or .* `unset RANK WORLD_S",
+            "not MASTER_ADDR, MASTER_PORT: start them with torchrun, or .* `unset RANK WORLD_S",
         ),
         ({"MASTER_ADDR": "127.0.0.1"}, "but not MASTER_PORT: start them"),
         ({"MASTER_ADDR": "node 1", "MASTER_PORT": "1"}, "machine node 1 .* with --local-addr and"),

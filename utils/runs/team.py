@@ -59,7 +59,7 @@ def find_first() -> None:
     if lacking := [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
         raise ValueError(
             "RANK, WORLD_SIZE and LOCAL_RANK are set, as in one of several processes, but not "
-            f"{' and '.join(lacking)}: start them with torchrun, or for one process run `unset "
+            f"{', '.join(lacking)}: start them with torchrun, or for one process run `unset "
             "RANK WORLD_SIZE LOCAL_RANK` before."
         )
     host = os.environ["MASTER_ADDR"]
