@@ -19,6 +19,8 @@ def refuse_old_python(version=sys.version_info, executable=sys.executable):
         if shutil.which(name) and subprocess.call([name, "-c", ""], stderr=subprocess.DEVNULL) == 0:
             todo = f"run it with {name}, which is installed here."
             break
+    if "ipykernel" in sys.modules:
+        todo = "choose the kernel of the course's .venv, which `python3 course.py setup` makes."
     sys.exit(
         f"problem: the course needs Python {NEEDED_PYTHON[0]}.{NEEDED_PYTHON[1]} or newer, and "
         f"{executable} is {version[0]}.{version[1]}: {todo}"

@@ -199,6 +199,12 @@ def test_old_python_is_refused():
         course.refuse_old_python(version, "python")
 
 
+def test_a_notebook_in_an_old_python_is_told_to_choose_another_kernel(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", None)
+    with pytest.raises(SystemExit, match=r"python3 is 3\.10: choose the kernel of the course's"):
+        course.refuse_old_python((3, 10, 9), "/usr/bin/python3")
+
+
 @pytest.mark.parametrize(
     ("torch", "d2l", "expected"),
     [
@@ -800,6 +806,24 @@ def test_on_windows_the_build_of_python_counts(monkeypatch, large_disk, build, f
 def test_on_windows_a_missing_library_is_told_apart(monkeypatch, error, expected):
     pretend_windows(monkeypatch)
     assert expected in doctor.advice(error)
+
+
+@pytest.mark.parametrize(
+    ("loads", "named"),
+    [
+        ("import os; assert 'LD_LIBRARY_PATH' not in os.environ", True),
+        ("import gone", False),
+        ("", False),  # they load with it, so that something else is wrong
+    ],
+)
+def test_a_variable_that_leads_to_foreign_libraries_is_named(monkeypatch, tmp_path, loads, named):
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    monkeypatch.setattr(doctor, "LOADS", loads)
+    doctor.loads_without.cache_clear()
+    said = doctor.advice(ImportError("undefined symbol: x"))
+    doctor.loads_without.cache_clear()
+    wanted = "LD_LIBRARY_PATH leads to libraries that do not fit: run `unset LD_LIBRARY_PATH`"
+    assert said.startswith(wanted if named else "remove .venv")
 
 
 @pytest.mark.parametrize(("windows", "expected"), [(True, "C:\\old"), (False, 'C:\\old"')])

@@ -115,6 +115,14 @@ def test_what_no_suspect_explains_is_the_installation(monkeypatch):
     assert said.startswith("remove .venv and run `")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="has no HOME")
+def test_a_home_that_cannot_be_written_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "none"))
+    monkeypatch.setattr(trial, "attempt", attempt_without("X"))
+    said = trial.cause(trial.Problem("something", "server"), [], {"X": "1"})
+    assert said.startswith(f"your home folder {tmp_path / 'none'} cannot be written")
+
+
 def test_what_the_error_names_is_tried_first(monkeypatch):
     tried = []
 

@@ -284,6 +284,11 @@ def cause(problem: Problem, every: Sequence[Suspect], environ: Mapping[str, str]
                 return suspect.verdict()
             break
     if fails_with([]):
+        if not os.access(Path.home(), os.W_OK):
+            return (
+                f"your home folder {Path.home()} cannot be written, and JupyterLab keeps files "
+                "there: set HOME to a folder that is yours."
+            )
         return f"remove .venv and run `{COMMAND} setup`; if it stays, report it."
     works, fails = 0, len(every) + 1  # so many of them present
     while fails - works > 1:
