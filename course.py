@@ -32,6 +32,26 @@ refuse_old_python()
 import os
 
 
+def name_what_hides(kind, error, trace):
+    """Report an error: as the file that hides a module of Python's own, where there is one."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    own = {f"{name}.py" for name in sys.stdlib_module_names}
+    files = sorted(own.intersection(os.listdir(here)))
+    if not files or not issubclass(kind, Exception):
+        return sys.__excepthook__(kind, error, trace)
+    text = (
+        f"problem: {files[0]} in {here} hides the module of that name that Python brings: give "
+        "the file another name, and run the same command again."
+    )
+    try:
+        from utils import language
+
+        text = language.translate(text)
+    except Exception:  # it may need the hidden module
+        pass
+    print(text, file=sys.stderr)
+
+
 def import_from_here():
     """Import nothing of another Python, and the course's own modules from its folder."""
     folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
@@ -53,6 +73,7 @@ def import_from_here():
 
 
 if __name__ == "__main__":
+    sys.excepthook = name_what_hides
     import_from_here()
 
 import contextlib
