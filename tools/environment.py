@@ -610,8 +610,8 @@ FAILURES = {
     "http://NAME:PASSWORD@HOST:PORT.",
     "An error occurred during configuration: option (?P<name>[^:]+): (?P<reason>.*)": "pip's "
     "setting {name} cannot be used ({reason}); mend it in its file or variable, or take it out.",
-    'index url "(?P<address>[^"]*)" seems invalid': "the address of the packages in PIP_INDEX_URL "
-    "or in pip's settings is not whole; write https://{address}.",
+    'index url "(?P<address>[^"]*)" seems invalid': "the address of the packages lacks "
+    "its beginning; write https://{address} in PIP_INDEX_URL or in pip's settings.",
     "Long Path": "the path of this folder is too long for Windows; move it to C:\\one-by-one.",
     "NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|Read timed out|"
     "Connection refused|Connection reset|ProxyError|SSLError|CERTIFICATE_VERIFY_FAILED|"
