@@ -19,6 +19,8 @@ def refuse_old_python(version=sys.version_info, executable=sys.executable):
         if shutil.which(name) and subprocess.call([name, "-c", ""], stderr=subprocess.DEVNULL) == 0:
             todo = f"run it with {name}, which is installed here."
             break
+    if "ipykernel" in sys.modules:
+        todo = "choose the kernel of the course's .venv, which `python3 course.py setup` makes."
     sys.exit(
         f"problem: the course needs Python {NEEDED_PYTHON[0]}.{NEEDED_PYTHON[1]} or newer, and "
         f"{executable} is {version[0]}.{version[1]}: {todo}"
@@ -28,6 +30,26 @@ def refuse_old_python(version=sys.version_info, executable=sys.executable):
 refuse_old_python()
 
 import os
+
+
+def name_what_hides(kind, error, trace):
+    """Report an error: as the file that hides a module of Python's own, where there is one."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    own = {f"{name}.py" for name in sys.stdlib_module_names}
+    files = sorted(own.intersection(os.listdir(here)))
+    if not files or not issubclass(kind, Exception):
+        return sys.__excepthook__(kind, error, trace)
+    text = (
+        f"problem: {files[0]} in {here} hides the module of that name that Python brings: give "
+        "the file another name, and run the same command again."
+    )
+    try:
+        from utils import language
+
+        text = language.translate(text)
+    except Exception:  # it may need the hidden module
+        pass
+    print(text, file=sys.stderr)
 
 
 def import_from_here():
@@ -51,9 +73,9 @@ def import_from_here():
 
 
 if __name__ == "__main__":
+    sys.excepthook = name_what_hides
     import_from_here()
 
-import contextlib
 import subprocess
 from pathlib import Path
 
@@ -71,6 +93,7 @@ from tools import (
     say,
 )
 from tools.environment import complete_host
+from tools.programs import hand_over
 from utils import language
 
 # --- what the first cell of a chapter calls -------------------------------------------------------
@@ -86,25 +109,6 @@ def start(folder):
 
 
 # --- what runs in the course's environment --------------------------------------------------------
-
-
-def hand_over(command, **variables):
-    """Run the command in the course's folder as if it had been called directly.
-
-    variables: more of its environment; None takes one away.
-    """
-    # UTF-8 mode, or the console's old code page would break on Windows.
-    environ = {"PYTHONUTF8": "1", **programs.environ(), **variables}
-    environ = {name: value for name, value in environ.items() if value is not None}
-    os.chdir(ROOT)
-    sys.stdout.flush()
-    if os.name != "nt":
-        os.execve(command[0], command, environ)  # signals and exit code are the command's own
-    process = subprocess.Popen(command, env=environ)
-    while True:
-        # Ctrl-C reaches the command too, and it alone decides what follows.
-        with contextlib.suppress(KeyboardInterrupt):
-            return process.wait()
 
 
 def lab(options):

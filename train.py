@@ -7,8 +7,9 @@
         --epochs 90 --augment --checkpoint resnet50.pt
 
 torchrun starts the processes, on several machines too (`torchrun --help`: --nnodes, --rdzv-backend,
---rdzv-endpoint). With --checkpoint the same command goes on where a run that was killed stopped.
-The images of --batch-size are those of all processes together.
+--rdzv-endpoint; with --local-addr where they do not know each other's names). With --checkpoint the
+same command goes on where a run that was killed stopped. The images of --batch-size are those of
+all processes together.
 """
 
 from __future__ import annotations

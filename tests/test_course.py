@@ -199,6 +199,12 @@ def test_old_python_is_refused():
         course.refuse_old_python(version, "python")
 
 
+def test_a_notebook_in_an_old_python_is_told_to_choose_another_kernel(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", None)
+    with pytest.raises(SystemExit, match=r"python3 is 3\.10: choose the kernel of the course's"):
+        course.refuse_old_python((3, 10, 9), "/usr/bin/python3")
+
+
 @pytest.mark.parametrize(
     ("torch", "d2l", "expected"),
     [
@@ -802,6 +808,24 @@ def test_on_windows_a_missing_library_is_told_apart(monkeypatch, error, expected
     assert expected in doctor.advice(error)
 
 
+@pytest.mark.parametrize(
+    ("loads", "named"),
+    [
+        ("import os; assert 'LD_LIBRARY_PATH' not in os.environ", True),
+        ("import gone", False),
+        ("", False),  # they load with it, so that something else is wrong
+    ],
+)
+def test_a_variable_that_leads_to_foreign_libraries_is_named(monkeypatch, tmp_path, loads, named):
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    monkeypatch.setattr(doctor, "LOADS", loads)
+    doctor.loads_without.cache_clear()
+    said = doctor.advice(ImportError("undefined symbol: x"))
+    doctor.loads_without.cache_clear()
+    wanted = "LD_LIBRARY_PATH leads to libraries that do not fit: run `unset LD_LIBRARY_PATH`"
+    assert said.startswith(wanted if named else "remove .venv")
+
+
 @pytest.mark.parametrize(("windows", "expected"), [(True, "C:\\old"), (False, 'C:\\old"')])
 def test_on_windows_a_quote_that_the_shell_left_behind_is_dropped(monkeypatch, windows, expected):
     asked = []
@@ -885,6 +909,13 @@ def test_failures_of_pip_become_one_sentence(messages, expected):
         ("407 Proxy Authentication Required", "name and a password"),
         ("OSError: Missing dependencies for SOCKS support.", "cannot use a SOCKS proxy"),
         ("OSError: Proxy URL had unsupported scheme htp, should use http://", "http://HOST:PORT"),
+        ("An error occurred during configuration: option timeout: invalid value: 'x'", "timeout"),
+        (
+            'WARNING: The index url "host/simple" seems invalid, please provide a scheme.\n'
+            "No matching distribution found for x",
+            "write https://host/simple",
+        ),
+        ("No matching distribution found for x", "PIP_CERT"),
         ("OSError: Please check proxy URL. It is malformed and could be", "http://HOST:PORT"),
     ],
 )
@@ -938,6 +969,12 @@ def test_an_update_needs_a_temporary_folder(monkeypatch, capsys):
     monkeypatch.setattr(update, "take_from", refuse)
     assert course.main(["update", "--from", "x"]) == 1
     assert capsys.readouterr().err.startswith("problem: no temporary folder can be written (No us")
+
+
+def test_a_reason_that_is_not_among_the_errors_is_found(capfd):
+    command = [sys.executable, "-c", "print('option timeout: invalid'); raise SystemExit(3)"]
+    with pytest.raises(CourseError, match=r"failed: it ended with code 3 \(option timeout: inval"):
+        environment.run_to_end(command, "failed")
 
 
 # --- what the user has set ------------------------------------------------------------------------
@@ -1000,6 +1037,17 @@ def test_variables_of_another_python_reach_no_program(project):
     assert project.version("course_trial") == "1.0"
     told = project.call("doctor", **variables).stdout.splitlines()[-1]
     assert told.startswith("ok       variables: MPLBACKEND, PYTHONOPTIMIZE, PYTHONPATH, PYTHONSAFE")
+
+
+@pytest.mark.parametrize("name", ["random", "string", "turtle"])
+def test_a_file_that_hides_a_module_of_python_is_named(project, name):
+    (project.folder / f"{name}.py").write_text("mine = 1\n", encoding="utf-8")
+    done = project.call("--help")
+    if name == "turtle":  # which nothing here needs
+        assert (done.returncode, done.stderr) == (0, "")
+    else:
+        assert done.stderr.startswith(f"problem: {name}.py in {project.folder} hides the module")
+        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="has no sudo")

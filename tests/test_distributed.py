@@ -339,6 +339,8 @@ def start_on_two_gpus(monkeypatch, local, wanted=None, problem=None):
     if wanted:
         monkeypatch.setenv("COURSE_DEVICE", wanted)
     monkeypatch.setenv("LOCAL_RANK", local)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", "1")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", lambda number: done.append(f"GPU {number}"))
@@ -370,11 +372,33 @@ def test_processes_on_a_mac_stay_on_the_cpu(monkeypatch):
     """gloo adds up what is in the memory of the CPU or of CUDA, not of an Apple GPU."""
     chosen = []
     monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", "1")
     monkeypatch.setenv("COURSE_DEVICE", "auto")  # so that it is put back
     monkeypatch.setattr(device, "pick", lambda: torch.device("mps"))
     monkeypatch.setattr(torch.distributed, "init_process_group", chosen.append)
     team.start()
     assert (chosen, os.environ["COURSE_DEVICE"]) == (["gloo"], "cpu")
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (
+            {},
+            "not MASTER_ADDR, MASTER_PORT: start them with torchrun, or .* `unset RANK WORLD_S",
+        ),
+        ({"MASTER_ADDR": "127.0.0.1"}, "but not MASTER_PORT: start them"),
+        ({"MASTER_ADDR": "node 1", "MASTER_PORT": "1"}, "machine node 1 .* with --local-addr and"),
+    ],
+)
+def test_where_the_first_process_is_must_be_known(monkeypatch, variables, message):
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", **variables}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=message):
+        team.start()
 
 
 # --- the command ----------------------------------------------------------------------------------

@@ -115,6 +115,31 @@ def test_what_no_suspect_explains_is_the_installation(monkeypatch):
     assert said.startswith("remove .venv and run `")
 
 
+def test_a_file_of_settings_for_all_users_is_named(home, monkeypatch):
+    from jupyter_core import paths
+
+    text = '{"ServerApp": {"contents_manager_class": "gone.Manager"}}'
+    guilty = write(home / "shared" / "jupyter_server_config.json", text)
+    monkeypatch.setattr(paths, "SYSTEM_CONFIG_PATH", [str(guilty.parent)])
+    monkeypatch.setattr(
+        trial,
+        "attempt",
+        lambda environ, last="cell": (
+            None if "JUPYTER_NO_CONFIG" in environ else trial.Problem("x", "server")
+        ),
+    )
+    problem = trial.Problem("The 'contents_manager_class' trait", "server")
+    assert trial.cause(problem, [], {}) == f"the cause is the file {guilty}: rename it."
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no HOME")
+def test_a_home_that_cannot_be_written_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "none"))
+    monkeypatch.setattr(trial, "attempt", attempt_without("X"))
+    said = trial.cause(trial.Problem("something", "server"), [], {"X": "1"})
+    assert said.startswith(f"your home folder {tmp_path / 'none'} cannot be written")
+
+
 def test_what_the_error_names_is_tried_first(monkeypatch):
     tried = []
 

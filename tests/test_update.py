@@ -9,6 +9,7 @@ import copy
 import json
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -590,6 +591,62 @@ def test_offline_is_one_sentence_and_changes_nothing(course):
     course.work()
     course.origin.rename(course.origin.with_name("moved"))
     course.refuses(r"could not be fetched from .*check that you are online")
+
+
+def test_what_ssh_says_is_the_reason(course):
+    git(course.here, "config", "core.sshCommand", "echo 'x@y: Permission denied (key).' >&2; false")
+    git(course.here, "remote", "set-url", "origin", "x@y:course.git")
+    course.refuses(
+        r"could not be fetched from x@y:course.git.*\(`git fetch` failed: Permission den"
+    )
+
+
+def test_variables_of_another_repository_do_not_count(course, tmp_path, monkeypatch):
+    git(tmp_path, "init", "-q", "other")
+    course.second_edition()
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
+    assert update.update(course.here) == [f"4 files have come from {course.origin}."]
+
+
+def spoil_packs(folder):
+    git(folder, "gc", "-q")
+    for pack in (folder / ".git/objects/pack").glob("*.pack"):
+        content = pack.read_bytes()
+        pack.unlink()
+        pack.write_bytes(content[: len(content) // 2])
+
+
+def spoil_objects(folder):
+    for file in (folder / ".git/objects").glob("??/*"):
+        file.unlink()  # it is the origin's, too
+        file.touch()
+
+
+def lose_git(folder):
+    shutil.rmtree(folder / ".git")
+    (folder / ".git").write_text("gitdir: /none/at/all\n")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        spoil_packs,
+        spoil_objects,
+        lose_git,
+        lambda folder: shutil.rmtree(folder / ".git/objects"),
+        lambda folder: (folder / ".git/config").write_text("[core\n"),
+        lambda folder: (folder / ".git/index").write_bytes(b"\0" * 40),
+    ],
+)
+def test_a_damaged_clone_is_left_for_a_new_one(course, damage):
+    course.second_edition()
+    course.work()
+    git(course.here, "commit", "-q", "-a", "-m", "mine")
+    damage(course.here)
+    with pytest.raises(CourseError, match=r"^this clone is damaged \(.*update --from") as caught:
+        update.update(course.here)
+    assert shlex.quote(str(course.here)) in str(caught.value)
 
 
 @pytest.mark.parametrize("where", ["edited", "committed", "untracked"])

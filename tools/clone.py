@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from tools import CourseError
+from tools import COMMAND, CourseError
 
 
 def addresses(root: Path) -> dict[str, str]:
@@ -32,7 +32,20 @@ REMEDIES = {
     "was stopped in the middle: end it, delete {0} if it is still there, and try again.",
     r"insufficient permission for adding an object to repository database (\S+)": "files in {0} "
     'belong to another user, as after a `sudo`: run `sudo chown -R "$USER" .` in this folder.',
+    r"(?m)^(?:error|fatal): (not a git repository.*|bad config .* in file \.git/config|"
+    r".*\bcorrupt.*|packfile .* does not match.*|(?:loose )?object .*|bad (?:object|signature) .*|"
+    r"unable to (?:read|parse) (?:tree|sha1 file|object|[0-9a-f]{9}).*)": "this clone is damaged "
+    f"({{0}}): download the course into a new folder, and run `{COMMAND} update --from {{2}}` "
+    "there, which takes your answers along.",
 }
+
+# They would lead git to another repository, as in the shell of a hook.
+OTHER_PLACES = ("GIT_COMMON_DIR", "GIT_DIR", "GIT_INDEX_FILE", "GIT_NAMESPACE")
+OTHER_PLACES += ("GIT_OBJECT_DIRECTORY", "GIT_WORK_TREE")
+
+
+class Known(CourseError):
+    """What stopped git, with its own remedy."""
 
 
 class Clone:
@@ -43,7 +56,8 @@ class Clone:
 
     def git(self, *arguments: str, input: str | None = None, **variables: str) -> str:
         """What git answers; CourseError with its reason if it fails."""
-        environment = {**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **variables}
+        given = {name: value for name, value in os.environ.items() if name not in OTHER_PLACES}
+        environment = {**given, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **variables}
         command = ["git", *arguments]
         content = None if input is None else input.encode()
         options = {"cwd": self.root, "env": environment, "capture_output": True}
@@ -55,7 +69,10 @@ class Clone:
             said = done.stderr.decode("utf-8", "replace").strip()
             for pattern, remedy in REMEDIES.items():
                 if match := re.search(pattern, said):
-                    raise CourseError(remedy.format(match[1], shlex.quote(match[1])))
+                    quoted = shlex.quote(match[1]), shlex.quote(str(self.root))
+                    raise Known(remedy.format(match[1], *quoted))
+            # Where git could not read from the other side, ssh has said why before.
+            said = said.partition("\nfatal: Could not read from remote repository")[0]
             lines = said.splitlines() or ["no reason"]
             reason = next((t for t in lines if t.startswith(("error: ", "fatal: "))), lines[-1])
             raise CourseError(f"`git {arguments[0]}` failed: {reason.partition(': ')[2] or reason}")
@@ -96,8 +113,10 @@ class Clone:
             self.git("fetch", "--quiet", remote, wanted)
         except CourseError as error:
             address = self.fetch_mirror(
-                f"the course could not be fetched from {address}, and nothing was changed: check "
-                f"that you are online, and try again ({error})."
+                str(error)
+                if isinstance(error, Known)
+                else f"the course could not be fetched from {address}, and nothing was changed: "
+                f"check that you are online, and try again ({error})."
             )
         return self.git("rev-parse", "FETCH_HEAD").strip(), address
 

@@ -6,6 +6,7 @@ python -m tools.doctor      checks the Python that runs it; `course.py doctor` c
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import re
@@ -82,11 +83,31 @@ def advice(error: Exception) -> str:
     of_a_library = re.search(r"\.dll|DLL load failed", str(error))
     if os.name == "nt" and isinstance(error, (OSError, ImportError)) and of_a_library:
         return "install Microsoft's Visual C++ Redistributable (vc_redist.x64.exe), then try again."
+    named = [name for name in LOADER if os.environ.get(name)]
+    failed = named and isinstance(error, (OSError, ImportError)) and not loads_without(())
+    if failed and loads_without(tuple(named)):
+        return (
+            f"{', '.join(named)} leads to libraries that do not fit: run "
+            f"`unset {' '.join(named)}`, then the same command again."
+        )
     if getattr(error, "name", None) in environment.PARTS:
         environment.check_parts()  # says more than the error that it caused
     if isinstance(error, ModuleNotFoundError):
         return f"run `{COMMAND} setup`."
     return f"remove .venv and run `{COMMAND} setup`; if it stays, report it."
+
+
+# What leads a program to other libraries than its own, and what needs many of them.
+LOADER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
+LOADS = "import torch, torchvision, zmq; from d2l import torch"
+
+
+@functools.cache
+def loads_without(named: tuple[str, ...]) -> bool:
+    """Whether the course's compiled packages load without these variables."""
+    environ = {name: value for name, value in os.environ.items() if name not in named}
+    done = subprocess.run([sys.executable, "-c", LOADS], env=environ, capture_output=True)
+    return done.returncode == 0
 
 
 def check_python() -> str:

@@ -608,6 +608,10 @@ FAILURES = {
     "network or proxy.",
     r"\b407\b": "the proxy wants a name and a password (HTTP 407); write them into its address: "
     "http://NAME:PASSWORD@HOST:PORT.",
+    "An error occurred during configuration: option (?P<name>[^:]+): (?P<reason>.*)": "pip's "
+    "setting {name} cannot be used ({reason}); mend it in its file or variable, or take it out.",
+    'index url "(?P<address>[^"]*)" seems invalid': "the address of the packages lacks "
+    "its beginning; write https://{address} in PIP_INDEX_URL or in pip's settings.",
     "Long Path": "the path of this folder is too long for Windows; move it to C:\\one-by-one.",
     "NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|Read timed out|"
     "Connection refused|Connection reset|ProxyError|SSLError|CERTIFICATE_VERIFY_FAILED|"
@@ -618,7 +622,8 @@ FAILURES = {
     "with, so nothing was installed: try again with `PIP_NO_CACHE_DIR=1`, or use another mirror.",
     r"No matching distribution found for (?P<package>\S+)": "it found no {package} for Python "
     f"{minor_version()} on this system; check the network and, if they are set, PIP_INDEX_URL, "
-    "PIP_FIND_LINKS and PIP_NO_INDEX, or try Python 3.12.",
+    "PIP_FIND_LINKS, PIP_NO_INDEX and PIP_CERT (does that address open in a browser?), or try "
+    "Python 3.12.",
     r"Permission denied|Errno 13|WinError 5\b|Access is denied": "a file could not be written; "
     "close JupyterLab and other users of it and try again.",
 }
@@ -692,6 +697,11 @@ def run_to_end(command: list[str], failure: str, environ: dict[str, str] | None 
         process.wait()
         raise
     if code != 0:
+        if (
+            code > 0 and not messages
+        ):  # pip prints what is wrong with its settings, and ends at once
+            again = subprocess.run(command, capture_output=True, env=environ, pass_fds=keep)
+            messages = [again.stdout.decode("utf-8", "replace")]
         raise CourseError(f"{failure}: {explain_failure(''.join(messages), code)}")
 
 

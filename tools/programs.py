@@ -7,13 +7,15 @@ library only.
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from tools import CourseError
+from tools import ROOT, CourseError
 
 # Python's own: they name modules and folders of another Python, or switch off what code relies on
 # (assertions, for example). matplotlib's: figures would open elsewhere, or nowhere.
@@ -42,6 +44,25 @@ PIP_SETTINGS = (
 def environ(given: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The variables for what the course starts."""
     return without(given)[0]
+
+
+def hand_over(command: list[str], **variables: str | None) -> int:
+    """Run the command in the course's folder as if it had been called directly.
+
+    variables: more of its environment; None takes one away.
+    """
+    # UTF-8 mode, or the console's old code page would break on Windows.
+    given = {"PYTHONUTF8": "1", **environ(), **variables}
+    given = {name: value for name, value in given.items() if value is not None}
+    os.chdir(ROOT)
+    sys.stdout.flush()
+    if os.name != "nt":
+        os.execve(command[0], command, given)  # signals and exit code are the command's own
+    process = subprocess.Popen(command, env=given)
+    while True:
+        # Ctrl-C reaches the command too, and it alone decides what follows.
+        with contextlib.suppress(KeyboardInterrupt):
+            return process.wait()
 
 
 def left_out(given: Mapping[str, str] = os.environ) -> list[str]:

@@ -268,6 +268,20 @@ def suspects() -> list[Suspect]:
     return found
 
 
+def shared_files() -> list[Suspect]:
+    """Settings of JupyterLab for all users of the machine, which only their owner can take away."""
+    from jupyter_core import paths
+
+    own = (paths.jupyter_config_dir(), *paths.ENV_CONFIG_PATH)
+    folders = [Path(folder) for folder in paths.jupyter_config_path() if folder not in own]
+    return [
+        Suspect(f"the file {file}", "rename it", "", file.name, file.read_text(errors="replace"))
+        for folder in folders
+        for pattern in ("*.py", "*.json", "*.d/*.json")
+        for file in sorted(folder.glob(pattern))
+    ]
+
+
 def ipython_dir() -> str:
     return os.environ.get("IPYTHONDIR") or str(Path.home() / ".ipython")
 
@@ -284,6 +298,15 @@ def cause(problem: Problem, every: Sequence[Suspect], environ: Mapping[str, str]
                 return suspect.verdict()
             break
     if fails_with([]):
+        if not attempt({**environ, "JUPYTER_NO_CONFIG": "1"}, problem.step):
+            for suspect in shared_files():
+                if suspect.has_to_do_with(problem.reason, environ):
+                    return suspect.verdict()
+        if not os.access(Path.home(), os.W_OK):
+            return (
+                f"your home folder {Path.home()} cannot be written, and JupyterLab keeps files "
+                "there: set HOME to a folder that is yours."
+            )
         return f"remove .venv and run `{COMMAND} setup`; if it stays, report it."
     works, fails = 0, len(every) + 1  # so many of them present
     while fails - works > 1:

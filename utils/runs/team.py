@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,12 @@ def is_team() -> bool:
 
 
 def start() -> None:
-    """Join the processes that torchrun started: NCCL where every process has a GPU, else gloo."""
+    """Join the processes that torchrun started: NCCL where every process has a GPU, else gloo.
+
+    Raises:
+        ValueError: the first process cannot be found, or there are not enough GPUs.
+    """
+    find_first()
     local = int(os.environ["LOCAL_RANK"])
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if local < gpus and not os.environ.get("COURSE_DEVICE", "").strip().lower().startswith("cpu"):
@@ -46,6 +52,25 @@ def start() -> None:
             f"--nproc_per_node={gpus}, or COURSE_DEVICE=cpu."
         )
     dist.init_process_group("nccl" if on_gpus else "gloo")
+
+
+def find_first() -> None:
+    """ValueError where the variables name no machine of the first process, or an unknown one."""
+    if lacking := [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
+        raise ValueError(
+            "RANK, WORLD_SIZE and LOCAL_RANK are set, as in one of several processes, but not "
+            f"{', '.join(lacking)}: start them with torchrun, or for one process run `unset "
+            "RANK WORLD_SIZE LOCAL_RANK` before."
+        )
+    host = os.environ["MASTER_ADDR"]
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        raise ValueError(
+            f"The first process is on the machine {host} (MASTER_ADDR), and this one does not "
+            "know that name: start torchrun there with --local-addr and the machine's IP address, "
+            "and give that address to --rdzv-endpoint or --master-addr."
+        ) from None
 
 
 def in_turns(read: Callable[[], Any]) -> Any:
