@@ -287,3 +287,36 @@ def test_a_candidate_changes_nothing_of_the_learners(monkeypatch):
     calls = len(kept)
     assert "Then your answer is right" in engine.evaluate(item.id, namespace[item.answer]).message
     assert len(kept) == 2 * calls  # those of the check itself
+
+
+def test_what_is_to_be_replaced_is_in_the_learners_text():
+    """A value that the comparison puts in the place of its name is not."""
+    source = changed(
+        "kept.append(sum(window) / size)", "total = sum(window)\n        kept.append(total * size)"
+    )
+    said = corrections.found(source, [SOLUTION], works)
+    assert "in place of `total * size`" in said
+    assert not corrections._is_literal("write `a` in place of `sum(window) * size`.", source)
+
+
+def test_a_loop_that_is_too_much_is_left_out_as_a_whole():
+    source = changed(
+        "    return kept", "    for n in range(len(kept)):\n        kept[n] += n\n    return kept"
+    )
+    said = corrections.found(source, [SOLUTION], works)
+    assert said.startswith("Leave out lines 7 to 8, `for n in range(len(kept)):` with all that is")
+
+
+def test_a_dictionary_is_not_given_away():
+    item = engine.find("one_by_one.1")
+    swapped = """
+counts = {"weights": 4_816_896, "macs": 6_144, "direct": 120_422_400, "detour": 12_443_648}
+"""
+
+    def is_right(text):
+        try:
+            return engine.evaluate(item.id, item.run(text), explain=False).outcome == "right"
+        except NameError:  # the text no longer defines the answer
+            return False
+
+    assert not corrections.found(swapped, item.solutions, is_right, is_value=True)

@@ -697,9 +697,7 @@ def run_to_end(command: list[str], failure: str, environ: dict[str, str] | None 
         process.wait()
         raise
     if code != 0:
-        if (
-            code > 0 and not messages
-        ):  # pip prints what is wrong with its settings, and ends at once
+        if code > 0 and not messages:  # of wrong settings pip tells on its stdout, and ends at once
             again = subprocess.run(command, capture_output=True, env=environ, pass_fds=keep)
             messages = [again.stdout.decode("utf-8", "replace")]
         raise CourseError(f"{failure}: {explain_failure(''.join(messages), code)}")

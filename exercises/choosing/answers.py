@@ -366,6 +366,11 @@ def pareto_front(points):
         ),
     ],
     "choosing.3": [
+        (
+            "a clock of nanoseconds",
+            stopwatch().replace("1000 * statistics", "1e-6 * statistics"),
+            r"The clock gives seconds, not nanoseconds",
+        ),
         ("no default", stopwatch().replace("rounds=20", "rounds"), r"`rounds` would get no value"),
         ("other rounds", stopwatch().replace("rounds=20", "rounds=10"), r"13 times.*should be 23"),
         ("no warm-up", stopwatch(warm_up="range(0)"), r"called 20 times.*3 calls that are not"),
@@ -775,6 +780,45 @@ def sign_flip(differences):
         ("a tuple", "phone = (1.0, 128)", r"A dictionary with the keys"),
     ],
     "choosing.7": [
+        (
+            "copies of one network",
+            """
+import copy
+
+template = nn.Sequential(
+    nn.Conv2d(1, 16, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+    nn.Linear(16, 10),
+)
+
+
+def build():
+    return copy.deepcopy(template)
+""",
+            r"or a copy of one network",
+        ),
+        (
+            "one network is kept",
+            """
+import functools
+
+
+@functools.cache
+def build():
+    return nn.Sequential(nn.Conv2d(1, 10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+""",
+            r"such as `functools\.cache`",
+        ),
+        (
+            "two axes are left",
+            network("nn.Conv2d(1, 10, 3), nn.AdaptiveAvgPool2d(1)"),
+            r"An `nn\.Flatten\(\)` at the end",
+        ),
+        (
+            "a thousand classes",
+            network("nn.Conv2d(1, 16, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), "
+                    "nn.Linear(16, 1000)"),
+            r"There are ten classes",
+        ),
         ("too many parameters", network(LENET.replace("60", "120")), r"parameters; at most 30,000"),
         (
             "too many MACs",

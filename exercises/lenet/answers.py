@@ -113,6 +113,32 @@ def receptive_field(model, size):
 wrong_answers = {
     "lenet.1": [
         (
+            "stops before the last position",
+            """
+def conv2d(image, kernel, stride, padding):
+    padded = F.pad(image, 4 * (padding,))
+    (rows, columns), (height, width) = padded.shape, kernel.shape
+    lines = []
+    for r in range(0, rows - height, stride):
+        line = [
+            (padded[r : r + height, c : c + width] * kernel).sum()
+            for c in range(0, columns - width, stride)
+        ]
+        lines.append(torch.stack(line))
+    return torch.stack(lines)
+""",
+            r"^Your loops stop one position early",
+        ),
+        (
+            "the result is padded",
+            """
+def conv2d(image, kernel, stride, padding):
+    patches = image.unfold(0, kernel.shape[0], stride).unfold(1, kernel.shape[1], stride)
+    return F.pad((patches * kernel).sum(dim=(2, 3)), 4 * (padding,))
+""",
+            r"^The zeros are put around the result",
+        ),
+        (
             "normalised",
             conv2d(value="(patch * kernel).sum() / kernel.sum()"),
             r"write.*\(patch \* kernel\)\.sum\(\)",
@@ -399,6 +425,21 @@ def conv2d(image, kernel, stride, padding):
         ),
     ],
     "lenet.2": [
+        (
+            "parameters in a plain list",
+            """
+class Subsampling(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.numbers = [nn.Parameter(torch.tensor([0.25, 0.0])) for _ in range(channels)]
+
+    def forward(self, maps):
+        sums = 4 * F.avg_pool2d(maps, 2)
+        each = [a * sums[:, c] + b for c, (a, b) in enumerate(self.numbers)]
+        return torch.stack(each, dim=1)
+""",
+            r"does not look into the list `self\.numbers`",
+        ),
         (
             "twice the mean",
             subsampling(forward="self.coefficient * 2 * F.avg_pool2d(maps, 2) + self.bias"),

@@ -1350,6 +1350,11 @@ def at_each_pixel(maps, linear):
     ],
     "nin.7": [
         (
+            "numbers of classes added up",
+            experiment("sum(diagnosis.dead_logits(network, images))"),
+            r"^You add up the numbers of the dead classes",
+        ),
+        (
             "shares",
             experiment("len(diagnosis.dead_logits(network, images)) / 100"),
             r"^These are shares of the hundred logits",

@@ -383,6 +383,35 @@ def merge(first, second):
         ),
     ],
     "one_by_one.3": [
+        (
+            "written into the photo that is read",
+            """
+def recolour(photo, matrix):
+    result = photo.clone()
+    for channel in range(3):
+        result[..., channel] = (result * matrix[channel]).sum(dim=-1)
+    return result
+""",
+            r"^A channel is mixed from channels that are new already",
+        ),
+        (
+            "stretched",
+            """
+def recolour(photo, matrix):
+    mixed = photo @ matrix.T
+    return (mixed - mixed.min()) / (mixed.max() - mixed.min())
+""",
+            r"^The result is stretched to the range from 0 to 1",
+        ),
+        (
+            "cut into another shape at the end",
+            """
+def recolour(photo, matrix):
+    mixed = photo @ matrix.T
+    return mixed.reshape(3, *photo.shape[:2])
+""",
+            r"^The numbers are right and in the right order",
+        ),
         ("padding", recolour(back="F.pad(mixed[0], 4 * [1]).permute(1, 2, 0)"), r"a padding"),
         ("softmax", recolour(weight="matrix.softmax(1)"), r"a softmax.*over the rows of `matrix`"),
         ("inverse", recolour(weight="matrix.inverse()"), r"the inverse of `matrix`"),
@@ -902,6 +931,17 @@ for name, layer in looks.items():
         ("texts", f"notices = dict.fromkeys({KINDS}, 'no')", r"True or False is expected"),
     ],
     "one_by_one.9": [
+        (
+            "three convolutions",
+            detour(
+                ONE,
+                "nn.ReLU()",
+                "nn.Conv2d(between, between, 5, padding=2)",
+                "nn.ReLU()",
+                "nn.Conv2d(between, out_channels, 1)",
+            ),
+            r"^Your detour has 3 convolutions",
+        ),
         ("no ReLU", detour(ONE, FIVE), r"ReLU between the two convolutions is missing"),
         ("two ReLUs", detour(ONE, "nn.ReLU()", FIVE, "nn.ReLU()"), r"after the second convolution"),
         ("a ReLU at the end", detour(ONE, FIVE, "nn.ReLU()"), r"after both"),
