@@ -361,7 +361,7 @@ def evaluate(id: str, answer: Any, *, explain: bool = True, correct: bool = True
             names = isinstance(answer, dict) and any(isinstance(v, str) for v in answer.values())
             advice = ""
             if not names:  # of a few names many changes hit the right one by chance
-                advice = _correction(item, answer, arguments, CORRECTION_SECONDS / 2)
+                advice = _correction(item, answer, arguments)
             if not advice.startswith("Two changes"):  # the check's own words say more
                 message = f"{message} {advice}".strip()
         return Result("wrong", message or "the check failed.")
@@ -508,13 +508,11 @@ def _text_of(item: Exercise, answer: Any) -> tuple[str, dict[str, Any]]:
     return "", {}
 
 
-def _correction(
-    item: Exercise, answer: Any, arguments: list, seconds: float = CORRECTION_SECONDS
-) -> str:
+def _correction(item: Exercise, answer: Any, arguments: list) -> str:
     """What to change in the learner's text so that the check passes, in a sentence; or nothing."""
     text, around = _text_of(item, answer)
     is_value = not callable(answer) or isinstance(answer, nn.Module)
-    end = time.process_time() + seconds
+    end = time.process_time() + CORRECTION_SECONDS
     shared = (type, types.ModuleType, types.FunctionType)  # of the rest each candidate gets its own
     used = [(n, around[n]) for n in set(re.findall(r"[A-Za-z_]\w*", text)) & around.keys()]
 
@@ -536,7 +534,7 @@ def _correction(
     if not text or re.search(r"\b(open|save|write\w*|unlink|rmtree|system|subprocess)\(", text):
         return ""
     try:
-        with time_limit.limited(2 * seconds), _undisturbed():
+        with time_limit.limited(2 * CORRECTION_SECONDS), _undisturbed():
             return corrections.found(text, item.solutions, works, is_value)
     except (Exception, time_limit.TooLong):  # what takes too long
         return ""

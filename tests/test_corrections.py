@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from chinese import english_left
+from told import patiently
 
 from exercises import corrections, engine
 
@@ -239,7 +240,7 @@ def test_a_check_ends_with_what_to_change():
     wrong = item.solution.replace("dim=1", "dim=0")
     assert wrong != item.solution
     answer = item.run(wrong)
-    said = engine.evaluate(item.id, answer).message
+    said = patiently(item.id, answer).message
     assert re.search(r"In line \d+, write `.*dim=1.*Then your answer is right\.", said), said
     assert (
         "Then your answer is right" not in engine.evaluate(item.id, answer, explain=False).message
@@ -261,7 +262,7 @@ def test_in_a_notebook_the_cell_of_the_answer_is_found(monkeypatch):
     monkeypatch.setitem(linecache.cache, name, (1, None, source.splitlines(keepends=True), name))
     namespace = {"torch": torch}
     exec(compile(text, name, "exec"), namespace)
-    said = engine.evaluate(item.id, namespace[item.answer]).message
+    said = patiently(item.id, namespace[item.answer]).message
     assert re.search(r"In line \d+, write `.*dim=1.*Then your answer is right\.", said), said
 
     item = engine.find("lenet.3")
@@ -270,7 +271,7 @@ def test_in_a_notebook_the_cell_of_the_answer_is_found(monkeypatch):
     value = item.run(cells[1], "cell of a notebook")
     shell = SimpleNamespace(user_ns={"In": cells, item.answer: value})
     monkeypatch.setattr(engine.notebook, "shell", lambda: shell)
-    said = engine.evaluate(item.id, value).message
+    said = patiently(item.id, value).message
     assert re.search(r"write `.*// 2.* in place of `.*// 3", said), said
 
 
@@ -285,7 +286,7 @@ def test_a_candidate_changes_nothing_of_the_learners(monkeypatch):
     exec(compile(wrong, name, "exec"), namespace)
     engine.evaluate(item.id, namespace[item.answer], explain=False)
     calls = len(kept)
-    assert "Then your answer is right" in engine.evaluate(item.id, namespace[item.answer]).message
+    assert "Then your answer is right" in patiently(item.id, namespace[item.answer]).message
     assert len(kept) == 2 * calls  # those of the check itself
 
 
