@@ -288,7 +288,7 @@ def main(arguments):
     options.passed = passed
 
     def run():
-        with environment.full_disk_explained():
+        with environment.disk_errors_explained():
             return options.function(options)
 
     return exit_code(run)

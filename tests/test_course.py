@@ -8,6 +8,7 @@ import contextlib
 import copy
 import errno
 import hashlib
+import http.server
 import importlib.util
 import json
 import os
@@ -16,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import types
 import zipfile
@@ -952,14 +954,14 @@ def test_a_full_temporary_folder_is_one_sentence(monkeypatch):
             check()
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
-def test_a_full_disk_ends_no_command_with_a_traceback(monkeypatch, capsys, number):
+@pytest.mark.parametrize("number", environment.DISK_ERRORS)
+def test_an_error_of_the_disk_ends_no_command_with_a_traceback(monkeypatch, capsys, number):
     def refuse(path):
         raise OSError(number, os.strerror(number), "/a/file")
 
     monkeypatch.setattr(update, "take_from", refuse)
     assert course.main(["update", "--from", "x"]) == 1
-    assert capsys.readouterr().err.startswith("problem: /a/file cannot be written (")
+    assert capsys.readouterr().err.startswith("problem: /a/file cannot be used (")
 
 
 def test_an_update_needs_a_temporary_folder(monkeypatch, capsys):
@@ -969,6 +971,42 @@ def test_an_update_needs_a_temporary_folder(monkeypatch, capsys):
     monkeypatch.setattr(update, "take_from", refuse)
     assert course.main(["update", "--from", "x"]) == 1
     assert capsys.readouterr().err.startswith("problem: no temporary folder can be written (No us")
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (401, "wants a name and a password"),
+        (403, "refuses them"),
+        (
+            404,
+            r"does not have http://127\.0\.0\.1:\d+/simple/nothing/ \(HTTP 404\); check PIP_INDEX",
+        ),
+        (429, "busy or out of order"),
+        (503, r"busy or out of order \(HTTP 503\)"),
+    ],
+)
+def test_what_a_server_answers_pip_is_told(monkeypatch, status, expected):
+    """pip itself says only that there is no such package."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(status)
+
+        def log_message(self, *arguments):
+            pass
+
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        monkeypatch.setenv("PIP_RETRIES", "0")
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}/simple")
+        with pytest.raises(CourseError, match=expected):
+            environment.pip_install(sys.executable, "--dry-run", "nothing", quiet=True)
+        server.shutdown()
 
 
 def test_a_reason_that_is_not_among_the_errors_is_found(capfd):
@@ -1005,7 +1043,7 @@ def test_only_proxies_that_programs_can_use_reach_them(name, given, reaches):
 
 
 def test_a_proxy_that_was_left_out_is_named_where_pip_fails(monkeypatch):
-    def fail(command, failure, environ):
+    def fail(command, failure, environ, log):
         assert "ALL_PROXY" not in environ and environ["https_proxy"] == "http://127.0.0.1:7890"
         raise CourseError("pip failed: the network did not deliver.")
 

@@ -176,6 +176,8 @@ def test_what_has_to_be_looked_at_is_named(tmp_path, as_if_run):
         (tmp_path / "essay.ipynb").write_text(text, encoding="utf-8")
         essay = marking.mark([tmp_path / "essay.ipynb"], STEM, tmp_path)
         assert essay.look == ["the file is not a notebook that can be read"], text
+    path.write_text("\ufeff" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    assert marking.mark([path], STEM, tmp_path).count("right") == 1  # some editors put it there
 
 
 def test_the_files_hold_every_learner(tmp_path, as_if_run, capsys):

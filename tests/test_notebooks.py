@@ -24,6 +24,7 @@ from exercises import texts
 from tools import PERSONAL, authoring, environment
 from tools.authoring import code, exercise, markdown
 from tools.cells import recorded
+from tools.clone import is_in_ci
 
 STEM = "00_start_here"
 
@@ -212,6 +213,24 @@ def test_a_learners_notebook_is_judged_in_an_authors_clone_only(clean, work, mon
         stored.chapter(STEM)
     monkeypatch.setattr(authoring, "authors_clone", lambda: True)
     assert authoring.problems(stored.chapter(STEM), STEM) != []
+
+
+def test_ci_on_a_learners_machine_is_no_ci(tmp_path, monkeypatch):
+    """CI runs what was committed."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    notebook = tmp_path / "a.ipynb"
+    notebook.write_text(WHOLE, encoding="utf-8")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for command in (["init", "-q"], ["add", "a.ipynb"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *command], check=True)
+    monkeypatch.setenv("CI", "true")
+    assert is_in_ci(tmp_path, notebook)
+    notebook.write_text(as_left(edited), encoding="utf-8")
+    assert not is_in_ci(tmp_path, notebook)
+    notebook.write_text(WHOLE, encoding="utf-8")
+    monkeypatch.delenv("CI")
+    assert not is_in_ci(tmp_path, notebook)
 
 
 def test_an_authors_edit_is_judged_before_it_is_committed(clean, monkeypatch):
@@ -508,6 +527,7 @@ NOTEBOOKS = {
         "git has left the marks of a merge in it): put a copy in its place, or the course's own "
         "with `git checkout -- chapters/04_nin.ipynb`, which has none of your answers.",
     ),
+    "marked": ("\ufeff" + WHOLE, ["readable"], "a byte order mark is before its text: save it as"),
     "mine/01_lenet": ("", ["readable"], "in its place, delete it, or move it out of the course."),
     "list": ("[1, 2]", ["readable"], "list.ipynb is not a notebook that can be read"),
     "future": (as_file(["f = 6"], nbformat=9), ["readable"], "future.ipynb is not a notebook"),

@@ -5,6 +5,7 @@ real clone of it. Each test changes both and looks at what comes together.
 """
 
 import ast
+import codecs
 import copy
 import json
 import random
@@ -430,6 +431,9 @@ def test_no_text_is_lost_to_another_tool(seed, kind):
 def test_files_are_written_as_jupyter_and_the_course_write_them():
     stored = authoring.path_of(STEM).read_bytes()
     assert cells.written(cells.parse(stored, STEM)) == stored
+    with_mark = codecs.BOM_UTF8 + stored  # some editors put it there
+    assert cells.written(cells.parse(with_mark, STEM)) == stored
+    assert not cells.is_chinese(with_mark)
 
 
 # --- clones --------------------------------------------------------------------------------------

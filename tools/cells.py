@@ -69,7 +69,7 @@ def is_chinese(content: bytes) -> bool:
     False for what is no notebook.
     """
     try:
-        nb = json.loads(content.decode("utf-8"))
+        nb = json.loads(content.decode("utf-8-sig"))
         own = [cell for cell in nb["cells"] if cell["cell_type"] == "markdown"]
         listed = as_shipped(nb)
         own = [source(cell) for cell in own if not listed or id_of(cell) in listed]
@@ -155,7 +155,7 @@ def recorded(nb: Mapping) -> dict[str, str]:
 def parse(content: bytes, name: str) -> dict:
     """A notebook from its file's content; CourseError if it is none."""
     try:
-        nb = json.loads(content.decode("utf-8"))
+        nb = json.loads(content.decode("utf-8-sig"))
         if nb["nbformat"] == 4 and all(isinstance(c["metadata"], dict) for c in nb["cells"]):
             return nb
     except (ValueError, LookupError, TypeError):

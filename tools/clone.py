@@ -176,3 +176,10 @@ def clone(root: Path) -> Clone | None:
 def is_authors(root: Path) -> bool:
     """Whether this clone is an author's: `course.py setup --authors` says so in git's settings."""
     return Clone(root).ask("config", "--local", "--get", "course.authors") == "true"
+
+
+def is_in_ci(root: Path, notebook: Path) -> bool:
+    """Whether CI runs this notebook. `CI` may be set on a learner's machine too, but there the
+    notebook differs from the one that was committed."""
+    set_here = bool(os.environ.get("CI"))
+    return set_here and not Clone(root).ask("status", "--porcelain", "--", str(notebook))

@@ -508,31 +508,41 @@ def no_temporary_folder(error: OSError) -> CourseError:
     )
 
 
+NOT_YOURS = "put the course into a folder that is yours, and close programs that use this one."
+BROKEN = "the disk or its connection is broken: put the course on another one."
+DISK_ERRORS = {
+    errno.ENOSPC: "the disk is full: make room, and run the command again.",
+    errno.EDQUOT: "your share of this disk is used up: delete files of yours, and run it again.",
+    errno.EROFS: "this disk cannot be written: put the course on another one.",
+    errno.EACCES: NOT_YOURS,
+    errno.EPERM: NOT_YOURS,
+    errno.EIO: BROKEN,
+    errno.ESTALE: BROKEN,
+    errno.ENOTCONN: BROKEN,
+    errno.EFBIG: "this disk or a limit of the system (`ulimit -f`) takes no file of this size: put "
+    "the course on another disk, or lift the limit.",
+    errno.EMFILE: "too many files are open: raise the limit (`ulimit -n`), and run it again.",
+    errno.ENFILE: "too many files are open: close other programs, and run it again.",
+}
+
+
 def remedy(error: OSError) -> str:
     """What to do where something cannot be written."""
-    if error.errno == errno.ENOSPC:
-        return "the disk is full: make room, and run the command again."
-    if error.errno == errno.EDQUOT:
-        return "your share of this disk is used up: delete files of yours, and run it again."
-    if error.errno == errno.EROFS:
-        return "this disk cannot be written: put the course on another one."
-    return "put the course into a folder that is yours, and close programs that use this one."
+    return DISK_ERRORS.get(error.errno, NOT_YOURS)
 
 
 @contextlib.contextmanager
-def full_disk_explained() -> Iterator[None]:
-    """Turn the errors of a disk that takes nothing more into one sentence."""
+def disk_errors_explained() -> Iterator[None]:
+    """Turn the errors of a disk that cannot be used as it should into one sentence."""
     try:
         yield
     except OSError as error:
         if "usable temporary directory" in str(error):
             raise no_temporary_folder(error) from None
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if error.errno not in DISK_ERRORS:
             raise
         where = error.filename or ROOT
-        raise CourseError(
-            f"{where} cannot be written ({error.strerror}): {remedy(error)}"
-        ) from None
+        raise CourseError(f"{where} cannot be used ({error.strerror}): {remedy(error)}") from None
 
 
 def minor_version() -> str:
@@ -606,12 +616,23 @@ FAILURES = {
     r"\b403\b[^\n]*(Client Error|Forbidden)|HTTP error 403|403 Forbidden": "the server of the "
     "packages refuses them (HTTP 403); set PIP_INDEX_URL to another mirror, or ask who runs the "
     "network or proxy.",
+    r"\b401\b[^\n]*(Client Error|Unauthorized)|HTTP error 401|401 Error": "the server of the "
+    "packages wants a name and a password (HTTP 401); write them into PIP_INDEX_URL "
+    "(https://NAME:PASSWORD@HOST/…), or use another mirror.",
     r"\b407\b": "the proxy wants a name and a password (HTTP 407); write them into its address: "
     "http://NAME:PASSWORD@HOST:PORT.",
     "An error occurred during configuration: option (?P<name>[^:]+): (?P<reason>.*)": "pip's "
     "setting {name} cannot be used ({reason}); mend it in its file or variable, or take it out.",
     'index url "(?P<address>[^"]*)" seems invalid': "the address of the packages lacks "
     "its beginning; write https://{address} in PIP_INDEX_URL or in pip's settings.",
+    r"Could not fetch URL (?P<address>\S+): (?P<code>4(?!29)\d\d) Client Error|"
+    r"HTTP error (?P<other>4(?!29)\d\d) while getting (?P<file>\S+)": "the server of the packages "
+    "does not have {address}{file} (HTTP {code}{other}); check PIP_INDEX_URL, which mostly ends "
+    "in /simple, or use another mirror.",
+    r"Could not fetch URL \S+: (?P<code>429|5\d\d) (Client|Server) Error|"
+    r"HTTP error (?P<other>429|5\d\d) while|too many (?P<third>\d{3}) error": "the server of the "
+    "packages is busy or out of order (HTTP {code}{other}{third}); wait a little and try again, or "
+    "set PIP_INDEX_URL to another mirror.",
     "Long Path": "the path of this folder is too long for Windows; move it to C:\\one-by-one.",
     "NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|Read timed out|"
     "Connection refused|Connection reset|ProxyError|SSLError|CERTIFICATE_VERIFY_FAILED|"
@@ -633,7 +654,7 @@ def explain_failure(messages: str, code: int) -> str:
     """One sentence for what pip or venv wrote before it gave up."""
     for pattern, sentence in FAILURES.items():
         if match := re.search(pattern, messages):
-            return sentence.format(**match.groupdict())
+            return sentence.format(**match.groupdict(default=""))
     last = next((line.strip() for line in reversed(messages.splitlines()) if line.strip()), "")
     return f"it ended with code {code} ({last}); see its messages above."
 
@@ -651,8 +672,10 @@ def pip_install(python: str, *arguments: str, quiet: bool = False) -> None:
             "proxy, set HTTPS_PROXY=http://HOST:PORT)"
         )
     try:
-        command = [python, "-m", "pip", "install", *options, *arguments]
-        run_to_end(command, "pip failed", programs.pip_environ(python))
+        with tempfile.TemporaryDirectory() as folder:
+            log = Path(folder, "pip.log")
+            command = [python, "-m", "pip", "install", f"--log={log}", *options, *arguments]
+            run_to_end(command, "pip failed", programs.pip_environ(python), log)
     except CourseError as error:
         raise CourseError(f"{error}{note}") from None
 
@@ -675,8 +698,16 @@ def lock_entry(package: str) -> str:
     return entry.group()
 
 
-def run_to_end(command: list[str], failure: str, environ: dict[str, str] | None = None) -> None:
-    """Run a command, pass its messages on, and turn its failure into one sentence."""
+def run_to_end(
+    command: list[str],
+    failure: str,
+    environ: dict[str, str] | None = None,
+    log: Path | None = None,
+) -> None:
+    """Run a command, pass its messages on, and turn its failure into one sentence.
+
+    log: where the command writes what it does not show.
+    """
     # The messages are read as UTF-8 below.
     environ = environ or {**programs.environ(), "PYTHONIOENCODING": "utf-8"}
     keep = [lock_file.fileno()] if lock_file and not lock_file.closed and os.name != "nt" else []
@@ -700,6 +731,9 @@ def run_to_end(command: list[str], failure: str, environ: dict[str, str] | None 
         if code > 0 and not messages:  # of wrong settings pip tells on its stdout, and ends at once
             again = subprocess.run(command, capture_output=True, env=environ, pass_fds=keep)
             messages = [again.stdout.decode("utf-8", "replace")]
+        if log and log.exists():  # pip shows no answer of a server to a question for a package
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            messages = [f"{line}\n" for line in lines if "Could not fetch URL" in line] + messages
         raise CourseError(f"{failure}: {explain_failure(''.join(messages), code)}")
 
 

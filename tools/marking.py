@@ -60,7 +60,7 @@ def checked(stem: str) -> list[texts.Text]:
 def read(path: Path) -> Mapping:
     """A notebook as it was handed in, or an empty one where the file is none."""
     try:
-        notebook = recognised(json.loads(path.read_text(encoding="utf-8")))
+        notebook = recognised(json.loads(path.read_text(encoding="utf-8-sig")))
         for role in ("task", "stub"):
             cells(notebook, role)
         return notebook if isinstance(notebook["cells"], list) else {}
