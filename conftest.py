@@ -73,10 +73,27 @@ with contextlib.chdir(tempfile.gettempdir()), contextlib.suppress(ImportError):
     del matplotlib
 del contextlib, tempfile
 """
+# Settings for all users of a machine come before those of a profile, and do not stay.
+AS_IPYTHON_COMES = """
+c.InlineBackend.figure_formats = {"png"}
+c.InlineBackend.print_figure_kwargs = {"bbox_inches": "tight"}
+c.InlineBackend.rc = {}
+c.InteractiveShell.ast_node_interactivity = "last_expr"
+c.InteractiveShell.autocall = 0
+c.InteractiveShellApp.code_to_run = ""
+c.InteractiveShellApp.exec_files = []
+c.InteractiveShellApp.exec_lines = []
+c.InteractiveShellApp.extensions = []
+c.InteractiveShellApp.gui = None
+c.InteractiveShellApp.matplotlib = None
+c.InteractiveShellApp.pylab = None
+c.PlainTextFormatter.float_precision = ""
+"""
 if own_folder:
     startup = Path(own_folder, "ipython", "profile_default", "startup")
     startup.mkdir(parents=True)
     (startup / "00.py").write_text(STARTS_ELSEWHERE, encoding="ascii")
+    (startup.parent / "ipython_config.py").write_text(AS_IPYTHON_COMES, encoding="ascii")
 
 
 def pytest_addoption(parser):

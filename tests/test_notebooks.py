@@ -12,12 +12,18 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 import stored
+from IPython.core.formatters import PlainTextFormatter
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.shellapp import InteractiveShellApp
+from matplotlib_inline.config import InlineBackend
 from PIL import Image
+from traitlets.config import Config, PyFileConfigLoader
 
 import course
 from exercises import texts
@@ -795,6 +801,24 @@ def test_nobodys_settings_change_the_tests(clone, tmp_path):
     finally:
         for file in files[1:]:
             file.unlink()
+
+
+def test_settings_for_all_users_give_way_to_ipythons_own():
+    """Those are read before the profile of the tests, which holds what IPython does by itself."""
+    shared = Config()
+    shared.InteractiveShell.ast_node_interactivity = "all"
+    shared.InlineBackend.figure_formats = {"svg"}
+    profile = Path(os.environ["IPYTHONDIR"], "profile_default")
+    given = PyFileConfigLoader("ipython_config.py", str(profile)).load_config()
+    shared.merge(given)
+    assert shared.InteractiveShell.ast_node_interactivity == "last_expr"
+    kinds = (InlineBackend, InteractiveShell, InteractiveShellApp, PlainTextFormatter)
+    known = {kind.__name__: kind.class_traits(config=True) for kind in kinds}
+    for kind, options in given.items():
+        for name, value in options.items():
+            default = known[kind][name].default()
+            assert value == (default or type(value)() if value is not None else default), name
+    assert set(given) == set(known)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no execve")
