@@ -159,6 +159,7 @@ BROUGHT_BY = {
     "packaging": "pytest",
     "pyyaml": "myst-nb",
     "tornado": "jupyterlab",
+    "traitlets": "ipython",
 }
 # Of the long tests in a browser, and of a benchmark in another environment.
 OPTIONAL = {"playwright", "fastai"}
