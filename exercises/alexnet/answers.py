@@ -1018,6 +1018,22 @@ wrong_answers = {
         ),
     ],
     "alexnet.7": [
+        *(
+            (
+                f"dropout by hand, {name}",
+                repaired(
+                    hidden="F.relu(self.fc5(maps.flatten(1)))\n"
+                    "        if self.training:\n"
+                    f"            hidden = hidden * {mask}"
+                ),
+                "",
+            )
+            for name, mask in (
+                ("one draw for all images", "2 * torch.randint(0, 2, hidden.shape[1:])"),
+                ("whole images", "2 * torch.randint(0, 2, (len(hidden), 1))"),
+                ("not doubled", "torch.randint(0, 2, hidden.shape)"),
+            )
+        ),
         (
             "the mode asked once",
             repaired(
@@ -1466,6 +1482,21 @@ class Dropout(nn.Module):
                 "        if self.training:\n"
                 "            hidden = 2 * hidden * torch.bernoulli(torch.full_like(hidden, 0.5))"
             ),
+        ),
+        *(
+            (
+                f"dropout by {name}",
+                repaired(
+                    hidden="F.relu(self.fc5(maps.flatten(1)))\n"
+                    "        if self.training:\n"
+                    f"            hidden = {doubled}"
+                ),
+            )
+            for name, doubled in (
+                ("randint", "hidden * torch.randint(0, 2, hidden.shape) * 2"),
+                ("round", "2 * hidden * torch.rand(hidden.shape).round()"),
+                ("where", "torch.where(torch.randn_like(hidden) > 0, hidden / 0.5, 0.0)"),
+            )
         ),
         (
             "as a Sequential",
