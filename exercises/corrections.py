@@ -505,12 +505,27 @@ def _said(group: list[Plan]) -> str:
     if edit.kind == "come" and isinstance(owner.mine, ast.Call) and len(code) <= LONG:
         text = f"In line {edit.line}, add `{code}` to `{_text(owner.mine.func)}(…)`."
     elif edit.kind == "gone" and statement and _text(statement.mine).count(code) == 1 < len(code):
+        loops = [n for n in ast.walk(statement.mine) if isinstance(n, ast.comprehension)]
+        if any(edit.mine is test for loop in loops for test in loop.ifs):
+            code = re.search(rf"\w+ {re.escape(code)}", _text(statement.mine))[0]  # with `if`
         text = f"In line {edit.line}, leave out `{code}`."
     else:
-        text = _written([one for one in group if one.line == edit.line])
+        return _in_lines(group)
     lines = sorted({one.line for one in group} - {edit.line})
     more = f" Do the same in line {' and '.join(map(str, lines))}." if lines and text else ""
     return f"{text}{more}"
+
+
+def _in_lines(group: list[Plan]) -> str:
+    """What to write in each line; that it is the same only where the words are."""
+    lines = list(dict.fromkeys([group[0].line, *sorted(one.line for one in group)]))
+    texts = [_written([one for one in group if one.line == line]) for line in lines]
+    if not all(texts):
+        return ""
+    said = {text.replace(f"In line {line},", "", 1) for text, line in zip(texts, lines)}
+    if len(said) == 1 and len(lines) > 1:
+        return f"{texts[0]} Do the same in line {' and '.join(map(str, lines[1:]))}."
+    return " ".join(texts)
 
 
 def _tells(edit: Plan, size: int, is_value: bool) -> bool:

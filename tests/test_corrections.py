@@ -227,6 +227,19 @@ def test_the_number_that_is_asked_for_is_not_told():
     assert not corrections.found(wrong, [right], same, is_value=True)
 
 
+def test_a_condition_is_left_out_with_its_if():
+    right = "total = [value for value in values]"
+    wrong = "total = [value for value in values if value > 0]"
+    names = {"values": [1, -1]}
+
+    def same(source):
+        exec(source, names)
+        return names["total"] == [1, -1]
+
+    said = corrections.found(wrong, [right], same, is_value=True)
+    assert "leave out `if value > 0`" in said
+
+
 def test_most_of_the_solution_is_not_told():
     wrong = """
 def shrunk(values, size, rate=2):

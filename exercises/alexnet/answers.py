@@ -309,6 +309,7 @@ wrong_answers = {
         ("millions", linear(fc6=37.75), r'"fc6": 37.75 .*in millions'),
         ("all in millions", linear(all_three=58.63), r'"all_three".*in millions'),
         ("no biases", linear(fc6=37_748_736), r'"fc6": 37,748,736.*bias'),
+        ("no weights of fc6", linear(all_three=20_882_408), "The weights of fc6 are missing"),
         ("biases of inputs", linear(fc6=37_757_952), r"4,096 of them, not 9,216"),
         ("maps as one number", linear(fc6=256 * 4096 + 4096), r"6 · 6 values; all"),
         ("6 not 36", linear(fc6=256 * 6 * 4096 + 4096), r"6 · 6 values, not 6"),
@@ -1018,6 +1019,20 @@ wrong_answers = {
         ),
     ],
     "alexnet.7": [
+        (
+            "maps of 3×3 made to fit",
+            repaired(
+                fc5="nn.Linear(48 * 3 * 3, 64)",
+                hidden="F.dropout(F.relu(self.fc5(F.adaptive_avg_pool2d(maps, 3).flatten(1))), "
+                "0.5, self.training)",
+            ),
+            "brought to 3×3 in front of fc5",
+        ),
+        (
+            "fc5 wider",
+            repaired(fc5="nn.Linear(48 * 2 * 2, 128)", fc6="nn.Linear(128, num_classes)"),
+            r"write `nn.Linear\(48 \* 2 \* 2, 64\)`.*In line \d+, write `nn.Linear\(64, num_cl",
+        ),
         *(
             (
                 f"dropout by hand, {name}",

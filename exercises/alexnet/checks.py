@@ -390,6 +390,10 @@ def alexnet_2(answer):
             // 2: "This is what one of the two cards holds. Count the whole layers.",
             fc6 + fc8: "fc7 is missing.",
             2 * fc6 + fc8: "fc7 has 4,096 inputs, the outputs of fc6; 9,216 are the inputs of fc6.",
+            **{
+                fc6 + fc7 + fc8 - weight: f"The weights of {name} are missing."
+                for name, weight in zip(("fc6", "fc7", "fc8"), weights)
+            },
             fc6 + fc7 + fc8 - 4096: "The 4,096 biases of fc6 or of fc7 are missing.",
             fc6 + fc7 + fc8 - 1000: "The 1,000 biases of fc8 are missing.",
             fc6 + fc7 + fc8 + 3096: "fc8 has 1,000 outputs and so 1,000 biases, not 4,096.",
@@ -441,7 +445,7 @@ def alexnet_2(answer):
         without_biases={"fc6": weights[0], "all_three": sum(weights)},
         tolerance={"percent": 0.05},
         otherwise={
-            "all_three": "fc6 is right. Work out fc7 and fc8 in the same way, and add again.",
+            "all_three": "fc6 is right. Work out fc7 and fc8 in the same way, and add all three.",
             "percent": "The three layers together are right. Divide them by 60,965,224.",
         },
     )
@@ -1244,6 +1248,10 @@ _THREE = ("48 * 2 * 2", "48 * 3 * 3")
 _STILL = (", 0.5, self.training", ", 0.5")
 _GROUPLESS = ("padding=1, groups=2", "padding=1")
 SLIPS["alexnet.7"] = {
+    "The maps are brought to 3×3 in front of fc5; they are 2×2, and it is fc5 that has to fit.": (
+        *_THREE,
+        *("maps.flatten(1)", "F.adaptive_avg_pool2d(maps, 3).flatten(1)"),
+    ),
     "Dropout is still on in evaluation mode: `F.dropout` has to be told the mode.": _STILL,
     "conv4 has lost its two groups; in_channels was wrong, not groups.": _GROUPLESS,
     "conv4 has lost its two groups, and dropout is gone altogether.": (
