@@ -271,6 +271,17 @@ def test_the_other_square_is_as_bright_whole_and_elsewhere(canvases):
     assert (first - second).abs().median() < 2  # of 255
 
 
+def test_the_other_square_on_the_garment_is_inside_its_box(canvases):
+    squares = localisation.square_on_peak(localisation.brightness_map(canvases.images, 7), side=7)
+    boxes = canvases.boxes
+    others = localisation.as_bright_elsewhere(canvases.images, squares, boxes, on_garment=True)
+    assert localisation.iou(others, squares).max() == 0
+    inside = (others[:, :2] >= boxes[:, :2]) & (others[:, 2:] <= boxes[:, 2:])
+    assert inside.all(dim=1).float().mean() > 0.9
+    beside = localisation.as_bright_elsewhere(canvases.images, squares, boxes)
+    assert (others != beside).any(dim=1).all()
+
+
 def test_the_other_square_is_the_most_equal_one():
     images = torch.zeros(1, 1, 64, 64, dtype=torch.uint8)
     images[0, 0, 0:17, 0:17] = 100

@@ -34,7 +34,7 @@ from tools import Parser, authoring
 from utils import text_table
 
 WORDS_ON_MAIN_PATH = 2500
-MAIN_MINUTES = {5: 90, 8: 90, 9: 90, 10: 90, 11: 120}  # of the main path; of other chapters 75
+MAIN_MINUTES = {5: 90, 6: 90, 8: 90, 9: 90, 10: 90, 11: 120}  # of the main path; others 75
 WORDS_IN_A_CELL = 180
 STILL_LONGER = {  # cells of Markdown that are not yet shortened; none is added
     "nin-6-help",  # 04

@@ -321,7 +321,9 @@ def square_on_peak(maps: Tensor, side: int = SQUARE) -> Tensor:
     return torch.stack([left, top, left + side, top + side], dim=1)
 
 
-def as_bright_elsewhere(images: Tensor, squares: Tensor, boxes: Tensor) -> Tensor:
+def as_bright_elsewhere(
+    images: Tensor, squares: Tensor, boxes: Tensor, on_garment: bool = False
+) -> Tensor:
     """For each square (N, 4) another one of its size, as equal in brightness as can be found.
 
     The new square is whole, and touches neither the old one nor the box of the garment. Where
@@ -331,6 +333,8 @@ def as_bright_elsewhere(images: Tensor, squares: Tensor, boxes: Tensor) -> Tenso
         images: (N, 1, H, W).
         squares: whole squares of one size in these images.
         boxes: of the garments, (N, 4).
+        on_garment: the new square lies inside the box in place of beside it. Where the box has no
+            room for it, it may leave the box.
     """
     side = int(squares[0, 2] - squares[0, 0])
     bright = F.avg_pool2d(images.float(), side, stride=1)[:, 0]  # of every whole square
@@ -343,9 +347,17 @@ def as_bright_elsewhere(images: Tensor, squares: Tensor, boxes: Tensor) -> Tenso
         wide = (lefts < right) & (lefts + side > left)
         return high[:, :, None] & wide[:, None, :]
 
+    def leaves(box: Tensor) -> Tensor:
+        """(N, tops, lefts): would a square with this upper left corner leave the box?"""
+        left, top, right, bottom = (edge[:, None] for edge in box.unbind(dim=1))
+        high = (tops < top) | (tops + side > bottom)
+        wide = (lefts < left) | (lefts + side > right)
+        return high[:, :, None] | wide[:, None, :]
+
     own = bright[torch.arange(len(bright)), squares[:, 1], squares[:, 0]]
+    wrong = leaves(boxes) if on_garment else touches(boxes)
     difference = (bright - own[:, None, None]).abs()  # below 256
-    places = (difference + 1e3 * touches(boxes) + 1e6 * touches(squares)).flatten(1).argmin(dim=1)
+    places = (difference + 1e3 * wrong + 1e6 * touches(squares)).flatten(1).argmin(dim=1)
     top, left = places // len(lefts), places % len(lefts)
     return torch.stack([left, top, left + side, top + side], dim=1)
 
