@@ -485,6 +485,8 @@ def _said(group: list[Plan]) -> str:
             return f"Leave out lines {first} to {last}, `{code}` with all that is inside."
         if edit.kind == "gone":
             return f"Leave out line {edit.line}, `{code}`."
+        if edit.kind == "come" and _is_new_else(edit, owner):
+            return f"Give the `if` in line {owner.mine.lineno} an `else:` with `{code}`."
         if edit.kind == "come":
             return f"After line {edit.line}, add the line `{code}`."
         if edit.kind == "off":
@@ -514,6 +516,12 @@ def _said(group: list[Plan]) -> str:
     lines = sorted({one.line for one in group} - {edit.line})
     more = f" Do the same in line {' and '.join(map(str, lines))}." if lines and text else ""
     return f"{text}{more}"
+
+
+def _is_new_else(edit: Plan, owner: Plan) -> bool:
+    """Whether a line comes into a branch that the learner's `if` does not have."""
+    added = owner.parts.get("orelse", ()) if isinstance(owner.mine, ast.If) else ()
+    return any(edit is one for one in added) and not owner.mine.orelse
 
 
 def _in_lines(group: list[Plan]) -> str:

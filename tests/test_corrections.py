@@ -227,6 +227,27 @@ def test_the_number_that_is_asked_for_is_not_told():
     assert not corrections.found(wrong, [right], same, is_value=True)
 
 
+def test_a_line_of_a_missing_else_comes_into_an_else():
+    right = """
+def f(x, on):
+    y = x
+    if on:
+        x = x + 1
+    else:
+        y = 0
+    return x, y
+"""
+    wrong = right.replace("    else:\n        y = 0\n", "")
+
+    def same(source):
+        names = {}
+        exec(source, names)
+        return [names["f"](3, on) for on in (True, False)] == [(4, 3), (3, 0)]
+
+    said = corrections.found(wrong, [right], same)
+    assert "Give the `if` in line 4 an `else:` with `y = 0`." in said
+
+
 def test_a_condition_is_left_out_with_its_if():
     right = "total = [value for value in values]"
     wrong = "total = [value for value in values if value > 0]"
