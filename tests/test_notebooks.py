@@ -816,8 +816,8 @@ def test_settings_for_all_users_give_way_to_ipythons_own():
     known = {kind.__name__: kind.class_traits(config=True) for kind in kinds}
     for kind, options in given.items():
         for name, value in options.items():
-            default = known[kind][name].default()
-            assert value == (default or type(value)() if value is not None else default), name
+            by_itself = known[kind][name].default() or (None if value is None else type(value)())
+            assert value == by_itself, name
     assert set(given) == set(known)
 
 

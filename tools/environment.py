@@ -731,7 +731,8 @@ def run_to_end(
         if code > 0 and not messages:  # of wrong settings pip tells on its stdout, and ends at once
             again = subprocess.run(command, capture_output=True, env=environ, pass_fds=keep)
             messages = [again.stdout.decode("utf-8", "replace")]
-        if log and log.exists():  # pip shows no answer of a server to a question for a package
+        # pip says only that there is nothing, and not what a server has answered.
+        if log and log.exists() and "No matching distribution" in "".join(messages):
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
             messages = [f"{line}\n" for line in lines if "Could not fetch URL" in line] + messages
         raise CourseError(f"{failure}: {explain_failure(''.join(messages), code)}")

@@ -96,7 +96,7 @@ def ways(trained: Mapping[str, Mapping[str, Any]]) -> Figure:
             look = {"color": BLUE, "edgecolor": "black", "height": 0.5}
             axes[0].barh(row, one["macs"] / 1e6, **look)
             heights = [row + 0.16 * (n - 1) for n in range(len(one["seconds"]))]
-            axes[1].plot(one["seconds"], heights, "o", color=BLUE, mfc="none")
+            axes[1].plot(one["seconds"], heights, "o", color=BLUE, mfc="none", clip_on=False)
             axes[2].plot([100 * v for v in one["accuracy"]], heights, "o", color=BLUE, mfc="none")
         axes[0].set_yticks(range(len(trained)), list(trained))
         axes[0].set(xlabel="million MACs", ylim=(len(trained) - 0.5, -0.5))
